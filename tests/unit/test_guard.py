@@ -235,6 +235,26 @@ def test_refuses_a_group_that_is_not_its_own() -> None:
     assert done.stderr == b"guard: must lead a process group of its own\n"
 
 
+def test_signal_that_comes_before_the_command_is_not_lost_on_it(tmp_path: Path) -> None:
+    def with_sigterm_pending() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    read_fd, write_fd = os.pipe()
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", GUARD, str(read_fd), "1", "touch", tmp_path / "was-run"],
+        pass_fds=(read_fd,),
+        start_new_session=True,
+        preexec_fn=with_sigterm_pending,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    os.close(read_fd)
+    os.close(write_fd)
+    assert done.returncode == -signal.SIGTERM
+    assert not (tmp_path / "was-run").exists()
+
+
 OWNER = """
 import asyncio, os, sys
 from rtserver.guarded import spawn_guarded
