@@ -39,6 +39,7 @@ _log = structlog.get_logger()
 
 _STOP_TIMEOUT_S = 10.0
 _POLL_S = 0.02
+_TELL_S = 0.5
 _LOG_MAX_BYTES = 8 * 1024 * 1024
 _LOG_CHECK_S = 60.0
 
@@ -136,18 +137,22 @@ class PrivateMongod:
         try:
             await self._end_process()
             async with asyncio.timeout(self._start_timeout_s):
-                return await self._launch()
+                deadline_s = asyncio.get_running_loop().time() + self._start_timeout_s
+                return await self._launch(deadline_s)
         except TimeoutError:
             await self._stop()
             raise MongodFailed(
                 f"mongod was not ready within {self._start_timeout_s:g} s; "
                 f"its log is {self._dir.log}"
             ) from None
+        except OSError as error:
+            await self._stop()
+            raise MongodFailed(f"cannot start mongod in {self.data_dir}: {error}") from error
         except BaseException:
             await self._stop()
             raise
 
-    async def _launch(self) -> str:
+    async def _launch(self, deadline_s: float) -> str:
         binary = self._binary or find_mongod()
         self._dir.create()
         await self._dir.lock(self._mode)
@@ -170,7 +175,7 @@ class PrivateMongod:
             asyncio.create_task(self._keep_log_small()),
         ]
         uri = f"mongodb://{quote(str(self._dir.socket), safe='')}/?directConnection=true"
-        await self._unless_it_ends(self._ready(uri), log_start)
+        await self._unless_it_ends(self._ready(uri, deadline_s), log_start)
         self._dir.write_holder(Holder(os.getpid(), self._mode, uri))
         self._uri = uri
         _log.info(
@@ -178,7 +183,7 @@ class PrivateMongod:
         )
         return uri
 
-    async def _ready(self, uri: str) -> None:
+    async def _ready(self, uri: str, deadline_s: float) -> None:
         while True:
             try:
                 _, writer = await asyncio.open_unix_connection(self._dir.socket)
@@ -188,8 +193,10 @@ class PrivateMongod:
             writer.close()
             await writer.wait_closed()
             break
+        # A little less than there is, so that the obstacle is told and not just the time-out.
+        left_s = deadline_s - asyncio.get_running_loop().time() - _TELL_S
         try:
-            await become_primary(uri, MEMBER_HOST, timeout_s=self._start_timeout_s)
+            await become_primary(uri, MEMBER_HOST, timeout_s=left_s)
         except NotWritableYetError as error:
             raise MongodFailed(f"mongod runs but takes no writes: {error}") from error
 
@@ -208,9 +215,7 @@ class PrivateMongod:
 
     async def _watch(self, guarded: GuardedProcess, exited: asyncio.Future[int]) -> None:
         status = await guarded.process.wait()
-        guarded.kill_group(
-            signal.SIGKILL
-        )  # where the guard alone was killed, mongod is still there
+        guarded.kill_group(signal.SIGKILL)  # mongod is still there where only its guard was killed
         guarded.release()
         if self._uri is not None and not self._stopping:  # while starting, start() tells of it
             _log.error("mongod_exited", status=status, log=str(self._dir.log))

@@ -273,6 +273,22 @@ async def test_missing_library_is_told_with_the_way_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.gen_test(timeout=TIMEOUT_S)
+async def test_what_the_file_system_refuses_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mongod" / "mongod.log").mkdir(parents=True)
+    with pytest.raises(MongodFailed, match=r"cannot start mongod in .*Is a directory"):
+        await PrivateMongod(tmp_path).start()
+
+
+@pytest.mark.gen_test(timeout=TIMEOUT_S)
+async def test_node_that_never_becomes_primary_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.mongod.MEMBER_HOST", "./another.sock")
+    with pytest.raises(MongodFailed, match="takes no writes: No host described"):
+        await PrivateMongod(tmp_path, start_timeout_s=3).start()
+
+
+@pytest.mark.gen_test(timeout=TIMEOUT_S)
 async def test_real_refusal_of_mongod_is_told_in_its_words(tmp_path: Path) -> None:
     db = tmp_path / "mongod" / "db"
     db.mkdir(parents=True)
