@@ -19,6 +19,15 @@ from rtserver.output_lines import LineHandOver, OutputLine
 from rtserver.output_pipe import Capture, OutputPipe, Sink
 from rtserver.process_watch import ProcessWatch
 
+__all__ = [
+    "CapturedOutput",
+    "OutputLine",
+    "ProcessResult",
+    "capture_command",
+    "is_command",
+    "run_command",
+]
+
 _log = structlog.get_logger()
 
 

@@ -1,0 +1,114 @@
+"""Fan-out at saturation: rtserver and NATS in turn, with the same messages under way.
+
+The bar: at least 1.5 times NATS over WebSocket in the same run. Bare Tornado and the C
+programs that only send stand beside it.
+"""
+
+import argparse
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from bench import load, peers, report, worker
+from bench.load import Load
+from bench.peers import Server
+
+BAR_RATIO = 1.5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--connections", type=int, nargs="+", default=[500, 2000])
+    parser.add_argument("--windows", type=int, nargs="+", default=[64, 256, 1000])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--duration-s", type=float, default=5.0)
+    parser.add_argument("--chunk", type=int, default=0, help="0: a quarter of the window")
+    parser.add_argument("--publish-conns", type=int, default=4)
+    parser.add_argument("--without", nargs="*", default=[], help="servers to leave out")
+
+
+def servers(stack: contextlib.ExitStack, without: list[str]) -> list[Server]:
+    starters: dict[str, Callable[[], AbstractContextManager[Server]]] = {
+        "rtserver": worker.rtserver,
+        "nats": peers.nats,
+        "bare_tornado": peers.bare_tornado,
+        "raw_sender_each": lambda: peers.raw_sender("each"),
+        "raw_sender_join": lambda: peers.raw_sender("join"),
+    }
+    return [stack.enter_context(start()) for name, start in starters.items() if name not in without]
+
+
+def measure(options: argparse.Namespace, running: list[Server]) -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = []
+    for connections in options.connections:
+        for window in options.windows:
+            for round_ in range(options.rounds):
+                for server in running:
+                    # What joins nothing has one number, whatever is under way.
+                    beside = server.name in {"bare_tornado", "raw_sender_each"}
+                    if beside and window != options.windows[0]:
+                        continue
+                    quiet = load.wait_until_quiet()
+                    plan = Load(
+                        connections=connections,
+                        window=window,
+                        chunk=options.chunk,
+                        publish_conns=options.publish_conns,
+                        duration_s=options.duration_s,
+                    )
+                    result = load.run(server, plan)
+                    result |= {"asked_window": window, "round": round_, "busy_before": quiet}
+                    runs.append(result)
+                    print(line(result), flush=True)
+    return runs
+
+
+def line(result: dict[str, Any]) -> str:
+    return (
+        f"  {result['server']:<16} sockets={result['connections']:<5}"
+        f" window={result['window']:<5} {result['deliveries_per_s']:>11,.0f}/s"
+        f"  p99={result['p99_ms']:.1f} ms  core: server {result['server_share']:.0%}"
+        f" others {result['foreign_share']:.0%}; client {result['client_share']:.0%}"
+        f" database {result['helpers_share']:.0%}"
+    )
+
+
+def rates(runs: list[dict[str, Any]], server: str, connections: int, window: int) -> list[float]:
+    return [
+        run["deliveries_per_s"]
+        for run in runs
+        if (run["server"], run["connections"], run["asked_window"]) == (server, connections, window)
+    ]
+
+
+def summarize(options: argparse.Namespace, runs: list[dict[str, Any]]) -> list[list[object]]:
+    rows: list[list[object]] = []
+    for connections in options.connections:
+        for window in options.windows:
+            ours = rates(runs, "rtserver", connections, window)
+            theirs = rates(runs, "nats", connections, window)
+            ratio = report.paired_ratio(ours, theirs)
+            beside = [
+                report.middle(rates(runs, name, connections, options.windows[0]))
+                for name in ("bare_tornado", "raw_sender_each")
+            ]
+            joined = report.middle(rates(runs, "raw_sender_join", connections, window))
+            numbers = [report.middle(ours), report.middle(theirs), *beside, joined]
+            outcome = report.verdict(ratio >= BAR_RATIO) if ours and theirs else "-"
+            cells = [f"{number:,.0f}" for number in numbers]
+            rows.append([connections, window, *cells, f"{ratio:.2f}", outcome])
+    return rows
+
+
+HEADER = ["sockets", "under way", "rtserver/s", "NATS/s", "bare Tornado/s"]
+HEADER += ["C, one send each/s", "C, joined/s", "rtserver : NATS", f"bar {BAR_RATIO}"]
+
+
+def main(options: argparse.Namespace) -> int:
+    with contextlib.ExitStack() as stack:
+        running = servers(stack, options.without)
+        runs = measure(options, running)
+    rows = summarize(options, runs)
+    print(report.table(HEADER, rows))
+    print("saved:", report.save("fanout", {"runs": runs}))
+    return 1 if any(row[-1] == "MISSED" for row in rows) else 0

@@ -1,0 +1,47 @@
+"""The benchmarks' command line: `python bench/run.py fanout|latency|memory|accept|publish|all`."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+if __package__ in {None, ""}:  # run as a file: make `bench` importable
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from bench import accept, fanout, latency, memory, procs, publish
+
+BENCHMARKS = {
+    "fanout": fanout,
+    "latency": latency,
+    "memory": memory,
+    "accept": accept,
+    "publish": publish,
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="bench", description="See docs/benchmarks.md.")
+    commands = top.add_subparsers(dest="benchmark", required=True)
+    for name, module in BENCHMARKS.items():
+        summary = (module.__doc__ or "").splitlines()[0]
+        module.add_arguments(commands.add_parser(name, help=summary, description=summary))
+    commands.add_parser("all", help="Each of them with its defaults")
+    return top
+
+
+def main(arguments: list[str]) -> int:
+    """Returns 0 where every bar is met, 1 where one is missed."""
+    procs.require_two_cores()
+    options = parser().parse_args(arguments)
+    os.sched_setaffinity(0, {procs.CLIENT_CORE})
+    if options.benchmark != "all":
+        return int(BENCHMARKS[options.benchmark].main(options))
+    failed = False
+    for name, module in BENCHMARKS.items():
+        print(f"\n## {name}", flush=True)
+        failed |= module.main(parser().parse_args([name])) != 0
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,112 @@
+"""Starting rtserver itself: one worker on one core, its private MongoDB on the other."""
+
+import contextlib
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import jwt
+
+from bench import peers, procs
+from bench.native import HERE
+from bench.peers import HOST, Server
+
+PROJECT = "bench"
+READY_TIMEOUT_S = 90.0
+ROOT = HERE.parent
+
+
+def issue_token(env: dict[str, str], user: str, *, service: bool) -> str:
+    """Has the operator's command sign a token."""
+    command = [sys.executable, "-m", "rtserver", "token", "--user", user, "--project", PROJECT]
+    if service:
+        command += ["--role", "service"]
+    result = subprocess.run(
+        [*command, "--ttl", "86400"],
+        cwd=ROOT, env=env, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    if result.returncode != 0:
+        raise RuntimeError(f"no token: {result.stderr.strip()}")
+    return result.stdout.strip()
+
+
+def tokens_for_users(secret: str, users: int) -> list[str]:
+    """Signs tokens for many users: a process for each would take longer than the benchmark."""
+    expires = int(time.time()) + 86400
+    claims = [
+        {"sub": f"user-{n}", "exp": expires, "projects": [PROJECT], "roles": []}
+        for n in range(users)
+    ]
+    return [jwt.encode(claim, secret, algorithm="HS256") for claim in claims]
+
+
+def wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    """Waits for /readyz.
+
+    Raises:
+        RuntimeError: The server ended or was not ready in READY_TIMEOUT_S; with its last lines.
+    """
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while process.poll() is None and time.monotonic() < deadline:
+        with (
+            contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError),
+            urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=2),
+        ):
+            return
+        time.sleep(0.1)
+    tail = log.read_text(errors="replace")[-2000:]
+    raise RuntimeError(f"rtserver was not ready (status {process.poll()}):\n{tail}")
+
+
+@contextlib.contextmanager
+def rtserver(users: int = 1, settings: dict[str, str] | None = None) -> Iterator[Server]:
+    """One rtserver worker with raised limits and an empty log.
+
+    Args:
+        users: How many users the connections belong to, in turn.
+        settings: RT_* variables on top of those of the benchmark.
+    """
+    port, secret = peers.free_port(), secrets.token_hex(32)
+    with tempfile.TemporaryDirectory(
+        prefix="bench-rtserver-", ignore_cleanup_errors=True
+    ) as folder:
+        env = {key: value for key, value in os.environ.items() if not key.startswith("RT_")}
+        env |= {
+            "RT_HOST": HOST,
+            "RT_PORT": str(port),
+            "RT_DATA_DIR": f"{folder}/var",
+            "RT_JWT_SECRET": secret,
+            "RT_MAX_CONNECTIONS_PER_USER": "100000",
+            "RT_MAX_CONNECTIONS_PER_PROJECT": "100000",
+            "PYTHONPATH": str(ROOT),
+            **(settings or {}),
+        }
+        service = issue_token(env, "bench-publisher", service=True)
+        log = Path(folder) / "server.log"
+        with peers.pinned([sys.executable, "-m", "rtserver", "serve"], env, log) as process:
+            wait_until_ready(process, port, log)
+            databases = procs.pids_naming(f"{folder}/var")
+            for pid in databases:
+                procs.pin(pid, procs.CLIENT_CORE)
+            server = Server(
+                name="rtserver",
+                pid=process.pid,
+                port=port,
+                publisher="rtserver",
+                publish_path=f"/api/v1/projects/{PROJECT}/events",
+                publish_token=service,
+                ready_on="frame",
+                helper_pids=[pid for pid in databases if pid != process.pid],
+                max_chunk=500,
+            )
+            path = f"/ws/projects/{PROJECT}"
+            tokens = tokens_for_users(secret, users)
+            yield replace(server, targets=[(path, token) for token in tokens])

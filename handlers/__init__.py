@@ -1,0 +1,1 @@
+"""Ways in: each handler authenticates, translates and hands over to the core."""

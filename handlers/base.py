@@ -1,0 +1,287 @@
+"""What all handlers share: errors as problem documents, origins, identity, bounded bodies."""
+
+import http
+import json
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+import msgspec
+import structlog
+from tornado import web
+
+from handlers.context import HandlerContext
+from rtserver import ids
+from rtserver.errors import BusyError, RefusedError, StoreUnavailableError
+from rtserver.identity import Identity
+from rtserver.token_source import FoundToken, find_token, offered_subprotocols, scrub
+from rtserver.tokens import TokenRefused
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+RETRY_AFTER_S = 2
+
+T = TypeVar("T")
+_log = structlog.get_logger()
+
+
+class Problem(web.HTTPError):
+    """An answer in `application/problem+json` (RFC 9457).
+
+    Attributes:
+        detail: what went wrong in this case, for people.
+        reason_word: the same for programs, as the key `reason`.
+        extra: further keys of the document.
+    """
+
+    def __init__(self, status: int, detail: str, reason: str | None = None, **extra: Any) -> None:
+        super().__init__(status)
+        self.detail = detail
+        self.reason_word = reason
+        self.extra = extra
+
+
+def problem_of(error: BaseException) -> Problem | None:
+    """The answer that an error of the core stands for."""
+    match error:
+        case Problem():
+            return error
+        case BusyError():
+            return Problem(
+                error.status,
+                str(error),
+                error.reason,
+                retry_after_s=error.retry_after_s,
+                **error.details,
+            )
+        case RefusedError():
+            return Problem(error.status, str(error), error.reason, **error.details)
+        case TokenRefused(reason="keys_unavailable"):
+            return Problem(503, error.message, error.reason, retry_after_s=RETRY_AFTER_S)
+        case TokenRefused():
+            return Problem(401, error.message, error.reason)
+        case StoreUnavailableError():
+            return Problem(503, str(error), "unavailable", retry_after_s=RETRY_AFTER_S)
+        case ids.BadIdentifier():
+            return Problem(400, str(error), "bad_identifier")
+    return None
+
+
+class BaseHandler(web.RequestHandler):
+    """A handler whose errors are problem documents and whose logs carry no token."""
+
+    context: HandlerContext
+
+    def initialize(self, context: HandlerContext) -> None:
+        """Take what the composition root gives."""
+        self.context = context
+
+    def set_default_headers(self) -> None:
+        """No sniffing, no referrer: an address may carry a token until the page has moved it."""
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Referrer-Policy", "no-referrer")
+        self.clear_header("Server")
+
+    def _request_summary(self) -> str:
+        return scrub(super()._request_summary())
+
+    def found_token(self) -> FoundToken | None:
+        """The token of the request, wherever it travels."""
+        headers = self.request.headers
+        query = self.request.query_arguments.get("token")
+        return find_token(
+            authorization=headers.get("Authorization"),
+            subprotocols=offered_subprotocols(headers.get("Sec-WebSocket-Protocol")),
+            query=query[-1].decode("utf-8", "replace") if query else None,
+        )
+
+    def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
+        """Errors that are answers are no news; all others are logged with their traceback."""
+        if value is not None and problem_of(value) is None and not isinstance(value, web.HTTPError):
+            _log.error("request_failed", request=self._request_summary(), exc_info=(typ, value, tb))
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Give errors of the core their status."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        problem = None if error is None else problem_of(error)
+        if problem is not None:
+            kwargs["exc_info"] = (type(problem), problem, None)
+            status_code = problem.status_code
+        super().send_error(status_code, **kwargs)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer with a problem document."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        document: dict[str, Any] = {
+            "type": "about:blank",
+            "title": http.HTTPStatus(status_code).phrase,
+            "status": status_code,
+        }
+        if isinstance(error, Problem):
+            document["detail"] = error.detail
+            if error.reason_word is not None:
+                document["reason"] = error.reason_word
+            retry_after_s = error.extra.get("retry_after_s")
+            if retry_after_s is not None:
+                self.set_header("Retry-After", str(retry_after_s))
+            document.update(error.extra)
+        elif status_code == 500:
+            document["detail"] = "The server failed to answer this; try again"
+        elif status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
+            document["detail"] = f"{self.request.method} is not possible here"
+            self.set_header("Allow", ", ".join(self._allowed_methods()))
+        self._set_cors_headers()
+        if status_code == http.HTTPStatus.UNAUTHORIZED:
+            # RFC 6750 section 3
+            self.set_header("WWW-Authenticate", 'Bearer realm="rtserver"')
+        self.set_header("Content-Type", "application/problem+json")
+        self.finish(json.dumps(document))
+
+    def _allowed_methods(self) -> list[str]:
+        standard = web.RequestHandler
+        return sorted(
+            method
+            for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+            if getattr(type(self), method.lower()) is not getattr(standard, method.lower())
+        )
+
+    def _set_cors_headers(self) -> None:
+        origin = self.request.headers.get("Origin")
+        self.add_header("Vary", "Origin")
+        if origin is not None and self.context.origins.listed(origin):
+            self.set_header("Access-Control-Allow-Origin", origin)
+            self.set_header("Access-Control-Expose-Headers", "ETag, Retry-After")
+
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:
+        """Decode a part of the path or query.
+
+        Raises:
+            Problem: 400 where it is not UTF-8.
+        """
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            where = "The address" if name is None else f"The parameter {name!r}"
+            raise Problem(400, f"{where} is not UTF-8") from None
+
+    def project_id(self, text: str) -> str:
+        """A project id of the path, checked."""
+        return ids.project_id(text)
+
+    def json(self, document: object, status: int = 200) -> None:
+        """Answer with JSON."""
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(msgspec.json.encode(document))
+
+
+@web.stream_request_body
+class ApiHandler(BaseHandler):
+    """A handler of the HTTP interface: needs a token, takes and gives JSON."""
+
+    identity: Identity
+
+    def initialize(self, context: HandlerContext) -> None:
+        """Take what the composition root gives."""
+        super().initialize(context)
+        self._body = bytearray()
+
+    async def prepare(self) -> None:
+        """Check size, origin and token before the body is read."""
+        self._set_cors_headers()
+        if self.request.method == "OPTIONS":
+            return
+        length = self.request.headers.get("Content-Length", "0")
+        if length.isdigit() and int(length) > MAX_BODY_BYTES:
+            raise Problem(413, f"A body may have {MAX_BODY_BYTES} bytes at most", "too_large")
+        self.identity = await self.context.gateway.identify(self.found_token())
+
+    def data_received(self, chunk: bytes) -> None:
+        """Gather the body, up to its bound."""
+        self._body.extend(chunk)
+        if len(self._body) > MAX_BODY_BYTES:
+            raise Problem(413, f"A body may have {MAX_BODY_BYTES} bytes at most", "too_large")
+
+    def options(self, *_args: str) -> None:
+        """Answer a preflight request (Fetch standard, CORS protocol)."""
+        origin = self.request.headers.get("Origin")
+        self.set_header("Allow", ", ".join(self._allowed_methods()))
+        if origin is not None and self.context.origins.listed(origin):
+            self.set_header("Access-Control-Allow-Methods", ", ".join(self._allowed_methods()))
+            self.set_header(
+                "Access-Control-Allow-Headers",
+                "Authorization, Content-Type, Idempotency-Key, If-Match, Last-Event-ID",
+            )
+            self.set_header("Access-Control-Max-Age", "600")
+        self.set_status(204)
+        self.finish()
+
+    def body(self, kind: type[T]) -> T:
+        """The request's body as a typed value.
+
+        Raises:
+            Problem: 400 where it is not JSON, 422 where something in it is missing or wrong.
+        """
+        try:
+            return msgspec.json.decode(bytes(self._body), type=kind)
+        except msgspec.ValidationError as error:
+            raise Problem(422, f"The body does not fit: {error}", "invalid") from None
+        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+            said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            raise Problem(400, f"The body is not JSON: {said}", "malformed") from None
+
+    def open_project(self, text: str) -> str:
+        """A project id of the path that the token opens.
+
+        Raises:
+            BadIdentifier: it is not an id.
+            Problem: 403 where the token does not open it.
+        """
+        project_id = self.project_id(text)
+        if not self.identity.may_open(project_id):
+            raise Problem(403, "This token does not open the project", "forbidden")
+        return project_id
+
+    def number(self, name: str, default: int, *, low: int, high: int) -> int:
+        """A whole number of the query.
+
+        Raises:
+            Problem: 400 where it is none, or out of range.
+        """
+        text = self.get_query_argument(name, None)
+        if text is None:
+            return default
+        if not text.isascii() or not text.isdigit() or not low <= int(text[:20]) <= high:
+            raise Problem(400, f"{name} takes a whole number from {low} to {high}", "invalid")
+        return int(text)
+
+
+class NotFoundHandler(BaseHandler):
+    """For every address that there is not."""
+
+    def prepare(self) -> None:
+        """Say so, whatever the method."""
+        path = unquote(self.request.path)
+        shown = path if len(path) <= 100 else path[:100] + "..."
+        raise Problem(404, f"There is nothing at {shown!r}", "not_found")
+
+    def check_xsrf_cookie(self) -> None:
+        """No cookies are used."""
+
+
+def access_log(context_metrics: Any) -> Any:
+    """A `log_function` for Tornado: one line a request, without tokens."""
+
+    def log_request(handler: web.RequestHandler) -> None:
+        status = handler.get_status()
+        context_metrics.http_request(handler.request.method or "", status)
+        log = _log.warning if status >= 500 else _log.info
+        log(
+            "http_request",
+            method=handler.request.method,
+            path=scrub(handler.request.uri or ""),
+            status=status,
+            duration_ms=round(handler.request.request_time() * 1000, 1),
+            ip=handler.request.remote_ip,
+        )
+
+    return log_request

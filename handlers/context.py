@@ -1,0 +1,35 @@
+"""What handlers are given of the core."""
+
+from dataclasses import dataclass
+
+from rtserver.gateway import Gateway
+from rtserver.log import EventLog
+from rtserver.metrics import Metrics
+from rtserver.origins import Origins
+from rtserver.proposals import ProposalStore
+from rtserver.readiness import Readiness
+from rtserver.runs import RunService
+from rtserver.snapshot import Snapshots
+from rtserver.tasks import TaskOwner
+from rtserver.validator import Validator
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerContext:
+    """The parts of the server that handlers hand over to. One object for all of them.
+
+    Attributes:
+        max_message_bytes: bound of a socket message and of one published event.
+    """
+
+    gateway: Gateway
+    log: EventLog
+    proposals: ProposalStore
+    runs: RunService
+    snapshots: Snapshots
+    validator: Validator
+    metrics: Metrics
+    origins: Origins
+    readiness: Readiness
+    tasks: TaskOwner
+    max_message_bytes: int

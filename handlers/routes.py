@@ -1,0 +1,39 @@
+"""Every address of the server."""
+
+from pathlib import Path
+from typing import Any
+
+from tornado import web
+
+from handlers.base import NotFoundHandler, access_log
+from handlers.context import HandlerContext
+from handlers.health import HealthHandler, MetricsHandler, ReadyHandler
+from handlers.pages import AssetHandler, PageHandler
+from handlers.projects import EventsHandler, ProjectHandler, ProposalsHandler
+from handlers.runs import RunHandler, ValidationsHandler
+from handlers.websocket import SessionSocket
+
+
+def application(context: HandlerContext, static_dir: Path) -> web.Application:
+    """The Tornado application over the core's parts."""
+    given: dict[str, Any] = {"context": context}
+    page = {**given, "path": str(static_dir / "index.html")}
+    return web.Application(
+        [
+            (r"/ws/projects/([^/]+)", SessionSocket, given),
+            (r"/api/v1/projects/([^/]+)", ProjectHandler, given),
+            (r"/api/v1/projects/([^/]+)/events", EventsHandler, given),
+            (r"/api/v1/projects/([^/]+)/proposals", ProposalsHandler, given),
+            (r"/api/v1/proposals/([^/]+)/validations", ValidationsHandler, given),
+            (r"/api/v1/runs/([^/]+)", RunHandler, given),
+            (r"/healthz", HealthHandler, given),
+            (r"/readyz", ReadyHandler, given),
+            (r"/metrics", MetricsHandler, given),
+            (r"/", PageHandler, page),
+            (r"/static/(.*)", AssetHandler, {"path": str(static_dir)}),
+        ],
+        default_handler_class=NotFoundHandler,
+        default_handler_args=given,
+        log_function=access_log(context.metrics),
+        autoreload=False,
+    )

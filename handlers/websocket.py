@@ -1,0 +1,168 @@
+"""`/ws/projects/{project_id}`: a session over WebSocket (RFC 6455)."""
+
+import contextlib
+from collections.abc import Coroutine
+from typing import Any
+
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketHandler
+
+from handlers.base import BaseHandler, Problem
+from handlers.context import HandlerContext
+from handlers.tornado_socket import SessionProtocol, StreamSink, protocol_of
+from rtserver.admission import Entry, ProjectFullError
+from rtserver.close_codes import ADVICE, CloseCode
+from rtserver.commands import view_of
+from rtserver.errors import ForbiddenError
+from rtserver.framing import Encoding
+from rtserver.identity import Identity
+from rtserver.outbox import Sink
+from rtserver.protocol import ClosingFrame, MessageRefusedError, encode_frame
+from rtserver.session import Session
+from rtserver.token_source import choose_subprotocol
+from rtserver.tokens import TokenRefused
+
+HARD_LIMIT_FACTOR = 16
+"""Up to so many times `max_message_bytes` a message is read and refused in words, with its
+`request_id` where that can be read; beyond it the session is closed."""
+
+FULL_RETRY_AFTER_S = 10
+
+
+class SessionSocket(WebSocketHandler, BaseHandler):
+    """Checks token, origin and room before the upgrade; then only passes bytes on."""
+
+    encoding = Encoding.WEBSOCKET
+    sink: Sink
+
+    def initialize(self, context: HandlerContext) -> None:
+        """Take what the composition root gives."""
+        super().initialize(context)
+        self._session: Session | None = None
+        self._refused: tuple[CloseCode, str] | None = None
+        self._identity: Identity | None = None
+        self._entry: Entry | None = None
+        self._view: frozenset[str] | None = None
+
+    async def get(self, *args: str, **kwargs: str) -> None:
+        """Let the client in, or say why not.
+
+        A token that is not good is said after the upgrade, as a close code, because a browser
+        shows a page nothing of a refused upgrade. A full project is said before it.
+        """
+        project_id = self.project_id(args[0])
+        origin = self.request.headers.get("Origin")
+        if not self.context.origins.allows(origin, self.request.host):
+            raise Problem(403, "Pages of this origin may not connect", "origin")
+        self._view = view_of(self.get_query_arguments("proposal_id", strip=False))
+        try:
+            await self._enter(project_id)
+        except ProjectFullError as full:
+            raise Problem(
+                503, str(full), "project_full", retry_after_s=FULL_RETRY_AFTER_S
+            ) from None
+        try:
+            await super().get(*args, **kwargs)
+        finally:
+            if self._entry is not None and self._session is None:
+                await self.context.gateway.leave(self._entry)  # the upgrade failed
+
+    async def _enter(self, project_id: str) -> None:
+        gateway = self.context.gateway
+        try:
+            self._identity = await gateway.identify(self.found_token())
+            self._entry = await gateway.enter(self._identity, project_id, self.encoding.value)
+        except TokenRefused as refused:
+            if refused.reason == "keys_unavailable":
+                raise
+            self._refused = (CloseCode.UNAUTHORIZED, f"Unauthorized: {refused.message}")
+        except ForbiddenError as error:
+            self._refused = (CloseCode.FORBIDDEN, str(error))
+
+    def check_origin(self, origin: str) -> bool:
+        """Tornado asks for requests that look cross-origin to it; the rule is one."""
+        return self.context.origins.allows(origin, self.request.host)
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        """Answer `bearer` where the token came with it."""
+        return choose_subprotocol(subprotocols)
+
+    def get_websocket_protocol(self) -> SessionProtocol | None:
+        """Tornado's protocol, with our answer to messages that are too big."""
+        if self.request.headers.get("Sec-WebSocket-Version") != "13":
+            return None
+        return protocol_of(self, self.context.max_message_bytes * HARD_LIMIT_FACTOR)
+
+    def open(self, *_args: str, **_kwargs: str) -> None:
+        """The upgrade is done."""
+        if self._refused is not None:
+            self._turn_away(*self._refused)
+            return
+        assert self._identity is not None  # noqa: S101 - `get` saw to it
+        assert self._entry is not None  # noqa: S101 - the same
+        stream = self.ws_connection.stream if self.ws_connection is not None else None
+        assert stream is not None  # noqa: S101 - it is open
+        self.set_nodelay(True)
+        self.sink = StreamSink(stream)
+        self._session = self.context.gateway.open(self, self._identity, self._entry, self._view)
+        last_event_id = self.get_query_argument("last_event_id", None)
+        self._session.start(last_event_id)
+
+    def _turn_away(self, code: CloseCode, reason: str) -> None:
+        advice = ADVICE[code]
+        frame = ClosingFrame(
+            code=code, reason=reason, reconnect=advice.reconnect, retry_after_ms=None
+        )
+        self.write_message(encode_frame(frame))
+        WebSocketHandler.close(self, code, _fitting(reason))
+
+    def on_message(self, message: str | bytes) -> None:
+        """Hand a message over; never waits, so that pings are answered meanwhile."""
+        if self._session is not None:
+            self._session.on_message(message)
+
+    def on_message_too_big(self) -> None:
+        """A message is so large that it is not even read."""
+        if self._session is not None:
+            limit = self.context.max_message_bytes
+            self._session.refuse(
+                MessageRefusedError("too_large", f"A message may have {limit} bytes at most")
+            )
+            self._session.close(CloseCode.PROTOCOL_ERROR, "A message was far too large")
+
+    def discard_input(self, discarding: Coroutine[Any, Any, None]) -> None:
+        """Own the task that reads what is left of a message that is too big."""
+        self.context.tasks.start(discarding, name="discard-input")
+
+    def on_pong(self, data: bytes) -> None:  # noqa: ARG002 - Tornado's signature
+        """The client is alive."""
+        if self._session is not None:
+            self._session.on_pong()
+
+    def on_close(self) -> None:
+        """The connection is gone."""
+        if self._session is not None:
+            self._session.on_disconnect(self.close_code)
+
+    # `rtserver.session.Transport`
+
+    def ping(self, data: str | bytes = b"") -> None:
+        """Send a ping; the pong comes to `on_pong`."""
+        if self.ws_connection is None or self.ws_connection.is_closing():
+            return
+        with contextlib.suppress(StreamClosedError):  # `on_close` follows by itself
+            self.ws_connection.write_ping(data if isinstance(data, bytes) else data.encode())
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Send the close frame; Tornado ends the connection when it is answered, or in 5 s."""
+        super().close(code, None if reason is None else _fitting(reason))
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        if self.ws_connection is not None:
+            self.ws_connection._abort()  # noqa: SLF001 - Tornado has no public word for it
+
+
+def _fitting(reason: str) -> str:
+    """A close reason has 123 bytes at most (RFC 6455 section 5.5)."""
+    return reason.encode()[:123].decode("utf-8", "ignore")

@@ -1,0 +1,1 @@
+"""The core of rtserver: protocol, dispatch, fan-out, resume, admission."""

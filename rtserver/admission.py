@@ -1,0 +1,126 @@
+"""How many connections a user and a project may have, over all workers.
+
+Every connection has an entry with a lease in the registry of its project and in that of its user.
+A worker renews the entries of its connections; those of a dead worker lapse.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from rtserver.errors import StoreUnavailableError
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One connection in the registries.
+
+    Attributes:
+        connection_id, worker_id: which, and who owns it.
+        user_id, project_id, transport: what it is for.
+        opened_at: Unix time in seconds.
+    """
+
+    connection_id: str
+    worker_id: str
+    user_id: str
+    project_id: str
+    transport: str
+    opened_at: float
+
+
+class LeaseStore(Protocol):
+    """The registries, kept where all workers see them."""
+
+    async def admit(self, entry: Entry, *, limit: int) -> bool:
+        """Add an entry to its project unless `limit` live ones are there; whether it was added."""
+
+    async def register(self, entry: Entry, *, limit: int) -> list[Entry]:
+        """Add an entry to its user; the oldest that had to leave for it."""
+
+    async def release(self, entry: Entry) -> None:
+        """Take an entry out of both registries."""
+
+    async def renew(self, entries: Sequence[Entry], worker_id: str) -> None:
+        """Give all entries of this worker a new lease, also those that had lapsed."""
+
+
+class ProjectFullError(Exception):
+    """The project has as many connections as it may have."""
+
+
+class Admission:
+    """Lets connections in, evicts a user's oldest, and keeps leases alive."""
+
+    def __init__(
+        self,
+        leases: LeaseStore,
+        *,
+        worker_id: str,
+        user_limit: int,
+        project_limit: int,
+        lease_s: float,
+        evict: Callable[[Entry], Awaitable[None]],
+    ) -> None:
+        """Make the admission of a worker.
+
+        Args:
+            leases: the registries.
+            worker_id: this worker.
+            user_limit: connections a user; beyond it the oldest is evicted.
+            project_limit: connections a project; beyond it the new one is refused.
+            lease_s: how long an entry lives without renewal.
+            evict: closes a connection, wherever it is.
+        """
+        self._leases = leases
+        self._worker_id = worker_id
+        self._user_limit = user_limit
+        self._project_limit = project_limit
+        self._lease_s = lease_s
+        self._evict = evict
+        self._entries: dict[str, Entry] = {}
+
+    async def admit(self, entry: Entry) -> None:
+        """Let a connection in; returns when those it replaces have been told to go.
+
+        Raises:
+            ProjectFullError: no place is left in the project.
+            StoreUnavailableError: the registries could not be reached.
+        """
+        if not await self._leases.admit(entry, limit=self._project_limit):
+            raise ProjectFullError(
+                f"The project has {self._project_limit} connections, as many as it may have"
+            )
+        self._entries[entry.connection_id] = entry
+        try:
+            evicted = await self._leases.register(entry, limit=self._user_limit)
+        except BaseException:
+            await self.release(entry)
+            raise
+        for old in evicted:
+            await self._evict(old)
+
+    async def release(self, entry: Entry) -> None:
+        """Give a connection's place back. A failure is logged: the lease ends by itself."""
+        if self._entries.pop(entry.connection_id, None) is None:
+            return
+        try:
+            await self._leases.release(entry)
+        except StoreUnavailableError as error:
+            _log.warning("lease_not_released", error=str(error))
+
+    async def run(self) -> None:
+        """Renew leases until cancelled."""
+        while True:
+            await asyncio.sleep(self._lease_s / 3)
+            if not self._entries:
+                continue
+            try:
+                await self._leases.renew(list(self._entries.values()), self._worker_id)
+            except StoreUnavailableError as error:
+                _log.warning("leases_not_renewed", error=str(error))

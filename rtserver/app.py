@@ -1,0 +1,479 @@
+"""The composition root: the only place that knows the core, the handlers and the store."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from handlers.base import MAX_BODY_BYTES
+from handlers.context import HandlerContext
+from handlers.routes import application
+from rtserver.admission import Admission, Entry
+from rtserver.close_codes import CloseCode
+from rtserver.commands import SessionCommands
+from rtserver.control import Control
+from rtserver.demo import DEMO_PROJECT_ID, install_demo
+from rtserver.dispatcher import Dispatcher
+from rtserver.errors import OperatorError, StoreUnavailableError
+from rtserver.events import EventDraft, EventType
+from rtserver.fanout import Fanout
+from rtserver.gateway import Gateway
+from rtserver.jwks import JwksCache
+from rtserver.metrics import Metrics
+from rtserver.origins import Origins
+from rtserver.positions_ticker import PositionsTicker
+from rtserver.proposals import Proposal, ProposalExistsError, ProposalStatus
+from rtserver.readiness import Readiness
+from rtserver.runs import RunService
+from rtserver.session import SessionServices, SessionSettings
+from rtserver.settings import Settings
+from rtserver.snapshot import Snapshots
+from rtserver.tasks import TaskOwner
+from rtserver.tokens import TokenVerifier
+from rtserver.validator import Validator
+from rtserver.wheel import TimerWheel
+from store.client import Database, DatabaseError, connect, server_version
+from store.event_collection import EVENTS, prepare_events, size_difference
+from store.event_log import MongoEventLog
+from store.event_tail import EventTail
+from store.heads import Heads
+from store.leases import MongoLeases
+from store.mongod import PrivateMongod
+from store.mongod_attach import attach
+from store.mongod_errors import MongodError
+from store.outbox import OutboxRelay
+from store.proposals import PROPOSALS, MongoProposals
+from store.runs import RUNS, MongoRuns
+
+SERVER_ROOT = Path(__file__).resolve().parent.parent
+TICK_S = 0.05
+TAIL_READY_S = 30.0
+MONGODB_AT_LEAST = (5, 0)
+MONGOD_RESTART_S = (0.5, 1.0, 2.0, 5.0)
+
+_log = structlog.get_logger()
+
+
+class MongoAccess:
+    """A way to MongoDB: the configured one, one that is shared here, or a private one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.private: PrivateMongod | None = None
+        self._client: Any = None
+
+    async def open(self, *, may_start: bool = True, beside: bool = False) -> Database:
+        """Connect, after starting a private mongod where there is no other.
+
+        Args:
+            may_start: whether a private mongod may be started.
+            beside: use one that a running server holds for itself: the operator's commands.
+
+        Raises:
+            OperatorError: there is no MongoDB to be had.
+        """
+        settings = self._settings
+        uri = settings.mongodb_uri
+        try:
+            if uri is None:
+                uri = await attach(settings.data_dir, private_too=beside)
+            if uri is None:
+                if not may_start:
+                    raise OperatorError(
+                        f"no server runs on {settings.data_dir}: start one, or set RT_MONGODB_URI"
+                    )
+                private = PrivateMongod(settings.data_dir)
+                uri = await private.start()
+                self.private = private
+        except MongodError as error:
+            raise OperatorError(str(error)) from error
+        self._client = connect(uri)
+        database: Database = self._client[settings.mongodb_database]
+        return database
+
+    async def watch(self) -> None:
+        """Start a private mongod again whenever it ends, until cancelled."""
+        failures = 0
+        while self.private is not None:
+            status = await asyncio.shield(self.private.exited)
+            _log.error("private_mongod_ended", status=status)
+            while True:
+                try:
+                    await self.private.restart()
+                    failures = 0
+                    break
+                except MongodError as error:
+                    wait_s = MONGOD_RESTART_S[min(failures, len(MONGOD_RESTART_S) - 1)]
+                    failures += 1
+                    _log.error("private_mongod_not_restarted", error=str(error), retry_s=wait_s)
+                    await asyncio.sleep(wait_s)
+
+    async def close(self) -> None:
+        """Disconnect, and stop the private mongod if there is one."""
+        if self._client is not None:
+            self._client.close()
+        if self.private is not None:
+            await self.private.stop()
+
+
+class EventStore:
+    """The durable log with its writer running: what publishers need, in a server or a command."""
+
+    def __init__(self, settings: Settings, database: Database, metrics: Metrics) -> None:
+        self._settings = settings
+        self._database = database
+        self._metrics = metrics
+        self.heads = Heads(database, buffer_bytes=settings.event_log_bytes)
+
+    async def prepare(self) -> str:
+        """Make what the log needs; its epoch."""
+        return await prepare_events(self._database, self._settings.event_log_bytes)
+
+    async def open(self) -> MongoEventLog:
+        """The log; its `run` is the caller's to start."""
+        return MongoEventLog(
+            self._database,
+            self.heads,
+            self._metrics,
+            epoch=await self.prepare(),
+            queue_bytes=self._settings.publish_queue_bytes,
+            publish_timeout_s=self._settings.publish_timeout_s,
+        )
+
+
+async def token_verifier(settings: Settings, secret: str | None) -> tuple[TokenVerifier, Any]:
+    """The verifier that the settings ask for, and the key cache to close after it."""
+    jwks = JwksCache(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
+    verifier = TokenVerifier(
+        secret=secret,
+        public_key=settings.jwt_public_key,
+        jwks=jwks,
+        algorithms=settings.jwt_algorithms,
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+    )
+    return verifier, jwks
+
+
+def make_validator(settings: Settings) -> Validator:
+    """The validator that the settings ask for."""
+    return Validator(
+        settings.validation_command,
+        settings.validation_report_command,
+        settings.validation_timeout_s,
+        settings.workspaces_dir,
+        SERVER_ROOT,
+    )
+
+
+class Server:
+    """One worker."""
+
+    def __init__(self, settings: Settings, *, secret: str | None, demo: bool = False) -> None:
+        self._settings = settings
+        self._secret = secret
+        self._demo = demo
+        self._mongo = MongoAccess(settings)
+        self._tasks = TaskOwner()
+        self._stopping = False
+        self.metrics = Metrics()
+        self.port = settings.port
+
+    async def start(self) -> None:
+        """Bring the worker up; returns when it serves.
+
+        Raises:
+            OperatorError: no MongoDB can be had.
+            KeyConfigurationError: the keys for tokens are missing or weak.
+            OSError: the address is taken or not this host's.
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        settings = self._settings
+        verifier, self._jwks = await token_verifier(settings, self._secret)
+        # Taken first: a port that is in use should be said before anything is started.
+        sockets = bind_sockets(settings.port, settings.host, reuse_port=False)
+        self.port = sockets[0].getsockname()[1]
+        database = await self._mongo.open()
+        if self._mongo.private is not None:
+            self._tasks.start(self._mongo.watch(), name="mongod-watch")
+        await self._build(database, verifier)
+        await self._begin()
+        self._http.add_sockets(sockets)
+        _log.info("serving", host=settings.host, port=self.port, worker_id=settings.worker_id)
+
+    async def _build(self, database: Database, verifier: TokenVerifier) -> None:
+        settings, metrics, tasks = self._settings, self.metrics, self._tasks
+        events = EventStore(settings, database, metrics)
+        self._heads = events.heads
+        self._log = log = await events.open()
+        self._relay = relay = OutboxRelay(database, log, (RUNS, PROPOSALS))
+        leases = MongoLeases(database, lease_s=settings.lease_s)
+        run_store = MongoRuns(database, relay, lease_s=settings.lease_s)
+        proposals = MongoProposals(database, relay)
+        for part in (relay, leases, run_store, proposals):
+            await part.prepare()
+
+        self._control = control = Control(log, worker_id=settings.worker_id)
+        self._dispatcher = dispatcher = Dispatcher(
+            log,
+            Fanout(metrics),
+            tasks,
+            recent_bytes=settings.recent_events_bytes,
+            on_control=control.on_event,
+        )
+        self._tail = EventTail(
+            database,
+            events.heads,
+            metrics,
+            epoch=log.epoch,
+            prepare=events.prepare,
+            on_packs=dispatcher.on_packs,
+            on_epoch=self._on_epoch,
+        )
+        self._wheel = TimerWheel(tick_s=TICK_S, now_s=asyncio.get_running_loop().time())
+        self._admission = Admission(
+            leases,
+            worker_id=settings.worker_id,
+            user_limit=settings.max_connections_per_user,
+            project_limit=settings.max_connections_per_project,
+            lease_s=settings.lease_s,
+            evict=self._evict,
+        )
+        self._gateway = gateway = Gateway(
+            verifier,
+            self._admission,
+            lambda: self._session_services,
+            metrics,
+            worker_id=settings.worker_id,
+        )
+        self._runs = runs = RunService(
+            run_store,
+            proposals,
+            log,
+            control,
+            tasks,
+            metrics,
+            worker_id=settings.worker_id,
+            lease_s=settings.lease_s,
+            max_runs=settings.max_runs_per_worker,
+        )
+        validator = make_validator(settings)
+        control.handle("close", self._on_close_message)
+        self._session_services = SessionServices(
+            settings=SessionSettings(
+                ping_interval_s=settings.ping_interval_s,
+                pong_timeout_s=settings.pong_timeout_s,
+                outbox_bytes=settings.outbox_bytes,
+                max_message_bytes=settings.max_message_bytes,
+                max_messages_per_s=settings.max_messages_per_s,
+                max_message_burst=settings.max_message_burst,
+            ),
+            log=log,
+            dispatcher=dispatcher,
+            wheel=self._wheel,
+            tasks=tasks,
+            metrics=metrics,
+            commands=SessionCommands(gateway, log, proposals, runs, validator).table(),
+            active_runs=runs.active_json,
+            on_closed=gateway.closed,
+        )
+        context = HandlerContext(
+            gateway=gateway,
+            log=log,
+            proposals=proposals,
+            runs=runs,
+            snapshots=Snapshots(log, proposals, run_store),
+            validator=validator,
+            metrics=metrics,
+            origins=Origins(settings.allowed_origins),
+            readiness=Readiness(
+                {
+                    "tail": lambda: None if self._tail.ready.is_set() else "the log is not tailed",
+                    "stopping": lambda: "the worker is stopping" if self._stopping else None,
+                }
+            ),
+            tasks=tasks,
+            max_message_bytes=settings.max_message_bytes,
+        )
+        self._http = HTTPServer(
+            application(context, SERVER_ROOT / "static"),
+            max_body_size=MAX_BODY_BYTES,
+            idle_connection_timeout=120,
+            body_timeout=60,
+        )
+        if self._demo:
+            await self._install_demo(proposals)
+
+    async def _begin(self) -> None:
+        loops = {
+            "log-writer": self._log.run(),
+            "tail": self._tail.run(),
+            "heads": self._heads.run(),
+            "outbox-relay": self._relay.run(),
+            "timer-wheel": self._wheel.run(),
+            "leases": self._admission.run(),
+            "runs": self._runs.run(),
+            "positions": PositionsTicker(self._dispatcher, self._log).run(),
+            "loop-lag": self.metrics.watch_loop_lag(),
+        }
+        for name, loop in loops.items():
+            self._tasks.start(loop, name=name)
+        # A tailing cursor on an empty collection ends at once, so there has to be something.
+        await self._control.send("hello", self._settings.worker_id)
+        try:
+            async with asyncio.timeout(TAIL_READY_S):
+                await self._tail.ready.wait()
+        except TimeoutError:
+            raise StoreUnavailableError("The event log could not be tailed") from None
+
+    async def _install_demo(self, proposals: MongoProposals) -> None:
+        now = datetime.now(UTC)
+        writer = asyncio.create_task(self._log.run())
+        try:
+            for demo in await asyncio.to_thread(install_demo, self._settings.workspaces_dir):
+                proposal = Proposal(
+                    proposal_id=demo.id,
+                    project_id=DEMO_PROJECT_ID,
+                    title=demo.title,
+                    author=demo.author,
+                    reviewers=list(demo.reviewers),
+                    status=ProposalStatus.IN_REVIEW,
+                    created_at=now,
+                    updated_at=now,
+                )
+                created = EventDraft(
+                    DEMO_PROJECT_ID,
+                    EventType.PROPOSAL_CREATED,
+                    {"proposal": proposal.to_json()},
+                    proposal_id=demo.id,
+                )
+                with contextlib.suppress(ProposalExistsError):
+                    await proposals.create(proposal, created)
+        finally:
+            writer.cancel()
+            await asyncio.wait([writer])
+
+    def _on_epoch(self, epoch: str) -> None:
+        """The log was lost: nobody can go on where they were."""
+        self._log.begin_epoch(epoch)
+        self._dispatcher.begin_epoch()
+        self._gateway.close_all(CloseCode.GOING_AWAY)
+
+    async def _evict(self, entry: Entry) -> None:
+        if entry.worker_id == self._settings.worker_id:
+            self._gateway.close(entry.connection_id, CloseCode.REPLACED)
+        else:
+            await self._control.send(
+                "close",
+                entry.worker_id,
+                connection_id=entry.connection_id,
+                code=CloseCode.REPLACED.value,
+            )
+
+    async def _on_close_message(self, message: dict[str, Any]) -> None:
+        self._gateway.close(
+            message["connection_id"], CloseCode(message["code"]), message.get("reason")
+        )
+
+    async def stop(self) -> None:
+        """Let everybody know, finish what is under way within the grace period, and end."""
+        self._stopping = True
+        grace_s = self._settings.shutdown_grace_s
+        with contextlib.suppress(AttributeError):  # where the start failed half-way
+            self._http.stop()
+            await self._runs.stop()
+            self._gateway.close_all(CloseCode.GOING_AWAY)
+            try:
+                async with asyncio.timeout(grace_s):
+                    await self._log.drain()
+                    await self._http.close_all_connections()
+            except TimeoutError:
+                _log.warning("stopped_before_all_was_written", grace_s=grace_s)
+        await self._tasks.stop()
+        with contextlib.suppress(AttributeError):
+            try:
+                async with asyncio.timeout(grace_s):
+                    await self._heads.flush(everything=True)
+            except Exception as error:  # noqa: BLE001 - the server ends either way
+                _log.warning("heads_not_written", error=str(error))
+        await self._mongo.close()
+        if getattr(self, "_jwks", None) is not None:
+            await self._jwks.close()
+
+
+async def run_shared_mongod(settings: Settings, until: asyncio.Event) -> None:
+    """Hold a private mongod for all workers of this host, until the event is set.
+
+    Raises:
+        OperatorError: it cannot run.
+    """
+    mongod = PrivateMongod(settings.data_dir, mode="shared")
+    try:
+        await mongod.start()
+        _log.info("mongod_ready", data_dir=str(mongod.data_dir))
+        told = asyncio.create_task(until.wait())
+        waiting: set[asyncio.Future[Any]] = {told, mongod.exited}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        if not until.is_set():
+            raise OperatorError(f"mongod ended by itself; see {mongod.data_dir}/mongod/mongod.log")
+    except MongodError as error:
+        raise OperatorError(str(error)) from error
+    finally:
+        await mongod.stop()
+
+
+async def check_database(settings: Settings) -> list[str]:
+    """What is wrong with MongoDB, in words; empty where nothing is.
+
+    Raises:
+        OperatorError: there is no MongoDB to be had.
+    """
+    mongo = MongoAccess(settings)
+    try:
+        database = await mongo.open(beside=True)
+        major, minor = await server_version(database)
+        problems = []
+        if (major, minor) < MONGODB_AT_LEAST:
+            problems.append(
+                f"MongoDB is {major}.{minor}; rtserver needs {'.'.join(map(str, MONGODB_AT_LEAST))}"
+            )
+        hello = await database.command("hello")
+        if "setName" not in hello:
+            problems.append("MongoDB is not a replica set: start it with --replSet and initiate it")
+        problem = await size_difference(database, EVENTS, settings.event_log_bytes)
+        if problem is not None:
+            problems.append(problem)
+    except DatabaseError as error:
+        return [f"MongoDB does not answer ({type(error).__name__}): is RT_MONGODB_URI right?"]
+    else:
+        return problems
+    finally:
+        await mongo.close()
+
+
+@contextlib.asynccontextmanager
+async def operator_log(settings: Settings) -> AsyncIterator[MongoEventLog]:
+    """The log for an operator's command, beside running workers.
+
+    Raises:
+        OperatorError: there is no MongoDB.
+    """
+    mongo = MongoAccess(settings)
+    database = await mongo.open(may_start=False, beside=True)
+    tasks = TaskOwner()
+    try:
+        events = EventStore(settings, database, Metrics())
+        log = await events.open()
+        tasks.start(log.run(), name="log-writer")
+        yield log
+        await events.heads.flush()
+    finally:
+        await tasks.stop()
+        await mongo.close()

@@ -1,0 +1,101 @@
+"""A project as one worker sees it: where its sequence stands, what came last, who is connected."""
+
+import asyncio
+from collections import deque
+from itertools import islice
+from typing import Protocol
+
+from rtserver.events import StoredEvent
+from rtserver.framing import Encoding
+from rtserver.outbox import Outbox
+from rtserver.visibility import Viewer
+
+
+class Subscriber(Protocol):
+    """A live connection, as the fan-out sees it.
+
+    Attributes:
+        encoding: its wire form.
+        viewer: decides what it gets.
+        outbox: where its bytes go.
+    """
+
+    encoding: Encoding
+    viewer: Viewer
+    outbox: Outbox
+
+    def send_gap(self, *, requested: int, lost: int) -> None:
+        """Say that events after `requested` are gone, and how many."""
+
+
+class Recent:
+    """The newest events of a project, bounded in bytes, without a hole."""
+
+    __slots__ = ("_bytes", "_events", "_limit_bytes")
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._events: deque[StoredEvent] = deque()
+        self._bytes = 0
+
+    def extend(self, events: list[StoredEvent]) -> None:
+        """Add what follows. Where something is missing in between, what was there is dropped."""
+        if not events:
+            return
+        if self._events and events[0].seq != self._events[-1].seq + 1:
+            self._events.clear()
+            self._bytes = 0
+        self._events.extend(events)
+        self._bytes += sum([len(event.payload) for event in events])
+        while self._bytes > self._limit_bytes and self._events:
+            self._bytes -= len(self._events.popleft().payload)
+
+    def after(self, seq: int, limit: int) -> list[StoredEvent] | None:
+        """The events after `seq`, at most `limit`; None where the first of them is not here."""
+        if not self._events or self._events[0].seq > seq + 1:
+            return None
+        start = seq + 1 - self._events[0].seq
+        return list(islice(self._events, start, start + limit))
+
+
+class Channel:
+    """One project on this worker.
+
+    Attributes:
+        project_id: which.
+        seq: the last number that was handed to the live subscribers.
+        target: the last number that the tail has shown; larger than `seq` while a hole is filled.
+        ready: done when `seq` is known.
+        live: the subscribers that get what comes next; others are still catching up.
+        behind: live subscribers that were passed over since they last learned the position.
+        holders: sessions that hold the channel open, live or not.
+        members: author and reviewers of the project's proposals.
+        idle_since_s: loop time since when nobody holds it; None while somebody does.
+    """
+
+    __slots__ = (
+        "behind",
+        "filling",
+        "holders",
+        "idle_since_s",
+        "live",
+        "members",
+        "project_id",
+        "ready",
+        "recent",
+        "seq",
+        "target",
+    )
+
+    def __init__(self, project_id: str, recent_bytes: int) -> None:
+        self.project_id = project_id
+        self.seq = 0
+        self.target = 0
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.live: dict[Subscriber, None] = {}
+        self.behind: set[Subscriber] = set()
+        self.holders = 0
+        self.recent = Recent(recent_bytes)
+        self.members: dict[str, frozenset[str]] = {}
+        self.filling: asyncio.Task[None] | None = None
+        self.idle_since_s: float | None = None

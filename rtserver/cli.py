@@ -1,0 +1,133 @@
+"""The command line: `python -m rtserver serve|token|publish|tail|check|mongod`.
+
+Exit status 0 on success, 2 for a wrong command line or setting (one clear line), 1 for a failure.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from rtserver.cli_check import check
+from rtserver.cli_log import publish, tail
+from rtserver.cli_serve import serve, shared_mongod
+from rtserver.cli_token import signing_secret, token
+from rtserver.errors import OperatorError, RefusedError, StoreUnavailableError
+from rtserver.ids import BadIdentifier, event_type, project_id
+from rtserver.jwks import KeyConfigurationError
+from rtserver.logs import configure_logs
+from rtserver.positions import BadPositionError, Position
+from rtserver.settings import SettingError, Settings, add_flags, flags_of
+
+SUCCESS, FAILURE, USAGE = 0, 1, 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m rtserver", description="The real-time server for proposal reviews."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    one = commands.add_parser("serve", help="run one worker")
+    one.add_argument("--demo", action="store_true", help="add the demo project")
+    add_flags(one)
+
+    one = commands.add_parser("token", help="print a signed token")
+    one.add_argument("--user", required=True, help="user id, the claim `sub`")
+    one.add_argument("--name", help="the name shown to people")
+    one.add_argument("--project", action="append", default=[], help="may be repeated; * for all")
+    one.add_argument(
+        "--role", action="append", default=[], choices=["admin", "service"], help="may be repeated"
+    )
+    one.add_argument("--ttl", type=_positive, default=3600, metavar="SECONDS")
+
+    one = commands.add_parser("publish", help="append an event to a project")
+    one.add_argument("project", type=_checked(project_id))
+    one.add_argument("type", type=_checked(event_type), help="a dotted type: build.finished")
+    one.add_argument("data", nargs="?", type=_json, default={}, help="its data, as JSON")
+    one.add_argument("--key", help="idempotency key: a second publication under it does nothing")
+    one.add_argument("--proposal", help="the proposal that it concerns")
+
+    one = commands.add_parser("tail", help="print a project's events as they come")
+    one.add_argument("project", type=_checked(project_id))
+    one.add_argument("--from", dest="from_id", type=_position, help="begin after this event id")
+
+    commands.add_parser("check", help="try the settings and say what is wrong")
+    commands.add_parser("mongod", help="run the private MongoDB for all workers of this host")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 10**9:
+        raise argparse.ArgumentTypeError("takes a whole number of seconds above 0")
+    return int(text)
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"is not JSON: {error}") from None
+
+
+def _position(text: str) -> Position:
+    try:
+        return Position.parse(text)
+    except BadPositionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _checked(check_id: Callable[[str], str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        try:
+            return check_id(text)
+        except BadIdentifier as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; its exit status."""
+    try:
+        given = _parser().parse_args(arguments)
+    except SystemExit as stop:
+        return SUCCESS if stop.code == 0 else USAGE
+    try:
+        flags = flags_of(given) if given.command == "serve" else {}
+        settings = Settings.load(os.environ, flags)
+        configure_logs(settings)
+        return _run(given, settings)
+    except (SettingError, KeyConfigurationError) as error:
+        return _complain(str(error), USAGE)
+    except (RefusedError, StoreUnavailableError, OperatorError, OSError) as error:
+        return _complain(str(error), FAILURE)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(given: argparse.Namespace, settings: Settings) -> int:
+    match given.command:
+        case "serve":
+            secret = signing_secret(settings, demo=given.demo)
+            return asyncio.run(serve(settings, secret=secret, demo=given.demo))
+        case "token":
+            print(token(settings, given.user, given.name, given.project, given.role, given.ttl))
+            return SUCCESS
+        case "publish":
+            return asyncio.run(
+                publish(settings, given.project, given.type, given.data, given.key, given.proposal)
+            )
+        case "tail":
+            return asyncio.run(tail(settings, given.project, given.from_id))
+        case "check":
+            return asyncio.run(check(settings))
+        case _:
+            return asyncio.run(shared_mongod(settings))
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"rtserver: {message}", file=sys.stderr)
+    return status

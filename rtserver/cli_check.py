@@ -1,0 +1,67 @@
+"""`check`: tries the settings, and says what is wrong and how to mend it."""
+
+from collections.abc import Awaitable, Callable
+
+from rtserver.app import check_database, make_validator, token_verifier
+from rtserver.cli_token import SECRET_FILE
+from rtserver.errors import OperatorError
+from rtserver.settings import Settings
+from rtserver.tokens import KeyConfigurationError
+
+
+async def check(settings: Settings) -> int:
+    """Print a line for each part; 0 where all is well, else 1."""
+    parts: list[tuple[str, Callable[[Settings], Awaitable[list[str]]]]] = [
+        ("settings", _check_settings),
+        ("tokens", _check_tokens),
+        ("MongoDB", check_database),
+        ("validator", _check_validator),
+        ("LLM", _check_llm),
+    ]
+    failed = False
+    for name, part in parts:
+        try:
+            problems = await part(settings)
+        except OperatorError as error:
+            problems = [str(error)]
+        failed = failed or bool(problems)
+        print(f"{name}: {'ok' if not problems else ''}".rstrip())
+        for problem in problems:
+            print(f"  - {problem}")
+    return 1 if failed else 0
+
+
+async def _check_settings(settings: Settings) -> list[str]:
+    return [str(variable) for variable in settings.unknown_environment]
+
+
+async def _check_tokens(settings: Settings) -> list[str]:
+    secret = settings.jwt_secret
+    path = settings.data_dir / SECRET_FILE
+    if secret is None and not settings.jwt_public_key and not settings.jwt_jwks_url:
+        if path.is_file():
+            secret = path.read_text().strip()
+        else:
+            return [
+                "no key: set RT_JWT_SECRET, RT_JWT_PUBLIC_KEY or RT_JWT_JWKS_URL "
+                "(only `serve --demo` starts without)"
+            ]
+    try:
+        _, jwks = await token_verifier(settings, secret)
+    except KeyConfigurationError as error:
+        return [str(error)]
+    if jwks is not None:
+        await jwks.close()
+    return []
+
+
+async def _check_validator(settings: Settings) -> list[str]:
+    return make_validator(settings).check()
+
+
+async def _check_llm(settings: Settings) -> list[str]:
+    if settings.llm_base_url is None:
+        return []
+    if settings.llm_model is None:
+        return ["RT_LLM_BASE_URL is set, RT_LLM_MODEL is not: name the model to ask for"]
+    return []

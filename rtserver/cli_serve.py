@@ -1,0 +1,72 @@
+"""`serve` and `mongod`: processes that run until they are told to stop."""
+
+import asyncio
+import gc
+import signal
+
+import structlog
+
+from rtserver.app import Server, run_shared_mongod
+from rtserver.cli_token import demo_pages
+from rtserver.errors import OperatorError
+from rtserver.settings import Settings
+
+# Python's cyclic collector, left alone, took over 40 % of a fan-out to 2,000 sockets. What lives
+# long is frozen at start; the young are looked at less often.
+GC_THRESHOLDS = (50_000, 50, 100)
+
+_log = structlog.get_logger()
+
+
+def _until_told() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT; a second signal ends the process at once."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def tell(number: signal.Signals) -> None:
+        loop.remove_signal_handler(number)
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, tell, number)
+    return told
+
+
+async def serve(settings: Settings, *, secret: str | None, demo: bool) -> int:
+    """Run one worker until SIGTERM or SIGINT.
+
+    Raises:
+        OperatorError, OSError, StoreUnavailableError, KeyConfigurationError: it could not start.
+    """
+    for variable in settings.unknown_environment:
+        _log.warning("unknown_setting", problem=str(variable))
+    told = _until_told()
+    server = Server(settings, secret=secret, demo=demo)
+    try:
+        await server.start()
+        if demo and secret is not None:
+            for line in demo_pages(settings, secret, server.port):
+                print(line, flush=True)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        await told.wait()
+        _log.info("stopping")
+    except OSError as error:
+        raise OperatorError(
+            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
+            "set RT_PORT or RT_HOST to a free address of this host"
+        ) from error
+    finally:
+        await server.stop()
+    return 0
+
+
+async def shared_mongod(settings: Settings) -> int:
+    """Run the MongoDB that all workers of this host share, until SIGTERM or SIGINT.
+
+    Raises:
+        OperatorError: it cannot run.
+    """
+    await run_shared_mongod(settings, _until_told())
+    return 0

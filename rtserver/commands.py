@@ -1,0 +1,130 @@
+"""What the commands of the session protocol do."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rtserver import ids
+from rtserver.close_codes import CloseCode
+from rtserver.errors import InvalidError, RefusedError
+from rtserver.events import rfc3339
+from rtserver.gateway import Gateway
+from rtserver.log import EventLog
+from rtserver.metrics import RunKind
+from rtserver.positions import BadPositionError, Position
+from rtserver.proposals import ProposalStore
+from rtserver.protocol import (
+    CancelIteration,
+    CancelValidation,
+    Command,
+    RefreshToken,
+    Replay,
+    StartValidation,
+    View,
+)
+from rtserver.runs import RunService, proposal_for_run
+from rtserver.session import CommandHandler, Session
+from rtserver.tokens import TokenRefused
+from rtserver.validation import ValidationWork
+from rtserver.validator import Validator
+
+MAX_VIEWED = 100
+
+
+def view_of(proposal_ids: list[str]) -> frozenset[str] | None:
+    """What a list of proposal ids narrows the view to; None (the whole project) where it is empty.
+
+    Raises:
+        InvalidError: an id is not one, or there are too many.
+    """
+    if len(proposal_ids) > MAX_VIEWED:
+        raise InvalidError(f"At most {MAX_VIEWED} proposals can be viewed by name; leave them out")
+    try:
+        return frozenset(map(ids.proposal_id, proposal_ids)) or None
+    except ids.BadIdentifier as error:
+        raise InvalidError(str(error)) from None
+
+
+class SessionCommands:
+    """One method a command; each returns what its `ack` says."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        log: EventLog,
+        proposals: ProposalStore,
+        runs: RunService,
+        validator: Validator,
+    ) -> None:
+        self._gateway = gateway
+        self._log = log
+        self._proposals = proposals
+        self._runs = runs
+        self._validator = validator
+
+    def table(self) -> Mapping[type[Command], CommandHandler]:
+        """From the type of a command to what carries it out."""
+        return {
+            View: self.view,
+            StartValidation: self.start_validation,
+            CancelValidation: self.cancel_validation,
+            CancelIteration: self.cancel_iteration,
+            RefreshToken: self.refresh_token,
+            Replay: self.replay,
+        }
+
+    def _position(self, seq: int) -> str:
+        return str(Position(self._log.epoch, seq))
+
+    async def view(self, session: Session, command: View) -> dict[str, Any]:
+        """Narrow or widen what is viewed."""
+        viewed = view_of(command.proposal_ids)
+        session.set_view(viewed)
+        return {"proposal_ids": sorted(viewed or ()), "position": self._position(session.seq)}
+
+    async def start_validation(self, session: Session, command: StartValidation) -> dict[str, Any]:
+        """Start the validator."""
+        proposal = await proposal_for_run(
+            self._proposals, session.identity, command.proposal_id, session.project_id
+        )
+        work = ValidationWork(self._validator, proposal.project_id, proposal.proposal_id)
+        run = await self._runs.start(RunKind.VALIDATION, proposal, session.identity, work)
+        return {"run_id": run.run_id, "proposal_id": run.proposal_id}
+
+    async def cancel_validation(
+        self, session: Session, command: CancelValidation
+    ) -> dict[str, Any]:
+        """Stop a validation."""
+        run = await self._runs.cancel(session.identity, command.run_id, RunKind.VALIDATION)
+        return {"run_id": run.run_id}
+
+    async def cancel_iteration(self, session: Session, command: CancelIteration) -> dict[str, Any]:
+        """Stop an iteration."""
+        run = await self._runs.cancel(session.identity, command.run_id, RunKind.ITERATION)
+        return {"run_id": run.run_id}
+
+    async def refresh_token(self, session: Session, command: RefreshToken) -> dict[str, Any]:
+        """Go on under another token of the same user."""
+        try:
+            identity = await self._gateway.refresh(session.identity, command.token)
+        except TokenRefused as refused:
+            raise RefusedError(refused.message, "unauthorized") from None
+        if not identity.may_open(session.project_id):
+            session.close(CloseCode.FORBIDDEN)
+            return {}
+        session.renew_identity(identity)
+        expires_at = datetime.fromtimestamp(identity.expires_at, UTC)
+        return {"token_expires_at": rfc3339(expires_at)}
+
+    async def replay(self, session: Session, command: Replay) -> dict[str, Any]:
+        """Send again what came after a position."""
+        try:
+            position = Position.parse(command.from_)
+        except BadPositionError as error:
+            raise InvalidError(f"replay: {error}") from None
+        if position.epoch != self._log.epoch:
+            raise InvalidError("replay: the position is of an earlier log; fetch the state anew")
+        if position.seq > session.seq:
+            raise InvalidError("replay: the position is ahead of the log")
+        session.replay(position.seq)
+        return {"from": command.from_, "position": self._position(session.seq)}

@@ -1,0 +1,44 @@
+"""Messages between workers. They travel through the log, in a sequence of their own.
+
+{"op": "close", "worker_id": W, "connection_id": C, "code": N, "reason": R?}
+{"op": "cancel", "worker_id": W, "run_id": R}
+{"op": "hello", "worker_id": W}    a worker started; it also keeps the log from being empty
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from rtserver.events import CONTROL_PROJECT, WORKERS, EventDraft, EventType, StoredEvent
+from rtserver.log import EventLog
+
+Operation = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Control:
+    """Sends messages to other workers, and acts on those for this one."""
+
+    def __init__(self, log: EventLog, *, worker_id: str) -> None:
+        self._log = log
+        self._worker_id = worker_id
+        self._operations: dict[str, Operation] = {}
+
+    def handle(self, op: str, operation: Operation) -> None:
+        """What to do when a message of this kind comes for this worker."""
+        self._operations[op] = operation
+
+    async def send(self, op: str, worker_id: str, **fields: Any) -> None:
+        """Tell a worker something; returns when the message is durable.
+
+        Raises:
+            LogBusyError, LogUnavailableError: see `EventLog.publish`.
+        """
+        fields = {"op": op, "worker_id": worker_id, **fields}
+        draft = EventDraft(CONTROL_PROJECT, EventType.CONTROL, fields, audience=WORKERS)
+        await self._log.publish([draft])
+
+    async def on_event(self, event: StoredEvent) -> None:
+        """Act on a message if it is for this worker."""
+        message = event.frame()
+        operation = self._operations.get(message.get("op", ""))
+        if operation is not None and message.get("worker_id") == self._worker_id:
+            await operation(message)

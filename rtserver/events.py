@@ -1,0 +1,248 @@
+"""Events of the log: what a publisher hands in, and what a reader gets back."""
+
+import enum
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+CONTROL_PROJECT = "$workers"
+"""The sequence that carries messages between workers; no token can name it ('$' is not allowed)."""
+
+
+class EventType(enum.StrEnum):
+    """The types that the server itself stores. A service's own types have a dot in them."""
+
+    VALIDATION_START = "validation_start"
+    OUTPUT = "output"
+    VALIDATION_COMPLETE = "validation_complete"
+    VALIDATION_ERROR = "validation_error"
+    VALIDATION_CANCELLED = "validation_cancelled"
+    ITERATION_START = "iteration_start"
+    TOKEN = "token"  # noqa: S105 - a type of event
+    ITERATION_COMPLETE = "iteration_complete"
+    ITERATION_CANCELLED = "iteration_cancelled"
+    ITERATION_ERROR = "iteration_error"
+    STATUS_CHANGED = "status_changed"
+    COMMENT_CREATED = "comment_created"
+    LOCK_CHANGED = "lock_changed"
+    PROPOSAL_CREATED = "proposal_created"
+    PROPOSAL_UPDATED = "proposal_updated"
+    CONTROL = "control"
+
+
+class AudienceKind(enum.StrEnum):
+    """Who may see an event."""
+
+    PROJECT = "project"
+    PROPOSAL = "proposal"
+    MEMBERS = "members"
+    USERS = "users"
+    WORKERS = "workers"
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who may see an event, as data that is stored with it.
+
+    Attributes:
+        kind: `project`: everyone in the project; `proposal`: who views `proposal_id`;
+            `members`: author and reviewers of `proposal_id` as they are at the time of delivery;
+            `users`: exactly `users`; `workers`: no client, only the server's own workers.
+        proposal_id: set for `proposal` and `members`.
+        users: set for `users`.
+    """
+
+    kind: AudienceKind
+    proposal_id: str | None = None
+    users: frozenset[str] = frozenset()
+
+    def to_document(self) -> dict[str, Any] | None:
+        """The stored form; None for the whole project, which is the common case."""
+        match self.kind:
+            case AudienceKind.PROJECT:
+                return None
+            case AudienceKind.USERS:
+                return {"kind": self.kind.value, "users": sorted(self.users)}
+            case AudienceKind.WORKERS:
+                return {"kind": self.kind.value}
+            case _:
+                return {"kind": self.kind.value, "proposal_id": self.proposal_id}
+
+    @staticmethod
+    def from_document(document: Mapping[str, Any] | None) -> "Audience":
+        """The inverse of `to_document`."""
+        if document is None:
+            return WHOLE_PROJECT
+        kind = document["kind"]
+        if kind == AudienceKind.PROPOSAL:
+            return viewers_of(document["proposal_id"])
+        if kind == AudienceKind.USERS:
+            return Audience(AudienceKind.USERS, users=frozenset(document["users"]))
+        return Audience(AudienceKind(kind), proposal_id=document.get("proposal_id"))
+
+
+WHOLE_PROJECT = Audience(AudienceKind.PROJECT)
+WORKERS = Audience(AudienceKind.WORKERS)
+
+
+@functools.lru_cache(maxsize=4096)
+def viewers_of(proposal_id: str) -> Audience:
+    """The audience of everyone who views a proposal (one shared object a proposal)."""
+    return Audience(AudienceKind.PROPOSAL, proposal_id=proposal_id)
+
+
+def members_of(proposal_id: str) -> Audience:
+    """The audience of a proposal's author and reviewers."""
+    return Audience(AudienceKind.MEMBERS, proposal_id=proposal_id)
+
+
+def only_users(users: frozenset[str]) -> Audience:
+    """The audience of the named users."""
+    return Audience(AudienceKind.USERS, users=users)
+
+
+def rfc3339(moment: datetime) -> str:
+    """A moment as in the `ts` of frames: RFC 3339 section 5.6, UTC, milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def now_rfc3339() -> str:
+    """The present moment as in the `ts` of frames."""
+    return rfc3339(datetime.now(UTC))
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True)
+class EventDraft:
+    """An event that has no place in the log yet.
+
+    Attributes:
+        project_id: the sequence that it goes into.
+        type: an `EventType`, or a service's own dotted type.
+        fields: the frame's further keys. `type`, `id`, `project_id` and `ts` are the log's own and
+            win over keys of the same name.
+        audience: who may see it.
+        proposal_id: the proposal that it concerns; also put into the frame.
+        ts: time of the event (RFC 3339); now unless given.
+    """
+
+    project_id: str
+    type: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    audience: Audience = WHOLE_PROJECT
+    proposal_id: str | None = None
+    ts: str | None = None
+
+    def body(self) -> str:
+        """The frame as JSON text, still without its `id`."""
+        frame: dict[str, Any] = {"type": self.type, "project_id": self.project_id}
+        if self.proposal_id is not None:
+            frame["proposal_id"] = self.proposal_id
+        frame.update((key, value) for key, value in self.fields.items() if key not in _LOG_KEYS)
+        frame["ts"] = self.ts or now_rfc3339()
+        return _encode(frame).decode()
+
+
+_LOG_KEYS = frozenset({"id", "type", "project_id", "ts"})
+
+
+class StoredEvent:
+    """An event with its place in the log.
+
+    Attributes:
+        project_id, seq, epoch: where it stands.
+        type, proposal_id, audience: as in the draft.
+        payload: the whole frame as UTF-8 JSON, the same bytes on every transport.
+    """
+
+    __slots__ = ("audience", "epoch", "payload", "project_id", "proposal_id", "seq", "type")
+
+    def __init__(
+        self,
+        project_id: str,
+        epoch: str,
+        seq: int,
+        type_: str,
+        proposal_id: str | None,
+        audience: Audience,
+        body: str,
+    ) -> None:
+        self.project_id = project_id
+        self.epoch = epoch
+        self.seq = seq
+        self.type = type_
+        self.proposal_id = proposal_id
+        self.audience = audience
+        # The body always opens an object with at least `type`, so the id can go in front of it.
+        self.payload = f'{{"id":"{epoch}-{seq}",{body[1:]}'.encode()
+
+    @property
+    def id(self) -> str:
+        """The position as text, `EPOCH-SEQ`."""
+        return f"{self.epoch}-{self.seq}"
+
+    def frame(self) -> dict[str, Any]:
+        """The frame as a dict, for the few places that look inside."""
+        decoded: dict[str, Any] = msgspec.json.decode(self.payload)
+        return decoded
+
+    def __repr__(self) -> str:
+        return f"StoredEvent({self.project_id!r}, {self.id}, {self.type!r})"
+
+
+class EventPack:
+    """Consecutive events of one project that were stored together, in one document.
+
+    Attributes:
+        project_id: the sequence that they belong to.
+        epoch: the life of the log.
+        first, last: the sequence numbers that the pack covers; `last - first + 1` events.
+        items: the events as stored: `t` type, `b` the frame's JSON text without its `id`, and
+            where there is one `p` proposal id and `a` audience.
+    """
+
+    __slots__ = ("epoch", "first", "items", "last", "project_id")
+
+    def __init__(
+        self, project_id: str, epoch: str, first: int, last: int, items: list[dict[str, Any]]
+    ) -> None:
+        self.project_id = project_id
+        self.epoch = epoch
+        self.first = first
+        self.last = last
+        self.items = items
+
+    def events(self, *, after: int = 0, upto: int | None = None) -> list[StoredEvent]:
+        """The events with `after < seq <= upto`, in order."""
+        first, project_id, epoch = self.first, self.project_id, self.epoch
+        start = max(0, after + 1 - first)
+        stop = len(self.items) if upto is None else max(0, upto + 1 - first)
+        return [
+            StoredEvent(
+                project_id,
+                epoch,
+                first + start + index,
+                item["t"],
+                item.get("p"),
+                Audience.from_document(item.get("a")),
+                item["b"],
+            )
+            for index, item in enumerate(self.items[start:stop])
+        ]
+
+
+def pack_item(draft: EventDraft) -> dict[str, Any]:
+    """A draft in the stored form that `EventPack.items` describes."""
+    item: dict[str, Any] = {"t": draft.type, "b": draft.body()}
+    if draft.proposal_id is not None:
+        item["p"] = draft.proposal_id
+    audience = draft.audience.to_document()
+    if audience is not None:
+        item["a"] = audience
+    return item

@@ -1,0 +1,94 @@
+"""Hands a batch of events to the connections of a project.
+
+Each event is encoded once for each wire form, each batch is joined once for all connections that
+see the same of it, and each of them gets it in one write.
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+from rtserver.channel import Channel
+from rtserver.events import AudienceKind, StoredEvent
+from rtserver.framing import join_events
+from rtserver.metrics import Metrics
+from rtserver.visibility import members_in, visible
+
+CHUNK_BYTES = 128 * 1024
+"""A batch larger than this goes out in parts, so that it cannot overflow an outbox by itself."""
+
+
+def chunks(
+    events: list[StoredEvent], limit_bytes: int = CHUNK_BYTES
+) -> Iterator[list[StoredEvent]]:
+    """Split a batch by size; a single event that is larger is a part of its own."""
+    part: list[StoredEvent] = []
+    size_bytes = 0
+    for event in events:
+        if part and size_bytes + len(event.payload) > limit_bytes:
+            yield part
+            part, size_bytes = [], 0
+        part.append(event)
+        size_bytes += len(event.payload)
+    if part:
+        yield part
+
+
+def _distinctions(events: list[StoredEvent]) -> tuple[bool, bool]:
+    """Whether what one sees of the batch depends on the view, and on the user."""
+    by_view = by_user = False
+    for event in events:
+        kind = event.audience.kind
+        if kind is AudienceKind.PROPOSAL:
+            by_view = True
+        elif kind is not AudienceKind.PROJECT:
+            by_user = True
+    return by_view, by_user
+
+
+class Fanout:
+    """Delivers to live subscribers, and tells those who were passed over where the log stands."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def deliver(self, channel: Channel, events: list[StoredEvent]) -> None:
+        """Hand on a batch. Lets the loop run between the parts of a large one."""
+        parts = chunks(events)
+        part = next(parts)
+        while True:
+            # Position and deliveries move together, with no await in between: a session that
+            # catches up compares with `seq` and joins the live ones in one step.
+            channel.recent.extend(part)
+            channel.seq = part[-1].seq
+            self._deliver_part(channel, part)
+            following = next(parts, None)
+            if following is None:
+                return
+            part = following
+            await asyncio.sleep(0)
+
+    def _deliver_part(self, channel: Channel, events: list[StoredEvent]) -> None:
+        by_view, by_user = _distinctions(events)
+        batches: dict[object, bytes] = {}
+        deliveries = 0
+        members = members_in(channel.members)
+        for subscriber in tuple(channel.live):
+            viewer = subscriber.viewer
+            key = (
+                subscriber.encoding,
+                viewer.proposal_ids if by_view else None,
+                viewer.user_id if by_user else None,
+            )
+            batch = batches.get(key)
+            if batch is None:
+                seen = events
+                if by_view or by_user:
+                    seen = [event for event in events if visible(event.audience, viewer, members)]
+                batch = join_events(subscriber.encoding, seen)
+                batches[key] = batch
+            if batch:
+                subscriber.outbox.send(batch)
+                deliveries += 1
+            else:
+                channel.behind.add(subscriber)
+        self._metrics.events_delivered_total.inc(deliveries * len(events))

@@ -1,0 +1,121 @@
+"""What waits to be written to one connection, bounded in bytes.
+
+A socket that takes everything at once never gets here with more than a function call: what is
+handed in is sent on the socket itself. What the socket does not take is written by the sink, one
+write in flight at a time, and the rest waits. Chunks are shared between connections: a waiting
+batch costs a reference, not a copy.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Sink(Protocol):
+    """The socket under an outbox."""
+
+    def send_now(self, data: bytes) -> int:
+        """Send what the socket takes at once; how many bytes that was."""
+
+    def write(self, data: "bytes | memoryview") -> "asyncio.Future[None]":
+        """Write all of it, in its own time. The future fails when the connection is gone."""
+
+
+class Outbox:
+    """A bounded queue in front of a `Sink`.
+
+    Attributes:
+        pending_bytes: what is not on the socket yet, the write in flight included.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_drained",
+        "_limit_bytes",
+        "_on_overflow",
+        "_queue",
+        "_sink",
+        "pending_bytes",
+    )
+
+    def __init__(self, sink: Sink, limit_bytes: int, on_overflow: Callable[[], None]) -> None:
+        """Make an outbox.
+
+        Args:
+            sink: where the bytes go.
+            limit_bytes: more waiting than this is an overflow.
+            on_overflow: called once for an overflow; what overflowed is dropped.
+        """
+        self._sink = sink
+        self._limit_bytes = limit_bytes
+        self._on_overflow = on_overflow
+        self._queue: list[bytes] | None = None
+        self._drained: list[asyncio.Future[None]] | None = None
+        self._closed = False
+        self.pending_bytes = 0
+
+    def send(self, data: bytes) -> None:
+        """Send, or keep until the socket takes it."""
+        if self._closed:
+            return
+        if self.pending_bytes:
+            if self.pending_bytes + len(data) > self._limit_bytes:
+                self._on_overflow()
+                return
+            if self._queue is None:
+                self._queue = []
+            self._queue.append(data)
+            self.pending_bytes += len(data)
+            return
+        sent = self._sink.send_now(data)
+        if sent < len(data):
+            rest = memoryview(data)[sent:] if sent else data
+            self.pending_bytes = len(rest)
+            self._write(rest)
+
+    def _write(self, data: "bytes | memoryview") -> None:
+        size_bytes = len(data)
+        future = self._sink.write(data)
+        future.add_done_callback(lambda done: self._written(done, size_bytes))
+
+    def _written(self, done: "asyncio.Future[None]", size_bytes: int) -> None:
+        if done.cancelled() or done.exception() is not None:
+            self.close()  # the connection is gone; its handler learns of it by itself
+            return
+        self.pending_bytes -= size_bytes
+        queue, self._queue = self._queue, None
+        if queue:
+            self._write(b"".join(queue) if len(queue) > 1 else queue[0])
+        self._wake()
+
+    def drop_queue(self) -> None:
+        """Forget what no write has begun on, so that last words can follow the write in flight."""
+        queue, self._queue = self._queue, None
+        self.pending_bytes -= sum(map(len, queue or ()))
+
+    def lift_limit(self) -> None:
+        """Let the last words through, however much is waiting."""
+        self._limit_bytes = sys.maxsize
+
+    def close(self) -> None:
+        """Take nothing more, and let nobody wait."""
+        self._closed = True
+        self._queue = None
+        self.pending_bytes = 0
+        self._wake()
+
+    def _wake(self) -> None:
+        waiters, self._drained = self._drained, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def drained(self, below_bytes: int = 0) -> None:
+        """Return when at most so much is waiting, or the outbox is closed. No time-out here."""
+        while self.pending_bytes > below_bytes and not self._closed:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            if self._drained is None:
+                self._drained = []
+            self._drained.append(waiter)
+            await waiter

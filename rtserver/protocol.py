@@ -1,0 +1,255 @@
+"""Every message of the session protocol, typed. What is stored in the log is in `events.py`.
+
+Frames are JSON objects with a `type`. A receiver ignores keys that it does not know.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from rtserver.framing import Encoding, sse_event, sse_position, websocket_frame
+
+RequestId = str | int | None
+
+
+class Command(msgspec.Struct, tag_field="type", kw_only=True):
+    """What a client asks for; `request_id` comes back in the `ack` or `error`."""
+
+    request_id: RequestId = None
+
+
+class View(Command, tag="view"):
+    """Narrow what is viewed to these proposals; an empty list views the whole project."""
+
+    proposal_ids: list[str]
+
+
+class StartValidation(Command, tag="start_validation"):
+    """Run the validator on a proposal."""
+
+    proposal_id: str
+
+
+class CancelValidation(Command, tag="cancel_validation"):
+    """Stop a validation."""
+
+    run_id: str
+
+
+class StartIteration(Command, tag="start_iteration"):
+    """Have a proposal revised."""
+
+    proposal_id: str
+    instruction: str
+
+
+class CancelIteration(Command, tag="cancel_iteration"):
+    """Stop an iteration."""
+
+    run_id: str
+
+
+class RefreshToken(Command, tag="refresh_token"):
+    """Go on with another token of the same user."""
+
+    token: str
+
+
+class Replay(Command, tag="replay"):
+    """Send again what came after a position, then go on live."""
+
+    from_: str = msgspec.field(name="from")
+
+
+AnyCommand = (
+    View
+    | StartValidation
+    | CancelValidation
+    | StartIteration
+    | CancelIteration
+    | RefreshToken
+    | Replay
+)
+COMMAND_TYPES: tuple[type[Command], ...] = (
+    View,
+    StartValidation,
+    CancelValidation,
+    StartIteration,
+    CancelIteration,
+    RefreshToken,
+    Replay,
+)
+COMMAND_NAMES = tuple(str(kind.__struct_config__.tag) for kind in COMMAND_TYPES)
+
+
+class MessageRefusedError(Exception):
+    """A client's message cannot be used.
+
+    Attributes:
+        reason: a word for programs: `malformed`, `unknown_type`, `invalid`, `too_large`, `binary`.
+        request_id: taken from the message where it could be read.
+    """
+
+    def __init__(self, reason: str, message: str, request_id: RequestId = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.request_id = request_id
+
+
+_decode = msgspec.json.Decoder(AnyCommand).decode
+
+
+def parse_command(text: str) -> Command:
+    """Read a client's message.
+
+    Raises:
+        MessageRefusedError: it is not JSON, not an object, of no known type, or lacks something.
+    """
+    try:
+        command: Command = _decode(text)
+    except RecursionError:
+        raise MessageRefusedError("malformed", "The message is nested too deeply") from None
+    except UnicodeError:
+        raise MessageRefusedError("malformed", "The message is not valid Unicode") from None
+    except msgspec.ValidationError as error:
+        raise _explain(text, str(error)) from None
+    except msgspec.DecodeError as error:
+        raise MessageRefusedError("malformed", f"The message is not JSON: {error}") from None
+    return command
+
+
+def _explain(text: str, complaint: str) -> MessageRefusedError:
+    try:
+        message = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return MessageRefusedError("malformed", "The message is not JSON")
+    if not isinstance(message, dict):
+        return MessageRefusedError("malformed", "A message must be a JSON object with a type")
+    request_id = message.get("request_id")
+    if not isinstance(request_id, str | int) or (
+        isinstance(request_id, str) and len(request_id) > 256
+    ):
+        request_id = None
+    kind = message.get("type")
+    if not isinstance(kind, str):
+        return MessageRefusedError("malformed", "The message has no type", request_id)
+    if kind not in COMMAND_NAMES:
+        known = ", ".join(COMMAND_NAMES)
+        return MessageRefusedError(
+            "unknown_type", f"Unknown type {kind[:64]!r}; known are {known}", request_id
+        )
+    return MessageRefusedError("invalid", f"{kind}: {complaint}", request_id)
+
+
+class Resume(msgspec.Struct):
+    """How a session took up where the client left off.
+
+    Attributes:
+        outcome: `fresh` (none asked for), `nothing_missed`, `replayed`, `lost`.
+        requested: the position that the client asked for.
+        replayed: events that follow the welcome before live ones.
+        lost: events that are gone for good; None where nobody can tell.
+    """
+
+    outcome: Literal["fresh", "nothing_missed", "replayed", "lost"]
+    requested: str | None = None
+    replayed: int = 0
+    lost: int | None = 0
+
+
+class HeartbeatTimes(msgspec.Struct):
+    """When the server pings, and how long it waits for the pong."""
+
+    ping_interval_s: float
+    pong_timeout_s: float
+
+
+class Limits(msgspec.Struct):
+    """What a client may send, and how much may wait for it."""
+
+    max_message_bytes: int
+    outbox_bytes: int
+    messages_per_s: float
+
+
+class SessionFrame(msgspec.Struct, tag_field="type", kw_only=True):
+    """A frame of this session alone: not stored, without an id."""
+
+
+class Welcome(SessionFrame, tag="welcome"):
+    """The first frame of a session that was let in. `position` is where the log stands."""
+
+    connection_id: str
+    user_id: str
+    name: str
+    project_id: str
+    position: str
+    resume: Resume
+    heartbeat: HeartbeatTimes
+    limits: Limits
+    token_expires_at: str
+    active_runs: list[dict[str, Any]]
+
+
+class Gap(SessionFrame, tag="gap"):
+    """Events after `requested` are gone: fetch the state anew from `refetch`."""
+
+    requested: str
+    oldest_available: str | None
+    lost: int | None
+    refetch: str
+
+
+class PositionFrame(SessionFrame, tag="position"):
+    """Where the log stands, for a client that was not sent the last events."""
+
+    id: str
+
+
+class ErrorFrame(SessionFrame, tag="error", omit_defaults=True):
+    """A message or command was refused. `error` is for people, `reason` for programs."""
+
+    error: str
+    reason: str
+    request_id: RequestId = None
+    details: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class ClosingFrame(SessionFrame, tag="closing"):
+    """Sent before the server closes."""
+
+    code: int
+    reason: str
+    reconnect: bool
+    retry_after_ms: int | None
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def encode_frame(frame: SessionFrame) -> bytes:
+    """The frame as JSON."""
+    return _encode(frame)
+
+
+def encode_ack(request_id: RequestId, result: dict[str, Any]) -> bytes:
+    """An `ack`: the result's keys stand beside `type` and `request_id`."""
+    return _encode({"type": "ack", "request_id": request_id, **result})
+
+
+def wrap_frame(encoding: Encoding, payload: bytes, kind: str) -> bytes:
+    """A session frame in the wire form of a transport."""
+    match encoding:
+        case Encoding.WEBSOCKET:
+            return websocket_frame(payload)
+        case Encoding.SSE:
+            return sse_event(payload, event=kind)
+        case Encoding.SOCKJS:
+            return _encode(payload.decode())
+
+
+def wrap_position(encoding: Encoding, event_id: str) -> bytes:
+    """A `position` frame; on SSE a block that moves Last-Event-ID and dispatches nothing."""
+    if encoding is Encoding.SSE:
+        return sse_position(event_id)
+    return wrap_frame(encoding, encode_frame(PositionFrame(id=event_id)), "position")

@@ -1,0 +1,529 @@
+"""A client's session: the same over WebSocket, SSE and SockJS.
+
+A transport brings bytes in and out. What a session does with them is here: it welcomes, resumes,
+catches up, goes live, answers commands, keeps time and closes. It has no queue of held events: a
+session that catches up is not live yet, and joins in the same step in which it finds nothing left
+to read (see docs/architecture.md, "Resume").
+"""
+
+import asyncio
+import enum
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import structlog
+
+from rtserver.admission import Entry
+from rtserver.channel import Channel
+from rtserver.close_codes import ADVICE, CloseCode, retry_after_ms
+from rtserver.dispatcher import Dispatcher
+from rtserver.errors import ConflictError, RefusedError, StoreUnavailableError
+from rtserver.events import StoredEvent, rfc3339
+from rtserver.fanout import chunks
+from rtserver.framing import Encoding, join_events
+from rtserver.identity import Identity
+from rtserver.log import EventLog
+from rtserver.metrics import Metrics
+from rtserver.outbox import Outbox, Sink
+from rtserver.positions import Position
+from rtserver.protocol import (
+    ClosingFrame,
+    Command,
+    ErrorFrame,
+    Gap,
+    HeartbeatTimes,
+    Limits,
+    MessageRefusedError,
+    RequestId,
+    Resume,
+    SessionFrame,
+    Welcome,
+    encode_ack,
+    encode_frame,
+    parse_command,
+    wrap_frame,
+)
+from rtserver.rate import TokenBucket
+from rtserver.resume import Resumption, decide
+from rtserver.tasks import TaskOwner
+from rtserver.visibility import Viewer, members_in, visible
+from rtserver.wheel import Timer, TimerWheel
+
+MAX_STRIKES = 10
+MAX_COMMANDS_IN_FLIGHT = 8
+READ_EVENTS = 500
+FLUSH_S = 3.0
+SLOW_FLUSH_S = 15.0
+REPLAY_STALL_S = 30.0
+
+_log = structlog.get_logger()
+
+
+class Transport(Protocol):
+    """One connection to a client.
+
+    Attributes:
+        encoding: its wire form.
+        sink: takes bytes in that form.
+    """
+
+    encoding: Encoding
+    sink: Sink
+
+    def ping(self) -> None:
+        """Ask the client for a sign of life; `Session.on_pong` reports it."""
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection in an orderly way, after what was written."""
+
+    def abort(self) -> None:
+        """Drop the connection."""
+
+
+CommandHandler = Callable[["Session", Any], Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """Times and bounds that all sessions share. Sizes in bytes, times in seconds."""
+
+    ping_interval_s: float
+    pong_timeout_s: float
+    outbox_bytes: int
+    max_message_bytes: int
+    max_messages_per_s: float
+    max_message_burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionServices:
+    """What a session needs of the server. One object for all sessions."""
+
+    settings: SessionSettings
+    log: EventLog
+    dispatcher: Dispatcher
+    wheel: TimerWheel
+    tasks: TaskOwner
+    metrics: Metrics
+    commands: Mapping[type[Command], CommandHandler]
+    active_runs: Callable[[str], Awaitable[list[dict[str, Any]]]]
+    on_closed: Callable[["Session", CloseCode | None], None]
+
+
+class _State(enum.Enum):
+    OPENING = "opening"
+    LIVE = "live"
+    CLOSING = "closing"
+
+
+class Session:
+    """See the module. Attributes are read by the fan-out and by command handlers."""
+
+    __slots__ = (
+        "__weakref__",
+        "_bucket",
+        "_catching_up",
+        "_channel",
+        "_commands_in_flight",
+        "_expiry",
+        "_heartbeat",
+        "_ping_sent_s",
+        "_services",
+        "_state",
+        "_strikes",
+        "_transport",
+        "encoding",
+        "entry",
+        "identity",
+        "outbox",
+        "viewer",
+    )
+
+    def __init__(
+        self,
+        services: SessionServices,
+        transport: Transport,
+        identity: Identity,
+        entry: Entry,
+        proposal_ids: frozenset[str] | None,
+    ) -> None:
+        self._services = services
+        self._transport = transport
+        self.encoding = transport.encoding
+        self.identity = identity
+        self.entry = entry
+        self.viewer = Viewer(identity.user_id, proposal_ids)
+        self.outbox = Outbox(transport.sink, services.settings.outbox_bytes, self._overflowed)
+        self._channel: Channel | None = None
+        self._state = _State.OPENING
+        self._strikes = 0
+        self._commands_in_flight = 0
+        self._bucket: TokenBucket | None = None
+        self._ping_sent_s: float | None = None
+        self._heartbeat = Timer(self._beat)
+        self._expiry = Timer(self._expired)
+        self._catching_up: asyncio.Task[None] | None = None
+
+    @property
+    def project_id(self) -> str:
+        """The project that the session is for."""
+        return self.entry.project_id
+
+    def is_closing(self) -> bool:
+        """Whether the session has ended or is about to."""
+        return self._state is _State.CLOSING
+
+    # Opening and resuming
+
+    def start(self, last_event_id: str | None) -> None:
+        """Welcome the client and take up where it left off."""
+        services = self._services
+        now_s = _now_s()
+        services.metrics.connection_opened(self.encoding)
+        services.wheel.schedule(self._heartbeat, now_s + services.settings.ping_interval_s)
+        self._schedule_expiry()
+        self._catching_up = services.tasks.start(self._open(last_event_id), name="open-session")
+
+    async def _open(self, last_event_id: str | None) -> None:
+        try:
+            services = self._services
+            channel = await services.dispatcher.open(self.project_id)
+            if self.is_closing():
+                services.dispatcher.release(channel)
+                return
+            self._channel = channel
+            resumption = await decide(services.log, channel, last_event_id, self._sight(channel))
+            # After the tip was fixed: a run that starts meanwhile is then in both, never in none.
+            active_runs = await services.active_runs(self.project_id)
+            if self.is_closing():
+                return
+            services.metrics.resumed(resumption.outcome)
+            self._welcome(resumption, active_runs)
+            await self._catch_up(channel, resumption.from_seq)
+        except StoreUnavailableError as error:
+            _log.warning("session_not_opened", project_id=self.project_id, error=str(error))
+            self.close(CloseCode.INTERNAL_ERROR)
+        except Exception:  # noqa: BLE001 - one session's failure is not the server's
+            _log.exception("session_failed", project_id=self.project_id)
+            self.close(CloseCode.INTERNAL_ERROR)
+
+    def _welcome(self, resumption: Resumption, active_runs: list[dict[str, Any]]) -> None:
+        settings = self._services.settings
+        lost = resumption.lost
+        self.send(
+            Welcome(
+                connection_id=self.entry.connection_id,
+                user_id=self.identity.user_id,
+                name=self.identity.name,
+                project_id=self.project_id,
+                position=self._position(resumption.tip_seq),
+                resume=Resume(
+                    resumption.outcome.value,
+                    resumption.requested,
+                    resumption.replayed,
+                    lost,
+                ),
+                heartbeat=HeartbeatTimes(settings.ping_interval_s, settings.pong_timeout_s),
+                limits=Limits(
+                    settings.max_message_bytes, settings.outbox_bytes, settings.max_messages_per_s
+                ),
+                token_expires_at=rfc3339(datetime.fromtimestamp(self.identity.expires_at, UTC)),
+                active_runs=active_runs,
+            )
+        )
+        if resumption.outcome.value == "lost":
+            oldest = resumption.oldest_seq
+            self._send_gap_frame(
+                resumption.requested or "",
+                None if oldest is None else self._position(oldest),
+                lost,
+            )
+
+    def _position(self, seq: int) -> str:
+        return str(Position(self._services.log.epoch, seq))
+
+    def _sight(self, channel: Channel) -> Callable[[StoredEvent], bool]:
+        """What this client may see, by its view and the memberships of now."""
+        members = members_in(channel.members)
+        return lambda event: visible(event.audience, self.viewer, members)
+
+    async def _catch_up(self, channel: Channel, from_seq: int) -> None:
+        """Send what came after `from_seq`, then join the live ones without a seam."""
+        sees = self._sight(channel)
+        seq = from_seq
+        passed_over = False
+        half = self._services.settings.outbox_bytes // 2
+        while not self.is_closing():
+            if seq >= channel.seq:
+                # No await since `seq` was compared: nothing can be delivered in between.
+                channel.live[self] = None
+                if passed_over:
+                    channel.behind.add(self)
+                if self._state is _State.OPENING:
+                    self._state = _State.LIVE
+                return
+            events = channel.recent.after(seq, READ_EVENTS)
+            if events is None:
+                events = await self._read(channel, seq)
+                if events and events[0].seq > seq + 1:
+                    self.send_gap(requested=seq, lost=events[0].seq - seq - 1)
+                elif not events:
+                    self.send_gap(requested=seq, lost=channel.seq - seq)
+                    seq = channel.seq
+                    continue
+            if self.is_closing():
+                return
+            for part in chunks(events, min(half, 128 * 1024)):
+                seen = [event for event in part if sees(event)]
+                passed_over = len(seen) < len(part) and not (seen and seen[-1] is part[-1])
+                if seen:
+                    self.outbox.send(join_events(self.encoding, seen))
+                seq = part[-1].seq
+                if self.outbox.pending_bytes > half and not await self._drained(half):
+                    return
+
+    async def _read(self, channel: Channel, after: int) -> list[StoredEvent]:
+        upto = channel.seq
+        packs = await self._services.log.read(
+            channel.project_id, after=after, upto=upto, limit=READ_EVENTS
+        )
+        return [event for pack in packs for event in pack.events(after=after, upto=upto)]
+
+    async def _drained(self, below_bytes: int) -> bool:
+        try:
+            async with asyncio.timeout(REPLAY_STALL_S):
+                await self.outbox.drained(below_bytes)
+        except TimeoutError:
+            self.close(CloseCode.TOO_SLOW)
+        return not self.is_closing()
+
+    # What the fan-out and the server send
+
+    def send(self, frame: SessionFrame) -> None:
+        """Send a session frame."""
+        kind = str(frame.__struct_config__.tag)
+        self._send_payload(encode_frame(frame), kind)
+
+    def _send_payload(self, payload: bytes, kind: str) -> None:
+        self.outbox.send(wrap_frame(self.encoding, payload, kind))
+
+    def send_gap(self, *, requested: int, lost: int) -> None:
+        """Say that `lost` events after `requested` are gone."""
+        self._send_gap_frame(self._position(requested), self._position(requested + lost + 1), lost)
+
+    def _send_gap_frame(self, requested: str, oldest: str | None, lost: int | None) -> None:
+        self.send(
+            Gap(
+                requested=requested,
+                oldest_available=oldest,
+                lost=lost,
+                refetch=f"/api/v1/projects/{self.project_id}",
+            )
+        )
+
+    def _overflowed(self) -> None:
+        if not self.is_closing():
+            self._services.metrics.outbox_overflow_total.inc()
+            self.close(CloseCode.TOO_SLOW)
+
+    # What the client sends
+
+    def on_message(self, message: str | bytes) -> None:
+        """Take a message from the client."""
+        if self.is_closing():
+            return
+        now_s = _now_s()
+        settings = self._services.settings
+        if self._bucket is None:
+            self._bucket = TokenBucket(
+                settings.max_messages_per_s, settings.max_message_burst, now_s
+            )
+        if not self._bucket.take(now_s):
+            self.close(CloseCode.TOO_MANY_MESSAGES)
+            return
+        try:
+            if isinstance(message, bytes):
+                raise MessageRefusedError("binary", "Send JSON as text; binary is not taken")
+            if len(message.encode("utf-8", "surrogatepass")) > settings.max_message_bytes:
+                raise MessageRefusedError(
+                    "too_large", f"A message may have {settings.max_message_bytes} bytes at most"
+                )
+            command = parse_command(message)
+        except MessageRefusedError as refusal:
+            self.refuse(refusal)
+            return
+        self._strikes = 0
+        if self._commands_in_flight >= MAX_COMMANDS_IN_FLIGHT:
+            self.send_error(
+                command.request_id,
+                "busy",
+                f"{MAX_COMMANDS_IN_FLIGHT} commands are under way; wait for an answer first",
+            )
+            return
+        self._commands_in_flight += 1
+        self._services.tasks.start(self._run_command(command), name="command")
+
+    def refuse(self, refusal: MessageRefusedError) -> None:
+        """Answer a message that cannot be used; close a session that keeps sending such."""
+        self.send_error(refusal.request_id, refusal.reason, str(refusal))
+        self._strikes += 1
+        if self._strikes >= MAX_STRIKES:
+            self.close(CloseCode.PROTOCOL_ERROR, "Too many messages that cannot be used")
+
+    async def _run_command(self, command: Command) -> None:
+        try:
+            result = await self._services.commands[type(command)](self, command)
+        except RefusedError as error:
+            self.send_error(command.request_id, error.reason, str(error), error.details)
+        except StoreUnavailableError as error:
+            self.send_error(command.request_id, "unavailable", str(error))
+        except Exception:  # noqa: BLE001 - the client gets an answer in any case
+            _log.exception("command_failed", command=type(command).__name__)
+            self.send_error(
+                command.request_id, "internal", "The server could not do this; try again"
+            )
+        else:
+            self._send_payload(encode_ack(command.request_id, result), "ack")
+        finally:
+            self._commands_in_flight -= 1
+
+    def send_error(
+        self,
+        request_id: RequestId,
+        reason: str,
+        message: str,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        """Answer with an `error` frame."""
+        self.send(
+            ErrorFrame(error=message, reason=reason, request_id=request_id, details=details or {})
+        )
+
+    def set_view(self, proposal_ids: frozenset[str] | None) -> None:
+        """Narrow what is viewed, from the next event on."""
+        self.viewer = Viewer(self.viewer.user_id, proposal_ids)
+
+    def renew_identity(self, identity: Identity) -> None:
+        """Go on under another token of the same user."""
+        self.identity = identity
+        self._schedule_expiry()
+
+    def replay(self, from_seq: int) -> None:
+        """Send again what came after `from_seq`, then go on live.
+
+        Raises:
+            ConflictError: the session is still catching up.
+        """
+        channel = self._channel
+        if channel is None or self not in channel.live:
+            raise ConflictError("A replay is under way already", "busy")
+        del channel.live[self]
+        channel.behind.discard(self)
+        self._catching_up = self._services.tasks.start(
+            self._replay(channel, from_seq), name="replay-session"
+        )
+
+    async def _replay(self, channel: Channel, from_seq: int) -> None:
+        try:
+            await self._catch_up(channel, from_seq)
+        except StoreUnavailableError as error:
+            _log.warning("replay_failed", project_id=self.project_id, error=str(error))
+            self.close(CloseCode.INTERNAL_ERROR)
+
+    @property
+    def seq(self) -> int:
+        """Where the project stands for this session's worker."""
+        return self._channel.seq if self._channel is not None else 0
+
+    # Time
+
+    def _beat(self) -> None:
+        """The heartbeat timer: a pong is overdue, or it is time for the next ping."""
+        now_s = _now_s()
+        settings = self._services.settings
+        if self._ping_sent_s is not None:
+            self.close(CloseCode.NO_PONG)
+            return
+        self._ping_sent_s = now_s
+        self._transport.ping()
+        self._services.wheel.schedule(self._heartbeat, now_s + settings.pong_timeout_s)
+
+    def on_pong(self) -> None:
+        """The client answered a ping."""
+        if self._ping_sent_s is None or self.is_closing():
+            return
+        due_s = self._ping_sent_s + self._services.settings.ping_interval_s
+        self._ping_sent_s = None
+        self._services.wheel.schedule(self._heartbeat, max(due_s, _now_s()))
+
+    def _schedule_expiry(self) -> None:
+        self._services.wheel.schedule(
+            self._expiry, _now_s() + self.identity.expires_at - time.time()
+        )
+
+    def _expired(self) -> None:
+        self.close(CloseCode.UNAUTHORIZED, "Unauthorized: the token expired")
+
+    # Ending
+
+    def close(self, code: CloseCode, reason: str | None = None) -> None:
+        """Say why, then end the connection."""
+        if self.is_closing():
+            return
+        advice = ADVICE[code]
+        reason = reason or advice.reason
+        self._leave(code)
+        slow = code is CloseCode.TOO_SLOW
+        if slow:
+            self.outbox.drop_queue()
+        self.outbox.lift_limit()
+        self.send(
+            ClosingFrame(
+                code=code,
+                reason=reason,
+                reconnect=advice.reconnect,
+                retry_after_ms=retry_after_ms(code),
+            )
+        )
+        if self.outbox.pending_bytes == 0:
+            self._transport.close(code, reason)
+        else:
+            self._services.tasks.start(
+                self._close_when_drained(code, reason, SLOW_FLUSH_S if slow else FLUSH_S),
+                name="close-session",
+            )
+
+    async def _close_when_drained(self, code: CloseCode, reason: str, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.outbox.drained()
+        except TimeoutError:
+            self._transport.abort()
+        else:
+            self._transport.close(code, reason)
+
+    def on_disconnect(self, code: int | None) -> None:
+        """The connection is gone."""
+        if not self.is_closing():
+            self._leave(None, peer_code=code)
+        self.outbox.close()
+
+    def _leave(self, code: CloseCode | None, peer_code: int | None = None) -> None:
+        self._state = _State.CLOSING
+        services = self._services
+        services.wheel.cancel(self._heartbeat)
+        services.wheel.cancel(self._expiry)
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.live.pop(self, None)
+            channel.behind.discard(self)
+            services.dispatcher.release(channel)
+        services.metrics.connection_closed(self.encoding, code if code is not None else peer_code)
+        services.on_closed(self, code)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

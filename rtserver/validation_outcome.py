@@ -1,0 +1,132 @@
+"""What the end of a validator means: passed, failed or an error, and its report."""
+
+import signal
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from rtserver.process import CapturedOutput, ProcessResult
+
+# What a shell says too, and the guard: not found, and found but not executable.
+_EXIT_NOT_FOUND = 127
+_EXIT_NOT_EXECUTABLE = 126
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationOutcome:
+    """How a validation ended.
+
+    Attributes:
+        status: `passed` (exit status 0), `failed` (1) or `error` (everything else).
+        summary: `exit_code` (None where there is none), `duration_ms`, `lines`; `lines_dropped`
+            where some were; after `passed` and `failed` `report`, the validator's own JSON, or
+            `report_error`, why there is none, in plain words (neither where no report is asked
+            for).
+        error: for `error`, what happened, in plain words; else None.
+        reason: for `error`, the same for programs: `exit_status`, `signal`, `timeout`,
+            `command_not_found`, `not_started`, `no_workspace` or `no_such_proposal`; else None.
+    """
+
+    status: Literal["passed", "failed", "error"]
+    summary: dict[str, Any]
+    error: str | None = None
+    reason: str | None = None
+
+
+class NoReportError(Exception):
+    """There is no report; the message says why, in plain words for people."""
+
+
+def outcome_of(
+    result: ProcessResult, *, timeout_s: float, how_to_install: str
+) -> ValidationOutcome:
+    """What the end of the streamed command means.
+
+    Args:
+        result: how it ended.
+        timeout_s: how long it was given.
+        how_to_install: what to do where there is no such command; empty where that is not known.
+    """
+    summary: dict[str, Any] = {
+        "exit_code": result.exit_code,
+        "duration_ms": result.duration_ms,
+        "lines": result.lines,
+    }
+    if result.lines_dropped:
+        summary["lines_dropped"] = result.lines_dropped
+    if result.timed_out:
+        reason = "timeout"
+        error = f"the validator had not ended after {timeout_s:g} s"
+    elif result.not_started is not None:
+        reason = "not_started" if result.found else "command_not_found"
+        error = f"the validator was not started: {result.not_started}"
+        if how_to_install and not result.found:
+            error += f"; {how_to_install}"
+    elif result.signal is not None:
+        reason = "signal"
+        error = f"the validator was ended by {_signal_name(result.signal)}"
+    elif result.exit_code == 0:
+        return ValidationOutcome("passed", summary)
+    elif result.exit_code == 1:
+        return ValidationOutcome("failed", summary)
+    elif result.exit_code == _EXIT_NOT_FOUND:
+        reason = "command_not_found"
+        error = "the validator, or a command that it needs, was not found (exit status 127)"
+    elif result.exit_code == _EXIT_NOT_EXECUTABLE:
+        reason = "not_started"
+        error = "the validator could not be executed (exit status 126)"
+    else:
+        reason = "exit_status"
+        error = (
+            f"the validator ended with exit status {result.exit_code}; "
+            "0 would mean passed and 1 failed"
+        )
+    return ValidationOutcome("error", summary, error, reason)
+
+
+def not_run(reason: str, error: str) -> ValidationOutcome:
+    """The outcome where nothing was run; arguments as in `ValidationOutcome`."""
+    summary = {"exit_code": None, "duration_ms": 0, "lines": 0}
+    return ValidationOutcome("error", summary, error, reason)
+
+
+def report_of(captured: CapturedOutput, *, timeout_s: float, max_report_bytes: int) -> Any:
+    """The JSON that the report command printed, whatever its exit status.
+
+    Args:
+        captured: what it printed, and how it ended.
+        timeout_s: how long it was given.
+        max_report_bytes: how large the report may be, as compact JSON.
+
+    Raises:
+        NoReportError: there is none; the message says why.
+    """
+    result = captured.result
+    if result.timed_out:
+        raise NoReportError(f"the report command had not ended after {timeout_s:g} s")
+    if result.not_started is not None:
+        raise NoReportError(f"the report command was not started: {result.not_started}")
+    if result.signal is not None:
+        raise NoReportError(f"the report command was ended by {_signal_name(result.signal)}")
+    if captured.truncated:
+        raise NoReportError(f"the report is larger than {len(captured.stdout)} bytes")
+    if not captured.stdout.strip():
+        raise NoReportError(f"the report command printed nothing (exit status {result.exit_code})")
+    try:
+        report = msgspec.json.decode(captured.stdout)
+        size_bytes = len(msgspec.json.encode(report))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise NoReportError("the report is not JSON") from None
+    if size_bytes > max_report_bytes:
+        raise NoReportError(
+            f"the report has {size_bytes} bytes; no more than {max_report_bytes} go into an event"
+        )
+    return report
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"  # a real-time signal has no name of its own

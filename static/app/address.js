@@ -1,0 +1,88 @@
+/**
+ * What the page's address says. The token comes in the fragment, which browsers never send, and is
+ * taken out at once, so that it is neither bookmarked nor shown; project and proposal stay.
+ */
+import { claimsOf, expiresAtMs } from "../client/index.js";
+
+const TOKEN_KEY = "rtserver.token";
+const TRANSPORTS = ["websocket", "sse", "sockjs"];
+
+function fragment() {
+  return new URLSearchParams(location.hash.slice(1));
+}
+
+/** Move a token from the address bar to this tab's storage. */
+export function takeTokenFromAddress() {
+  const parts = fragment();
+  const token = parts.get("token");
+  if (token === null) return false;
+  parts.delete("token");
+  storeToken(token.trim());
+  replaceFragment(parts);
+  return true;
+}
+
+/** @returns {{project: string | null, proposal: string | null, tab: string | null}} */
+export function route() {
+  const parts = fragment();
+  return {
+    project: parts.get("project"),
+    proposal: parts.get("proposal"),
+    tab: parts.get("tab"),
+  };
+}
+
+/** The address of a place in the page, for links: the browser's own history does the rest. */
+export function addressOf({ project, proposal = null, tab = null }) {
+  const parts = new URLSearchParams();
+  if (project) parts.set("project", project);
+  if (proposal) parts.set("proposal", proposal);
+  if (tab) parts.set("tab", tab);
+  return `#${parts}`;
+}
+
+export function replaceRoute(place) {
+  history.replaceState(null, "", location.pathname + location.search + addressOf(place));
+}
+
+function replaceFragment(parts) {
+  const rest = parts.size === 0 ? "" : `#${parts}`;
+  history.replaceState(null, "", location.pathname + location.search + rest);
+}
+
+/** `?transport=` forces one way in, for those who want to see it at work. */
+export function forcedTransports() {
+  const wanted = new URLSearchParams(location.search).get("transport");
+  return TRANSPORTS.includes(wanted) ? [wanted] : undefined;
+}
+
+export function storedToken() {
+  return sessionStorage.getItem(TOKEN_KEY);
+}
+
+export function storeToken(token) {
+  sessionStorage.setItem(TOKEN_KEY, token);
+}
+
+export function forgetToken() {
+  sessionStorage.removeItem(TOKEN_KEY);
+}
+
+/** The projects that a token names; null where it opens every one. */
+export function projectsOf(token) {
+  const { projects, roles } = claimsOf(token);
+  if (Array.isArray(roles) && roles.includes("admin")) return null;
+  if (!Array.isArray(projects)) return [];
+  return projects.includes("*") ? null : projects.map(String);
+}
+
+/** What is wrong with a pasted token, in words; null where it looks right. */
+export function complaintAbout(token, nowMs = Date.now()) {
+  if (token === "") return "Paste a token first.";
+  if (!/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) {
+    return "This is not a token: it should be three parts of letters and digits, joined by dots.";
+  }
+  const expires = expiresAtMs(token);
+  if (expires !== null && expires <= nowMs) return "This token has expired. Ask for a new one.";
+  return null;
+}

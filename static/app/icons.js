@@ -1,0 +1,44 @@
+/** The page's icons: 20 by 20 line drawings, made as elements so that no markup is parsed. */
+const SVG = "http://www.w3.org/2000/svg";
+
+const PATHS = {
+  pulse: "M2 10.5h3.2l2-6 3.6 11.5 2.6-8 1.3 2.5H18",
+  check: "M4.5 10.5l3.6 3.7 7.4-8.2",
+  cross: "M5.5 5.5l9 9m0-9l-9 9",
+  warning: "M10 3.2L18 16.8H2L10 3.2zm0 4.9v4m0 2.2v.1",
+  info: "M10 17.5a7.5 7.5 0 100-15 7.5 7.5 0 000 15zm0-8.2v4.4m0-7.3v.1",
+  stop: "M6 6h8v8H6z",
+  play: "M6.5 4.4v11.2L15.5 10 6.5 4.4z",
+  lock: "M5 9h10v8H5zm2-.2V6.2a3 3 0 016 0v2.6",
+  back: "M12 4.5L6.5 10l5.5 5.5",
+  down: "M10 4v11m-4.5-4.5L10 15l4.5-4.5",
+  retry: "M15.8 8A6.2 6.2 0 104 12.6M16 3.6V8h-4.4",
+  file: "M5.5 2.8h6l3.5 3.6v10.8h-9.5zm6 0v3.6H15",
+  people: "M7.5 9.5a2.8 2.8 0 100-5.6 2.8 2.8 0 000 5.6zm-5 7c.3-2.9 2.3-4.6 5-4.6s4.700 1.700 5 4.600m.3-7.300a2.300 2.300 0 100-4.600m2.400 9.400c1.300.4 2.200 1.300 2.500 2.700",
+  out: "M8 3.500H4v13h4m4-10l3.500 3.500L12 13.500M15.300 10H8",
+  wrap: "M3 5h14M3 10h11a2.700 2.700 0 010 5.400h-3m2-2l-2 2 2 2M3 15h4",
+  copy: "M7 7h9.500v9.500H7zM4 13H3.500V3.500H13V4",
+  unplugged: "M3 17l3.500-3.500m7-7L17 3M8 6.500L5.800 8.700a3.200 3.200 0 004.500 4.500L12.500 11m-5-1l5 5",
+  clock: "M10 17.500a7.500 7.500 0 100-15 7.500 7.500 0 000 15zm0-12V10l3 2",
+};
+
+/** @param {keyof typeof PATHS} name; the icon is decoration, so the text beside it must say all */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 20 20");
+  svg.setAttribute("class", `icon icon-${name}`);
+  svg.setAttribute("aria-hidden", "true");
+  svg.setAttribute("focusable", "false");
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", PATHS[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** A ring that turns while something is under way. */
+export function spinner() {
+  const element = document.createElement("span");
+  element.className = "spinner";
+  element.setAttribute("aria-hidden", "true");
+  return element;
+}

@@ -1,0 +1,114 @@
+/** Where the page starts: a token and a project open the project; without them one signs in. */
+import {
+  complaintAbout,
+  forcedTransports,
+  forgetToken,
+  projectsOf,
+  replaceRoute,
+  route,
+  storedToken,
+  storeToken,
+  takeTokenFromAddress,
+} from "./address.js";
+import { fill } from "./dom.js";
+import { createShell } from "./shell.js";
+import { ProjectStore } from "./store.js";
+import { claimsOf } from "../client/index.js";
+import { createSignIn } from "./views/signin.js";
+
+const SOCKJS_ADDRESS = "/static/vendor/sockjs.min.js";
+
+const root = document.getElementById("app");
+let current = null;
+
+function projectFor(token) {
+  const named = projectsOf(token);
+  return route().project ?? (named?.length === 1 ? named[0] : null);
+}
+
+function begin() {
+  takeTokenFromAddress();
+  const token = storedToken();
+  const project = token ? projectFor(token) : route().project;
+  if (!token || !project || complaintAbout(token)) {
+    const expired = token !== null && complaintAbout(token) !== null;
+    signIn(project, expired ? "Your last sign-in has expired." : "");
+    return;
+  }
+  open(token, project);
+}
+
+function close() {
+  current?.shell.destroy();
+  current?.store.close();
+  current = null;
+}
+
+function open(token, project) {
+  close();
+  const place = route();
+  if (place.project !== project) replaceRoute({ ...place, project });
+  const store = new ProjectStore({
+    project,
+    token,
+    transports: forcedTransports(),
+    loadSockJS,
+    focus: place.proposal ? [place.proposal] : [],
+  });
+  const shell = createShell({
+    store,
+    onSignOut: () => {
+      forgetToken();
+      close();
+      signIn(project, "You are signed out.");
+    },
+    onSignIn: (message) => signIn(project, message),
+  });
+  current = { store, shell, project };
+  fill(root, shell.element);
+  shell.update();
+  void store.open();
+}
+
+function signIn(project, message) {
+  const panel = createSignIn({
+    project,
+    message,
+    onCancel: current && (() => fill(root, current.shell.element)),
+    onSubmit: (token, chosen) => {
+      storeToken(token);
+      const going = current;
+      const same = going && claimsOf(going.store.token).sub === claimsOf(token).sub;
+      if (same && going.project === chosen && going.store.load.phase === "ready") {
+        // The page goes on where it was: nothing that it knows is thrown away.
+        fill(root, going.shell.element);
+        going.store.setToken(token);
+        return;
+      }
+      replaceRoute({ ...route(), project: chosen });
+      open(token, chosen);
+    },
+  });
+  document.title = "Sign in · rtserver";
+  fill(root, panel.element);
+  panel.focus();
+}
+
+function loadSockJS() {
+  return new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = SOCKJS_ADDRESS;
+    script.onload = () => resolve(window.SockJS);
+    script.onerror = () => reject(new Error("the SockJS library could not be loaded"));
+    document.head.append(script);
+  });
+}
+
+window.addEventListener("hashchange", () => {
+  const tokenCame = takeTokenFromAddress();
+  const place = route();
+  if (tokenCame || !current || (place.project && place.project !== current.project)) begin();
+  else current.shell.update();
+});
+
+begin();

@@ -1,0 +1,235 @@
+/** The signed-in page: puts the views together and keeps them in step with the store. */
+import { addressOf, replaceRoute, route } from "./address.js";
+import { fill, h, setText } from "./dom.js";
+import { icon } from "./icons.js";
+import { describeConnection, describeFailure, describeGap, describeResume, describeRun } from "./words.js";
+import { createConnectionBanner, createProjectBanners } from "./views/banner.js";
+import { createDetail } from "./views/detail.js";
+import { createProposalList } from "./views/proposals.js";
+import { createToasts } from "./views/toasts.js";
+import { createTopbar } from "./views/topbar.js";
+import { claimsOf, latestRun } from "../client/index.js";
+
+const TICK_MS = 500;
+const wide = matchMedia("(min-width: 860px)");
+
+/**
+ * @param {object} options
+ * @param {import("./store.js").ProjectStore} options.store
+ * @param {() => void} options.onSignOut
+ * @param {(message: string) => void} options.onSignIn ask for another token
+ */
+export function createShell({ store, onSignOut, onSignIn }) {
+  const toasts = createToasts();
+  const announcer = h("p.visually-hidden", { role: "status", "aria-live": "polite" });
+  /** What was asked of the server and is not answered yet, by proposal. */
+  const busy = new Map();
+  const actions = createActions({ store, toasts, busy, onSignOut, onSignIn });
+  const context = { store, actions };
+  const topbar = createTopbar(context);
+  const banner = createConnectionBanner(context);
+  const projectBanners = createProjectBanners(context);
+  const list = createProposalList(context);
+  const detail = createDetail(context);
+  const main = h("main.main", { id: "main" });
+  const layout = h("div.layout", {}, list.element, main);
+  const element = h(
+    "div.page",
+    {},
+    h("a.skip", { href: "#main", onclick: skipTo(main) }, "Skip to the proposal"),
+    topbar.element,
+    banner.element,
+    projectBanners.element,
+    layout,
+    toasts.element,
+    announcer,
+  );
+
+  let selected = null;
+  let mainShows = null;
+  const spoken = { connection: "", runs: new Map() };
+
+  function showInMain(key, ...children) {
+    if (mainShows === key) return;
+    mainShows = key;
+    fill(main, ...children);
+  }
+
+  function drawMain(tab) {
+    if (store.load.phase === "failed") {
+      showInMain("failed", failure(store, onSignIn));
+    } else if (store.load.phase === "loading") {
+      showInMain("loading", skeleton());
+    } else if (selected && store.state.proposals[selected]) {
+      detail.update(selected, tab, busy.get(selected));
+      showInMain("detail", detail.element);
+    } else if (selected) {
+      showInMain(`missing ${selected}`, missing(selected, store.project));
+    } else {
+      showInMain("none", h("div.empty.center", {}, h("span.empty-mark", {}, icon("file")), h("p", {}, "Choose a proposal to see what is happening.")));
+    }
+  }
+
+  function update() {
+    const place = route();
+    const ready = store.load.phase === "ready";
+    if (!place.proposal && ready && wide.matches && store.state.order.length > 0) {
+      // On a wide screen there is room for one beside the list, so show the first.
+      replaceRoute({ project: store.project, proposal: store.state.order[0] });
+      update();
+      return;
+    }
+    if (place.proposal !== selected) {
+      const moved = selected !== null;
+      selected = place.proposal;
+      store.focus(selected);
+      mainShows = null;
+      if (moved && selected) queueMicrotask(() => detail.heading.focus({ preventScroll: true }));
+    }
+    layout.classList.toggle("has-selection", selected !== null || store.load.phase === "failed");
+    topbar.update();
+    banner.update();
+    projectBanners.update();
+    list.update(selected);
+    drawMain(place.tab);
+    const title = store.state.proposals[selected]?.title;
+    document.title = [title, store.project, "rtserver"].filter(Boolean).join(" · ");
+    announce();
+  }
+
+  /** Say aloud what changed, once: the connection's state, and how the proposal's runs went. */
+  function announce() {
+    const { title, tone } = describeConnection(store.connection, Date.now());
+    const words = tone === "busy" ? "" : title;
+    if (words !== spoken.connection) {
+      const first = spoken.connection === "";
+      spoken.connection = words;
+      if (!(first && tone === "good")) setText(announcer, words === "Live" ? "Connected again" : words);
+    }
+    const run = selected && latestRun(store.state, selected);
+    const before = spoken.runs.get(selected);
+    const now = run ? `${run.run_id} ${run.status}` : "";
+    if (now === before) return;
+    spoken.runs.set(selected, now);
+    if (before === undefined || !run) return;
+    const what = run.kind === "iteration" ? "Revision" : "Validation";
+    setText(announcer, `${what}: ${describeRun(run).label}`);
+  }
+
+  function tell(kind, detailOf) {
+    if (kind === "change") {
+      update();
+    } else if (kind === "resumed") {
+      const words = describeResume(detailOf);
+      if (words) toasts.say(words);
+    } else if (kind === "gap") {
+      toasts.say(describeGap(detailOf), { tone: "warning", stays: true });
+    }
+  }
+
+  const stop = store.subscribe(tell);
+  const tick = setInterval(() => {
+    // Counts down and up; everything else is drawn when it changes.
+    if (!document.hidden) update();
+  }, TICK_MS);
+  wide.addEventListener("change", update);
+
+  return {
+    element,
+    update,
+    destroy() {
+      stop();
+      clearInterval(tick);
+      wide.removeEventListener("change", update);
+    },
+  };
+}
+
+function createActions({ store, toasts, busy, onSignOut, onSignIn }) {
+  async function attempt(key, what, work) {
+    if (key !== null && busy.has(key)) return false;
+    if (key !== null) busy.set(key, what);
+    store.changed();
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      toasts.say(describeFailure(error), { tone: "bad" });
+      return false;
+    } finally {
+      busy.delete(key);
+      store.changed();
+    }
+  }
+  return {
+    me: () => claimsOf(store.token).sub,
+    signOut: onSignOut,
+    reconnect: () => store.reconnect(),
+    reload: () => location.reload(),
+    "sign-in": () => onSignIn("Paste a new token to go on where you left off."),
+    unlock: () => attempt(null, "", () => store.api.unlock(store.project)),
+    startValidation: (id) => attempt(id, "starting", () => store.startValidation(id)),
+    startIteration: (id, text) => attempt(id, "starting", () => store.startIteration(id, text)),
+    cancel: (run) => attempt(run.proposal_id, "cancelling", () => store.cancel(run)),
+    comment: (id, text) =>
+      attempt(null, "", async () => {
+        await store.api.addComment(id, { text });
+        await store.loadComments(id);
+      }),
+  };
+}
+
+function skipTo(main) {
+  return (event) => {
+    event.preventDefault(); // The fragment is the page's route.
+    main.tabIndex = -1;
+    main.focus();
+  };
+}
+
+function skeleton() {
+  return h(
+    "div.skeleton",
+    { role: "status" },
+    h("span.visually-hidden", {}, "Loading the project"),
+    h("span.bone.title"),
+    h("span.bone"),
+    h("span.bone.block"),
+  );
+}
+
+function failure(store, onSignIn) {
+  const { error } = store.load;
+  const refused = error.status === 401 || error.status === 403;
+  const heading = {
+    0: "The server cannot be reached",
+    401: "Your sign-in is not valid",
+    403: `You have no access to “${store.project}”`,
+    404: `There is no project “${store.project}”`,
+  }[error.status];
+  return h(
+    "div.empty.center",
+    { role: "alert" },
+    h("span.empty-mark.tone-bad", {}, icon(refused ? "lock" : "unplugged")),
+    h("h1", {}, heading ?? "The project could not be loaded"),
+    h("p.muted", {}, error.message),
+    h(
+      "div.empty-actions",
+      {},
+      h("button.primary", { type: "button", onclick: () => void store.open() }, icon("retry"), "Try again"),
+      refused &&
+        h("button", { type: "button", onclick: () => onSignIn("") }, "Use another token"),
+    ),
+  );
+}
+
+function missing(id, project) {
+  return h(
+    "div.empty.center",
+    {},
+    h("span.empty-mark", {}, icon("file")),
+    h("h1", {}, "No such proposal"),
+    h("p.muted", {}, `This project has no proposal “${id}”.`),
+    h("a", { href: addressOf({ project }) }, "See all proposals"),
+  );
+}

@@ -1,0 +1,242 @@
+/**
+ * What the page knows, and its connection. Views are told at most once for each animation frame,
+ * however many events came in between.
+ */
+import {
+  ApiError,
+  before,
+  comparePositions,
+  Connection,
+  emptyState,
+  expiresAtMs,
+  fromSnapshot,
+  reduceAll,
+  reduceHistory,
+  withActiveRuns,
+} from "../client/index.js";
+
+/** How far back a page looks for the last runs' output when it is opened. */
+const HISTORY_EVENTS = 2_000;
+const HISTORY_PAGES = 15;
+/** Over a stream for one proposal, the rest of the project is asked for this often. */
+const POLL_MS = 15_000;
+const QUEUE_LIMIT = 4_000;
+
+export class ProjectStore {
+  #connection;
+  #queue = [];
+  #scheduled = false;
+  #listeners = new Set();
+  #poll = null;
+  #over = false;
+
+  /**
+   * @param {object} options {project, token, transports, loadSockJS, focus}
+   */
+  constructor(options) {
+    this.project = options.project;
+    this.token = options.token;
+    /** @type {{phase: "loading" | "ready" | "failed", error: unknown}} */
+    this.load = { phase: "loading", error: null };
+    this.state = emptyState(options.project);
+    this.historyLoaded = false;
+    this.welcome = null;
+    this.#connection = new Connection({
+      project: options.project,
+      token: options.token,
+      transports: options.transports,
+      loadSockJS: options.loadSockJS,
+      focus: options.focus,
+      onEvent: (event) => this.#enqueue(event),
+      onWelcome: (frame) => {
+        this.welcome = frame;
+        this.#enqueue(frame);
+      },
+      onPresence: (frame) => this.#enqueue(frame),
+      onState: (state) => this.#connectionChanged(state),
+      onGap: (gap, { refetch }) => this.#gap(gap, refetch),
+      onResumed: (info) => this.#tellNow("resumed", info),
+      onProblem: (error) => console.warn("connection:", error.message),
+    });
+    this.connection = this.#connection.state;
+  }
+
+  get api() {
+    return this.#connection.api;
+  }
+
+  /** @param {(kind: "change" | "resumed" | "gap", detail?: unknown) => void} listener */
+  subscribe(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Fetch what is, then follow what happens. Also the way to try again after a failure. */
+  async open() {
+    this.load = { phase: "loading", error: null };
+    this.changed();
+    try {
+      const snapshot = await this.#connection.snapshot();
+      if (this.#over) return;
+      this.state = fromSnapshot(snapshot);
+      this.load = { phase: "ready", error: null };
+      this.changed();
+      await this.#readHistory(snapshot);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.load = { phase: "failed", error };
+      this.changed();
+      return;
+    }
+    if (!this.#over) this.#connection.start();
+  }
+
+  close() {
+    this.#over = true;
+    clearInterval(this.#poll);
+    this.#connection.close();
+    this.#listeners.clear();
+  }
+
+  reconnect() {
+    this.#connection.reconnect();
+  }
+
+  setToken(token) {
+    this.token = token;
+    this.#connection.setToken(token);
+    this.changed();
+  }
+
+  get tokenExpiresAt() {
+    return expiresAtMs(this.token);
+  }
+
+  focus(proposalId) {
+    this.#connection.view([], { focus: proposalId ? [proposalId] : [] });
+  }
+
+  startValidation(proposalId) {
+    return this.#connection.startValidation(proposalId);
+  }
+
+  startIteration(proposalId, instruction) {
+    return this.#connection.startIteration(proposalId, instruction);
+  }
+
+  cancel(run) {
+    return run.kind === "iteration"
+      ? this.#connection.cancelIteration(run.run_id)
+      : this.#connection.cancelValidation(run.run_id);
+  }
+
+  async loadComments(proposalId) {
+    const answer = await this.api.comments(proposalId);
+    const comments = Array.isArray(answer) ? answer : (answer.comments ?? []);
+    const proposal = this.state.proposals[proposalId];
+    if (!proposal) return;
+    const proposals = { ...this.state.proposals, [proposalId]: { ...proposal, comments } };
+    this.state = { ...this.state, proposals };
+    this.changed();
+  }
+
+  // ---- what comes -------------------------------------------------------------------------------
+
+  async #readHistory(snapshot) {
+    const { position, active_runs: active = [] } = snapshot;
+    let after = before(position, HISTORY_EVENTS);
+    for (const run of active) {
+      if ((comparePositions(run.replay_from, after) ?? 0) < 0) after = run.replay_from;
+    }
+    const events = [];
+    try {
+      for (let page = 0; after !== null && page < HISTORY_PAGES; page += 1) {
+        const { events: some, more } = await this.#connection.history(after, 1000);
+        for (const event of some) {
+          if ((comparePositions(event.id, position) ?? 1) <= 0) events.push(event);
+        }
+        after = more && some.length > 0 ? some.at(-1).id : null;
+        if ((comparePositions(after, position) ?? -1) >= 0) after = null;
+      }
+    } catch (error) {
+      // What is no longer stored cannot be shown; the page works without it.
+      if (!(error instanceof ApiError)) throw error;
+      console.warn("history:", error.message);
+    }
+    const withRuns = reduceHistory(this.state, events);
+    this.state = withActiveRuns(withRuns, active);
+    this.historyLoaded = true;
+    this.changed();
+  }
+
+  async #gap(gap, refetch) {
+    try {
+      this.#flush();
+      const snapshot = await refetch();
+      this.state = fromSnapshot(snapshot, this.state);
+      this.#tellNow("gap", { ...gap, refetched: true });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.#tellNow("gap", { ...gap, refetched: false });
+    }
+  }
+
+  #connectionChanged(state) {
+    const wasPartial = this.#poll !== null;
+    this.connection = state;
+    if (state.partial && !wasPartial) {
+      this.#poll = setInterval(() => void this.#refresh(), POLL_MS);
+    } else if (!state.partial && wasPartial) {
+      clearInterval(this.#poll);
+      this.#poll = null;
+    }
+    this.changed();
+  }
+
+  async #refresh() {
+    try {
+      const snapshot = await this.#connection.snapshot();
+      this.#flush();
+      this.state = fromSnapshot(snapshot, this.state);
+      this.changed();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      console.warn("snapshot:", error.message); // The connection's state says what is wrong.
+    }
+  }
+
+  #enqueue(event) {
+    this.#queue.push(event);
+    if (this.#queue.length >= QUEUE_LIMIT) this.#flush();
+    this.changed();
+  }
+
+  #flush() {
+    if (this.#queue.length === 0) return;
+    const events = this.#queue;
+    this.#queue = [];
+    this.state = reduceAll(this.state, events);
+  }
+
+  /** Tell the views, in the next frame. A hidden page draws no frames, but goes on working. */
+  changed() {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    const run = () => {
+      this.#scheduled = false;
+      this.#flush();
+      this.#tell("change");
+    };
+    if (document.hidden) setTimeout(run, 100);
+    else requestAnimationFrame(run);
+  }
+
+  #tellNow(kind, detail) {
+    this.#tell(kind, detail);
+    this.changed();
+  }
+
+  #tell(kind, detail) {
+    for (const listener of [...this.#listeners]) listener(kind, detail);
+  }
+}

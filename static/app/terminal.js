@@ -1,0 +1,139 @@
+/**
+ * A panel that shows lines as a terminal would: colours, new lines at the end, and staying at the
+ * end only for who is there already.
+ *
+ * Lines are added in batches, one for each animation frame, in blocks that the browser need not
+ * lay out while they are out of sight.
+ */
+import { ansiReader, pieceElement } from "./ansi.js";
+import { h, setText, show } from "./dom.js";
+import { count } from "./format.js";
+import { icon } from "./icons.js";
+import { itemsOf } from "../client/index.js";
+
+const BLOCK_LINES = 100;
+const LINES_PER_FRAME = 1_500;
+/** How near to the end counts as being there, in pixels. */
+const NEAR_PX = 32;
+
+export function createTerminal({ label }) {
+  const screen = h("div.terminal-screen", {
+    tabIndex: 0,
+    role: "log",
+    "aria-label": label,
+    "aria-live": "off", // Thousands of lines read aloud help nobody; the outcome is announced.
+  });
+  const content = h("div.terminal-content");
+  const note = h("p.terminal-note", { hidden: true });
+  const empty = h("p.terminal-empty", { hidden: true });
+  screen.append(note, empty, content);
+  const jumpText = h("span");
+  const jump = h("button.terminal-jump", { type: "button", hidden: true }, icon("down"), jumpText);
+  const element = h("div.terminal", {}, screen, jump);
+
+  let runId = null;
+  let shown = 0;
+  let seen = 0;
+  let readers = {};
+  let block = null;
+  let following = true;
+  let frame = null;
+  let output = null;
+
+  function reset(id) {
+    runId = id;
+    shown = 0;
+    seen = 0;
+    readers = {};
+    block = null;
+    following = true;
+    content.replaceChildren();
+    show(jump, false);
+  }
+
+  function lineElement({ n, stream, line, truncated }) {
+    const name = stream === "stderr" ? "stderr" : "stdout";
+    readers[name] ??= ansiReader();
+    const element = h(`div.line.${name}`, { dataset: { n: String(n) } });
+    for (const piece of readers[name](String(line ?? ""))) element.append(pieceElement(piece));
+    if (truncated) element.append(h("span.line-cut", {}, " (line cut here)"));
+    return element;
+  }
+
+  function addLines() {
+    frame = null;
+    const fresh = itemsOf(output, shown).slice(0, LINES_PER_FRAME);
+    const fragment = document.createDocumentFragment();
+    let target = block;
+    for (const item of fresh) {
+      if (!target || target.childElementCount >= BLOCK_LINES) {
+        target = h("div.block");
+        fragment.append(target);
+      }
+      target.append(lineElement(item));
+      shown += 1;
+    }
+    block = target;
+    content.append(fragment);
+    if (following) toEnd();
+    else sayNew();
+    if (shown < output.length) frame = requestAnimationFrame(addLines);
+  }
+
+  function toEnd() {
+    screen.scrollTop = screen.scrollHeight;
+    seen = shown;
+    show(jump, false);
+  }
+
+  function sayNew() {
+    const fresh = shown - seen;
+    setText(jumpText, fresh > 0 ? `${count(fresh, "new line")} below` : "Jump to the end");
+    show(jump, true);
+  }
+
+  screen.addEventListener("scroll", () => {
+    const left = screen.scrollHeight - screen.scrollTop - screen.clientHeight;
+    following = left <= NEAR_PX;
+    if (following) {
+      seen = shown;
+      show(jump, false);
+    } else if (shown > 0) {
+      sayNew();
+    }
+  });
+  jump.addEventListener("click", () => {
+    following = true;
+    toEnd();
+    screen.focus({ preventScroll: true });
+  });
+  // Blocks that come into sight may turn out taller than was guessed.
+  new ResizeObserver(() => following && toEnd()).observe(content);
+
+  return {
+    element,
+    /**
+     * @param {object | null} run a validation's state, or null for an empty screen
+     * @param {string} whenEmpty what to show while there are no lines
+     */
+    update(run, whenEmpty = "") {
+      const id = run?.run_id ?? null;
+      if (id !== runId) reset(id);
+      setText(empty, whenEmpty);
+      show(empty, whenEmpty !== "" && (run?.output.length ?? 0) === 0);
+      output = run?.output ?? { length: 0, chunks: [] };
+      const missing = run?.missing ?? 0;
+      show(note, missing > 0);
+      if (missing > 0) {
+        setText(note, `${count(missing, "line is", "lines are")} missing here: they came before this page was opened, or are no longer stored.`);
+      }
+      if (shown < output.length && frame === null) frame = requestAnimationFrame(addLines);
+    },
+    setWrap(on) {
+      screen.classList.toggle("no-wrap", !on);
+    },
+    get text() {
+      return output ? itemsOf(output).map((item) => item.line).join("\n") : "";
+    },
+  };
+}

@@ -1,0 +1,74 @@
+/** What people say about a proposal. Its author and reviewers see new comments as they come. */
+import { h, keyedList, setText, show } from "../dom.js";
+import { initials, timeOf } from "../format.js";
+import { describeFailure } from "../words.js";
+
+export function createDiscussion({ store, actions }) {
+  const list = h("ol.comments");
+  const empty = h("p.muted.comments-empty", { hidden: true }, "Nobody has said anything yet.");
+  const text = h("textarea", { id: "comment", rows: 3, maxLength: 8000, required: true });
+  const send = h("button.primary", { type: "submit" }, "Comment");
+  const form = h(
+    "form.comment-form",
+    {},
+    h("label", { htmlFor: "comment" }, "Your comment"),
+    text,
+    h("div.form-foot", {}, h("p.hint", {}, "Its author and reviewers are told."), send),
+  );
+  const element = h("section.discussion", { "aria-label": "Discussion" }, empty, list, form);
+  const drawList = keyedList(list, (comment) => String(comment.id), makeComment);
+  let proposal = null;
+  let asked = null;
+
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const words = text.value.trim();
+    if (words === "") return;
+    send.disabled = true;
+    if (await actions.comment(proposal, words)) text.value = "";
+    send.disabled = false;
+  });
+
+  async function load(id) {
+    asked = id;
+    try {
+      await store.loadComments(id);
+    } catch (error) {
+      if (asked !== id) return;
+      show(empty, true);
+      setText(empty, describeFailure(error));
+    }
+  }
+
+  return {
+    element,
+    update(proposalId) {
+      proposal = proposalId;
+      if (asked !== proposalId) void load(proposalId);
+      const comments = store.state.proposals[proposalId]?.comments ?? [];
+      show(empty, comments.length === 0);
+      drawList(comments);
+    },
+  };
+}
+
+function makeComment(comment) {
+  const author = String(comment.author ?? comment.user_id ?? comment.by ?? "");
+  const body = h("p.comment-text");
+  const when = h("time.muted");
+  const element = h(
+    "li.comment",
+    {},
+    h("span.avatar", { "aria-hidden": "true" }, initials(author)),
+    h("div", {}, h("p.comment-head", {}, h("strong", {}, author), " ", when), body),
+  );
+  return {
+    element,
+    update(next) {
+      setText(body, String(next.text ?? next.body ?? next.content ?? ""));
+      const at = next.created_at ?? next.ts ?? "";
+      when.dateTime = at;
+      setText(when, timeOf(at));
+    },
+  };
+}

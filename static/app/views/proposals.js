@@ -1,0 +1,93 @@
+/** The list of a project's proposals, each with its status and what it is doing. */
+import { fill, h, keyedList, setText } from "../dom.js";
+import { count, words } from "../format.js";
+import { icon, spinner } from "../icons.js";
+import { addressOf } from "../address.js";
+import { describeRun } from "../words.js";
+import { latestRun } from "../../client/index.js";
+
+const RUN_ICONS = { good: "check", bad: "cross", quiet: "stop" };
+
+export function createProposalList({ store }) {
+  const heading = h("h2.list-title", { id: "proposals-title" }, "Proposals");
+  const total = h("span.list-count");
+  const list = h("ul.proposal-list");
+  const empty = h(
+    "div.empty",
+    { hidden: true },
+    h("span.empty-mark", {}, icon("file")),
+    h("h3", {}, "No proposals yet"),
+    h("p", {}, "They appear here as soon as somebody creates one. Over HTTP that is:"),
+    h("pre.code", { tabIndex: 0 }, `POST /api/v1/projects/${store.project}/proposals\n{"title": "…"}`),
+  );
+  const skeleton = h(
+    "div.skeleton-list",
+    { "aria-hidden": "true" },
+    [0, 1, 2, 3].map(() => h("div.skeleton-item", {}, h("span.bone"), h("span.bone.short"))),
+  );
+  const element = h(
+    "nav.sidebar",
+    { "aria-labelledby": "proposals-title" },
+    h("div.list-head", {}, heading, total),
+    skeleton,
+    empty,
+    list,
+  );
+  const drawList = keyedList(list, (item) => item.proposal.id, makeItem);
+
+  return {
+    element,
+    update(selected) {
+      const { state, load } = store;
+      const loading = load.phase === "loading";
+      skeleton.hidden = !loading;
+      empty.hidden = load.phase !== "ready" || state.order.length > 0;
+      setText(total, load.phase === "ready" ? count(state.order.length, "proposal") : "");
+      drawList(
+        state.order.map((id) => ({
+          proposal: state.proposals[id],
+          run: latestRun(state, id),
+          selected: id === selected,
+          address: addressOf({ project: store.project, proposal: id }),
+        })),
+      );
+    },
+  };
+}
+
+function makeItem() {
+  const title = h("span.item-title");
+  const id = h("span.item-id");
+  const status = h("span.badge");
+  const runMark = h("span.item-run-mark");
+  const runText = h("span");
+  const run = h("span.item-run", {}, runMark, runText);
+  const link = h("a.item", {}, title, id, h("span.item-foot", {}, status, run));
+  let drawn = {};
+  return {
+    element: h("li", {}, link),
+    update(next) {
+      if (
+        drawn.proposal === next.proposal &&
+        drawn.run?.status === next.run?.status &&
+        drawn.selected === next.selected
+      ) {
+        return;
+      }
+      drawn = next;
+      const { proposal } = next;
+      link.href = next.address;
+      if (next.selected) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+      setText(title, proposal.title || proposal.id);
+      setText(id, proposal.id);
+      setText(status, words(proposal.status));
+      status.hidden = !proposal.status;
+      const about = describeRun(next.run);
+      run.className = `item-run tone-${about.tone}`;
+      run.hidden = !next.run;
+      setText(runText, about.label);
+      fill(runMark, about.tone === "busy" ? spinner() : icon(RUN_ICONS[about.tone] ?? "stop"));
+    },
+  };
+}

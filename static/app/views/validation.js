@@ -1,0 +1,112 @@
+/** A proposal's latest validation: how it went, what was found, and what was printed. */
+import { fill, h, setText, show } from "../dom.js";
+import { count, duration, elapsed, timeOf } from "../format.js";
+import { icon, spinner } from "../icons.js";
+import { createTerminal } from "../terminal.js";
+import { describeRun } from "../words.js";
+import { createFindings } from "./findings.js";
+import { latestRun } from "../../client/index.js";
+
+const STATUS_ICONS = { good: "check", bad: "cross", quiet: "stop" };
+
+export function createValidation({ store }) {
+  const mark = h("span.status-mark");
+  const label = h("strong");
+  const facts = h("span.facts");
+  const status = h("div.run-status", {}, mark, h("p", {}, label, " ", facts));
+  const problem = h("p.run-problem", { hidden: true });
+  const findings = createFindings();
+  const terminal = createTerminal({ label: "Output of the validation" });
+  const command = h("code.terminal-command");
+  const wrap = h("button.terminal-tool", { type: "button", "aria-pressed": "true", title: "Wrap long lines" }, icon("wrap"), "Wrap");
+  const copyText = h("span", {}, "Copy");
+  const copy = h("button.terminal-tool", { type: "button", title: "Copy the output" }, icon("copy"), copyText);
+  const element = h(
+    "section.validation",
+    { "aria-label": "Validation" },
+    status,
+    problem,
+    findings.element,
+    h("div.terminal-box", {}, h("div.terminal-bar", {}, command, wrap, copy), terminal.element),
+  );
+
+  wrap.addEventListener("click", () => {
+    const on = wrap.getAttribute("aria-pressed") !== "true";
+    wrap.setAttribute("aria-pressed", String(on));
+    terminal.setWrap(on);
+  });
+  copy.addEventListener("click", async () => {
+    let done = true;
+    try {
+      await navigator.clipboard.writeText(terminal.text);
+    } catch {
+      done = false; // Not allowed here; the text can still be selected by hand.
+    }
+    setText(copyText, done ? "Copied" : "Not allowed");
+    setTimeout(() => setText(copyText, "Copy"), 2_000);
+  });
+
+  let drawn = { run: undefined, tone: null };
+  return {
+    element,
+    update(proposalId) {
+      const run = latestRun(store.state, proposalId, "validation");
+      const about = describeRun(run);
+      if (about.tone !== drawn.tone) {
+        status.className = `run-status tone-${about.tone}`;
+        fill(mark, about.tone === "busy" ? spinner() : icon(run ? STATUS_ICONS[about.tone] : "play"));
+      }
+      if (run !== drawn.run || run?.status === "running") {
+        setText(label, headline(run, about));
+        setText(facts, factsOf(run));
+      }
+      if (run !== drawn.run) {
+        const failed = run?.status === "error";
+        show(problem, failed);
+        setText(problem, failed ? (run.error ?? "The validator did not say why.") : "");
+        findings.update(run?.summary);
+        setText(command, commandLine(run));
+        show(copy, (run?.output.length ?? 0) > 0);
+      }
+      terminal.update(run, emptyWords(run, store));
+      drawn = { run, tone: about.tone };
+    },
+  };
+}
+
+function headline(run, about) {
+  if (!run) return "Not validated yet";
+  if (run.status === "cancelled" && run.cancelled_by) return `Cancelled by ${run.cancelled_by}`;
+  return about.label;
+}
+
+function factsOf(run) {
+  if (!run) return "Start a validation to check this proposal.";
+  const facts = [];
+  const { summary } = run;
+  if (run.status === "running") {
+    const began = Date.parse(run.started_at);
+    if (!Number.isNaN(began)) facts.push(elapsed(Date.now() - began));
+  } else if (typeof summary?.duration_ms === "number") {
+    facts.push(duration(summary.duration_ms));
+  }
+  const lines = summary?.lines ?? run.last_n;
+  if (lines > 0) facts.push(count(lines, "line"));
+  if (typeof summary?.exit_code === "number") facts.push(`exit status ${summary.exit_code}`);
+  if (run.started_by) facts.push(`started by ${run.started_by}`);
+  const at = timeOf(run.finished_at || run.started_at);
+  if (at) facts.push(at);
+  return facts.join(" · ");
+}
+
+function commandLine(run) {
+  const { command } = run ?? {};
+  if (Array.isArray(command)) return command.join(" ");
+  return command ?? "Output";
+}
+
+function emptyWords(run, store) {
+  if (!run) return store.historyLoaded ? "What the validator prints will appear here, line by line." : "";
+  if (run.status === "running") return "Waiting for the first line…";
+  return "Nothing was printed.";
+}

@@ -1,0 +1,335 @@
+/** `connect()`: what an app uses. See docs/client.md. */
+import { comparePositions } from "./positions.js";
+import { Api } from "./http.js";
+import { Link } from "./link.js";
+import { canShare, SharedLink } from "./tabs.js";
+import { claimsOf, TokenSource } from "./tokens.js";
+
+/** Events kept while the app fetches a snapshot after a gap. Past it, the snapshot is repeated. */
+const HELD_EVENTS = 20_000;
+/** A timer this late means that the machine slept. */
+const SLEPT_MS = 10_000;
+const TICK_MS = 5_000;
+
+const HANDLERS = {
+  event: "onEvent",
+  state: "onState",
+  gap: "onGap",
+  resumed: "onResumed",
+  welcome: "onWelcome",
+  presence: "onPresence",
+  session: "onSession",
+  problem: "onProblem",
+};
+
+/**
+ * Connect to a project, and stay connected.
+ *
+ * @param {import("./index.d.ts").ConnectOptions} options
+ * @returns {Connection}
+ * @throws {TypeError} where there is no project, or neither token nor getToken
+ */
+export function connect(options) {
+  const connection = new Connection(options);
+  connection.start();
+  return connection;
+}
+
+export class Connection {
+  #link;
+  #env;
+  #project;
+  #tokens;
+  #handlers = new Map();
+  #view;
+  #held = null;
+  #stopListening = null;
+
+  constructor(options) {
+    if (typeof options?.project !== "string" || options.project === "") {
+      throw new TypeError("connect() needs a project");
+    }
+    const env = { ...browserEnv(), ...options.env };
+    this.#env = env;
+    if (options.loadSockJS) env.loadSockJS = options.loadSockJS;
+    this.#project = options.project;
+    this.#tokens = new TokenSource(options);
+    const base = String(options.url ?? env.origin).replace(/\/+$/, "");
+    /** The HTTP interface, with the same token. */
+    this.api = new Api({ base, tokens: this.#tokens, env });
+    this.#view = { proposals: [...(options.proposals ?? [])], focus: [...(options.focus ?? [])] };
+    for (const [name, option] of Object.entries(HANDLERS)) {
+      if (typeof options[option] === "function") this.on(name, options[option]);
+    }
+    this.#link = this.#makeLink(options, base);
+  }
+
+  #makeLink(options, base) {
+    const env = this.#env;
+    const transports = options.transports ?? ["websocket", "sse", "sockjs"];
+    const position = options.position ?? null;
+    const direct = (sink, from, view) => {
+      const { timing, random } = options;
+      const tokens = this.#tokens;
+      const settings = { base, project: this.#project, view, transports, tokens, timing, random };
+      return new Link({ ...settings, position: from }, env, sink);
+    };
+    const sink = this.#sink();
+    const user = claimsOf(this.#tokens.current ?? "").sub ?? options.user;
+    if (options.shareTabs === false || user === undefined || !canShare(env)) {
+      return direct(sink, position, this.#view);
+    }
+    return new SharedLink(
+      {
+        key: ["rtserver", base, this.#project, user, transports.join("+")].join(" "),
+        makeLink: direct,
+        history: (after) => this.api.history(this.#project, { after }),
+        position,
+        view: this.#view,
+      },
+      env,
+      sink,
+    );
+  }
+
+  /** What the connection is doing; see `ConnectionState`. */
+  get state() {
+    return this.#link.state;
+  }
+
+  /** Everything up to this id was delivered. */
+  get position() {
+    return this.#link.position;
+  }
+
+  start() {
+    this.#stopListening ??= this.#listen();
+    this.#link.start();
+  }
+
+  /** Stop for good; `start` begins again from where it stopped. */
+  close() {
+    this.#stopListening?.();
+    this.#stopListening = null;
+    this.#link.stop();
+  }
+
+  /** Try now: while waiting, or after a stop. */
+  reconnect() {
+    this.#stopListening ??= this.#listen();
+    this.#link.wake("manual");
+  }
+
+  /**
+   * @param {"event"|"state"|"gap"|"resumed"|"welcome"|"presence"|"session"|"problem"} name
+   * @param {(value: any, help?: any) => unknown} handler
+   * @returns {() => void} stops listening
+   */
+  on(name, handler) {
+    if (!(name in HANDLERS)) throw new TypeError(`no such event: ${name}`);
+    if (!this.#handlers.has(name)) this.#handlers.set(name, new Set());
+    this.#handlers.get(name).add(handler);
+    return () => this.#handlers.get(name).delete(handler);
+  }
+
+  /**
+   * Narrow or widen what comes.
+   *
+   * @param {string[]} proposals none for the whole project
+   * @param {{focus?: string[]}} [options] focus: what to read where only some can be
+   */
+  view(proposals, { focus = this.#view.focus } = {}) {
+    this.#view = { proposals: [...proposals], focus: [...focus] };
+    this.#link.setView(this.#view);
+  }
+
+  /** State as of `position` is held (a snapshot was fetched): no need to resume from before it. */
+  rebase(position) {
+    this.#link.rebase(position);
+  }
+
+  /** A newer token, renewed in-band; a connection that stopped for want of one starts again. */
+  setToken(token) {
+    this.#tokens.set(token);
+    this.#link.tokenChanged();
+  }
+
+  /** A snapshot of the project, and resume from it. */
+  async snapshot() {
+    const snapshot = await this.api.snapshot(this.#project);
+    if (snapshot?.position) this.#link.rebase(snapshot.position);
+    return snapshot;
+  }
+
+  /** @returns {Promise<{events: object[], more: boolean}>} stored events after a position */
+  history(after, limit) {
+    return this.api.history(this.#project, { after, limit });
+  }
+
+  /**
+   * Send a command over the socket.
+   *
+   * @returns {Promise<object>} the `ack`
+   * @throws {import("./link.js").CommandError}
+   */
+  request(type, fields) {
+    return this.#link.request(type, fields);
+  }
+
+  // Commands that have an HTTP form go that way where the transport carries none.
+
+  startValidation(proposal) {
+    return this.#command("start_validation", { proposal_id: proposal }, () =>
+      this.api.startValidation(proposal),
+    );
+  }
+
+  cancelValidation(run) {
+    return this.#command("cancel_validation", { run_id: run }, () => this.api.cancelRun(run));
+  }
+
+  startIteration(proposal, instruction) {
+    return this.#command("start_iteration", { proposal_id: proposal, instruction }, () =>
+      this.api.startIteration(proposal, instruction),
+    );
+  }
+
+  cancelIteration(run) {
+    return this.#command("cancel_iteration", { run_id: run }, () => this.api.cancelRun(run));
+  }
+
+  #command(type, fields, byHttp) {
+    return this.#link.carriesCommands ? this.#link.request(type, fields) : byHttp();
+  }
+
+  // ---- what the link tells ----------------------------------------------------------------------
+
+  #sink() {
+    return {
+      state: (state) => this.#tell("state", state),
+      event: (frame) => this.#event(frame),
+      session: (frame) => {
+        if (frame.type === "welcome") this.#tell("welcome", frame);
+        else if (frame.type === "presence") this.#tell("presence", frame);
+        this.#tell("session", frame);
+      },
+      gap: (frame) => void this.#gap(frame),
+      resumed: (info) => this.#tell("resumed", info),
+      problem: (error) => this.#tell("problem", error),
+    };
+  }
+
+  #event(frame) {
+    if (!this.#held) {
+      this.#tell("event", frame);
+      return;
+    }
+    if (this.#held.events.length < HELD_EVENTS) this.#held.events.push(frame);
+    else this.#held.overflow = true;
+  }
+
+  /** Events wait until the app has refetched; those the snapshot contains are not told again. */
+  async #gap(frame) {
+    if (this.#held) {
+      this.#held.again = true;
+      return;
+    }
+    const held = { events: [], overflow: false, again: false, since: null };
+    this.#held = held;
+    const refetch = async () => {
+      held.events = [];
+      held.overflow = false;
+      const snapshot = await this.snapshot();
+      held.since = snapshot?.position ?? null;
+      return snapshot;
+    };
+    do {
+      held.again = false;
+      held.overflow = false;
+      await this.#tellAll("gap", frame, { refetch });
+    } while (held.again || held.overflow);
+    this.#held = null;
+    for (const event of held.events) {
+      const order = held.since === null ? null : comparePositions(event.id, held.since);
+      if (order === null || order > 0) this.#tell("event", event);
+    }
+  }
+
+  #tell(name, value) {
+    for (const handler of this.#handlers.get(name) ?? []) {
+      try {
+        handler(value);
+      } catch (error) {
+        this.#env.report(error);
+      }
+    }
+  }
+
+  async #tellAll(name, ...values) {
+    for (const handler of this.#handlers.get(name) ?? []) {
+      try {
+        await handler(...values);
+      } catch (error) {
+        this.#env.report(error);
+      }
+    }
+  }
+
+  // ---- the world outside ------------------------------------------------------------------------
+
+  #listen() {
+    const { target, document, setInterval, clearInterval, now } = this.#env;
+    const visible = () => !document || document.visibilityState === "visible";
+    const listeners = [
+      [target, "online", () => this.#link.wake("online")],
+      [target, "offline", () => this.#link.offline()],
+      // A page put aside for the back button must let go of the lock that other tabs wait for.
+      [target, "pagehide", () => this.#link.stop()],
+      [target, "pageshow", (event) => event.persisted && this.#link.start()],
+      [document, "visibilitychange", () => visible() && this.#link.wake("visible")],
+    ];
+    for (const [on, name, handler] of listeners) on?.addEventListener(name, handler);
+    let last = now();
+    const tick = setInterval(() => {
+      const late = now() - last - TICK_MS;
+      last = now();
+      if (late > SLEPT_MS && visible()) this.#link.wake("visible");
+    }, TICK_MS);
+    return () => {
+      clearInterval(tick);
+      for (const [on, name, handler] of listeners) on?.removeEventListener(name, handler);
+    };
+  }
+}
+
+/** What a browser offers. Each can be replaced by `connect({env})`, in tests and elsewhere. */
+function browserEnv() {
+  const g = globalThis;
+  let memory;
+  try {
+    memory = g.localStorage;
+  } catch {
+    memory = undefined; // Reading the property alone throws where storage is blocked.
+  }
+  return {
+    origin: g.location?.origin ?? "",
+    WebSocket: g.WebSocket,
+    SockJS: g.SockJS,
+    BroadcastChannel: g.BroadcastChannel,
+    locks: g.navigator?.locks,
+    memory,
+    target: typeof g.addEventListener === "function" ? g : undefined,
+    document: g.document,
+    fetch: (...args) => g.fetch(...args),
+    setTimeout: (...args) => g.setTimeout(...args),
+    clearTimeout: (id) => g.clearTimeout(id),
+    setInterval: (...args) => g.setInterval(...args),
+    clearInterval: (id) => g.clearInterval(id),
+    now: () => Date.now(),
+    uuid: () => g.crypto.randomUUID?.() ?? String(g.crypto.getRandomValues(new Uint32Array(2))),
+    report: (error) => {
+      if (typeof g.reportError === "function") g.reportError(error);
+      else g.console.error(error);
+    },
+  };
+}

@@ -1,0 +1,145 @@
+/** The HTTP side of the interface: snapshots, history, and the commands where there is no socket. */
+
+/** A request that was refused, with what the server said about it (RFC 9457). */
+export class ApiError extends Error {
+  /**
+   * @param {number} status 0 where no answer came
+   * @param {Record<string, unknown>} problem the problem document; empty where there was none
+   */
+  constructor(status, problem, retryAfterMs = 0) {
+    super(String(problem.detail ?? problem.title ?? (status === 0 ? "no answer" : `HTTP ${status}`)));
+    this.name = "ApiError";
+    this.status = status;
+    this.problem = problem;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+const REQUEST_TIMEOUT_MS = 20_000;
+
+export class Api {
+  #base;
+  #tokens;
+  #env;
+
+  /**
+   * @param {object} options
+   * @param {string} options.base an http(s) address without a slash at its end
+   * @param {import("./tokens.js").TokenSource} options.tokens
+   * @param {object} options.env {fetch, setTimeout, clearTimeout}
+   */
+  constructor({ base, tokens, env }) {
+    this.#base = base;
+    this.#tokens = tokens;
+    this.#env = env;
+  }
+
+  /** The project, its lock, proposals, active runs, who is present, and the `position` of it all. */
+  snapshot(project) {
+    return this.request("GET", `/projects/${enc(project)}`);
+  }
+
+  /**
+   * A page of stored events after a position.
+   *
+   * @returns {Promise<{events: object[], more: boolean}>} more: ask again, after the last of these
+   */
+  async history(project, { after = null, limit = 1000 } = {}) {
+    const query = new URLSearchParams({ limit: String(limit) });
+    if (after) query.set("after", after);
+    const page = await this.request("GET", `/projects/${enc(project)}/events?${query}`);
+    const events = page.events ?? [];
+    return { ...page, events, more: page.more ?? events.length >= limit };
+  }
+
+  startValidation(proposal) {
+    return this.request("POST", `/proposals/${enc(proposal)}/validations`, { body: {} });
+  }
+
+  startIteration(proposal, instruction) {
+    return this.request("POST", `/proposals/${enc(proposal)}/iterations`, { body: { instruction } });
+  }
+
+  cancelRun(run) {
+    return this.request("DELETE", `/runs/${enc(run)}`);
+  }
+
+  run(run) {
+    return this.request("GET", `/runs/${enc(run)}`);
+  }
+
+  comments(proposal) {
+    return this.request("GET", `/proposals/${enc(proposal)}/comments`);
+  }
+
+  addComment(proposal, comment) {
+    return this.request("POST", `/proposals/${enc(proposal)}/comments`, { body: comment });
+  }
+
+  updateProposal(proposal, changes) {
+    return this.request("PATCH", `/proposals/${enc(proposal)}`, { body: changes });
+  }
+
+  lock(project, reason) {
+    return this.request("PUT", `/projects/${enc(project)}/lock`, { body: { reason } });
+  }
+
+  unlock(project) {
+    return this.request("DELETE", `/projects/${enc(project)}/lock`);
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path below `/api/v1`
+   * @returns {Promise<any>} the JSON of the answer; null for an empty one
+   * @throws {ApiError} for every answer but 2xx, and with status 0 where there was none
+   */
+  async request(method, path, { body } = {}) {
+    const token = await this.#tokens.get();
+    const response = await this.#send(method, path, body, token);
+    if (response.status !== 401 || !this.#tokens.canRenew) return this.#read(response);
+    const renewed = await this.#tokens.get({ force: true, reason: "rejected" });
+    return this.#read(await this.#send(method, path, body, renewed));
+  }
+
+  async #send(method, path, body, token) {
+    const headers = { Accept: "application/json", Authorization: `Bearer ${token}` };
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    const abort = new AbortController();
+    const timer = this.#env.setTimeout(() => abort.abort(), REQUEST_TIMEOUT_MS);
+    try {
+      return await this.#env.fetch(`${this.#base}/api/v1${path}`, {
+        method,
+        headers,
+        body: body === undefined ? undefined : JSON.stringify(body),
+        cache: "no-store",
+        credentials: "omit",
+        signal: abort.signal,
+      });
+    } catch (error) {
+      const detail = abort.signal.aborted
+        ? "The server did not answer in time."
+        : "The server cannot be reached.";
+      throw new ApiError(0, { detail, cause: error instanceof Error ? error.name : "unknown" });
+    } finally {
+      this.#env.clearTimeout(timer);
+    }
+  }
+
+  async #read(response) {
+    const text = await response.text();
+    let value = null;
+    try {
+      value = text === "" ? null : JSON.parse(text);
+    } catch {
+      value = null; // A proxy's page of HTML: the status says enough.
+    }
+    if (response.ok) return value;
+    const retryAfter = Number(response.headers.get("retry-after"));
+    throw new ApiError(response.status, value ?? {}, retryAfter > 0 ? retryAfter * 1000 : 0);
+  }
+}
+
+function enc(part) {
+  return encodeURIComponent(part);
+}

@@ -1,0 +1,17 @@
+/** The browser client of rtserver: everything an app imports. See docs/client.md. */
+export { connect, Connection } from "./connect.js";
+export { ApiError } from "./http.js";
+export { CommandError } from "./link.js";
+export { STOPPED, TIMING } from "./policy.js";
+export { before, comparePositions, parsePosition } from "./positions.js";
+export { claimsOf, expiresAtMs } from "./tokens.js";
+export {
+  emptyState,
+  fromSnapshot,
+  itemsOf,
+  latestRun,
+  reduce,
+  reduceAll,
+  reduceHistory,
+  withActiveRuns,
+} from "./reducer.js";

@@ -1,0 +1,295 @@
+/**
+ * A project's state from a snapshot and the events after it: `reduce(state, event) -> state`.
+ *
+ * Pure: no state is ever changed, and what an event does not concern stays the same object, so
+ * that a view can tell by `===` what to draw again. Applying an event twice, or events that a
+ * snapshot already contains, changes nothing; a page may therefore refetch at any time.
+ */
+import { comparePositions } from "./positions.js";
+
+/** Runs kept for each proposal and kind; older ones are forgotten. */
+const RUNS_KEPT = 3;
+const CHUNK = 512;
+
+/** An append-only list that shares all but its last chunk with the list it was made from. */
+const EMPTY_LOG = Object.freeze({ length: 0, chunks: Object.freeze([]) });
+
+export function appendTo(log, items) {
+  if (items.length === 0) return log;
+  const chunks = log.chunks.slice();
+  let last = chunks.length > 0 && chunks.at(-1).length < CHUNK ? chunks.pop().slice() : [];
+  for (const item of items) {
+    if (last.length === CHUNK) {
+      chunks.push(last);
+      last = [];
+    }
+    last.push(item);
+  }
+  chunks.push(last);
+  return { length: log.length + items.length, chunks };
+}
+
+/** The items from `start` on, as an array. */
+export function itemsOf(log, start = 0) {
+  const first = Math.floor(start / CHUNK);
+  return log.chunks.slice(first).flat().slice(start - first * CHUNK);
+}
+
+/** @returns {import("./reducer.d.ts").ProjectState} before anything is known */
+export function emptyState(projectId) {
+  return {
+    project_id: projectId,
+    position: null,
+    lock: null,
+    proposals: {},
+    order: [],
+    runs: {},
+    present: [],
+  };
+}
+
+/**
+ * @param {object} snapshot of `GET /api/v1/projects/{id}`
+ * @param {object} [previous] the state before a refetch: what it knows of the runs is kept
+ */
+export function fromSnapshot(snapshot, previous = emptyState(snapshot.project_id)) {
+  const proposals = {};
+  for (const proposal of snapshot.proposals ?? []) {
+    const comments = previous.proposals[proposal.id]?.comments ?? [];
+    proposals[proposal.id] = { comments, ...proposal };
+  }
+  const state = {
+    ...previous,
+    project_id: snapshot.project_id,
+    position: snapshot.position ?? null,
+    lock: lockOf(snapshot.lock),
+    proposals,
+    order: Object.keys(proposals),
+    present: snapshot.present ?? [],
+  };
+  return withActiveRuns(state, snapshot.active_runs ?? []);
+}
+
+/**
+ * Take over the list of active runs of a snapshot or a `welcome`.
+ *
+ * A run that was under way and is not in the list has ended without this client hearing how.
+ */
+export function withActiveRuns(state, active) {
+  const listed = new Set(active.map((run) => run.run_id));
+  let next = state;
+  for (const run of Object.values(state.runs)) {
+    if (run.status === "running" && !listed.has(run.run_id)) {
+      next = putRun(next, { ...run, status: "unknown" });
+    }
+  }
+  for (const entry of active) {
+    const known = next.runs[entry.run_id];
+    if (known && known.status !== "unknown") continue;
+    next = putRun(next, { ...newRun(entry), ...known, status: "running" });
+  }
+  return next;
+}
+
+/** The newest run of a proposal, of one kind or of either; null where there is none. */
+export function latestRun(state, proposalId, kind = null) {
+  let latest = null;
+  for (const run of Object.values(state.runs)) {
+    if (run.proposal_id !== proposalId || (kind && run.kind !== kind)) continue;
+    latest = run; // Runs are kept in the order in which they began.
+  }
+  return latest;
+}
+
+/** Apply events in order. Runs of output are appended in one go. */
+export function reduceAll(state, events) {
+  let next = state;
+  for (let at = 0; at < events.length; at += 1) {
+    const event = events[at];
+    if (event.type !== "output" && event.type !== "token") {
+      next = reduce(next, event);
+      continue;
+    }
+    let end = at + 1;
+    while (end < events.length && sameRun(events[end], event)) end += 1;
+    next = appendToRun(next, events.slice(at, end));
+    at = end - 1;
+  }
+  return next;
+}
+
+/**
+ * Only what events say about runs: for history that is older than the snapshot, whose status
+ * changes and comments the snapshot already contains.
+ */
+export function reduceHistory(state, events) {
+  const about = events.filter((event) => /^(validation_|iteration_|output$|token$)/.test(event.type));
+  return { ...reduceAll(state, about), position: state.position };
+}
+
+/**
+ * @param {import("./reducer.d.ts").ProjectState} state
+ * @param {object} event a stored event, or the session frames `welcome` and `presence`
+ * @returns {import("./reducer.d.ts").ProjectState}
+ */
+export function reduce(state, event) {
+  const handler = HANDLERS[event.type];
+  const next = handler ? handler(state, event) : state;
+  return moveTo(next, event.id);
+}
+
+const HANDLERS = {
+  validation_start: (state, event) => begin(state, event, "validation"),
+  iteration_start: (state, event) => begin(state, event, "iteration"),
+  output: (state, event) => appendToRun(state, [event]),
+  token: (state, event) => appendToRun(state, [event]),
+  validation_complete: (state, event) =>
+    finish(state, event, { status: event.status, summary: event.summary ?? {} }),
+  validation_error: (state, event) => finish(state, event, failure(event)),
+  validation_cancelled: (state, event) => finish(state, event, cancelled(event)),
+  iteration_complete: (state, event) =>
+    finish(state, event, {
+      status: "complete",
+      files_modified: event.files_modified ?? [],
+      validation: event.validation ?? null,
+      usage: event.usage ?? null,
+    }),
+  iteration_error: (state, event) => finish(state, event, failure(event)),
+  iteration_cancelled: (state, event) => finish(state, event, cancelled(event)),
+
+  status_changed: (state, event) =>
+    changeProposal(state, event.proposal_id, { status: event.to }),
+  comment_created: (state, event) => {
+    const proposal = state.proposals[event.proposal_id];
+    const known = proposal?.comments?.some((comment) => comment.id === event.comment?.id);
+    if (!proposal || known) return state;
+    const comments = [...(proposal.comments ?? []), event.comment];
+    return changeProposal(state, event.proposal_id, { comments });
+  },
+  lock_changed: (state, event) => ({ ...state, lock: lockOf(event) }),
+  proposal_created: (state, event) => mergeProposal(state, event),
+  proposal_updated: (state, event) => mergeProposal(state, event),
+
+  welcome: (state, frame) => withActiveRuns(state, frame.active_runs ?? []),
+  presence: (state, frame) => ({ ...state, present: frame.present ?? frame.users ?? [] }),
+};
+
+function failure({ error, reason }) {
+  return { status: "error", error, reason };
+}
+
+function cancelled({ actor }) {
+  return { status: "cancelled", cancelled_by: actor ?? null };
+}
+
+function newRun(entry) {
+  return {
+    run_id: entry.run_id,
+    kind: entry.kind,
+    proposal_id: entry.proposal_id,
+    status: "running",
+    started_by: entry.started_by ?? null,
+    started_at: entry.started_at ?? null,
+    finished_at: null,
+    replay_from: entry.replay_from ?? null,
+    command: entry.command ?? null,
+    model: entry.model ?? null,
+    instruction: entry.instruction ?? null,
+    /** Lines of a validation {n, stream, line}, or pieces of an iteration's reply {n, content}. */
+    output: EMPTY_LOG,
+    last_n: 0,
+    /** Pieces that this client did not get: it joined late, or there was a gap. */
+    missing: 0,
+  };
+}
+
+function begin(state, event, kind) {
+  const known = state.runs[event.run_id];
+  if (known && known.started_at !== null && known.command === (event.command ?? null)) return state;
+  const started = newRun({ ...event, kind, started_by: event.actor, started_at: event.ts });
+  if (!known) return putRun(state, started);
+  // It was in a list of active runs, which does not say all that the event does.
+  const { status, output, last_n, missing, finished_at } = known;
+  return putRun(state, { ...known, ...started, status, output, last_n, missing, finished_at });
+}
+
+function appendToRun(state, events) {
+  const [{ run_id: id, type, proposal_id: proposalId }] = events;
+  if (id === undefined) return state;
+  const kind = type === "token" ? "iteration" : "validation";
+  const run = state.runs[id] ?? newRun({ run_id: id, kind, proposal_id: proposalId });
+  const items = [];
+  let { last_n: last, missing } = run;
+  for (const event of events) {
+    const n = event.n ?? last + 1;
+    if (n <= last) continue;
+    missing += n - last - 1;
+    last = n;
+    items.push(
+      type === "token"
+        ? { n, content: event.content }
+        : { n, stream: event.stream, line: event.line, truncated: event.truncated === true },
+    );
+  }
+  if (items.length === 0) return moveTo(state, events.at(-1).id);
+  const output = appendTo(run.output, items);
+  return moveTo(putRun(state, { ...run, output, last_n: last, missing }), events.at(-1).id);
+}
+
+function finish(state, event, result) {
+  const id = event.run_id;
+  if (id === undefined) return state;
+  const kind = event.type.startsWith("iteration") ? "iteration" : "validation";
+  const run = state.runs[id] ?? newRun({ ...event, kind });
+  if (run.finished_at !== null) return state;
+  return putRun(state, { ...run, ...result, finished_at: event.ts ?? "" });
+}
+
+function putRun(state, run) {
+  const runs = { ...state.runs, [run.run_id]: run };
+  if (!(run.run_id in state.runs)) forgetOld(runs, run);
+  return { ...state, runs };
+}
+
+function forgetOld(runs, { proposal_id: proposalId, kind }) {
+  const alike = Object.values(runs).filter(
+    (run) => run.proposal_id === proposalId && run.kind === kind,
+  );
+  for (const run of alike.slice(0, -RUNS_KEPT)) {
+    if (run.status !== "running") delete runs[run.run_id];
+  }
+}
+
+function changeProposal(state, id, changes) {
+  const proposal = state.proposals[id];
+  if (!proposal) return state;
+  const same = Object.entries(changes).every(([key, value]) => proposal[key] === value);
+  if (same) return state;
+  return { ...state, proposals: { ...state.proposals, [id]: { ...proposal, ...changes } } };
+}
+
+function mergeProposal(state, event) {
+  const given = event.proposal ?? {};
+  const id = given.id ?? event.proposal_id;
+  if (id === undefined) return state;
+  const known = state.proposals[id];
+  if (known && given.version !== undefined && known.version > given.version) return state;
+  const proposal = { comments: [], ...known, ...given, id };
+  const order = known ? state.order : [...state.order, id];
+  return { ...state, proposals: { ...state.proposals, [id]: proposal }, order };
+}
+
+function lockOf(lock) {
+  if (!lock || lock.locked === false) return null;
+  return { by: lock.by ?? lock.user_id ?? null, reason: lock.reason ?? "", at: lock.at ?? lock.ts ?? null };
+}
+
+function moveTo(state, id) {
+  if (id === undefined || id === state.position) return state;
+  const order = comparePositions(id, state.position);
+  return order !== null && order <= 0 ? state : { ...state, position: id };
+}
+
+function sameRun(a, b) {
+  return a.type === b.type && a.run_id === b.run_id;
+}

@@ -1,0 +1,65 @@
+"""The MongoDB client: one place for its time-outs, write concern and error classes."""
+
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo.errors import PyMongoError
+
+from rtserver.errors import StoreUnavailableError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Database = AsyncIOMotorDatabase[Any]
+DatabaseError = PyMongoError
+"""What every operation of this package may raise where its docstring names nothing narrower."""
+
+SELECTION_TIMEOUT_MS = 5_000
+SOCKET_TIMEOUT_MS = 20_000
+WRITE_TIMEOUT_MS = 10_000
+
+
+def connect(uri: str) -> AsyncIOMotorClient[Any]:
+    """A client whose every write waits for a majority, and whose every wait ends.
+
+    All writes are majority writes, also those that could do with less: an unconfirmed write moves
+    the operation time on without flushing the journal, and the tail's barrier would wait for the
+    next periodic flush.
+    """
+    return AsyncIOMotorClient(
+        uri,
+        w="majority",
+        wTimeoutMS=WRITE_TIMEOUT_MS,
+        retryWrites=True,
+        retryReads=True,
+        serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS,
+        connectTimeoutMS=SELECTION_TIMEOUT_MS,
+        socketTimeoutMS=SOCKET_TIMEOUT_MS,
+        tz_aware=True,
+        appname="rtserver",
+    )
+
+
+def core_errors(
+    method: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Let a method that the core calls raise the core's error instead of the driver's."""
+
+    @functools.wraps(method)
+    async def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await method(*args, **kwargs)
+        except PyMongoError as error:
+            # The driver's text may name hosts: it goes into the cause, not to people.
+            raise StoreUnavailableError("The database does not answer; try again soon") from error
+
+    return wrapped
+
+
+async def server_version(database: Any) -> tuple[int, int]:
+    """Major and minor version of the MongoDB server."""
+    info = await database.client.server_info()
+    major, minor, *_ = info["versionArray"]
+    return major, minor

@@ -1,0 +1,363 @@
+"""The durable log: group commit with a dense sequence for each project.
+
+Everything that is waiting goes out as one ordered insert. A pack is inserted at last + 1 of its
+project; the unique index on (project_id, first) makes that fail where another worker was quicker,
+and then the head is read again and what is left is numbered anew. A pack keeps its `_id` through
+all attempts, so one whose outcome was unknown (connection lost, stepdown) can be looked up and is
+never stored twice.
+"""
+
+import asyncio
+import hashlib
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import structlog
+from bson import ObjectId
+from pymongo.errors import BulkWriteError
+from pymongo.read_concern import ReadConcern
+
+from rtserver.events import EventDraft, EventPack, pack_item
+from rtserver.log import KeyReusedError, LogBusyError, LogUnavailableError, Published
+from rtserver.metrics import Metrics
+from store.client import Database, DatabaseError, core_errors
+from store.event_collection import (
+    EVENTS,
+    MAX_EVENTS_PER_PACK,
+    MAX_PACK_BYTES,
+    pack_document,
+    read_pack,
+)
+from store.heads import Heads
+
+DUPLICATE_KEY = 11000
+MAX_COMMIT_BYTES = 4 * 1024 * 1024
+MAX_KNOWN_HEADS = 100_000
+RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+_log = structlog.get_logger()
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+@dataclass(slots=True)
+class _Publication:
+    """What one call of `publish` handed in."""
+
+    project_id: str
+    items: list[dict[str, Any]]
+    size_bytes: int
+    done: "asyncio.Future[Published]"
+    key: str | None = None
+    digest: str | None = None
+
+
+@dataclass(slots=True)
+class _Packing:
+    """A pack on its way: the publications in it, and the identity that it keeps."""
+
+    project_id: str
+    identity: Any
+    digest: str | None
+    publications: list[_Publication] = field(default_factory=list)
+    items: list[dict[str, Any]] = field(default_factory=list)
+    size_bytes: int = 0
+    first: int = 0
+
+    def add(self, publication: _Publication) -> None:
+        self.publications.append(publication)
+        self.items.extend(publication.items)
+        self.size_bytes += publication.size_bytes
+
+    def takes(self, publication: _Publication) -> bool:
+        return (
+            publication.key is None
+            and self.digest is None
+            and len(self.items) + len(publication.items) <= MAX_EVENTS_PER_PACK
+            and self.size_bytes + publication.size_bytes <= MAX_PACK_BYTES
+        )
+
+    def document(self) -> dict[str, Any]:
+        return pack_document(self.identity, self.project_id, self.first, self.items, self.digest)
+
+
+class MongoEventLog:
+    """`rtserver.log.EventLog` on the capped collection. `run` must be running for publishers."""
+
+    def __init__(
+        self,
+        database: Database,
+        heads: Heads,
+        metrics: Metrics,
+        *,
+        epoch: str,
+        queue_bytes: int,
+        publish_timeout_s: float,
+    ) -> None:
+        self._events = database[EVENTS]
+        self._confirmed = self._events.with_options(read_concern=ReadConcern("linearizable"))
+        self._heads = heads
+        self._metrics = metrics
+        self._epoch = epoch
+        self._queue_bytes = queue_bytes
+        self._publish_timeout_s = publish_timeout_s
+        self._waiting: deque[_Publication] = deque()
+        self._waiting_bytes = 0
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._last: dict[str, int] = {}
+
+    @property
+    def epoch(self) -> str:
+        """Names the life of the log."""
+        return self._epoch
+
+    def begin_epoch(self, epoch: str) -> None:
+        """Go on in a log that was lost and made anew."""
+        self._epoch = epoch
+        self._last.clear()
+
+    async def publish(
+        self,
+        drafts: Sequence[EventDraft],
+        *,
+        key: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Published:
+        """See `rtserver.log.EventLog.publish`."""
+        publication = self._publication(drafts, key)
+        if self._waiting_bytes + publication.size_bytes > self._queue_bytes and self._waiting:
+            raise LogBusyError
+        self._waiting.append(publication)
+        self._waiting_bytes += publication.size_bytes
+        self._metrics.publish_queue_bytes.set(self._waiting_bytes)
+        self._idle.clear()
+        self._wake.set()
+        timeout = self._publish_timeout_s if timeout_s is None else timeout_s
+        try:
+            # Shielded: the waiter may give up, the publication is still under way.
+            async with asyncio.timeout(None if timeout == math.inf else timeout):
+                return await asyncio.shield(publication.done)
+        except TimeoutError:
+            raise LogUnavailableError(
+                "The event log did not confirm in time; the event may still be stored"
+            ) from None
+
+    @staticmethod
+    def _publication(drafts: Sequence[EventDraft], key: str | None) -> _Publication:
+        project_id = drafts[0].project_id
+        if not 0 < len(drafts) <= MAX_EVENTS_PER_PACK or any(
+            draft.project_id != project_id for draft in drafts
+        ):
+            raise ValueError(
+                f"one publication takes 1 to {MAX_EVENTS_PER_PACK} events of one project"
+            )
+        items = [pack_item(draft) for draft in drafts]
+        digest = None
+        if key is not None:
+            content = [
+                (draft.type, draft.proposal_id, draft.audience.to_document(), draft.fields)
+                for draft in drafts
+            ]
+            digest = hashlib.sha256(_encode(content)).hexdigest()
+        size_bytes = sum(len(item["b"]) + 64 for item in items)
+        done: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
+        # Retrieved here too, or a failure that nobody waits for any more would be logged as lost.
+        done.add_done_callback(lambda future: future.cancelled() or future.exception())
+        return _Publication(project_id, items, size_bytes, done, key, digest)
+
+    async def drain(self) -> None:
+        """Return when nothing is waiting any more."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Write what publishers hand in, until cancelled. Never gives up on a batch."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._waiting:
+                    await self._commit(self._take())
+                self._idle.set()
+        finally:
+            gone = LogUnavailableError("The server is stopping; the event was not confirmed")
+            for publication in self._waiting:
+                if not publication.done.done():
+                    publication.done.set_exception(gone)
+
+    def _take(self) -> list[_Packing]:
+        """Everything that waits, up to a bound, packed by project in order of arrival."""
+        packings: list[_Packing] = []
+        open_packings: dict[str, _Packing] = {}
+        size_bytes = 0
+        while self._waiting and size_bytes < MAX_COMMIT_BYTES:
+            publication = self._waiting.popleft()
+            size_bytes += publication.size_bytes
+            packing = open_packings.get(publication.project_id)
+            if packing is None or not packing.takes(publication):
+                identity = ObjectId() if publication.key is None else publication.key
+                packing = _Packing(publication.project_id, identity, publication.digest)
+                open_packings[publication.project_id] = packing
+                packings.append(packing)
+            packing.add(publication)
+        self._waiting_bytes -= size_bytes
+        self._metrics.publish_queue_bytes.set(self._waiting_bytes)
+        return packings
+
+    async def _commit(self, packings: list[_Packing]) -> None:
+        failures = 0
+        while packings:
+            try:
+                await self._number(packings)
+                with self._metrics.publish_duration_seconds.time():
+                    await self._events.insert_many([packing.document() for packing in packings])
+                await self._stored(packings)
+                packings = []
+                continue
+            except BulkWriteError as error:
+                first_error = (error.details.get("writeErrors") or [{}])[0]
+                if first_error.get("code") == DUPLICATE_KEY and not error.details.get(
+                    "writeConcernErrors"
+                ):
+                    packings = await self._after_duplicate(packings, first_error)
+                    continue
+                _log.warning("log_write_failed", error=str(first_error.get("errmsg", error)))
+            except DatabaseError as error:
+                _log.warning("log_write_failed", error=str(error))
+            # The outcome is unknown: wait until MongoDB answers, then look each pack up.
+            self._last.clear()
+            while True:
+                await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
+                failures += 1
+                try:
+                    packings = await self._settle(packings)
+                    break
+                except DatabaseError as error:
+                    _log.warning("log_unreachable", error=str(error), attempts=failures)
+
+    async def _number(self, packings: list[_Packing]) -> None:
+        unknown = {packing.project_id for packing in packings} - self._last.keys()
+        if unknown:
+            if len(self._last) > MAX_KNOWN_HEADS:
+                self._last.clear()
+                unknown = {packing.project_id for packing in packings}
+            names = list(unknown)
+            heads = await asyncio.gather(*(self._heads.read(name, durable=False) for name in names))
+            self._last.update(zip(names, heads, strict=True))
+        following = {packing.project_id: self._last[packing.project_id] for packing in packings}
+        for packing in packings:
+            packing.first = following[packing.project_id] + 1
+            following[packing.project_id] += len(packing.items)
+
+    async def _after_duplicate(
+        self, packings: list[_Packing], write_error: dict[str, Any]
+    ) -> list[_Packing]:
+        """What is left to write after an insert stopped at a duplicate key."""
+        index = write_error["index"]
+        await self._stored(packings[:index])
+        stopped, rest = packings[index], packings[index + 1 :]
+        # Whichever index it was, what this worker believed of the head is out of date.
+        self._last.pop(stopped.project_id, None)
+        if "_id" in write_error.get("keyPattern", {}):
+            document = await self._events.find_one({"_id": stopped.identity})
+            if document is not None:
+                self._resolve(stopped, document)
+                return rest
+        return [stopped, *rest]
+
+    async def _settle(self, packings: list[_Packing]) -> list[_Packing]:
+        """After an unknown outcome: resolve the packs that are stored, return the others.
+
+        A linearizable read returns only when the primary has had a majority confirm that it is
+        still primary, after what was read (MongoDB manual, read concern "linearizable"). So a
+        pack that it finds will not be rolled back.
+        """
+        cursor = self._confirmed.find(
+            {"_id": {"$in": [packing.identity for packing in packings]}},
+            {"first": 1, "last": 1, "digest": 1},
+        ).max_time_ms(5_000)
+        found = {document["_id"]: document async for document in cursor}
+        left: list[_Packing] = []
+        for packing in packings:
+            if packing.identity in found:
+                self._resolve(packing, found[packing.identity])
+            else:
+                left.append(packing)
+        return left
+
+    def _resolve(self, packing: _Packing, document: dict[str, Any]) -> None:
+        """Tell the publishers of a pack that is in the log already."""
+        if packing.digest != document.get("digest"):
+            for publication in packing.publications:
+                if not publication.done.done():
+                    publication.done.set_exception(
+                        KeyReusedError("This idempotency key was used before, for other content")
+                    )
+            return
+        packing.first = document["first"]
+        self._tell(packing, duplicate=packing.digest is not None)
+
+    async def _stored(self, packings: list[_Packing]) -> None:
+        heads: dict[str, int] = {}
+        for packing in packings:
+            heads[packing.project_id] = packing.first + len(packing.items) - 1
+            self._metrics.events_published_total.inc(len(packing.items))
+            self._tell(packing)
+        self._last.update(heads)
+        try:
+            await self._heads.wrote(heads, sum(packing.size_bytes for packing in packings))
+        except DatabaseError as error:
+            _log.warning("heads_not_written", error=str(error))
+
+    def _tell(self, packing: _Packing, *, duplicate: bool = False) -> None:
+        seq = packing.first
+        for publication in packing.publications:
+            last = seq + len(publication.items) - 1
+            if not publication.done.done():
+                publication.done.set_result(Published(self._epoch, seq, last, duplicate))
+            seq = last + 1
+
+    @core_errors
+    async def head(self, project_id: str) -> int:
+        """See `rtserver.log.EventLog.head`."""
+        return await self._heads.read(project_id, durable=True)
+
+    @core_errors
+    async def oldest(self, project_id: str) -> int:
+        """See `rtserver.log.EventLog.oldest`."""
+        document = await self._events.find_one(
+            {"project_id": project_id}, {"first": 1}, sort=[("first", 1)]
+        )
+        if document is not None:
+            return int(document["first"])
+        return await self._heads.read(project_id, durable=False) + 1
+
+    @core_errors
+    async def read(self, project_id: str, *, after: int, upto: int, limit: int) -> list[EventPack]:
+        """See `rtserver.log.EventLog.read`."""
+        cursor = (
+            self._events.find(
+                {
+                    "project_id": project_id,
+                    # A pack that begins before `after` may reach beyond it, by a pack's length.
+                    "first": {"$gt": after - MAX_EVENTS_PER_PACK, "$lte": upto},
+                    "last": {"$gt": after},
+                }
+            )
+            .sort("first", 1)
+            .max_time_ms(10_000)
+        )
+        packs: list[EventPack] = []
+        count = 0
+        async for document in cursor:
+            pack = read_pack(document, self._epoch)
+            packs.append(pack)
+            count += len(pack.items)
+            if count >= limit:
+                break
+        await cursor.close()
+        return packs

@@ -1,0 +1,192 @@
+"""Tails the log and hands on what a majority has: the bus between workers.
+
+MongoDB wakes a tailing cursor at an insert, not when the commit point moves, so the cursor reads
+with read concern local and each batch then passes a barrier: a read of the batch's newest pack
+with read concern majority, not before the time of the batch. When it comes back with the pack,
+that pack and everything inserted before it is majority-committed. While one barrier is under way
+the next batch gathers.
+
+The cursor is driven by `find` and `getMore` commands rather than by the driver's cursor class:
+that gives whole batches without a step through the executor for each document, and the operation
+time that belongs to each batch.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from bson import Timestamp
+
+from rtserver.events import EventPack
+from rtserver.metrics import Metrics
+from store.client import Database, DatabaseError
+from store.event_collection import EVENTS, CollectionProblemError, read_pack
+from store.heads import Heads
+
+AWAIT_MS = 1_000
+BARRIER_TIMEOUT_MS = 5_000
+REWIND_S = 5
+BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+MAX_GATHERED_PACKS = 10_000
+
+_log = structlog.get_logger()
+
+
+class _TailLostError(Exception):
+    """The cursor ended or a batch was rolled back: open the tail again."""
+
+
+class EventTail:
+    """One tailing cursor for this worker, reopened for as long as the worker lives.
+
+    What comes after a reopening may have been handed on before; the dispatcher drops it by number.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        heads: Heads,
+        metrics: Metrics,
+        *,
+        epoch: str,
+        prepare: Callable[[], Awaitable[str]],
+        on_packs: Callable[[list[EventPack]], Awaitable[None]],
+        on_epoch: Callable[[str], None],
+    ) -> None:
+        """Make a tail; `run` starts it.
+
+        Args:
+            database: where the log is.
+            heads: told of every head that goes by.
+            metrics: `tail_up`, `tail_restarts_total`.
+            epoch: the life of the log at start.
+            prepare: makes the collection where it is missing and returns its epoch.
+            on_packs: awaited with every batch, in order, once it is durable.
+            on_epoch: called where the log turns out to be another one.
+        """
+        self._database = database
+        self._heads = heads
+        self._metrics = metrics
+        self._epoch = epoch
+        self._prepare = prepare
+        self._on_packs = on_packs
+        self._on_epoch = on_epoch
+        self._rewind_to: Timestamp | None = None
+        self._gathered: list[dict[str, Any]] = []
+        self._operation_time: Timestamp | None = None
+        self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
+        self.ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Tail until cancelled."""
+        failures = 0
+        while True:
+            try:
+                await self._tail_once()
+            except* (DatabaseError, CollectionProblemError, _TailLostError) as group:
+                if self.ready.is_set():
+                    failures = 0
+                for error in group.exceptions:
+                    _log.warning("tail_lost", error=str(error))
+            finally:
+                self.ready.clear()
+                self._metrics.tail_up.set(0)
+            self._metrics.tail_restarts_total.inc()
+            await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+            failures += 1
+
+    async def _tail_once(self) -> None:
+        self._gathered.clear()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read())
+            group.create_task(self._hand_on())
+
+    async def _read(self) -> None:
+        epoch = await self._prepare()
+        if epoch != self._epoch:
+            _log.error("log_lost", epoch_before=self._epoch, epoch_now=epoch)
+            self._epoch = epoch
+            self._rewind_to = None
+            self._on_epoch(epoch)
+        if self._rewind_to is None:
+            reply = await self._database.command("ping")
+            self._rewind_to = reply["operationTime"]
+        since = Timestamp(max(0, self._rewind_to.time - REWIND_S), 0)
+        # A tailing cursor uses no index: the server reads from the oldest document up to here.
+        reply = await self._database.command(
+            {
+                "find": EVENTS,
+                "filter": {"stamp": {"$gte": since}},
+                "tailable": True,
+                "awaitData": True,
+                "batchSize": 1000,
+            }
+        )
+        batch = reply["cursor"]["firstBatch"]
+        cursor_id = reply["cursor"]["id"]
+        try:
+            while True:
+                if batch:
+                    await self._gather(batch, reply["operationTime"])
+                if cursor_id == 0:
+                    raise _TailLostError("the cursor ended")  # also: the collection is empty
+                if not self.ready.is_set():
+                    self.ready.set()
+                    self._metrics.tail_up.set(1)
+                reply = await self._database.command(
+                    {"getMore": cursor_id, "collection": EVENTS, "maxTimeMS": AWAIT_MS}
+                )
+                batch = reply["cursor"]["nextBatch"]
+                cursor_id = reply["cursor"]["id"]
+        finally:
+            if cursor_id:
+                await self._kill_cursor(cursor_id)
+
+    async def _kill_cursor(self, cursor_id: int) -> None:
+        try:
+            async with asyncio.timeout(1):
+                await self._database.command({"killCursors": EVENTS, "cursors": [cursor_id]})
+        except (DatabaseError, TimeoutError) as error:
+            _log.debug("cursor_not_killed", error=str(error))  # the server drops it when idle
+
+    async def _gather(self, batch: list[dict[str, Any]], operation_time: Timestamp) -> None:
+        self._gathered.extend(batch)
+        self._operation_time = operation_time
+        self._arrived.set()
+        while len(self._gathered) > MAX_GATHERED_PACKS:
+            self._taken.clear()
+            await self._taken.wait()
+
+    async def _hand_on(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            batch, self._gathered = self._gathered, []
+            self._taken.set()
+            if not batch:
+                continue
+            newest = batch[-1]
+            await self._barrier(newest["_id"])
+            self._rewind_to = newest["stamp"]
+            packs = [read_pack(document, self._epoch) for document in batch]
+            for pack in packs:
+                self._heads.saw(pack.project_id, pack.last)
+            await self._on_packs(packs)
+
+    async def _barrier(self, identity: Any) -> None:
+        reply = await self._database.command(
+            {
+                "find": EVENTS,
+                "filter": {"_id": identity},
+                "projection": {"_id": 1},
+                "limit": 1,
+                "singleBatch": True,
+                "readConcern": {"level": "majority", "afterClusterTime": self._operation_time},
+                "maxTimeMS": BARRIER_TIMEOUT_MS,
+            }
+        )
+        if not reply["cursor"]["firstBatch"]:
+            # Rolled back by a failover, or overwritten already: what is there now decides.
+            raise _TailLostError("the newest event of a batch is not there any more")

@@ -1,0 +1,215 @@
+"""The registries of connections: one document a project, one a user, changed in one step each.
+
+    _id        "project:ID" or "user:ID"
+    entries    array of {c: connection, w: worker, u: user, p: project, t: transport,
+               at: opened (Unix s), until: end of lease}
+    expires_at when MongoDB may remove the document (TTL index)
+
+Time is the database's ($$NOW), so workers' clocks need not agree.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from pymongo import ReturnDocument, UpdateOne
+from pymongo.errors import DuplicateKeyError
+
+from rtserver.admission import Entry
+from store.client import Database, core_errors
+
+CONNECTIONS = "connections"
+KEPT_S = 3600
+
+
+def _live(now: Any = "$$NOW") -> dict[str, Any]:
+    return {
+        "$filter": {
+            "input": {"$ifNull": ["$entries", []]},
+            "cond": {"$gt": ["$$this.until", now]},
+        }
+    }
+
+
+class MongoLeases:
+    """`rtserver.admission.LeaseStore` on MongoDB."""
+
+    def __init__(self, database: Database, *, lease_s: float) -> None:
+        self._connections = database[CONNECTIONS]
+        self._lease_ms = int(lease_s * 1000)
+
+    async def prepare(self) -> None:
+        """Make the index that removes documents of users and projects who are long gone."""
+        await self._connections.create_index("expires_at", expireAfterSeconds=0, name="expiry")
+
+    def _until(self) -> dict[str, Any]:
+        return {"$add": ["$$NOW", self._lease_ms]}
+
+    def _document(self, entry: Entry) -> dict[str, Any]:
+        # `$literal`: an id that begins with a dollar sign must not be read as an expression.
+        return {
+            "c": {"$literal": entry.connection_id},
+            "w": {"$literal": entry.worker_id},
+            "u": {"$literal": entry.user_id},
+            "p": {"$literal": entry.project_id},
+            "t": {"$literal": entry.transport},
+            "at": {"$literal": entry.opened_at},
+            "until": self._until(),
+        }
+
+    def _kept(self) -> dict[str, Any]:
+        return {"$add": ["$$NOW", self._lease_ms + KEPT_S * 1000]}
+
+    async def _change(self, identity: str, pipeline: list[dict[str, Any]], after: bool) -> Any:
+        which = ReturnDocument.AFTER if after else ReturnDocument.BEFORE
+        while True:
+            try:
+                return await self._connections.find_one_and_update(
+                    {"_id": identity}, pipeline, upsert=True, return_document=which
+                )
+            except DuplicateKeyError:
+                continue  # two made the document at once: it is there now
+
+    @core_errors
+    async def admit(self, entry: Entry, *, limit: int) -> bool:
+        """See `LeaseStore.admit`."""
+        document = await self._change(
+            f"project:{entry.project_id}",
+            [
+                {"$set": {"entries": _live(), "expires_at": self._kept()}},
+                {
+                    "$set": {
+                        "entries": {
+                            "$cond": [
+                                {"$lt": [{"$size": "$entries"}, limit]},
+                                {"$concatArrays": ["$entries", [self._document(entry)]]},
+                                "$entries",
+                            ]
+                        }
+                    }
+                },
+            ],
+            after=True,
+        )
+        return any(found["c"] == entry.connection_id for found in document["entries"])
+
+    @core_errors
+    async def register(self, entry: Entry, *, limit: int) -> list[Entry]:
+        """See `LeaseStore.register`. Entries stand in the order of their arrival."""
+        before = await self._change(
+            f"user:{entry.user_id}",
+            [
+                {"$set": {"entries": _live(), "expires_at": self._kept()}},
+                {
+                    "$set": {
+                        "entries": {
+                            "$slice": [
+                                {"$concatArrays": ["$entries", [self._document(entry)]]},
+                                -limit,
+                            ]
+                        }
+                    }
+                },
+            ],
+            after=False,
+        )
+        entries = (before or {}).get("entries", [])
+        # Lapsed entries may be among them; evicting a connection that is gone does nothing.
+        return [_entry(found) for found in entries[: max(0, len(entries) + 1 - limit)]]
+
+    @core_errors
+    async def release(self, entry: Entry) -> None:
+        """See `LeaseStore.release`."""
+        await self._connections.update_many(
+            {"_id": {"$in": [f"project:{entry.project_id}", f"user:{entry.user_id}"]}},
+            {"$pull": {"entries": {"c": entry.connection_id}}},
+        )
+
+    @core_errors
+    async def renew(self, entries: Sequence[Entry], worker_id: str) -> None:
+        """See `LeaseStore.renew`.
+
+        A worker's entries are put back as it knows them, so that those which lapsed while MongoDB
+        was away count again. An entry that another worker evicted meanwhile is not put back in
+        the user's registry: there only what is still listed is renewed.
+        """
+        projects: dict[str, list[Entry]] = defaultdict(list)
+        users: dict[str, list[str]] = defaultdict(list)
+        for entry in entries:
+            projects[f"project:{entry.project_id}"].append(entry)
+            users[f"user:{entry.user_id}"].append(entry.connection_id)
+        updates = [
+            UpdateOne(
+                {"_id": identity},
+                [
+                    {
+                        "$set": {
+                            "entries": {
+                                "$concatArrays": [
+                                    _others(worker_id),
+                                    [self._document(entry) for entry in mine],
+                                ]
+                            },
+                            "expires_at": self._kept(),
+                        }
+                    }
+                ],
+                upsert=True,
+            )
+            for identity, mine in projects.items()
+        ]
+        updates += [
+            UpdateOne(
+                {"_id": identity},
+                [
+                    {
+                        "$set": {
+                            "entries": {
+                                "$map": {
+                                    "input": {"$ifNull": ["$entries", []]},
+                                    "in": {
+                                        "$cond": [
+                                            {"$in": ["$$this.c", {"$literal": mine}]},
+                                            {"$mergeObjects": ["$$this", {"until": self._until()}]},
+                                            "$$this",
+                                        ]
+                                    },
+                                }
+                            },
+                            "expires_at": self._kept(),
+                        }
+                    }
+                ],
+            )
+            for identity, mine in users.items()
+        ]
+        await self._connections.bulk_write(updates, ordered=False)
+
+    @core_errors
+    async def listed(self, project_id: str) -> list[Entry]:
+        """The live connections of a project, over all workers."""
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"_id": f"project:{project_id}"}},
+            {"$project": {"entries": _live()}},
+        ]
+        async for document in self._connections.aggregate(pipeline):
+            return [_entry(found) for found in document["entries"]]
+        return []
+
+
+def _others(worker_id: str) -> dict[str, Any]:
+    return {
+        "$filter": {
+            "input": {"$ifNull": ["$entries", []]},
+            "cond": {
+                "$and": [
+                    {"$ne": ["$$this.w", {"$literal": worker_id}]},
+                    {"$gt": ["$$this.until", "$$NOW"]},
+                ]
+            },
+        }
+    }
+
+
+def _entry(found: dict[str, Any]) -> Entry:
+    return Entry(found["c"], found["w"], found["u"], found["p"], found["t"], found["at"])

@@ -1,0 +1,173 @@
+"""Runs in MongoDB. See `rtserver.run_model` for what the fields mean.
+
+_id run id, kind, project_id, proposal_id, owner, started_by, started_at, state, ended_at?,
+replay_from?, cancel_by?, result, lease_until, active (only while under way), outbox
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from pymongo import ASCENDING, ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from rtserver.events import EventDraft
+from rtserver.metrics import RunKind
+from rtserver.run_model import Run, RunConflictError, RunState
+from store.client import Database, core_errors
+from store.outbox import OutboxRelay, waiting_event
+
+RUNS = "runs"
+KEPT_S = int(timedelta(days=30).total_seconds())
+
+
+class MongoRuns:
+    """`rtserver.run_model.RunStore` on MongoDB. Lease times are the database's own."""
+
+    def __init__(self, database: Database, relay: OutboxRelay, *, lease_s: float) -> None:
+        self._runs = database[RUNS]
+        self._relay = relay
+        self._lease_ms = int(lease_s * 1000)
+
+    async def prepare(self) -> None:
+        """Make the indexes: one run of a kind under way a proposal; what is over goes in time."""
+        # `active` is there only while a run is under way, so the index is small and unique.
+        await self._runs.create_index(
+            [("proposal_id", ASCENDING), ("kind", ASCENDING), ("active", ASCENDING)],
+            unique=True,
+            partialFilterExpression={"active": True},
+            name="one_active",
+        )
+        await self._runs.create_index(
+            [("project_id", ASCENDING), ("active", ASCENDING)],
+            partialFilterExpression={"active": True},
+            name="active_of_project",
+        )
+        await self._runs.create_index("ended_at", expireAfterSeconds=KEPT_S, name="expiry")
+
+    @core_errors
+    async def create(self, run: Run, started: EventDraft) -> None:
+        """See `RunStore.create`."""
+        document: dict[str, Any] = {
+            "_id": run.run_id,
+            "kind": run.kind.value,
+            "project_id": run.project_id,
+            "proposal_id": run.proposal_id,
+            "owner": run.owner,
+            "started_by": run.started_by,
+            "started_at": run.started_at,
+            "state": run.state.value,
+            "replay_from": run.replay_from,
+            "result": {},
+            "active": True,
+            "outbox": [waiting_event(f"run:{run.run_id}:start", started)],
+        }
+        try:
+            await self._runs.insert_one(document)
+        except DuplicateKeyError:
+            running = await self._runs.find_one(
+                {"proposal_id": run.proposal_id, "kind": run.kind.value, "active": True}
+            )
+            if running is None:
+                await self._runs.insert_one(document)  # it ended just now
+            elif running["_id"] != run.run_id:  # else: a retried insert that had succeeded
+                raise RunConflictError(_run(running)) from None
+        # The lease is set by the database's clock, which an insert cannot name.
+        await self._runs.update_one({"_id": run.run_id}, [{"$set": {"lease_until": self._until()}}])
+        await self._relay.try_relay(RUNS, document)
+
+    def _until(self) -> dict[str, Any]:
+        return {"$add": ["$$NOW", self._lease_ms]}
+
+    @core_errors
+    async def finish(
+        self, run: Run, state: RunState, result: dict[str, Any], ended: EventDraft
+    ) -> bool:
+        """See `RunStore.finish`."""
+        return await self._end({"owner": run.owner}, run, state, result, ended)
+
+    @core_errors
+    async def lose(self, run: Run, result: dict[str, Any], ended: EventDraft) -> bool:
+        """See `RunStore.lose`."""
+        lapsed = {"$expr": {"$lt": ["$lease_until", "$$NOW"]}}
+        return await self._end(lapsed, run, RunState.ERROR, result, ended)
+
+    async def _end(
+        self,
+        condition: dict[str, Any],
+        run: Run,
+        state: RunState,
+        result: dict[str, Any],
+        ended: EventDraft,
+    ) -> bool:
+        document = await self._runs.find_one_and_update(
+            {"_id": run.run_id, "active": True, **condition},
+            {
+                "$set": {"state": state.value, "result": result},
+                "$currentDate": {"ended_at": True},
+                "$unset": {"active": ""},
+                "$push": {"outbox": waiting_event(f"run:{run.run_id}:end", ended)},
+            },
+            return_document=ReturnDocument.AFTER,
+        )
+        if document is None:
+            return False
+        await self._relay.try_relay(RUNS, document)
+        return True
+
+    @core_errors
+    async def get(self, run_id: str) -> Run | None:
+        """See `RunStore.get`."""
+        document = await self._runs.find_one({"_id": run_id})
+        return None if document is None else _run(document)
+
+    @core_errors
+    async def renew(self, run_ids: Sequence[str], owner: str) -> list[Run]:
+        """See `RunStore.renew`."""
+        mine = {"_id": {"$in": list(run_ids)}, "active": True, "owner": owner}
+        await self._runs.update_many(mine, [{"$set": {"lease_until": self._until()}}])
+        return [_run(document) async for document in self._runs.find(mine)]
+
+    @core_errors
+    async def ask_cancel(self, run_id: str, by: str) -> None:
+        """See `RunStore.ask_cancel`."""
+        await self._runs.update_one({"_id": run_id, "active": True}, {"$set": {"cancel_by": by}})
+
+    @core_errors
+    async def active(self, project_id: str) -> list[Run]:
+        """See `RunStore.active`."""
+        cursor = self._runs.find({"project_id": project_id, "active": True}).sort("started_at", 1)
+        return [_run(document) async for document in cursor]
+
+    @core_errors
+    async def lapsed(self) -> list[Run]:
+        """See `RunStore.lapsed`. A run whose creator died before the lease was set counts too."""
+        cursor = self._runs.find(
+            {
+                "active": True,
+                "$expr": {
+                    "$lt": [
+                        {"$ifNull": ["$lease_until", {"$add": ["$started_at", self._lease_ms]}]},
+                        "$$NOW",
+                    ]
+                },
+            }
+        )
+        return [_run(document) async for document in cursor]
+
+
+def _run(document: dict[str, Any]) -> Run:
+    return Run(
+        run_id=document["_id"],
+        kind=RunKind(document["kind"]),
+        project_id=document["project_id"],
+        proposal_id=document["proposal_id"],
+        owner=document["owner"],
+        started_by=document["started_by"],
+        started_at=document["started_at"],
+        state=RunState(document["state"]),
+        ended_at=document.get("ended_at"),
+        replay_from=document.get("replay_from"),
+        cancel_by=document.get("cancel_by"),
+        result=document.get("result") or {},
+    )
