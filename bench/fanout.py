@@ -95,7 +95,7 @@ def summarize(options: argparse.Namespace, runs: list[dict[str, Any]]) -> list[l
             joined = report.middle(rates(runs, "raw_sender_join", connections, window))
             numbers = [report.middle(ours), report.middle(theirs), *beside, joined]
             outcome = report.verdict(ratio >= BAR_RATIO) if ours and theirs else "-"
-            cells = [f"{number:,.0f}" for number in numbers]
+            cells = [f"{number:,.0f}" if number else "-" for number in numbers]
             rows.append([connections, window, *cells, f"{ratio:.2f}", outcome])
     return rows
 
