@@ -150,13 +150,13 @@ export class ProjectStore {
     }
     const events = [];
     try {
-      for (let page = 0; after !== null && page < HISTORY_PAGES; page += 1) {
-        const { events: some, more } = await this.#connection.history(after, 1000);
-        for (const event of some) {
+      for (let asked = 0; after !== null && asked < HISTORY_PAGES; asked += 1) {
+        const page = await this.#connection.history(after, 1000);
+        for (const event of page.events) {
           if ((comparePositions(event.id, position) ?? 1) <= 0) events.push(event);
         }
-        after = more && some.length > 0 ? some.at(-1).id : null;
-        if ((comparePositions(after, position) ?? -1) >= 0) after = null;
+        const reached = (comparePositions(page.position, position) ?? 0) >= 0;
+        after = page.more && !reached ? page.position : null;
       }
     } catch (error) {
       // What is no longer stored cannot be shown; the page works without it.

@@ -161,7 +161,7 @@ export class Connection {
     return snapshot;
   }
 
-  /** @returns {Promise<{events: object[], more: boolean}>} stored events after a position */
+  /** A page of the stored events after a position; see `Api.history`. */
   history(after, limit) {
     return this.api.history(this.#project, { after, limit });
   }

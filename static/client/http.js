@@ -40,16 +40,16 @@ export class Api {
   }
 
   /**
-   * A page of stored events after a position.
+   * A page of the stored events after a position, as far as this user may see them.
    *
-   * @returns {Promise<{events: object[], more: boolean}>} more: ask again, after the last of these
+   * @returns {Promise<{events: object[], position: string, more: boolean, lost: number}>}
+   *   position: how far the page goes, to ask for the next one; lost: events after `after` that
+   *   are no longer stored
    */
-  async history(project, { after = null, limit = 1000 } = {}) {
+  history(project, { after = null, limit = 1000 } = {}) {
     const query = new URLSearchParams({ limit: String(limit) });
     if (after) query.set("after", after);
-    const page = await this.request("GET", `/projects/${enc(project)}/events?${query}`);
-    const events = page.events ?? [];
-    return { ...page, events, more: page.more ?? events.length >= limit };
+    return this.request("GET", `/projects/${enc(project)}/events?${query}`);
   }
 
   startValidation(proposal) {

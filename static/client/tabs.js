@@ -58,7 +58,7 @@ export class SharedLink {
    * @param {string} options.key the same for the tabs that share
    * @param {(sink: object, position: string | null, view: object) => import("./link.js").Link}
    *   options.makeLink
-   * @param {(after: string) => Promise<{events: object[], more: boolean}>} options.history
+   * @param {(after: string) => Promise<object>} options.history a page, as `Api.history` gives it
    * @param {string | null} options.position
    * @param {{proposals: string[], focus: string[]}} options.view
    * @param {object} env {BroadcastChannel, locks, setTimeout, clearTimeout, now, uuid}
@@ -361,14 +361,18 @@ export class SharedLink {
   }
 
   async #catchUp(until) {
+    let after = this.position;
     for (;;) {
-      const { events, more } = await this.#options.history(this.position);
-      for (const frame of events) this.#deliver(frame);
-      const order = comparePositions(this.position, until);
-      if (order === null || order >= 0) return;
-      if (events.length === 0 || !more) break;
+      const page = await this.#options.history(after);
+      if (page.lost > 0) throw new Error("some events are no longer stored");
+      for (const frame of page.events) this.#deliver(frame);
+      // Events that are not for this user take a place too, so the page says how far it went.
+      after = page.position;
+      this.#window.advance(after);
+      const order = comparePositions(after, until);
+      if (!page.more || order === null || order >= 0) break;
     }
-    this.#window.advance(until); // The rest was not for this user.
+    this.#window.advance(until);
   }
 
   // ---- both -------------------------------------------------------------------------------------

@@ -184,7 +184,8 @@ async def test_a_command_that_is_not_there(workspaces: Path, tmp_path: Path) -> 
     outcome, _ = await validate(Validator("no-such-tool x", None, LONG, workspaces, tmp_path))
     assert outcome.reason == "command_not_found"
     assert outcome.error == "the validator was not started: no-such-tool: command not found"
-    assert outcome.summary == {"exit_code": None, "duration_ms": 0, "lines": 0}
+    assert outcome.summary.keys() == {"exit_code", "duration_ms", "lines"}
+    assert outcome.summary["exit_code"] is None
 
 
 @pytest.mark.gen_test
@@ -199,9 +200,11 @@ async def test_openspec_that_is_not_there_comes_with_the_way_to_get_it(
 
 
 @pytest.mark.gen_test
-async def test_a_system_that_refuses_to_start_it(workspaces: Path, tmp_path: Path) -> None:
-    command = f"true {'x' * 3_000_000}"
-    outcome, _ = await validate(Validator(command, None, LONG, workspaces, tmp_path))
+async def test_a_system_that_refuses_to_start_it(
+    workspaces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "x" * 200_000)  # Linux takes 128 KiB a word
+    outcome, _ = await validate(Validator("true", None, LONG, workspaces, tmp_path))
     assert outcome.reason == "not_started"
     assert outcome.error == (
         "the validator was not started: it could not be started: argument list too long"
@@ -327,9 +330,9 @@ async def test_cancelling_ends_what_runs(workspaces: Path, tmp_path: Path, stage
     command, report = ("hang", "") if stage == "streamed" else ("true", "hang")
     task = asyncio.create_task(validate(Validator(command, report, LONG, workspaces, tmp_path)))
     pid_file = workspaces / "p" / "pid"
-    while not pid_file.exists():  # noqa: ASYNC110, ASYNC240 - another process makes it
+    while not pid_file.exists():  # noqa: ASYNC110 - another process makes it
         await asyncio.sleep(0.01)
-    pid = int(pid_file.read_text())  # noqa: ASYNC240
+    pid = int(pid_file.read_text())
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

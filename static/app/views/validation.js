@@ -61,9 +61,10 @@ export function createValidation({ store }) {
         setText(facts, factsOf(run));
       }
       if (run !== drawn.run) {
-        const failed = run?.status === "error";
-        show(problem, failed);
-        setText(problem, failed ? (run.error ?? "The validator did not say why.") : "");
+        const words = problemOf(run);
+        show(problem, words !== "");
+        problem.classList.toggle("mild", run?.status !== "error");
+        setText(problem, words);
         findings.update(run?.summary);
         setText(command, commandLine(run));
         show(copy, (run?.output.length ?? 0) > 0);
@@ -97,6 +98,12 @@ function factsOf(run) {
   const at = timeOf(run.finished_at || run.started_at);
   if (at) facts.push(at);
   return facts.join(" · ");
+}
+
+function problemOf(run) {
+  if (run?.status === "error") return run.error || "The validator did not say why.";
+  if (run?.summary?.report_error) return `There is no list of findings: ${run.summary.report_error}.`;
+  return "";
 }
 
 function commandLine(run) {
