@@ -38,7 +38,7 @@ from rtserver.tasks import TaskOwner
 from rtserver.tokens import TokenVerifier
 from rtserver.validator import Validator
 from rtserver.wheel import TimerWheel
-from store.client import Database, DatabaseError, connect, server_version
+from store.client import Database, DatabaseError, connect, is_replica_set, server_version
 from store.event_collection import EVENTS, prepare_events, size_difference
 from store.event_log import MongoEventLog
 from store.event_tail import EventTail
@@ -55,6 +55,7 @@ SERVER_ROOT = Path(__file__).resolve().parent.parent
 TICK_S = 0.05
 TAIL_READY_S = 30.0
 MONGODB_AT_LEAST = (5, 0)
+NO_REPLICA_SET = "MongoDB is not a replica set: start it with --replSet and initiate it"
 MONGOD_RESTART_S = (0.5, 1.0, 2.0, 5.0)
 
 _log = structlog.get_logger()
@@ -202,7 +203,14 @@ class Server:
         database = await self._mongo.open()
         if self._mongo.private is not None:
             self._tasks.start(self._mongo.watch(), name="mongod-watch")
-        await self._build(database, verifier)
+        try:
+            if not await is_replica_set(database):
+                raise OperatorError(NO_REPLICA_SET)
+            await self._build(database, verifier)
+        except DatabaseError as error:
+            raise OperatorError(
+                f"MongoDB does not answer ({type(error).__name__}); `check` tries the settings"
+            ) from error
         await self._begin()
         self._http.add_sockets(sockets)
         _log.info("serving", host=settings.host, port=self.port, worker_id=settings.worker_id)
@@ -444,9 +452,8 @@ async def check_database(settings: Settings) -> list[str]:
             problems.append(
                 f"MongoDB is {major}.{minor}; rtserver needs {'.'.join(map(str, MONGODB_AT_LEAST))}"
             )
-        hello = await database.command("hello")
-        if "setName" not in hello:
-            problems.append("MongoDB is not a replica set: start it with --replSet and initiate it")
+        if not await is_replica_set(database):
+            problems.append(NO_REPLICA_SET)
         problem = await size_difference(database, EVENTS, settings.event_log_bytes)
         if problem is not None:
             problems.append(problem)

@@ -88,7 +88,10 @@ class Dispatcher:
     async def _control(self, pack: EventPack) -> None:
         for event in pack.events(after=self._control_seq):
             self._control_seq = event.seq
-            await self._on_control(event)
+            try:
+                await self._on_control(event)
+            except Exception:  # noqa: BLE001 - one bad message must not stop the log
+                _log.exception("control_message_failed", event_id=event.id)
 
     def begin_epoch(self) -> None:
         """The log began anew: what was known of its sequences holds no more."""

@@ -69,7 +69,7 @@ class Fanout:
 
     def _deliver_part(self, channel: Channel, events: list[StoredEvent]) -> None:
         by_view, by_user = _distinctions(events)
-        batches: dict[object, bytes] = {}
+        batches: dict[object, tuple[bytes, int]] = {}
         deliveries = 0
         members = members_in(channel.members)
         for subscriber in tuple(channel.live):
@@ -79,16 +79,16 @@ class Fanout:
                 viewer.proposal_ids if by_view else None,
                 viewer.user_id if by_user else None,
             )
-            batch = batches.get(key)
-            if batch is None:
+            joined = batches.get(key)
+            if joined is None:
                 seen = events
                 if by_view or by_user:
                     seen = [event for event in events if visible(event.audience, viewer, members)]
-                batch = join_events(subscriber.encoding, seen)
-                batches[key] = batch
-            if batch:
+                joined = batches[key] = (join_events(subscriber.encoding, seen), len(seen))
+            batch, count = joined
+            if count:
                 subscriber.outbox.send(batch)
-                deliveries += 1
+                deliveries += count
             else:
                 channel.behind.add(subscriber)
-        self._metrics.events_delivered_total.inc(deliveries * len(events))
+        self._metrics.events_delivered_total.inc(deliveries)

@@ -143,7 +143,8 @@ class Metrics:
         events_published_total: events that this worker appended to the log.
         events_delivered_total: events times the connections that each was handed to.
         publish_duration_seconds: one append to the log, until it is durable.
-        delivery_latency_seconds: from an event's place in the log to its fan-out here.
+        delivery_latency_seconds: from a batch's arrival from the log to its fan-out: the barrier,
+            and the sending.
         publish_queue_bytes: events that wait to be appended.
         tail_up: 1 while the log is followed, else 0.
         tail_restarts_total: times the log's cursor had to be opened again.
@@ -181,7 +182,7 @@ class Metrics:
             "publish_duration_seconds", "One append to the log, until it is durable"
         )
         self.delivery_latency_seconds = self._histogram(
-            "delivery_latency_seconds", "From an event's place in the log to its fan-out"
+            "delivery_latency_seconds", "From a batch's arrival from the log to its fan-out"
         )
         self.publish_queue_bytes = self._gauge(
             "publish_queue_bytes", "Events that wait to be appended to the log"

@@ -58,6 +58,11 @@ def core_errors(
     return wrapped
 
 
+async def is_replica_set(database: Any) -> bool:
+    """Whether MongoDB runs as a replica set, without which there are no majority reads."""
+    return "setName" in await database.command("hello")
+
+
 async def server_version(database: Any) -> tuple[int, int]:
     """Major and minor version of the MongoDB server."""
     info = await database.client.server_info()

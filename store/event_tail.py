@@ -12,6 +12,7 @@ time that belongs to each batch.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -75,6 +76,7 @@ class EventTail:
         self._rewind_to: Timestamp | None = None
         self._gathered: list[dict[str, Any]] = []
         self._operation_time: Timestamp | None = None
+        self._arrived_s = 0.0
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
         self.ready = asyncio.Event()
@@ -90,6 +92,8 @@ class EventTail:
                     failures = 0
                 for error in group.exceptions:
                     _log.warning("tail_lost", error=str(error))
+            except* Exception as group:  # noqa: BLE001 - a worker without its tail is of no use
+                _log.error("tail_failed", exc_info=group)
             finally:
                 self.ready.clear()
                 self._metrics.tail_up.set(0)
@@ -152,6 +156,8 @@ class EventTail:
             _log.debug("cursor_not_killed", error=str(error))  # the server drops it when idle
 
     async def _gather(self, batch: list[dict[str, Any]], operation_time: Timestamp) -> None:
+        if not self._gathered:
+            self._arrived_s = time.monotonic()
         self._gathered.extend(batch)
         self._operation_time = operation_time
         self._arrived.set()
@@ -164,6 +170,7 @@ class EventTail:
             await self._arrived.wait()
             self._arrived.clear()
             batch, self._gathered = self._gathered, []
+            arrived_s = self._arrived_s
             self._taken.set()
             if not batch:
                 continue
@@ -174,6 +181,7 @@ class EventTail:
             for pack in packs:
                 self._heads.saw(pack.project_id, pack.last)
             await self._on_packs(packs)
+            self._metrics.delivery_latency_seconds.observe(time.monotonic() - arrived_s)
 
     async def _barrier(self, identity: Any) -> None:
         reply = await self._database.command(

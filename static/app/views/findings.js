@@ -25,6 +25,14 @@ export function createFindings() {
 
   return {
     element,
+    /** How many of each kind, in words; empty where there are none. */
+    get tally() {
+      return tally(findings);
+    },
+    goTo() {
+      list.firstElementChild?.focus({ preventScroll: true });
+      element.scrollIntoView({ block: "start" });
+    },
     update(summary) {
       const report = summary?.report ?? null;
       if (report === drawn) return;

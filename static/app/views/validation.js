@@ -13,7 +13,8 @@ export function createValidation({ store }) {
   const mark = h("span.status-mark");
   const label = h("strong");
   const facts = h("span.facts");
-  const status = h("div.run-status", {}, mark, h("p", {}, label, " ", facts));
+  const found = h("button.tally", { type: "button", hidden: true });
+  const status = h("div.run-status", {}, mark, h("p", {}, label, " ", facts), found);
   const problem = h("p.run-problem", { hidden: true });
   const findings = createFindings();
   const terminal = createTerminal({ label: "Output of the validation" });
@@ -26,8 +27,8 @@ export function createValidation({ store }) {
     { "aria-label": "Validation" },
     status,
     problem,
-    findings.element,
     h("div.terminal-box", {}, h("div.terminal-bar", {}, command, wrap, copy), terminal.element),
+    findings.element,
   );
 
   wrap.addEventListener("click", () => {
@@ -35,6 +36,7 @@ export function createValidation({ store }) {
     wrap.setAttribute("aria-pressed", String(on));
     terminal.setWrap(on);
   });
+  found.addEventListener("click", () => findings.goTo());
   copy.addEventListener("click", async () => {
     let done = true;
     try {
@@ -66,6 +68,8 @@ export function createValidation({ store }) {
         problem.classList.toggle("mild", run?.status !== "error");
         setText(problem, words);
         findings.update(run?.summary);
+        show(found, findings.tally !== "");
+        setText(found, findings.tally);
         setText(command, commandLine(run));
         show(copy, (run?.output.length ?? 0) > 0);
       }
