@@ -53,6 +53,7 @@ from store.runs import RUNS, MongoRuns
 
 SERVER_ROOT = Path(__file__).resolve().parent.parent
 TICK_S = 0.05
+MAX_REPORT_BYTES = 512 * 1024
 TAIL_READY_S = 30.0
 MONGODB_AT_LEAST = (5, 0)
 NO_REPLICA_SET = "MongoDB is not a replica set: start it with --replSet and initiate it"
@@ -170,6 +171,8 @@ def make_validator(settings: Settings) -> Validator:
         settings.validation_timeout_s,
         settings.workspaces_dir,
         SERVER_ROOT,
+        # A report is one event, and one event must fit into every viewer's outbox.
+        max_report_bytes=min(MAX_REPORT_BYTES, settings.outbox_bytes // 2),
     )
 
 

@@ -3,7 +3,7 @@ import { addressOf, replaceRoute, route } from "./address.js";
 import { fill, h, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { describeConnection, describeFailure, describeGap, describeResume, describeRun } from "./words.js";
-import { createConnectionBanner, createProjectBanners } from "./views/banner.js";
+import { createConnectionBanner, createGapBanner, createProjectBanners } from "./views/banner.js";
 import { createDetail } from "./views/detail.js";
 import { createProposalList } from "./views/proposals.js";
 import { createToasts } from "./views/toasts.js";
@@ -28,6 +28,7 @@ export function createShell({ store, onSignOut, onSignIn }) {
   const context = { store, actions };
   const topbar = createTopbar(context);
   const banner = createConnectionBanner(context);
+  const gapBanner = createGapBanner();
   const projectBanners = createProjectBanners(context);
   const list = createProposalList(context);
   const detail = createDetail(context);
@@ -39,6 +40,7 @@ export function createShell({ store, onSignOut, onSignIn }) {
     h("a.skip", { href: "#main", onclick: skipTo(main) }, "Skip to the proposal"),
     topbar.element,
     banner.element,
+    gapBanner.element,
     projectBanners.element,
     layout,
     toasts.element,
@@ -123,7 +125,7 @@ export function createShell({ store, onSignOut, onSignIn }) {
       const words = describeResume(detailOf);
       if (words) toasts.say(words);
     } else if (kind === "gap") {
-      toasts.say(describeGap(detailOf), { tone: "warning", stays: true });
+      gapBanner.say(describeGap(detailOf));
     }
   }
 

@@ -1,7 +1,7 @@
 /** The strip under the top bar: said only when the connection needs words, or the project is locked. */
 import { fill, h, setText, show } from "../dom.js";
 import { timeOf } from "../format.js";
-import { icon, spinner } from "../icons.js";
+import { icon } from "../icons.js";
 import { describeConnection } from "../words.js";
 
 const TONE_ICONS = { warning: "unplugged", bad: "warning" };
@@ -49,6 +49,25 @@ export function createConnectionBanner({ store, actions }) {
       action = words.action?.name ?? null;
       show(button, words.action !== null);
       setText(button, words.action?.label ?? "");
+    },
+  };
+}
+
+/** What could not be caught up with. It stays until it is put away. */
+export function createGapBanner() {
+  const text = h("p.banner-text");
+  const element = h("div.banner.tone-warning", { role: "status", hidden: true });
+  const dismiss = h(
+    "button.small",
+    { type: "button", onclick: () => show(element, false) },
+    "Dismiss",
+  );
+  element.append(h("span.banner-mark", {}, icon("warning")), text, dismiss);
+  return {
+    element,
+    say(words) {
+      setText(text, words);
+      show(element, true);
     },
   };
 }
@@ -103,8 +122,4 @@ export function createProjectBanners({ store, actions }) {
       }
     },
   };
-}
-
-export function loadingMark(text) {
-  return h("p.loading", {}, spinner(), text);
 }

@@ -1,4 +1,4 @@
-/** Short notices that go by themselves, and longer ones that stay until they are put away. */
+/** Short notices that go by themselves. What must be read stands in the page: see banner.js. */
 import { h } from "../dom.js";
 import { icon } from "../icons.js";
 
@@ -9,7 +9,7 @@ const TONE_ICONS = { good: "check", warning: "warning", bad: "warning" };
 export function createToasts() {
   const element = h("div.toasts", { role: "status", "aria-live": "polite" });
 
-  function say(text, { tone = "good", stays = false } = {}) {
+  function say(text, { tone = "good" } = {}) {
     const toast = h(
       "div.toast",
       { class: `tone-${tone}` },
@@ -26,7 +26,7 @@ export function createToasts() {
     let timer = null;
     const wait = () => {
       clearTimeout(timer);
-      if (!stays) timer = setTimeout(remove, SHOWN_MS);
+      timer = setTimeout(remove, SHOWN_MS);
     };
     // It must not go while somebody reads it with the pointer or the keyboard on it.
     toast.addEventListener("pointerenter", () => clearTimeout(timer));
