@@ -38,8 +38,7 @@ export function createShell({ store, onSignOut, onSignIn }) {
     "div.page",
     {},
     h("a.skip", { href: "#main", onclick: skipTo(main) }, "Skip to the proposal"),
-    topbar.element,
-    banner.element,
+    h("div.head", {}, topbar.element, banner.element),
     gapBanner.element,
     projectBanners.element,
     layout,
@@ -62,6 +61,8 @@ export function createShell({ store, onSignOut, onSignIn }) {
       showInMain("failed", failure(store, onSignIn));
     } else if (store.load.phase === "loading") {
       showInMain("loading", skeleton());
+    } else if (store.state.order.length === 0) {
+      showInMain("empty", empty(store.project));
     } else if (selected && store.state.proposals[selected]) {
       detail.update(selected, tab, busy.get(selected));
       showInMain("detail", detail.element);
@@ -88,7 +89,9 @@ export function createShell({ store, onSignOut, onSignIn }) {
       mainShows = null;
       if (moved && selected) queueMicrotask(() => detail.heading.focus({ preventScroll: true }));
     }
-    layout.classList.toggle("has-selection", selected !== null || store.load.phase === "failed");
+    const nothing = store.load.phase === "failed" || (ready && store.state.order.length === 0);
+    layout.classList.toggle("has-selection", selected !== null || nothing);
+    layout.classList.toggle("alone", nothing);
     topbar.update();
     banner.update();
     projectBanners.update();
@@ -197,6 +200,17 @@ function skeleton() {
     h("span.bone.title"),
     h("span.bone"),
     h("span.bone.block"),
+  );
+}
+
+function empty(project) {
+  return h(
+    "div.empty.center",
+    {},
+    h("span.empty-mark", {}, icon("file")),
+    h("h1", {}, "No proposals yet"),
+    h("p.muted", {}, "They appear here as soon as somebody creates one. Over HTTP that is:"),
+    h("pre.code", { tabIndex: 0 }, `POST /api/v1/projects/${project}/proposals\n{"title": "…"}`),
   );
 }
 

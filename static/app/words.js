@@ -81,7 +81,7 @@ export function describeConnection(state, nowMs) {
         tone: "warning",
         short: "Reconnecting",
         title: WHY_WAITING[state.why] ?? WHY_WAITING.lost,
-        detail: `Nothing is lost: this page catches up by itself.${since}`,
+        detail: `This page catches up by itself.${since}`,
         countdown: left > 0 ? `Trying again in ${left} s` : "Trying again now",
         action: { name: "reconnect", label: "Try now" },
       };
@@ -99,6 +99,11 @@ export function describeConnection(state, nowMs) {
       };
     }
   }
+}
+
+/** Whether the page would hear of a change at once. */
+export function isLive(state) {
+  return state.name === "live" || state.name === "stale";
 }
 
 /** What to tell after a connection was taken up again; null where there is nothing to tell. */
@@ -123,11 +128,17 @@ export function describeGap(gap) {
   return `${many}. ${then}`;
 }
 
-/** @returns {{tone: string, label: string}} */
-export function describeRun(run) {
+/**
+ * @param {object | null} run
+ * @param {boolean} [live] whether the connection would tell of a change
+ * @returns {{tone: string, label: string}}
+ */
+export function describeRun(run, live = true) {
   switch (run?.status) {
     case "running":
-      return { tone: "busy", label: "Running" };
+      return live
+        ? { tone: "busy", label: "Running" }
+        : { tone: "quiet", label: "Running when last seen" };
     case "passed":
       return { tone: "good", label: "Passed" };
     case "complete":

@@ -43,7 +43,7 @@ export function createConnectionBanner({ store, actions }) {
         element.className = `banner tone-${words.tone}`;
         fill(mark, icon(TONE_ICONS[words.tone]));
       }
-      setText(title, words.title);
+      setText(title, words.title.replace(/\.?$/, "."));
       setText(detail, words.detail);
       setText(countdown, words.countdown);
       action = words.action?.name ?? null;

@@ -1,8 +1,8 @@
 /** Have a proposal revised by a language model, and watch its reply as it is written. */
 import { fill, h, setText, show } from "../dom.js";
-import { elapsed, listOf, timeOf } from "../format.js";
+import { count, elapsed, timeOf } from "../format.js";
 import { icon, spinner } from "../icons.js";
-import { describeRun } from "../words.js";
+import { describeRun, isLive } from "../words.js";
 import { itemsOf, latestRun } from "../../client/index.js";
 
 const STATUS_ICONS = { good: "check", bad: "cross", quiet: "stop" };
@@ -41,6 +41,7 @@ export function createIteration({ store, actions }) {
 
   let proposal = null;
   let drawn = null;
+  let drawnTone = null;
   let written = { id: null, pieces: 0 };
 
   form.addEventListener("submit", async (event) => {
@@ -75,13 +76,15 @@ export function createIteration({ store, actions }) {
       start.disabled = running;
       write(run);
       if (run === drawn && !running) return;
-      const about = describeRun(run);
+      const live = isLive(store.connection);
+      const about = describeRun(run, live);
       show(status, run !== null);
       status.className = `run-status tone-${about.tone}`;
-      if (drawn?.status !== run?.status || drawn?.run_id !== run?.run_id) {
+      if (drawnTone !== about.tone) {
+        drawnTone = about.tone;
         fill(mark, about.tone === "busy" ? spinner() : icon(STATUS_ICONS[about.tone] ?? "play"));
       }
-      setText(label, running ? "Writing" : about.label);
+      setText(label, running && live ? "Writing" : about.label);
       setText(facts, run ? factsOf(run) : "");
       show(problem, run?.status === "error");
       setText(problem, run?.status === "error" ? (run.error ?? "It did not say why.") : "");
@@ -115,6 +118,6 @@ function drawOutcome(outcome, files, run) {
     files,
     verdict && h("p.muted", {}, `Validated afterwards: ${describeRun({ status: verdict }).label.toLowerCase()}.`),
     run.instruction && h("p.muted", {}, `Asked: “${run.instruction}”`),
-    run.usage?.total_tokens && h("p.muted", {}, `${listOf([`${run.usage.total_tokens} tokens`])} were used.`),
+    run.usage?.total_tokens && h("p.muted", {}, `${count(run.usage.total_tokens, "token")} used.`),
   );
 }

@@ -3,7 +3,7 @@ import { fill, h, keyedList, setText } from "../dom.js";
 import { count, words } from "../format.js";
 import { icon, spinner } from "../icons.js";
 import { addressOf } from "../address.js";
-import { describeRun } from "../words.js";
+import { describeRun, isLive } from "../words.js";
 import { latestRun } from "../../client/index.js";
 
 const RUN_ICONS = { good: "check", bad: "cross", quiet: "stop" };
@@ -12,14 +12,6 @@ export function createProposalList({ store }) {
   const heading = h("h2.list-title", { id: "proposals-title" }, "Proposals");
   const total = h("span.list-count");
   const list = h("ul.proposal-list");
-  const empty = h(
-    "div.empty",
-    { hidden: true },
-    h("span.empty-mark", {}, icon("file")),
-    h("h3", {}, "No proposals yet"),
-    h("p", {}, "They appear here as soon as somebody creates one. Over HTTP that is:"),
-    h("pre.code", { tabIndex: 0 }, `POST /api/v1/projects/${store.project}/proposals\n{"title": "…"}`),
-  );
   const skeleton = h(
     "div.skeleton-list",
     { "aria-hidden": "true" },
@@ -30,7 +22,6 @@ export function createProposalList({ store }) {
     { "aria-labelledby": "proposals-title" },
     h("div.list-head", {}, heading, total),
     skeleton,
-    empty,
     list,
   );
   const drawList = keyedList(list, (item) => item.proposal.id, makeItem);
@@ -41,12 +32,12 @@ export function createProposalList({ store }) {
       const { state, load } = store;
       const loading = load.phase === "loading";
       skeleton.hidden = !loading;
-      empty.hidden = load.phase !== "ready" || state.order.length > 0;
       setText(total, load.phase === "ready" ? count(state.order.length, "proposal") : "");
       drawList(
         state.order.map((id) => ({
           proposal: state.proposals[id],
           run: latestRun(state, id),
+          live: isLive(store.connection),
           selected: id === selected,
           address: addressOf({ project: store.project, proposal: id }),
         })),
@@ -70,7 +61,8 @@ function makeItem() {
       if (
         drawn.proposal === next.proposal &&
         drawn.run?.status === next.run?.status &&
-        drawn.selected === next.selected
+        drawn.selected === next.selected &&
+        drawn.live === next.live
       ) {
         return;
       }
@@ -83,7 +75,7 @@ function makeItem() {
       setText(id, proposal.id);
       setText(status, words(proposal.status));
       status.hidden = !proposal.status;
-      const about = describeRun(next.run);
+      const about = describeRun(next.run, next.live);
       run.className = `item-run tone-${about.tone}`;
       run.hidden = !next.run;
       setText(runText, about.label);

@@ -7,6 +7,7 @@ import { describeConnection } from "../words.js";
 import { claimsOf } from "../../client/index.js";
 
 const SHOWN_PEOPLE = 4;
+const NOT_CONNECTED = { tone: "bad", short: "Not connected", title: "Not connected", detail: "" };
 
 export function createTopbar({ store, actions }) {
   const dot = h("span.pill-mark");
@@ -42,7 +43,8 @@ export function createTopbar({ store, actions }) {
   return {
     element,
     update() {
-      const words = describeConnection(store.connection, Date.now());
+      const failed = store.load.phase === "failed";
+      const words = failed ? NOT_CONNECTED : describeConnection(store.connection, Date.now());
       if (drawnTone !== words.tone) {
         drawnTone = words.tone;
         pill.className = `pill tone-${words.tone}`;

@@ -3,7 +3,7 @@ import { fill, h, setText, show } from "../dom.js";
 import { count, duration, elapsed, timeOf } from "../format.js";
 import { icon, spinner } from "../icons.js";
 import { createTerminal } from "../terminal.js";
-import { describeRun } from "../words.js";
+import { describeRun, isLive } from "../words.js";
 import { createFindings } from "./findings.js";
 import { latestRun } from "../../client/index.js";
 
@@ -53,14 +53,15 @@ export function createValidation({ store }) {
     element,
     update(proposalId) {
       const run = latestRun(store.state, proposalId, "validation");
-      const about = describeRun(run);
+      const live = isLive(store.connection);
+      const about = describeRun(run, live);
       if (about.tone !== drawn.tone) {
         status.className = `run-status tone-${about.tone}`;
         fill(mark, about.tone === "busy" ? spinner() : icon(run ? STATUS_ICONS[about.tone] : "play"));
       }
       if (run !== drawn.run || run?.status === "running") {
         setText(label, headline(run, about));
-        setText(facts, factsOf(run));
+        setText(facts, factsOf(run, live));
       }
       if (run !== drawn.run) {
         const words = problemOf(run);
@@ -85,13 +86,13 @@ function headline(run, about) {
   return about.label;
 }
 
-function factsOf(run) {
+function factsOf(run, live) {
   if (!run) return "Start a validation to check this proposal.";
   const facts = [];
   const { summary } = run;
   if (run.status === "running") {
     const began = Date.parse(run.started_at);
-    if (!Number.isNaN(began)) facts.push(elapsed(Date.now() - began));
+    if (live && !Number.isNaN(began)) facts.push(elapsed(Date.now() - began));
   } else if (typeof summary?.duration_ms === "number") {
     facts.push(duration(summary.duration_ms));
   }
