@@ -19,6 +19,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.read_concern import ReadConcern
 
 from store.mongod import DataDirInUse, MongodFailed, PrivateMongod, attach
+from tests.support.recorder import LogRecorder
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 60  # of a whole test; each takes about 3 s on an idle machine
@@ -144,7 +145,10 @@ async def test_second_owner_is_told_who_holds_the_directory(tmp_path: Path) -> N
 
 
 @pytest.mark.gen_test(timeout=TIMEOUT_S)
-async def test_death_of_mongod_is_noticed_and_it_can_be_started_again(tmp_path: Path) -> None:
+async def test_death_of_mongod_is_noticed_and_it_can_be_started_again(
+    tmp_path: Path, logs: LogRecorder
+) -> None:
+    logs.expect("mongod_exited")
     async with running(tmp_path) as mongod:
         await write(mongod.uri, "acknowledged")
         first = mongod.exited

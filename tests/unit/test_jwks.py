@@ -34,8 +34,15 @@ from rtserver.jwks import (
     algorithms_of,
     parse_key_set,
 )
+from tests.support.recorder import LogRecorder
 
 Jwk = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _errors_of_the_issuer(logs: LogRecorder) -> None:
+    """Tornado logs the statuses that the issuer of these tests answers with."""
+    logs.expect("tornado.access")
 
 
 class Clock:

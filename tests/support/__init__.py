@@ -1,0 +1,1 @@
+"""What tests share: processes, clients, tokens. Nothing here is a test, nothing here asserts."""

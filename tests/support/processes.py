@@ -1,0 +1,75 @@
+"""Child processes that end with the test run, however it ends."""
+
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+POLL_S = 0.02
+STOP_S = 20.0
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    stdout: Path,
+    stderr: Path,
+    cwd: Path = ROOT,
+) -> "subprocess.Popen[bytes]":
+    """Start a process whose output goes to files.
+
+    Call it from the main thread: where `setpriv` is found, the kernel ends the process together
+    with the thread that started it, so that a test run that is killed leaves nothing behind.
+    """
+    setpriv = shutil.which("setpriv")
+    prefix = [setpriv, "--pdeathsig", "SIGKILL"] if setpriv else []
+    with stdout.open("ab") as out, stderr.open("ab") as err:
+        return subprocess.Popen(
+            [*prefix, *argv],
+            env=dict(environ),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+        )
+
+
+def end(process: "subprocess.Popen[bytes]", *, tell: bool = True) -> bool:
+    """SIGTERM, and SIGKILL where that does not help in time; whether SIGTERM was enough.
+
+    Args:
+        process: what to end.
+        tell: False where it was sent SIGTERM before; a second one ends a worker at once.
+    """
+    if tell and process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(STOP_S)
+        return False
+    return True
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    what: str,
+    *,
+    timeout_s: float = 30.0,
+    explain: Callable[[], str] = str,
+) -> None:
+    """Block until something is so.
+
+    Raises:
+        TimeoutError: it did not come about; with `what`, and what `explain` says.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(f"{what}: not within {timeout_s:g} s\n{explain()}")
+        time.sleep(POLL_S)
