@@ -39,7 +39,7 @@ from rtserver.tokens import TokenVerifier
 from rtserver.validator import Validator
 from rtserver.wheel import TimerWheel
 from store.client import Database, DatabaseError, connect, is_replica_set, server_version
-from store.event_collection import EVENTS, prepare_events, size_difference
+from store.event_collection import EVENTS, prepare_log, size_difference
 from store.event_log import MongoEventLog
 from store.event_tail import EventTail
 from store.heads import Heads
@@ -135,7 +135,7 @@ class EventStore:
 
     async def prepare(self) -> str:
         """Make what the log needs; its epoch."""
-        return await prepare_events(self._database, self._settings.event_log_bytes)
+        return await prepare_log(self._database, EVENTS, self._settings.event_log_bytes)
 
     async def open(self) -> MongoEventLog:
         """The log; its `run` is the caller's to start."""

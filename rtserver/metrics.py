@@ -10,7 +10,7 @@ import enum
 from collections import deque
 from collections.abc import Iterator
 from http import HTTPMethod, HTTPStatus
-from typing import NoReturn, get_args
+from typing import NoReturn, Protocol, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
@@ -127,6 +127,18 @@ class _WithoutCreationTimes(Collector):
         for metric in self._registry.collect():
             metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
             yield metric
+
+
+class LogMetrics(Protocol):
+    """What is measured of a log: `Metrics` itself for the events, `AuditMetrics` for the audit."""
+
+    events_published_total: Counter
+    events_delivered_total: Counter
+    publish_duration_seconds: Histogram
+    delivery_latency_seconds: Histogram
+    publish_queue_bytes: Gauge
+    tail_up: Gauge
+    tail_restarts_total: Counter
 
 
 class Metrics:

@@ -1,6 +1,7 @@
-"""The capped collection `events`: creation, size, epoch. See docs/architecture.md, "The log".
+"""Capped collections that hold a log: creation, size, epoch. See docs/architecture.md, "The log".
 
-A document holds a pack of consecutive events of one project:
+There are two, `events` and `audit`, of one form. A document holds a pack of consecutive events of
+one project:
 
     _id        ObjectId, or the key of a publication that has one
     project_id str
@@ -24,6 +25,7 @@ from rtserver.events import EventPack
 from store.client import Database
 
 EVENTS = "events"
+AUDIT = "audit"
 META = "meta"
 HEADS = "heads"
 MAX_EVENTS_PER_PACK = 500
@@ -87,42 +89,42 @@ async def size_difference(database: Database, name: str, size_bytes: int) -> str
     )
 
 
-async def prepare_events(database: Database, size_bytes: int) -> str:
-    """Make what the log needs, idempotently, and say its epoch.
+async def prepare_log(database: Database, name: str, size_bytes: int) -> str:
+    """Make what the log of that name needs, idempotently, and say its epoch.
 
     Raises:
         CollectionProblemError: the collection is there and cannot be used.
     """
-    problem = await prepare_capped(database, EVENTS, size_bytes)
+    problem = await prepare_capped(database, name, size_bytes)
     if problem is not None and "not capped" in problem:
         raise CollectionProblemError(problem)
     if problem is not None:
         _log.warning("capped_collection_size_differs", problem=problem)
-    await database[EVENTS].create_index(
+    await database[name].create_index(
         [("project_id", ASCENDING), ("first", ASCENDING)], unique=True, name="sequence"
     )
-    return await read_epoch(database)
+    return await read_epoch(database, name)
 
 
-async def read_epoch(database: Database) -> str:
+async def read_epoch(database: Database, name: str) -> str:
     """The epoch of the collection as it is now; a new one where the collection is another.
 
     The epoch is tied to the collection's UUID, which MongoDB gives at creation and keeps over
     resizing, restarts and failover. A collection that was dropped and made again has another.
     """
-    description = await _description(database, EVENTS)
+    description = await _description(database, name)
     uuid = description["info"]["uuid"]
     while True:
-        known = await database[META].find_one({"_id": EVENTS})
+        known = await database[META].find_one({"_id": name})
         if known is not None and known["uuid"] == uuid:
             return str(known["epoch"])
         fresh = {"uuid": uuid, "epoch": secrets.token_hex(4)}
         try:
             if known is None:
-                await database[META].insert_one({"_id": EVENTS, **fresh})
+                await database[META].insert_one({"_id": name, **fresh})
             else:
                 await database[META].update_one(
-                    {"_id": EVENTS, "uuid": known["uuid"]}, {"$set": fresh}
+                    {"_id": name, "uuid": known["uuid"]}, {"$set": fresh}
                 )
         except DuplicateKeyError:
             continue  # another worker was quicker: take its epoch

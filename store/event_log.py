@@ -23,7 +23,7 @@ from pymongo.read_concern import ReadConcern
 
 from rtserver.events import EventDraft, EventPack, pack_item
 from rtserver.log import KeyReusedError, LogBusyError, LogUnavailableError, Published
-from rtserver.metrics import Metrics
+from rtserver.metrics import LogMetrics
 from store.client import Database, DatabaseError, core_errors
 from store.event_collection import (
     EVENTS,
@@ -91,13 +91,14 @@ class MongoEventLog:
         self,
         database: Database,
         heads: Heads,
-        metrics: Metrics,
+        metrics: LogMetrics,
         *,
         epoch: str,
         queue_bytes: int,
         publish_timeout_s: float,
+        collection: str = EVENTS,
     ) -> None:
-        self._events = database[EVENTS]
+        self._events = database[collection]
         self._confirmed = self._events.with_options(read_concern=ReadConcern("linearizable"))
         self._heads = heads
         self._metrics = metrics

@@ -20,7 +20,7 @@ import structlog
 from bson import Timestamp
 
 from rtserver.events import EventPack
-from rtserver.metrics import Metrics
+from rtserver.metrics import LogMetrics
 from store.client import Database, DatabaseError
 from store.event_collection import EVENTS, CollectionProblemError, read_pack
 from store.heads import Heads
@@ -48,12 +48,13 @@ class EventTail:
         self,
         database: Database,
         heads: Heads,
-        metrics: Metrics,
+        metrics: LogMetrics,
         *,
         epoch: str,
         prepare: Callable[[], Awaitable[str]],
         on_packs: Callable[[list[EventPack]], Awaitable[None]],
         on_epoch: Callable[[str], None],
+        collection: str = EVENTS,
     ) -> None:
         """Make a tail; `run` starts it.
 
@@ -65,8 +66,10 @@ class EventTail:
             prepare: makes the collection where it is missing and returns its epoch.
             on_packs: awaited with every batch, in order, once it is durable.
             on_epoch: called where the log turns out to be another one.
+            collection: the log.
         """
         self._database = database
+        self._collection = collection
         self._heads = heads
         self._metrics = metrics
         self._epoch = epoch
@@ -121,7 +124,7 @@ class EventTail:
         # A tailing cursor uses no index: the server reads from the oldest document up to here.
         reply = await self._database.command(
             {
-                "find": EVENTS,
+                "find": self._collection,
                 "filter": {"stamp": {"$gte": since}},
                 "tailable": True,
                 "awaitData": True,
@@ -140,7 +143,7 @@ class EventTail:
                     self.ready.set()
                     self._metrics.tail_up.set(1)
                 reply = await self._database.command(
-                    {"getMore": cursor_id, "collection": EVENTS, "maxTimeMS": AWAIT_MS}
+                    {"getMore": cursor_id, "collection": self._collection, "maxTimeMS": AWAIT_MS}
                 )
                 batch = reply["cursor"]["nextBatch"]
                 cursor_id = reply["cursor"]["id"]
@@ -151,7 +154,9 @@ class EventTail:
     async def _kill_cursor(self, cursor_id: int) -> None:
         try:
             async with asyncio.timeout(1):
-                await self._database.command({"killCursors": EVENTS, "cursors": [cursor_id]})
+                await self._database.command(
+                    {"killCursors": self._collection, "cursors": [cursor_id]}
+                )
         except (DatabaseError, TimeoutError) as error:
             _log.debug("cursor_not_killed", error=str(error))  # the server drops it when idle
 
@@ -186,7 +191,7 @@ class EventTail:
     async def _barrier(self, identity: Any) -> None:
         reply = await self._database.command(
             {
-                "find": EVENTS,
+                "find": self._collection,
                 "filter": {"_id": identity},
                 "projection": {"_id": 1},
                 "limit": 1,

@@ -23,11 +23,16 @@ class Heads:
     """
 
     def __init__(
-        self, database: Database, *, buffer_bytes: int, flush_interval_s: float = 1.0
+        self,
+        database: Database,
+        *,
+        buffer_bytes: int,
+        flush_interval_s: float = 1.0,
+        collection: str = EVENTS,
     ) -> None:
         self._heads = database[HEADS]
-        self._majority = database[EVENTS].with_options(read_concern=ReadConcern("majority"))
-        self._events = database[EVENTS]
+        self._majority = database[collection].with_options(read_concern=ReadConcern("majority"))
+        self._events = database[collection]
         self._flush_interval_s = flush_interval_s
         self._flush_bytes = max(4096, buffer_bytes // 32)
         self._own: dict[str, int] = {}
