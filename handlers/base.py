@@ -11,6 +11,7 @@ from tornado import web
 
 from handlers.context import HandlerContext
 from rtserver import ids
+from rtserver.admission import ProjectFullError
 from rtserver.errors import BusyError, RefusedError, StoreUnavailableError
 from rtserver.identity import Identity
 from rtserver.token_source import FoundToken, find_token, offered_subprotocols, scrub
@@ -18,6 +19,7 @@ from rtserver.tokens import TokenRefused
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 RETRY_AFTER_S = 2
+PROJECT_FULL_RETRY_AFTER_S = 10
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -44,6 +46,10 @@ def problem_of(error: BaseException) -> Problem | None:
     match error:
         case Problem():
             return error
+        case ProjectFullError():
+            return Problem(
+                503, str(error), "project_full", retry_after_s=PROJECT_FULL_RETRY_AFTER_S
+            )
         case BusyError():
             return Problem(
                 error.status,

@@ -20,6 +20,7 @@ class HandlerContext:
 
     Attributes:
         max_message_bytes: bound of a socket message and of one published event.
+        pong_timeout_s: how long a client may show no sign of life after it was asked for one.
     """
 
     gateway: Gateway
@@ -33,3 +34,4 @@ class HandlerContext:
     readiness: Readiness
     tasks: TaskOwner
     max_message_bytes: int
+    pong_timeout_s: float

@@ -11,6 +11,7 @@ from handlers.health import HealthHandler, MetricsHandler, ReadyHandler
 from handlers.pages import AssetHandler, PageHandler
 from handlers.projects import EventsHandler, ProjectHandler, ProposalsHandler
 from handlers.runs import RunHandler, ValidationsHandler
+from handlers.sse import ProposalEventsHandler
 from handlers.websocket import SessionSocket
 
 
@@ -24,6 +25,7 @@ def application(context: HandlerContext, static_dir: Path) -> web.Application:
             (r"/api/v1/projects/([^/]+)", ProjectHandler, given),
             (r"/api/v1/projects/([^/]+)/events", EventsHandler, given),
             (r"/api/v1/projects/([^/]+)/proposals", ProposalsHandler, given),
+            (r"/api/v1/proposals/([^/]+)/events", ProposalEventsHandler, given),
             (r"/api/v1/proposals/([^/]+)/validations", ValidationsHandler, given),
             (r"/api/v1/runs/([^/]+)", RunHandler, given),
             (r"/healthz", HealthHandler, given),

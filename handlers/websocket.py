@@ -10,7 +10,7 @@ from tornado.websocket import WebSocketHandler
 from handlers.base import BaseHandler, Problem
 from handlers.context import HandlerContext
 from handlers.tornado_socket import SessionProtocol, StreamSink, protocol_of
-from rtserver.admission import Entry, ProjectFullError
+from rtserver.admission import Entry
 from rtserver.close_codes import ADVICE, CloseCode
 from rtserver.commands import view_of
 from rtserver.errors import ForbiddenError
@@ -25,8 +25,6 @@ from rtserver.tokens import TokenRefused
 HARD_LIMIT_FACTOR = 16
 """Up to so many times `max_message_bytes` a message is read and refused in words, with its
 `request_id` where that can be read; beyond it the session is closed."""
-
-FULL_RETRY_AFTER_S = 10
 
 
 class SessionSocket(WebSocketHandler, BaseHandler):
@@ -55,12 +53,7 @@ class SessionSocket(WebSocketHandler, BaseHandler):
         if not self.context.origins.allows(origin, self.request.host):
             raise Problem(403, "Pages of this origin may not connect", "origin")
         self._view = view_of(self.get_query_arguments("proposal_id", strip=False))
-        try:
-            await self._enter(project_id)
-        except ProjectFullError as full:
-            raise Problem(
-                503, str(full), "project_full", retry_after_s=FULL_RETRY_AFTER_S
-            ) from None
+        await self._enter(project_id)
         try:
             await super().get(*args, **kwargs)
         finally:

@@ -311,6 +311,7 @@ class Server:
             ),
             tasks=tasks,
             max_message_bytes=settings.max_message_bytes,
+            pong_timeout_s=settings.pong_timeout_s,
         )
         self._http = HTTPServer(
             application(context, SERVER_ROOT / "static"),

@@ -1,20 +1,24 @@
 """How one JSON frame is wrapped for each transport."""
 
 import enum
+import json
 import struct
 from collections.abc import Callable
-
-import msgspec
 
 from rtserver.events import StoredEvent
 
 
 class Encoding(enum.Enum):
-    """The wire forms. Connections of one encoding share every encoded batch."""
+    """The wire forms. Connections of one encoding share every encoded batch.
+
+    SockJS has two, since over a WebSocket its frames need nothing more, while each of its HTTP
+    transports wraps a batch in its own way.
+    """
 
     WEBSOCKET = "websocket"
     SSE = "sse"
     SOCKJS = "sockjs"
+    SOCKJS_WEBSOCKET = "sockjs_websocket"
 
 
 def websocket_frame(payload: bytes) -> bytes:
@@ -41,6 +45,20 @@ def sse_position(event_id: str) -> bytes:
     return b"id: " + event_id.encode() + b"\n\n"
 
 
+def sockjs_message(payload: bytes) -> bytes:
+    """One message as SockJS carries it: a JSON string, to stand in the array of an `a` frame.
+
+    All in ASCII: browsers of SockJS's time mangle some characters in responses, and U+2028 ends a
+    line in the scripts that two of its transports are made of.
+    """
+    return json.dumps(payload.decode()).encode()
+
+
+def sockjs_websocket_message(payload: bytes) -> bytes:
+    """An `a` frame with one message, in a WebSocket frame."""
+    return websocket_frame(b"a[" + sockjs_message(payload) + b"]")
+
+
 def _websocket_event(event: StoredEvent) -> bytes:
     return websocket_frame(event.payload)
 
@@ -50,20 +68,26 @@ def _sse_stored(event: StoredEvent) -> bytes:
 
 
 def _sockjs_event(event: StoredEvent) -> bytes:
-    # SockJS carries messages as JSON strings in an array; the array is put around a whole batch.
-    return msgspec.json.encode(event.payload.decode())
+    # The array is put around a whole batch when it is sent.
+    return sockjs_message(event.payload)
+
+
+def _sockjs_websocket_event(event: StoredEvent) -> bytes:
+    return sockjs_websocket_message(event.payload)
 
 
 ENCODERS: dict[Encoding, Callable[[StoredEvent], bytes]] = {
     Encoding.WEBSOCKET: _websocket_event,
     Encoding.SSE: _sse_stored,
     Encoding.SOCKJS: _sockjs_event,
+    Encoding.SOCKJS_WEBSOCKET: _sockjs_websocket_event,
 }
 
 SEPARATORS: dict[Encoding, bytes] = {
     Encoding.WEBSOCKET: b"",
     Encoding.SSE: b"",
     Encoding.SOCKJS: b",",
+    Encoding.SOCKJS_WEBSOCKET: b"",
 }
 
 

@@ -35,21 +35,30 @@ class Outbox:
         "_limit_bytes",
         "_on_overflow",
         "_queue",
+        "_separator",
         "_sink",
         "pending_bytes",
     )
 
-    def __init__(self, sink: Sink, limit_bytes: int, on_overflow: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        limit_bytes: int,
+        on_overflow: Callable[[], None],
+        separator: bytes = b"",
+    ) -> None:
         """Make an outbox.
 
         Args:
             sink: where the bytes go.
             limit_bytes: more waiting than this is an overflow.
             on_overflow: called once for an overflow; what overflowed is dropped.
+            separator: stands between what is sent in one write.
         """
         self._sink = sink
         self._limit_bytes = limit_bytes
         self._on_overflow = on_overflow
+        self._separator = separator
         self._queue: list[bytes] | None = None
         self._drained: list[asyncio.Future[None]] | None = None
         self._closed = False
@@ -72,10 +81,9 @@ class Outbox:
         if sent < len(data):
             rest = memoryview(data)[sent:] if sent else data
             self.pending_bytes = len(rest)
-            self._write(rest)
+            self._write(rest, len(rest))
 
-    def _write(self, data: "bytes | memoryview") -> None:
-        size_bytes = len(data)
+    def _write(self, data: "bytes | memoryview", size_bytes: int) -> None:
         future = self._sink.write(data)
         future.add_done_callback(lambda done: self._written(done, size_bytes))
 
@@ -86,7 +94,8 @@ class Outbox:
         self.pending_bytes -= size_bytes
         queue, self._queue = self._queue, None
         if queue:
-            self._write(b"".join(queue) if len(queue) > 1 else queue[0])
+            # Separators are not counted: what is counted must come out even.
+            self._write(self._separator.join(queue), sum(map(len, queue)))
         self._wake()
 
     def drop_queue(self) -> None:

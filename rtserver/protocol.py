@@ -7,7 +7,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from rtserver.framing import Encoding, sse_event, sse_position, websocket_frame
+from rtserver.framing import (
+    Encoding,
+    sockjs_message,
+    sockjs_websocket_message,
+    sse_event,
+    sse_position,
+    websocket_frame,
+)
 
 RequestId = str | int | None
 
@@ -245,7 +252,9 @@ def wrap_frame(encoding: Encoding, payload: bytes, kind: str) -> bytes:
         case Encoding.SSE:
             return sse_event(payload, event=kind)
         case Encoding.SOCKJS:
-            return _encode(payload.decode())
+            return sockjs_message(payload)
+        case Encoding.SOCKJS_WEBSOCKET:
+            return sockjs_websocket_message(payload)
 
 
 def wrap_position(encoding: Encoding, event_id: str) -> bytes:

@@ -23,7 +23,7 @@ from rtserver.dispatcher import Dispatcher
 from rtserver.errors import ConflictError, RefusedError, StoreUnavailableError
 from rtserver.events import StoredEvent, rfc3339
 from rtserver.fanout import chunks
-from rtserver.framing import Encoding, join_events
+from rtserver.framing import SEPARATORS, Encoding, join_events
 from rtserver.identity import Identity
 from rtserver.log import EventLog
 from rtserver.metrics import Metrics
@@ -45,6 +45,7 @@ from rtserver.protocol import (
     encode_frame,
     parse_command,
     wrap_frame,
+    wrap_position,
 )
 from rtserver.rate import TokenBucket
 from rtserver.resume import Resumption, decide
@@ -156,7 +157,12 @@ class Session:
         self.identity = identity
         self.entry = entry
         self.viewer = Viewer(identity.user_id, proposal_ids)
-        self.outbox = Outbox(transport.sink, services.settings.outbox_bytes, self._overflowed)
+        self.outbox = Outbox(
+            transport.sink,
+            services.settings.outbox_bytes,
+            self._overflowed,
+            SEPARATORS[self.encoding],
+        )
         self._channel: Channel | None = None
         self._state = _State.OPENING
         self._strikes = 0
@@ -241,6 +247,10 @@ class Session:
                 None if oldest is None else self._position(oldest),
                 lost,
             )
+        if self.encoding is Encoding.SSE and resumption.from_seq == resumption.tip_seq:
+            # An event stream's client resumes from the last id that it saw, and the welcome has
+            # none: without this it would lose what comes between a first and a second connection.
+            self.outbox.send(wrap_position(self.encoding, self._position(resumption.tip_seq)))
 
     def _position(self, seq: int) -> str:
         return str(Position(self._services.log.epoch, seq))
@@ -448,8 +458,8 @@ class Session:
             self.close(CloseCode.NO_PONG)
             return
         self._ping_sent_s = now_s
-        self._transport.ping()
         self._services.wheel.schedule(self._heartbeat, now_s + settings.pong_timeout_s)
+        self._transport.ping()  # last: a transport may know at once that the client is alive
 
     def on_pong(self) -> None:
         """The client answered a ping."""
