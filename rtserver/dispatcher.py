@@ -14,7 +14,6 @@ from rtserver.errors import StoreUnavailableError
 from rtserver.events import CONTROL_PROJECT, EventPack, StoredEvent
 from rtserver.fanout import Fanout
 from rtserver.log import EventLog
-from rtserver.membership import Membership
 from rtserver.tasks import TaskOwner
 
 FILL_EVENTS = 1_000
@@ -31,7 +30,6 @@ class Dispatcher:
         log: EventLog,
         fanout: Fanout,
         tasks: TaskOwner,
-        membership: Membership,
         *,
         recent_bytes: int,
         on_control: Callable[[StoredEvent], Awaitable[None]],
@@ -42,14 +40,12 @@ class Dispatcher:
             log: read to fill holes and to find where a project stands.
             fanout: gets each project's events, in order, exactly once.
             tasks: owns the tasks that fill holes.
-            membership: knows who belongs to a proposal.
             recent_bytes: how much of each project to keep in memory for those who resume.
             on_control: awaited with each message between workers.
         """
         self._log = log
         self._fanout = fanout
         self._tasks = tasks
-        self._membership = membership
         self._recent_bytes = recent_bytes
         self._on_control = on_control
         self._control_seq = 0
@@ -85,10 +81,9 @@ class Dispatcher:
             await self._hand_on(channel, events)
 
     async def _hand_on(self, channel: Channel, events: list[StoredEvent]) -> None:
-        for step in self._membership.steps(channel, events):
-            for watcher in self.watchers:
-                watcher(channel, step)
-            await self._fanout.deliver(channel, step)
+        for watcher in self.watchers:
+            watcher(channel, events)
+        await self._fanout.deliver(channel, events)
 
     async def _control(self, pack: EventPack) -> None:
         for event in pack.events(after=self._control_seq):
@@ -116,8 +111,6 @@ class Dispatcher:
             channel.holders += 1
             try:
                 head = await self._log.head(project_id)
-                # After the head: whatever changed members up to there is in what is read now.
-                await self._membership.load(channel)
             except BaseException as error:
                 self.channels.pop(project_id, None)
                 gone = StoreUnavailableError("The project could not be opened; try again soon")
@@ -168,9 +161,6 @@ class Dispatcher:
                         upto=channel.target,
                         limit=FILL_EVENTS,
                     )
-                    if not packs or packs[0].first > channel.seq + 1:
-                        # Among what was overwritten may be changes of members.
-                        await self._membership.load(channel)
                 except StoreUnavailableError as error:
                     _log.warning("hole_not_filled", project_id=channel.project_id, error=str(error))
                     await asyncio.sleep(wait_s)
@@ -180,8 +170,6 @@ class Dispatcher:
                     self._skip(channel, channel.target)
                 for pack in packs:
                     if pack.first > channel.seq + 1:
-                        if pack is not packs[0]:
-                            break  # overwritten while it was read: begin again
                         self._skip(channel, pack.first - 1)
                     events = pack.events(after=channel.seq, upto=channel.target)
                     if events:

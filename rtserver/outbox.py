@@ -35,6 +35,7 @@ class Outbox:
         "_limit_bytes",
         "_on_overflow",
         "_queue",
+        "_sealed",
         "_separator",
         "_sink",
         "pending_bytes",
@@ -62,11 +63,12 @@ class Outbox:
         self._queue: list[bytes] | None = None
         self._drained: list[asyncio.Future[None]] | None = None
         self._closed = False
+        self._sealed = False
         self.pending_bytes = 0
 
     def send(self, data: bytes) -> None:
         """Send, or keep until the socket takes it."""
-        if self._closed:
+        if self._sealed or self._closed:
             return
         if self.pending_bytes:
             if self.pending_bytes + len(data) > self._limit_bytes:
@@ -106,6 +108,10 @@ class Outbox:
     def lift_limit(self) -> None:
         """Let the last words through, however much is waiting."""
         self._limit_bytes = sys.maxsize
+
+    def seal(self) -> None:
+        """Take nothing more, but go on writing what waits."""
+        self._sealed = True
 
     def close(self) -> None:
         """Take nothing more, and let nobody wait."""

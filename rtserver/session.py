@@ -50,7 +50,7 @@ from rtserver.protocol import (
 from rtserver.rate import TokenBucket
 from rtserver.resume import Resumption, decide
 from rtserver.tasks import TaskOwner
-from rtserver.visibility import Viewer, visible
+from rtserver.visibility import Viewer, members_in, visible
 from rtserver.wheel import Timer, TimerWheel
 
 MAX_STRIKES = 10
@@ -257,7 +257,7 @@ class Session:
 
     def _sight(self, channel: Channel) -> Callable[[StoredEvent], bool]:
         """What this client may see, by its view and the memberships of now."""
-        members = channel.members.of
+        members = members_in(channel.members)
         return lambda event: visible(event.audience, self.viewer, members)
 
     async def _catch_up(self, channel: Channel, from_seq: int) -> None:
@@ -498,6 +498,7 @@ class Session:
                 retry_after_ms=retry_after_ms(code),
             )
         )
+        self.outbox.seal()  # what commands under way will answer has nowhere to go any more
         if self.outbox.pending_bytes == 0:
             self._transport.close(code, reason)
         else:

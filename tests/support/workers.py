@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterable, Mapping
@@ -115,6 +116,17 @@ class Worker:
             return 0
         finally:
             connection.close()
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels, as `/metrics` shows it."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", "/metrics")
+            lines = connection.getresponse().read().decode().splitlines()
+        finally:
+            connection.close()
+        values = [line.rpartition(" ")[2] for line in lines if re.match(rf"{name}[{{ ]", line)]
+        return sum(map(float, values))
 
     def log_text(self) -> str:
         """All that it logged."""
