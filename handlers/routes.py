@@ -1,5 +1,6 @@
 """Every address of the server."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,16 @@ from handlers.sse import ProposalEventsHandler
 from handlers.websocket import SessionSocket
 
 
-def application(context: HandlerContext, static_dir: Path) -> web.Application:
-    """The Tornado application over the core's parts."""
+def application(
+    context: HandlerContext, static_dir: Path, further: Sequence[Any] = ()
+) -> web.Application:
+    """The Tornado application over the core's parts.
+
+    Args:
+        context: the core's parts.
+        static_dir: the pages and what they load.
+        further: routes to add.
+    """
     given: dict[str, Any] = {"context": context}
     page = {**given, "path": str(static_dir / "index.html")}
     return web.Application(
@@ -33,6 +42,7 @@ def application(context: HandlerContext, static_dir: Path) -> web.Application:
             (r"/metrics", MetricsHandler, given),
             (r"/", PageHandler, page),
             (r"/static/(.*)", AssetHandler, {"path": str(static_dir)}),
+            *further,
         ],
         default_handler_class=NotFoundHandler,
         default_handler_args=given,

@@ -9,6 +9,8 @@ What is used beyond Tornado's public interface, and why:
   second against 124,000 through `IOStream.write`.
 - `WebSocketProtocol13.close` and `_abort`: Tornado answers a message beyond `max_message_size`
   with close code 1009 and drops the connection at once, so that the client never sees a reason.
+- `WebSocketProtocol13._receive_frame`, `_handle_message`, `_frame_mask`: Tornado echoes whatever
+  close code it is sent, also those that must not be sent, and takes frames without a mask.
 """
 
 import asyncio
@@ -18,7 +20,10 @@ from typing import Any
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13, _WebSocketParams
 
+PROTOCOL_ERROR = 1002
+BAD_PAYLOAD = 1007
 MESSAGE_TOO_BIG = 1009
+CLOSE_FRAME = 0x8
 DISCARD_BYTES = 64 * 1024 * 1024
 DISCARD_S = 5.0
 
@@ -56,12 +61,54 @@ class StreamSink:
             return failed
 
 
+def close_frame_error(payload: bytes) -> int | None:
+    """What is wrong with the close frame of a client, as the code to answer it with.
+
+    None where nothing is. RFC 6455 section 7.4: codes below 1000 are not used, those up to 2999
+    are the protocol's, of which the registry has given some; 1004 to 1006 and 1015 never stand in
+    a frame. Section 5.5.1: a frame has no payload, or a code and a reason in UTF-8.
+    """
+    if not payload:
+        return None
+    code = int.from_bytes(payload[:2], "big")
+    usable = 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+    if len(payload) == 1 or not usable:
+        return PROTOCOL_ERROR
+    try:
+        payload[2:].decode()
+    except UnicodeDecodeError:
+        return BAD_PAYLOAD
+    return None
+
+
 class SessionProtocol(WebSocketProtocol13):
-    """Tells its handler of a message that is too big, and lets it say so to the client."""
+    """Tells its handler of a message that is too big, and refuses what the RFC says it must."""
 
     def __init__(self, handler: Any, params: _WebSocketParams) -> None:
         super().__init__(handler, False, params)
         self._discarding = False
+
+    async def _receive_frame(self) -> None:
+        self._frame_mask = None  # so that each frame has to bring its own
+        await super()._receive_frame()
+        if not (self._is_masked() or self.client_terminated):
+            self._fail(PROTOCOL_ERROR)  # a fragment that was not looked at below
+
+    def _handle_message(self, opcode: int, data: bytes) -> "asyncio.Future[None] | None":
+        error = close_frame_error(data) if opcode == CLOSE_FRAME else None
+        if not self._is_masked():
+            error = PROTOCOL_ERROR  # section 5.1: whatever a client sends is masked
+        if error is None or self.client_terminated:
+            return super()._handle_message(opcode, data)
+        self._fail(error)
+        return None
+
+    def _is_masked(self) -> bool:
+        return self._frame_mask is not None
+
+    def _fail(self, code: int) -> None:
+        self.client_terminated = True  # section 7.1.7: nothing more that it sends is looked at
+        self.close(code)
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Close; a message that was too big is the handler's to answer."""

@@ -1,15 +1,9 @@
 """`/ws/projects/{project_id}`: a session over WebSocket (RFC 6455)."""
 
-import contextlib
-from collections.abc import Coroutine
-from typing import Any
-
-from tornado.iostream import StreamClosedError
-from tornado.websocket import WebSocketHandler
-
-from handlers.base import BaseHandler, Problem
+from handlers.base import Problem
 from handlers.context import HandlerContext
-from handlers.tornado_socket import SessionProtocol, StreamSink, protocol_of
+from handlers.socket_base import SocketHandler
+from handlers.tornado_socket import StreamSink
 from rtserver.admission import Entry
 from rtserver.close_codes import ADVICE, CloseCode
 from rtserver.commands import view_of
@@ -19,15 +13,10 @@ from rtserver.identity import Identity
 from rtserver.outbox import Sink
 from rtserver.protocol import ClosingFrame, MessageRefusedError, encode_frame
 from rtserver.session import Session
-from rtserver.token_source import choose_subprotocol
 from rtserver.tokens import TokenRefused
 
-HARD_LIMIT_FACTOR = 16
-"""Up to so many times `max_message_bytes` a message is read and refused in words, with its
-`request_id` where that can be read; beyond it the session is closed."""
 
-
-class SessionSocket(WebSocketHandler, BaseHandler):
+class SessionSocket(SocketHandler):
     """Checks token, origin and room before the upgrade; then only passes bytes on."""
 
     encoding = Encoding.WEBSOCKET
@@ -72,20 +61,6 @@ class SessionSocket(WebSocketHandler, BaseHandler):
         except ForbiddenError as error:
             self._refused = (CloseCode.FORBIDDEN, str(error))
 
-    def check_origin(self, origin: str) -> bool:
-        """Tornado asks for requests that look cross-origin to it; the rule is one."""
-        return self.context.origins.allows(origin, self.request.host)
-
-    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
-        """Answer `bearer` where the token came with it."""
-        return choose_subprotocol(subprotocols)
-
-    def get_websocket_protocol(self) -> SessionProtocol | None:
-        """Tornado's protocol, with our answer to messages that are too big."""
-        if self.request.headers.get("Sec-WebSocket-Version") != "13":
-            return None
-        return protocol_of(self, self.context.max_message_bytes * HARD_LIMIT_FACTOR)
-
     def open(self, *_args: str, **_kwargs: str) -> None:
         """The upgrade is done."""
         if self._refused is not None:
@@ -107,7 +82,7 @@ class SessionSocket(WebSocketHandler, BaseHandler):
             code=code, reason=reason, reconnect=advice.reconnect, retry_after_ms=None
         )
         self.write_message(encode_frame(frame))
-        WebSocketHandler.close(self, code, _fitting(reason))
+        self.close(code, reason)
 
     def on_message(self, message: str | bytes) -> None:
         """Hand a message over; never waits, so that pings are answered meanwhile."""
@@ -123,10 +98,6 @@ class SessionSocket(WebSocketHandler, BaseHandler):
             )
             self._session.close(CloseCode.PROTOCOL_ERROR, "A message was far too large")
 
-    def discard_input(self, discarding: Coroutine[Any, Any, None]) -> None:
-        """Own the task that reads what is left of a message that is too big."""
-        self.context.tasks.start(discarding, name="discard-input")
-
     def on_pong(self, data: bytes) -> None:  # noqa: ARG002 - Tornado's signature
         """The client is alive."""
         if self._session is not None:
@@ -136,26 +107,3 @@ class SessionSocket(WebSocketHandler, BaseHandler):
         """The connection is gone."""
         if self._session is not None:
             self._session.on_disconnect(self.close_code)
-
-    # `rtserver.session.Transport`
-
-    def ping(self, data: str | bytes = b"") -> None:
-        """Send a ping; the pong comes to `on_pong`."""
-        if self.ws_connection is None or self.ws_connection.is_closing():
-            return
-        with contextlib.suppress(StreamClosedError):  # `on_close` follows by itself
-            self.ws_connection.write_ping(data if isinstance(data, bytes) else data.encode())
-
-    def close(self, code: int | None = None, reason: str | None = None) -> None:
-        """Send the close frame; Tornado ends the connection when it is answered, or in 5 s."""
-        super().close(code, None if reason is None else _fitting(reason))
-
-    def abort(self) -> None:
-        """Drop the connection."""
-        if self.ws_connection is not None:
-            self.ws_connection._abort()  # noqa: SLF001 - Tornado has no public word for it
-
-
-def _fitting(reason: str) -> str:
-    """A close reason has 123 bytes at most (RFC 6455 section 5.5)."""
-    return reason.encode()[:123].decode("utf-8", "ignore")

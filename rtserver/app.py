@@ -14,6 +14,7 @@ from tornado.netutil import bind_sockets
 from handlers.base import MAX_BODY_BYTES
 from handlers.context import HandlerContext
 from handlers.routes import application
+from handlers.test_endpoints import test_routes
 from rtserver.admission import Admission, Entry
 from rtserver.close_codes import CloseCode
 from rtserver.commands import SessionCommands
@@ -179,10 +180,18 @@ def make_validator(settings: Settings) -> Validator:
 class Server:
     """One worker."""
 
-    def __init__(self, settings: Settings, *, secret: str | None, demo: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        secret: str | None,
+        demo: bool = False,
+        test_endpoints: bool = False,
+    ) -> None:
         self._settings = settings
         self._secret = secret
         self._demo = demo
+        self._test_endpoints = test_endpoints
         self._mongo = MongoAccess(settings)
         self._tasks = TaskOwner()
         self._stopping = False
@@ -314,7 +323,11 @@ class Server:
             pong_timeout_s=settings.pong_timeout_s,
         )
         self._http = HTTPServer(
-            application(context, SERVER_ROOT / "static"),
+            application(
+                context,
+                SERVER_ROOT / "static",
+                test_routes(context) if self._test_endpoints else (),
+            ),
             max_body_size=MAX_BODY_BYTES,
             idle_connection_timeout=120,
             body_timeout=60,

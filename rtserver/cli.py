@@ -32,6 +32,11 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("serve", help="run one worker")
     one.add_argument("--demo", action="store_true", help="add the demo project")
+    one.add_argument(
+        "--test-endpoints",
+        action="store_true",
+        help="add echo endpoints for protocol test suites: not for production",
+    )
     add_flags(one)
 
     one = commands.add_parser("token", help="print a signed token")
@@ -112,7 +117,9 @@ def _run(given: argparse.Namespace, settings: Settings) -> int:
     match given.command:
         case "serve":
             secret = signing_secret(settings, demo=given.demo)
-            return asyncio.run(serve(settings, secret=secret, demo=given.demo))
+            return asyncio.run(
+                serve(settings, secret=secret, demo=given.demo, test_endpoints=given.test_endpoints)
+            )
         case "token":
             print(token(settings, given.user, given.name, given.project, given.role, given.ttl))
             return SUCCESS

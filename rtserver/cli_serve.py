@@ -32,7 +32,9 @@ def _until_told() -> asyncio.Event:
     return told
 
 
-async def serve(settings: Settings, *, secret: str | None, demo: bool) -> int:
+async def serve(
+    settings: Settings, *, secret: str | None, demo: bool, test_endpoints: bool = False
+) -> int:
     """Run one worker until SIGTERM or SIGINT.
 
     Raises:
@@ -41,7 +43,7 @@ async def serve(settings: Settings, *, secret: str | None, demo: bool) -> int:
     for variable in settings.unknown_environment:
         _log.warning("unknown_setting", problem=str(variable))
     told = _until_told()
-    server = Server(settings, secret=secret, demo=demo)
+    server = Server(settings, secret=secret, demo=demo, test_endpoints=test_endpoints)
     try:
         await server.start()
         if demo and secret is not None:

@@ -1,0 +1,68 @@
+"""What all WebSockets share (RFC 6455): who may connect, how much is taken, how it ends."""
+
+import contextlib
+from collections.abc import Coroutine
+from typing import Any
+
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketHandler
+
+from handlers.base import BaseHandler
+from handlers.tornado_socket import MESSAGE_TOO_BIG, SessionProtocol, protocol_of
+from rtserver.token_source import choose_subprotocol
+
+HARD_LIMIT_FACTOR = 16
+"""Up to so many times `max_message_bytes` a message is read and refused in words, with its
+`request_id` where that can be read; beyond it the connection is closed."""
+
+
+class SocketHandler(WebSocketHandler, BaseHandler):
+    """A WebSocket on Tornado, with what Tornado leaves to its users."""
+
+    @property
+    def hard_limit_bytes(self) -> int:
+        """The largest message that is read at all."""
+        return self.context.max_message_bytes * HARD_LIMIT_FACTOR
+
+    def check_origin(self, origin: str) -> bool:
+        """Tornado asks for requests that look cross-origin to it; the rule is one."""
+        return self.context.origins.allows(origin, self.request.host)
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        """Answer `bearer` where the token came with it."""
+        return choose_subprotocol(subprotocols)
+
+    def get_websocket_protocol(self) -> SessionProtocol | None:
+        """Tornado's protocol, with our answers to what a client does wrong."""
+        if self.request.headers.get("Sec-WebSocket-Version") != "13":
+            return None
+        return protocol_of(self, self.hard_limit_bytes)
+
+    def on_message_too_big(self) -> None:
+        """A message is so large that it is not even read."""
+        self.close(MESSAGE_TOO_BIG, "A message was far too large")
+
+    def discard_input(self, discarding: Coroutine[Any, Any, None]) -> None:
+        """Own the task that reads what is left of a message that is too big."""
+        self.context.tasks.start(discarding, name="discard-input")
+
+    def ping(self, data: str | bytes = b"") -> None:
+        """Send a ping; the pong comes to `on_pong`."""
+        if self.ws_connection is None or self.ws_connection.is_closing():
+            return
+        with contextlib.suppress(StreamClosedError):  # `on_close` follows by itself
+            self.ws_connection.write_ping(data if isinstance(data, bytes) else data.encode())
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Send the close frame; Tornado ends the connection when it is answered, or in 5 s."""
+        super().close(code, None if reason is None else _fitting(reason))
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        if self.ws_connection is not None:
+            self.ws_connection._abort()  # noqa: SLF001 - Tornado has no public word for it
+
+
+def _fitting(reason: str) -> str:
+    """A close reason has 123 bytes at most (RFC 6455 section 5.5)."""
+    return reason.encode()[:123].decode("utf-8", "ignore")
