@@ -417,6 +417,8 @@ class Server:
             try:
                 async with asyncio.timeout(grace_s):
                     await self._log.drain()
+                    # What waits for slow clients goes out first; places are free at once.
+                    await self._tasks.finish("close-session", "release-place")
                     await self._http.close_all_connections()
             except TimeoutError:
                 _log.warning("stopped_before_all_was_written", grace_s=grace_s)

@@ -31,6 +31,11 @@ class TaskOwner:
     def __len__(self) -> int:
         return len(self._tasks)
 
+    async def finish(self, *names: str) -> None:
+        """Wait until nothing of these names is under way any more. No time-out here."""
+        while tasks := [task for task in self._tasks if task.get_name() in names]:
+            await asyncio.wait(tasks)
+
     async def stop(self, timeout_s: float = 5.0) -> None:
         """Cancel what still runs and wait for its end.
 
