@@ -85,7 +85,10 @@ class SessionCommands:
     async def start_validation(self, session: Session, command: StartValidation) -> dict[str, Any]:
         """Start the validator."""
         proposal = await proposal_for_run(
-            self._proposals, session.identity, command.proposal_id, session.project_id
+            self._proposals,
+            session.identity,
+            ids.proposal_id(command.proposal_id),
+            session.project_id,
         )
         work = ValidationWork(self._validator, proposal.project_id, proposal.proposal_id)
         run = await self._runs.start(RunKind.VALIDATION, proposal, session.identity, work)
@@ -95,12 +98,16 @@ class SessionCommands:
         self, session: Session, command: CancelValidation
     ) -> dict[str, Any]:
         """Stop a validation."""
-        run = await self._runs.cancel(session.identity, command.run_id, RunKind.VALIDATION)
+        run = await self._runs.cancel(
+            session.identity, ids.run_id(command.run_id), RunKind.VALIDATION
+        )
         return {"run_id": run.run_id}
 
     async def cancel_iteration(self, session: Session, command: CancelIteration) -> dict[str, Any]:
         """Stop an iteration."""
-        run = await self._runs.cancel(session.identity, command.run_id, RunKind.ITERATION)
+        run = await self._runs.cancel(
+            session.identity, ids.run_id(command.run_id), RunKind.ITERATION
+        )
         return {"run_id": run.run_id}
 
     async def refresh_token(self, session: Session, command: RefreshToken) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from rtserver.events import StoredEvent, rfc3339
 from rtserver.fanout import chunks
 from rtserver.framing import SEPARATORS, Encoding, join_events
 from rtserver.identity import Identity
+from rtserver.ids import BadIdentifier
 from rtserver.log import EventLog
 from rtserver.metrics import Metrics
 from rtserver.outbox import Outbox, Sink
@@ -388,6 +389,8 @@ class Session:
             result = await self._services.commands[type(command)](self, command)
         except RefusedError as error:
             self.send_error(command.request_id, error.reason, str(error), error.details)
+        except BadIdentifier as error:
+            self.send_error(command.request_id, "bad_identifier", str(error))
         except StoreUnavailableError as error:
             self.send_error(command.request_id, "unavailable", str(error))
         except Exception:  # noqa: BLE001 - the client gets an answer in any case
