@@ -121,6 +121,12 @@ class EventTail:
             reply = await self._database.command("ping")
             self._rewind_to = reply["operationTime"]
         since = Timestamp(max(0, self._rewind_to.time - REWIND_S), 0)
+        # A cursor belongs to the session that opened it. Left to itself the driver takes any
+        # session from its pool for each command, and under load that is soon another one.
+        async with await self._database.client.start_session(causal_consistency=False) as session:
+            await self._follow(session, since)
+
+    async def _follow(self, session: Any, since: Timestamp) -> None:
         # A tailing cursor uses no index: the server reads from the oldest document up to here.
         reply = await self._database.command(
             {
@@ -129,7 +135,8 @@ class EventTail:
                 "tailable": True,
                 "awaitData": True,
                 "batchSize": 1000,
-            }
+            },
+            session=session,
         )
         batch = reply["cursor"]["firstBatch"]
         cursor_id = reply["cursor"]["id"]
@@ -143,7 +150,8 @@ class EventTail:
                     self.ready.set()
                     self._metrics.tail_up.set(1)
                 reply = await self._database.command(
-                    {"getMore": cursor_id, "collection": self._collection, "maxTimeMS": AWAIT_MS}
+                    {"getMore": cursor_id, "collection": self._collection, "maxTimeMS": AWAIT_MS},
+                    session=session,
                 )
                 batch = reply["cursor"]["nextBatch"]
                 cursor_id = reply["cursor"]["id"]
@@ -181,11 +189,12 @@ class EventTail:
                 continue
             newest = batch[-1]
             await self._barrier(newest["_id"])
-            self._rewind_to = newest["stamp"]
             packs = [read_pack(document, self._epoch) for document in batch]
             for pack in packs:
                 self._heads.saw(pack.project_id, pack.last)
             await self._on_packs(packs)
+            # Only now: where handing on fails or is cut off, the next tail begins before it.
+            self._rewind_to = newest["stamp"]
             self._metrics.delivery_latency_seconds.observe(time.monotonic() - arrived_s)
 
     async def _barrier(self, identity: Any) -> None:

@@ -1,0 +1,106 @@
+"""The log's parts put together as the server does it, for tests on a real MongoDB."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from rtserver.events import EventPack
+from rtserver.metrics import Metrics
+from store.client import Database
+from store.event_collection import prepare_events
+from store.event_log import MongoEventLog
+from store.event_tail import EventTail
+from store.heads import Heads
+
+BUFFER_BYTES = 1 << 20
+WAIT_S = 30.0
+
+
+async def make_log(
+    db: Database,
+    *,
+    buffer_bytes: int = BUFFER_BYTES,
+    queue_bytes: int = 1 << 20,
+    publish_timeout_s: float = WAIT_S,
+) -> MongoEventLog:
+    """A log on a prepared collection; its writer does not run yet."""
+    epoch = await prepare_events(db, buffer_bytes)
+    return MongoEventLog(
+        db,
+        Heads(db, buffer_bytes=buffer_bytes),
+        Metrics(),
+        epoch=epoch,
+        queue_bytes=queue_bytes,
+        publish_timeout_s=publish_timeout_s,
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(*loops: Awaitable[None]) -> AsyncIterator[None]:
+    """Let endless coroutines run meanwhile; what one of them raises is raised here."""
+    tasks = [asyncio.ensure_future(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
+
+
+async def until(condition: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:
+    """Wait until something is so."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not condition():  # noqa: ASYNC110 - conditions are of any kind
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"not within {timeout_s:g} s: {what}") from None
+
+
+class Follower:
+    """A tail, and what it has handed on.
+
+    Attributes:
+        packs: every pack, in order, repetitions after a restart included.
+        epochs: those that it was told of.
+        on_packs: awaited with each batch; a test puts its own here.
+    """
+
+    def __init__(self, db: Database, epoch: str, *, buffer_bytes: int = BUFFER_BYTES) -> None:
+        self.packs: list[EventPack] = []
+        self.epochs: list[str] = []
+        self.metrics = Metrics()
+        self.on_packs: Callable[[list[EventPack]], Awaitable[None]] = self.take
+        self.tail = EventTail(
+            db,
+            Heads(db, buffer_bytes=buffer_bytes),
+            self.metrics,
+            epoch=epoch,
+            prepare=lambda: prepare_events(db, buffer_bytes),
+            on_packs=self._hand_over,
+            on_epoch=self.epochs.append,
+        )
+
+    async def _hand_over(self, packs: list[EventPack]) -> None:
+        await self.on_packs(packs)
+
+    async def take(self, packs: list[EventPack]) -> None:
+        """Note a batch."""
+        self.packs.extend(packs)
+
+    def restarts(self) -> float:
+        """How often the cursor was opened again."""
+        return float(self.metrics.tail_restarts_total._value.get())
+
+    def fresh(self, project_id: str) -> list[int]:
+        """A project's sequence numbers as one who drops what was there before gets them."""
+        seen = 0
+        numbers: list[int] = []
+        for pack in self.packs:
+            if pack.project_id == project_id and pack.last > seen:
+                numbers.extend(range(max(seen + 1, pack.first), pack.last + 1))
+                seen = pack.last
+        return numbers

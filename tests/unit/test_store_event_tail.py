@@ -1,0 +1,180 @@
+"""The tail on a real MongoDB, and what can happen to it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from rtserver.events import EventPack
+from store.client import Database
+from store.event_collection import EVENTS, prepare_events
+from tests.support.recorder import LogRecorder
+from tests.unit.fakes import draft
+from tests.unit.store_parts import Follower, make_log, running, until
+
+
+async def _kill_cursors(db: Database) -> int:
+    """End every tailing cursor of this database, as a failover would; how many there were."""
+    pipeline: list[dict[str, Any]] = [
+        {"$currentOp": {"idleCursors": True, "allUsers": True}},
+        {"$match": {"ns": f"{db.name}.{EVENTS}", "cursor.tailable": True}},
+    ]
+    found = [op["cursor"]["cursorId"] async for op in db.client.admin.aggregate(pipeline)]
+    if found:
+        await db.command({"killCursors": EVENTS, "cursors": found})
+    return len(found)
+
+
+@pytest.mark.gen_test
+async def test_what_is_published_comes_once_in_order_with_its_content(db: Database) -> None:
+    log = await make_log(db)
+    follower = Follower(db, log.epoch)
+    async with running(log.run(), follower.tail.run()):
+        await log.publish([draft("a", data=1), draft("a", data=2)])
+        await log.publish([draft("b", data=3)], key="once")
+        await log.publish([draft("a", data=4)])
+        await until(lambda: len(follower.packs) >= 3, "three packs")
+    assert [(p.project_id, p.first, p.last) for p in follower.packs] == [
+        ("a", 1, 2),
+        ("b", 1, 1),
+        ("a", 3, 3),
+    ]
+    events = [event for pack in follower.packs for event in pack.events()]
+    assert [event.frame()["data"] for event in events] == [1, 2, 3, 4]
+    assert {event.epoch for event in events} == {log.epoch}
+
+
+@pytest.mark.gen_test
+async def test_other_work_on_the_same_client_does_not_break_the_tail(db: Database) -> None:
+    """The cursor was lost every few milliseconds under load: the driver took another session."""
+    log = await make_log(db)
+    follower = Follower(db, log.epoch)
+    stop = False
+
+    async def noise() -> None:
+        while not stop:
+            await asyncio.gather(*(db["other"].find_one({}) for _ in range(4)))
+
+    busy = asyncio.ensure_future(noise())
+    try:
+        async with running(log.run(), follower.tail.run()):
+            await log.publish([draft("a")])
+            await until(lambda: len(follower.packs) >= 1, "the first pack")
+            restarts = follower.restarts()  # on an empty collection a cursor ends at once
+            for _ in range(38):
+                await log.publish([draft("a")])
+            await until(lambda: follower.fresh("a")[-1:] == [39], "all of it")
+            assert follower.restarts() == restarts
+    finally:
+        stop = True
+        await busy
+
+
+@pytest.mark.gen_test
+async def test_a_tail_that_is_cut_off_again_and_again_leaves_nothing_out(
+    db: Database, logs: LogRecorder
+) -> None:
+    log = await make_log(db)
+    follower = Follower(db, log.epoch)
+    cut_off = 0
+    async with running(log.run(), follower.tail.run()):
+        for number in range(60):
+            await log.publish([draft("a", data=number)])
+            if number % 12 == 6:
+                await until(follower.tail.ready.is_set, "the tail")
+                cut_off += await _kill_cursors(db)
+        await until(lambda: follower.fresh("a")[-1:] == [60], "the last event")
+    assert follower.fresh("a") == list(range(1, 61))
+    assert cut_off >= 3
+    assert sum(line["event"] == "tail_lost" for line in logs.lines) >= cut_off
+
+
+@pytest.mark.gen_test
+async def test_what_could_not_be_handed_on_comes_again_however_old_it_is(
+    db: Database, logs: LogRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tail that broke while a long batch was handed on began anew near the batch's end.
+
+    So what the batch held of quiet projects was not seen before their next event.
+    """
+    monkeypatch.setattr("store.event_tail.REWIND_S", 0)
+    logs.expect("tail_failed")
+    log = await make_log(db)
+    follower = Follower(db, log.epoch)
+    broken = 0
+
+    async def break_twice(packs: list[EventPack]) -> None:
+        nonlocal broken
+        if "quiet" in {pack.project_id for pack in packs} and broken < 2:
+            broken += 1
+            raise RuntimeError("made up")
+        await follower.take(packs)
+
+    follower.on_packs = break_twice
+    async with running(log.run()):
+        await log.publish([draft("before")])
+        async with running(follower.tail.run()):
+            await until(follower.tail.ready.is_set, "the tail")
+        # While no tail runs: what follows is one batch of the next one, over more than a second.
+        await log.publish([draft("quiet")])
+        await asyncio.sleep(1.1)  # stamps count seconds
+        await log.publish([draft("loud")])
+        async with running(follower.tail.run()):
+            await until(lambda: follower.fresh("loud") == [1], "the newest event")
+    assert broken == 2
+    assert follower.fresh("quiet") == [1]
+
+
+@pytest.mark.gen_test
+async def test_a_log_that_was_dropped_begins_a_new_epoch_and_goes_on(
+    db: Database, logs: LogRecorder
+) -> None:
+    logs.expect("log_lost")
+    log = await make_log(db)
+    follower = Follower(db, log.epoch)
+    async with running(log.run(), follower.tail.run()):
+        await log.publish([draft("a")])
+        await until(lambda: len(follower.packs) == 1, "the first event")
+        before = log.epoch
+        await db.drop_collection(EVENTS)
+        await until(lambda: bool(follower.epochs), "the new epoch")
+        assert follower.epochs == [await prepare_events(db, 1 << 20)]
+        log.begin_epoch(follower.epochs[0])
+        published = await log.publish([draft("a")])
+        await until(lambda: follower.packs[-1].epoch == log.epoch, "the event of the new log")
+    assert log.epoch != before
+    assert str(follower.packs[-1].events()[0].id) == published.ids[0]
+
+
+@pytest.mark.gen_test
+async def test_a_tail_starts_before_there_is_anything_to_follow(db: Database) -> None:
+    log = await make_log(db)
+    follower = Follower(db, log.epoch)
+    async with running(log.run(), follower.tail.run()):
+        await until(lambda: follower.restarts() >= 2, "a cursor that ends at once")
+        assert not follower.tail.ready.is_set()
+        await log.publish([draft("a")])
+        await until(lambda: follower.fresh("a") == [1], "the event")
+        await until(follower.tail.ready.is_set, "the tail")
+
+
+@pytest.mark.gen_test
+async def test_two_workers_see_the_same_order(db: Database) -> None:
+    one, two = await make_log(db), await make_log(db)
+    followers = [Follower(db, one.epoch) for _ in range(2)]
+    async with running(one.run(), two.run(), *(follower.tail.run() for follower in followers)):
+        for _ in range(15):
+            await asyncio.gather(
+                one.publish([draft("a"), draft("a")]),
+                two.publish([draft("a")]),
+                two.publish([draft("b")]),
+            )
+        await until(
+            lambda: all(f.fresh("a")[-1:] == [45] and f.fresh("b")[-1:] == [15] for f in followers),
+            "all events",
+        )
+    for follower in followers:
+        assert follower.fresh("a") == list(range(1, 46))
+        assert follower.fresh("b") == list(range(1, 16))
+    bodies = [[event.payload for p in f.packs for event in p.events()] for f in followers]
+    assert sorted(set(bodies[0])) == sorted(set(bodies[1]))
