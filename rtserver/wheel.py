@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import structlog
 
+_TAKEN_OUT = -1  # no slot has this number: a loop's clock never goes below zero
+
 _log = structlog.get_logger()
 
 
@@ -49,14 +51,28 @@ class TimerWheel:
         """Forget a timer; nothing happens where it was not scheduled."""
         if timer.slot is None:
             return
-        slot = self._slots[timer.slot]
-        del slot[timer]
-        if not slot:
-            del self._slots[timer.slot]
+        if timer.slot != _TAKEN_OUT:
+            slot = self._slots[timer.slot]
+            del slot[timer]
+            if not slot:
+                del self._slots[timer.slot]
         timer.slot = None
 
-    def advance(self, now_s: float) -> list[Timer]:
-        """Move on to `now_s` and take out the timers that are due, earliest slot first."""
+    def fire_due(self, now_s: float) -> None:
+        """Fire the timers that are due, earliest slot first.
+
+        What one of them cancels or schedules anew does not fire now, though it was due as well.
+        """
+        for timer in self._take_due(now_s):
+            if timer.slot != _TAKEN_OUT:
+                continue
+            timer.slot = None
+            try:
+                timer.fire()
+            except Exception:  # noqa: BLE001 - one bad timer must not stop the others
+                _log.exception("timer_failed")
+
+    def _take_due(self, now_s: float) -> list[Timer]:
         current = self._slot_at(now_s)
         if current - self._next_slot > len(self._slots):
             due_slots = sorted(slot for slot in self._slots if slot <= current)
@@ -66,7 +82,7 @@ class TimerWheel:
         due: list[Timer] = []
         for slot in due_slots:
             for timer in self._slots.pop(slot):
-                timer.slot = None
+                timer.slot = _TAKEN_OUT
                 due.append(timer)
         return due
 
@@ -78,8 +94,4 @@ class TimerWheel:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._tick_s)
-            for timer in self.advance(loop.time()):
-                try:
-                    timer.fire()
-                except Exception:  # noqa: BLE001 - one bad timer must not stop the others
-                    _log.exception("timer_failed")
+            self.fire_due(loop.time())
