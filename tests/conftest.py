@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from tornado.ioloop import IOLoop
 
 from rtserver.app import Server
@@ -30,8 +31,10 @@ TEST_TIMEOUT_S = 60.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Replace pytest-tornado's 5 s."""
+    """Replace pytest-tornado's 5 s, and let no slow moment of the machine fail a property."""
     config.option.async_test_timeout = max(config.option.async_test_timeout, TEST_TIMEOUT_S)
+    hypothesis_settings.register_profile("rtserver", deadline=None)
+    hypothesis_settings.load_profile("rtserver")
 
 
 @pytest.fixture(autouse=True)
