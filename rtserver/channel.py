@@ -43,16 +43,23 @@ class Recent:
         if not events:
             return
         if self._events and events[0].seq != self._events[-1].seq + 1:
-            self._events.clear()
-            self._bytes = 0
+            self.clear()
         self._events.extend(events)
         self._bytes += sum([len(event.payload) for event in events])
         while self._bytes > self._limit_bytes and self._events:
             self._bytes -= len(self._events.popleft().payload)
 
+    def clear(self) -> None:
+        """Forget everything: what follows does not join on."""
+        self._events.clear()
+        self._bytes = 0
+
     def after(self, seq: int, limit: int) -> list[StoredEvent] | None:
-        """The events after `seq`, at most `limit`; None where the first of them is not here."""
-        if not self._events or self._events[0].seq > seq + 1:
+        """The events after `seq`, at most `limit`; None where the first of them is not here.
+
+        So a list that is given out is never empty: whoever asks for more has got further.
+        """
+        if not self._events or not self._events[0].seq - 1 <= seq < self._events[-1].seq:
             return None
         start = seq + 1 - self._events[0].seq
         return list(islice(self._events, start, start + limit))

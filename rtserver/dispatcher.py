@@ -112,7 +112,8 @@ class Dispatcher:
             try:
                 head = await self._log.head(project_id)
             except BaseException as error:
-                self.channels.pop(project_id, None)
+                if self.channels.get(project_id) is channel:  # else: a new epoch began
+                    del self.channels[project_id]
                 gone = StoreUnavailableError("The project could not be opened; try again soon")
                 channel.ready.set_exception(error if isinstance(error, Exception) else gone)
                 channel.ready.exception()  # retrieved: nobody need be waiting for it
@@ -154,12 +155,11 @@ class Dispatcher:
         wait_s = 0.05
         try:
             while channel.seq < channel.target:
+                # What the tail shows while this reads is for the next round.
+                upto = channel.target
                 try:
                     packs = await self._log.read(
-                        channel.project_id,
-                        after=channel.seq,
-                        upto=channel.target,
-                        limit=FILL_EVENTS,
+                        channel.project_id, after=channel.seq, upto=upto, limit=FILL_EVENTS
                     )
                 except StoreUnavailableError as error:
                     _log.warning("hole_not_filled", project_id=channel.project_id, error=str(error))
@@ -167,11 +167,11 @@ class Dispatcher:
                     wait_s = min(wait_s * 2, 2.0)
                     continue
                 if not packs:
-                    self._skip(channel, channel.target)
+                    self._skip(channel, upto)
                 for pack in packs:
                     if pack.first > channel.seq + 1:
                         self._skip(channel, pack.first - 1)
-                    events = pack.events(after=channel.seq, upto=channel.target)
+                    events = pack.events(after=channel.seq, upto=upto)
                     if events:
                         await self._hand_on(channel, events)
         finally:
@@ -183,4 +183,5 @@ class Dispatcher:
         _log.warning("events_overwritten", project_id=channel.project_id, lost=lost)
         for subscriber in tuple(channel.live):
             subscriber.send_gap(requested=channel.seq, lost=lost)
+        channel.recent.clear()
         channel.seq = to_seq

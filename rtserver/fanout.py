@@ -69,7 +69,7 @@ class Fanout:
 
     def _deliver_part(self, channel: Channel, events: list[StoredEvent]) -> None:
         by_view, by_user = _distinctions(events)
-        batches: dict[object, tuple[bytes, int]] = {}
+        batches: dict[object, tuple[bytes, int, bool]] = {}
         deliveries = 0
         members = members_in(channel.members)
         for subscriber in tuple(channel.live):
@@ -84,11 +84,17 @@ class Fanout:
                 seen = events
                 if by_view or by_user:
                     seen = [event for event in events if visible(event.audience, viewer, members)]
-                joined = batches[key] = (join_events(subscriber.encoding, seen), len(seen))
-            batch, count = joined
+                joined = batches[key] = (
+                    join_events(subscriber.encoding, seen),
+                    len(seen),
+                    bool(seen) and seen[-1] is events[-1],
+                )
+            batch, count, is_at_tip = joined
+            if not is_at_tip:
+                channel.behind.add(subscriber)
+            elif channel.behind:
+                channel.behind.discard(subscriber)  # the last event's id tells it all
             if count:
                 subscriber.outbox.send(batch)
                 deliveries += count
-            else:
-                channel.behind.add(subscriber)
         self._metrics.events_delivered_total.inc(deliveries)

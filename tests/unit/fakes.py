@@ -4,6 +4,7 @@ What is between them is never replaced.
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 
 from rtserver.errors import StoreUnavailableError
@@ -100,6 +101,47 @@ class FakeSubscriber:
 
     def send_gap(self, *, requested: int, lost: int) -> None:
         self.gaps.append((requested, lost))
+
+
+class History:
+    """A live connection that notes what it is told, in order.
+
+    Attributes:
+        start: where it joined.
+        entries: sequence numbers of events, and gaps as (requested, lost).
+    """
+
+    def __init__(self, start: int, encoding: Encoding = Encoding.WEBSOCKET) -> None:
+        self.encoding = encoding
+        self.viewer = Viewer("ada")
+        self.start = start
+        self.entries: list[int | tuple[int, int]] = []
+        self.outbox = Outbox(self, 1 << 30, lambda: None)
+
+    def send_now(self, data: bytes) -> int:
+        self.entries += [int(number) for number in re.findall(rb'"id":"[0-9a-z]+-(\d+)"', data)]
+        return len(data)
+
+    def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
+        raise AssertionError("everything is taken at once")
+
+    def send_gap(self, *, requested: int, lost: int) -> None:
+        self.entries.append((requested, lost))
+
+    def follow(self) -> tuple[int, set[int]]:
+        """Where it stands in the end, and what it was told is lost; every step must join on."""
+        seq, lost = self.start, set[int]()
+        for entry in self.entries:
+            if isinstance(entry, int):
+                assert entry == seq + 1, f"{entry} after {seq}"
+                seq = entry
+            else:
+                requested, count = entry
+                assert requested == seq, f"a gap after {requested}, at {seq}"
+                assert count > 0
+                lost |= set(range(seq + 1, seq + count + 1))
+                seq += count
+        return seq, lost
 
 
 class MemoryLog:

@@ -1,19 +1,17 @@
 """The log's parts put together as the server does it, for tests on a real MongoDB."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 from rtserver.events import EventPack
 from rtserver.metrics import Metrics
 from store.client import Database
-from store.event_collection import prepare_events
+from store.event_collection import EVENTS, prepare_log
 from store.event_log import MongoEventLog
 from store.event_tail import EventTail
 from store.heads import Heads
+from tests.unit.waiting import WAIT_S
 
 BUFFER_BYTES = 1 << 20
-WAIT_S = 30.0
 
 
 async def make_log(
@@ -24,7 +22,7 @@ async def make_log(
     publish_timeout_s: float = WAIT_S,
 ) -> MongoEventLog:
     """A log on a prepared collection; its writer does not run yet."""
-    epoch = await prepare_events(db, buffer_bytes)
+    epoch = await prepare_log(db, EVENTS, buffer_bytes)
     return MongoEventLog(
         db,
         Heads(db, buffer_bytes=buffer_bytes),
@@ -33,31 +31,6 @@ async def make_log(
         queue_bytes=queue_bytes,
         publish_timeout_s=publish_timeout_s,
     )
-
-
-@contextlib.asynccontextmanager
-async def running(*loops: Awaitable[None]) -> AsyncIterator[None]:
-    """Let endless coroutines run meanwhile; what one of them raises is raised here."""
-    tasks = [asyncio.ensure_future(loop) for loop in loops]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-    for task in tasks:
-        if not task.cancelled():
-            task.result()
-
-
-async def until(condition: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:
-    """Wait until something is so."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            while not condition():  # noqa: ASYNC110 - conditions are of any kind
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        raise AssertionError(f"not within {timeout_s:g} s: {what}") from None
 
 
 class Follower:
@@ -79,7 +52,7 @@ class Follower:
             Heads(db, buffer_bytes=buffer_bytes),
             self.metrics,
             epoch=epoch,
-            prepare=lambda: prepare_events(db, buffer_bytes),
+            prepare=lambda: prepare_log(db, EVENTS, buffer_bytes),
             on_packs=self._hand_over,
             on_epoch=self.epochs.append,
         )

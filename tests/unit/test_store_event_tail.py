@@ -7,10 +7,11 @@ import pytest
 
 from rtserver.events import EventPack
 from store.client import Database
-from store.event_collection import EVENTS, prepare_events
+from store.event_collection import EVENTS, prepare_log
 from tests.support.recorder import LogRecorder
 from tests.unit.fakes import draft
-from tests.unit.store_parts import Follower, make_log, running, until
+from tests.unit.store_parts import Follower, make_log
+from tests.unit.waiting import running, until
 
 
 async def _kill_cursors(db: Database) -> int:
@@ -138,7 +139,7 @@ async def test_a_log_that_was_dropped_begins_a_new_epoch_and_goes_on(
         before = log.epoch
         await db.drop_collection(EVENTS)
         await until(lambda: bool(follower.epochs), "the new epoch")
-        assert follower.epochs == [await prepare_events(db, 1 << 20)]
+        assert follower.epochs == [await prepare_log(db, EVENTS, 1 << 20)]
         log.begin_epoch(follower.epochs[0])
         published = await log.publish([draft("a")])
         await until(lambda: follower.packs[-1].epoch == log.epoch, "the event of the new log")
