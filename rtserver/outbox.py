@@ -35,9 +35,9 @@ class Outbox:
         "_limit_bytes",
         "_on_overflow",
         "_queue",
-        "_sealed",
         "_separator",
         "_sink",
+        "_taking",
         "pending_bytes",
     )
 
@@ -52,8 +52,10 @@ class Outbox:
 
         Args:
             sink: where the bytes go.
-            limit_bytes: more waiting than this is an overflow.
-            on_overflow: called once for an overflow; what overflowed is dropped.
+            limit_bytes: more waiting than this is an overflow. Where nothing waits, one chunk is
+                taken whatever its size.
+            on_overflow: called once, for the first overflow. What overflowed is dropped, and so is
+                all that comes later but `last_words`: a stream may end early, never have a hole.
             separator: stands between what is sent in one write.
         """
         self._sink = sink
@@ -62,16 +64,17 @@ class Outbox:
         self._separator = separator
         self._queue: list[bytes] | None = None
         self._drained: list[asyncio.Future[None]] | None = None
+        self._taking = True
         self._closed = False
-        self._sealed = False
         self.pending_bytes = 0
 
     def send(self, data: bytes) -> None:
         """Send, or keep until the socket takes it."""
-        if self._sealed or self._closed:
+        if not self._taking:
             return
         if self.pending_bytes:
             if self.pending_bytes + len(data) > self._limit_bytes:
+                self._taking = False
                 self._on_overflow()
                 return
             if self._queue is None:
@@ -92,6 +95,7 @@ class Outbox:
     def _written(self, done: "asyncio.Future[None]", size_bytes: int) -> None:
         if done.cancelled() or done.exception() is not None:
             self.close()  # the connection is gone; its handler learns of it by itself
+        if self._closed:
             return
         self.pending_bytes -= size_bytes
         queue, self._queue = self._queue, None
@@ -100,21 +104,26 @@ class Outbox:
             self._write(self._separator.join(queue), sum(map(len, queue)))
         self._wake()
 
-    def drop_queue(self) -> None:
-        """Forget what no write has begun on, so that last words can follow the write in flight."""
-        queue, self._queue = self._queue, None
-        self.pending_bytes -= sum(map(len, queue or ()))
+    def last_words(self, data: bytes, *, drop_waiting: bool = False) -> None:
+        """Send this after what waits, however much that is, and take nothing more.
 
-    def lift_limit(self) -> None:
-        """Let the last words through, however much is waiting."""
+        Args:
+            data: whole frames.
+            drop_waiting: forget what no write has begun on, so that this comes sooner.
+        """
+        if self._closed:
+            return
+        if drop_waiting:
+            queue, self._queue = self._queue, None
+            self.pending_bytes -= sum(map(len, queue or ()))
         self._limit_bytes = sys.maxsize
-
-    def seal(self) -> None:
-        """Take nothing more, but go on writing what waits."""
-        self._sealed = True
+        self._taking = True
+        self.send(data)
+        self._taking = False
 
     def close(self) -> None:
         """Take nothing more, and let nobody wait."""
+        self._taking = False
         self._closed = True
         self._queue = None
         self.pending_bytes = 0

@@ -445,6 +445,9 @@ class Session:
         except StoreUnavailableError as error:
             _log.warning("replay_failed", project_id=self.project_id, error=str(error))
             self.close(CloseCode.INTERNAL_ERROR)
+        except Exception:  # noqa: BLE001 - else the session would stay, and get nothing more
+            _log.exception("session_failed", project_id=self.project_id)
+            self.close(CloseCode.INTERNAL_ERROR)
 
     @property
     def seq(self) -> int:
@@ -490,18 +493,17 @@ class Session:
         reason = reason or advice.reason
         self._leave(code)
         slow = code is CloseCode.TOO_SLOW
-        if slow:
-            self.outbox.drop_queue()
-        self.outbox.lift_limit()
-        self.send(
-            ClosingFrame(
-                code=code,
-                reason=reason,
-                reconnect=advice.reconnect,
-                retry_after_ms=retry_after_ms(code),
-            )
+        closing = ClosingFrame(
+            code=code,
+            reason=reason,
+            reconnect=advice.reconnect,
+            retry_after_ms=retry_after_ms(code),
         )
-        self.outbox.seal()  # what commands under way will answer has nowhere to go any more
+        # The last that is sent: an answer of a command that is still under way would come after
+        # the close frame, where nothing may follow (RFC 6455 section 5.5.1).
+        self.outbox.last_words(
+            wrap_frame(self.encoding, encode_frame(closing), "closing"), drop_waiting=slow
+        )
         if self.outbox.pending_bytes == 0:
             self._transport.close(code, reason)
         else:
