@@ -35,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.async_test_timeout = max(config.option.async_test_timeout, TEST_TIMEOUT_S)
     hypothesis_settings.register_profile("rtserver", deadline=None)
     hypothesis_settings.load_profile("rtserver")
+    # Without it Tornado's IOLoop makes itself another loop to go back to, which nobody closes.
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(autouse=True)

@@ -3,12 +3,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtserver.channel import Recent
+from rtserver.events import StoredEvent
 from tests.unit.fakes import draft, stored
 
 EVENT_BYTES = len(stored(draft())[0].payload)
 
 
-def _batch(first: int, count: int) -> list:
+def _batch(first: int, count: int) -> list[StoredEvent]:
     return stored(*(draft() for _ in range(count)), first=first)
 
 

@@ -67,64 +67,85 @@ STEPS = st.one_of(
 )
 
 
+class _World:
+    """Carries out steps on a dispatcher and keeps count beside it."""
+
+    def __init__(self) -> None:
+        self.parts = _Parts()
+        self.log = self.parts.log
+        self.order: list[EventPack] = []
+        self.overwritten = {"a": 0, "b": 0}
+        self.joined: list[tuple[str, History]] = []
+        self.opening: list[asyncio.Task[None]] = []
+        self.gate: asyncio.Future[None] | None = None
+        self.log.before_read = lambda: self.gate
+
+    async def _join(self, project_id: str) -> None:
+        _, history = await self.parts.join(project_id)
+        self.joined.append((project_id, history))
+
+    async def append(self, project_id: str, count: int) -> None:
+        self.order.append(self.parts.append(count, project_id))
+
+    async def tail(self, back: int, count: int) -> None:
+        """Show packs; counted from the newest, so that what is new is shown often."""
+        await self.parts.dispatcher.on_packs(self._slice(back, count))
+
+    async def shuffled(self, back: int, count: int) -> None:
+        await self.parts.dispatcher.on_packs(self._slice(back, count)[::-1])
+
+    def _slice(self, back: int, count: int) -> list[EventPack]:
+        begin = max(0, len(self.order) - back)
+        return self.order[begin : begin + count]
+
+    async def open(self, project_id: str, _count: int) -> None:
+        self.opening.append(asyncio.ensure_future(self._join(project_id)))
+        await asyncio.sleep(0)
+
+    async def hold(self, _where: str, _count: int) -> None:
+        """Let the log answer no more."""
+        self.gate = self.gate or asyncio.get_running_loop().create_future()
+
+    async def answer(self, _where: str, _count: int) -> None:
+        """Let the log answer again."""
+        gate, self.gate = self.gate, None
+        if gate is not None:
+            gate.set_result(None)
+            for _ in range(4):
+                await asyncio.sleep(0)
+
+    async def overwrite(self, project_id: str, count: int) -> None:
+        newest = self.log.heads.get(project_id, 0)
+        self.log.overwrite(project_id, min(self.overwritten[project_id] + count, newest))
+        kept = self.log.packs.get(project_id)
+        self.overwritten[project_id] = kept[0].first - 1 if kept else newest
+
+    async def end(self) -> None:
+        """Let everything come to rest; at last the tail shows the newest of each project."""
+        await self.answer("", 0)
+        if self.opening:
+            await asyncio.wait(self.opening)
+        for project_id in "ab":
+            await self.parts.dispatcher.on_packs([self.parts.append(1, project_id)])
+        await self.parts.settled()
+
+
 @settings(max_examples=200)
 @given(st.lists(STEPS, max_size=40))
 def test_every_event_comes_once_and_in_order_whatever_the_tail_shows(
     steps: list[tuple[str, str | int, int]],
 ) -> None:
     async def scenario() -> None:
-        parts = _Parts()
-        log, dispatcher = parts.log, parts.dispatcher
-        order: list[EventPack] = []
-        overwritten: dict[str, int] = {"a": 0, "b": 0}
-        joined: list[tuple[str, History]] = []
-        opening: list[asyncio.Task[None]] = []
-        gate: asyncio.Future[None] | None = None
-        log.before_read = lambda: gate
-
-        async def join(project_id: str) -> None:
-            _, history = await parts.join(project_id)
-            joined.append((project_id, history))
-
+        world = _World()
         for step, where, count in steps:
-            match step:
-                case "append":
-                    order.append(parts.append(count, str(where)))
-                case "tail" | "shuffled":
-                    # Counted from the newest, so that what is new is shown often.
-                    begin = max(0, len(order) - int(where))
-                    shown = order[begin : begin + count]
-                    await dispatcher.on_packs(shown[::-1] if step == "shuffled" else shown)
-                case "open":
-                    opening.append(asyncio.ensure_future(join(str(where))))
-                    await asyncio.sleep(0)
-                case "hold":
-                    gate = gate or asyncio.get_running_loop().create_future()
-                case "answer" if gate is not None:
-                    gate.set_result(None)
-                    gate = None
-                    for _ in range(4):
-                        await asyncio.sleep(0)
-                case "overwrite":
-                    upto = min(overwritten[str(where)] + count, log.heads.get(str(where), 0))
-                    log.overwrite(str(where), upto)
-                    kept = log.packs.get(str(where))
-                    newest = log.heads.get(str(where), 0)
-                    overwritten[str(where)] = kept[0].first - 1 if kept else newest
-        if gate is not None:
-            gate.set_result(None)
-        if opening:
-            await asyncio.wait(opening)
-        # In the end the tail shows one more event of each project, and the log has it.
-        for project_id in "ab":
-            await dispatcher.on_packs([parts.append(1, project_id)])
-        await parts.settled()
-        for project_id, history in joined:
+            await getattr(world, step)(where, count)
+        await world.end()
+        for project_id, history in world.joined:
             end, lost = history.follow()
-            assert end == log.heads[project_id]
-            assert all(seq <= overwritten[project_id] for seq in lost), "it was still there"
-        for project_id, channel in dispatcher.channels.items():
-            assert channel.seq == channel.target == log.heads[project_id]
+            assert end == world.log.heads[project_id]
+            assert all(seq <= world.overwritten[project_id] for seq in lost), "it was still there"
+        for project_id, channel in world.parts.dispatcher.channels.items():
+            assert channel.seq == channel.target == world.log.heads[project_id]
 
     asyncio.run(scenario())
 
