@@ -46,8 +46,8 @@ class LeaseStore(Protocol):
     async def release(self, entry: Entry) -> None:
         """Take an entry out of both registries."""
 
-    async def renew(self, entries: Sequence[Entry], worker_id: str) -> None:
-        """Give all entries of this worker a new lease, also those that had lapsed."""
+    async def renew(self, entries: Sequence[Entry]) -> None:
+        """Give entries a new lease, also those that had lapsed."""
 
 
 class ProjectFullError(Exception):
@@ -61,7 +61,6 @@ class Admission:
         self,
         leases: LeaseStore,
         *,
-        worker_id: str,
         user_limit: int,
         project_limit: int,
         lease_s: float,
@@ -71,19 +70,18 @@ class Admission:
 
         Args:
             leases: the registries.
-            worker_id: this worker.
             user_limit: connections a user; beyond it the oldest is evicted.
             project_limit: connections a project; beyond it the new one is refused.
             lease_s: how long an entry lives without renewal.
             evict: closes a connection, wherever it is.
         """
         self._leases = leases
-        self._worker_id = worker_id
         self._user_limit = user_limit
         self._project_limit = project_limit
         self._lease_s = lease_s
         self._evict = evict
         self._entries: dict[str, Entry] = {}
+        self._renewing = asyncio.Lock()
 
     async def admit(self, entry: Entry) -> None:
         """Let a connection in; returns when those it replaces have been told to go.
@@ -109,6 +107,8 @@ class Admission:
         """Give a connection's place back. A failure is logged: the lease ends by itself."""
         if self._entries.pop(entry.connection_id, None) is None:
             return
+        async with self._renewing:
+            pass  # a renewal that began before puts the entry back, so it has to be over
         try:
             await self._leases.release(entry)
         except StoreUnavailableError as error:
@@ -121,6 +121,7 @@ class Admission:
             if not self._entries:
                 continue
             try:
-                await self._leases.renew(list(self._entries.values()), self._worker_id)
+                async with self._renewing:
+                    await self._leases.renew(list(self._entries.values()))
             except StoreUnavailableError as error:
                 _log.warning("leases_not_renewed", error=str(error))

@@ -3,6 +3,7 @@
     _id        "project:ID" or "user:ID"
     entries    array of {c: connection, w: worker, u: user, p: project, t: transport,
                at: opened (Unix s), until: end of lease}
+    evicted    only with a user: what left for the newest entry
     expires_at when MongoDB may remove the document (TTL index)
 
 Time is the database's ($$NOW), so workers' clocks need not agree.
@@ -60,12 +61,14 @@ class MongoLeases:
     def _kept(self) -> dict[str, Any]:
         return {"$add": ["$$NOW", self._lease_ms + KEPT_S * 1000]}
 
-    async def _change(self, identity: str, pipeline: list[dict[str, Any]], after: bool) -> Any:
-        which = ReturnDocument.AFTER if after else ReturnDocument.BEFORE
+    async def _change(self, identity: str, pipeline: list[dict[str, Any]]) -> Any:
         while True:
             try:
                 return await self._connections.find_one_and_update(
-                    {"_id": identity}, pipeline, upsert=True, return_document=which
+                    {"_id": identity},
+                    pipeline,
+                    upsert=True,
+                    return_document=ReturnDocument.AFTER,
                 )
             except DuplicateKeyError:
                 continue  # two made the document at once: it is there now
@@ -89,33 +92,37 @@ class MongoLeases:
                     }
                 },
             ],
-            after=True,
         )
         return any(found["c"] == entry.connection_id for found in document["entries"])
 
     @core_errors
     async def register(self, entry: Entry, *, limit: int) -> list[Entry]:
         """See `LeaseStore.register`. Entries stand in the order of their arrival."""
-        before = await self._change(
+        document = await self._change(
             f"user:{entry.user_id}",
             [
                 {"$set": {"entries": _live(), "expires_at": self._kept()}},
+                {"$set": {"entries": {"$concatArrays": ["$entries", [self._document(entry)]]}}},
                 {
                     "$set": {
-                        "entries": {
-                            "$slice": [
-                                {"$concatArrays": ["$entries", [self._document(entry)]]},
-                                -limit,
+                        "entries": {"$slice": ["$entries", -limit]},
+                        "evicted": {
+                            "$cond": [
+                                {"$gt": [{"$size": "$entries"}, limit]},
+                                {
+                                    "$slice": [
+                                        "$entries",
+                                        {"$subtract": [{"$size": "$entries"}, limit]},
+                                    ]
+                                },
+                                [],
                             ]
-                        }
+                        },
                     }
                 },
             ],
-            after=False,
         )
-        entries = (before or {}).get("entries", [])
-        # Lapsed entries may be among them; evicting a connection that is gone does nothing.
-        return [_entry(found) for found in entries[: max(0, len(entries) + 1 - limit)]]
+        return [_entry(found) for found in document["evicted"]]
 
     @core_errors
     async def release(self, entry: Entry) -> None:
@@ -126,12 +133,12 @@ class MongoLeases:
         )
 
     @core_errors
-    async def renew(self, entries: Sequence[Entry], worker_id: str) -> None:
+    async def renew(self, entries: Sequence[Entry]) -> None:
         """See `LeaseStore.renew`.
 
-        A worker's entries are put back as it knows them, so that those which lapsed while MongoDB
-        was away count again. An entry that another worker evicted meanwhile is not put back in
-        the user's registry: there only what is still listed is renewed.
+        They are put back, so that those which lapsed while MongoDB was away count again. An entry
+        that was evicted meanwhile is not put back in the user's registry: there only what is still
+        listed is renewed.
         """
         projects: dict[str, list[Entry]] = defaultdict(list)
         users: dict[str, list[str]] = defaultdict(list)
@@ -146,7 +153,7 @@ class MongoLeases:
                         "$set": {
                             "entries": {
                                 "$concatArrays": [
-                                    _others(worker_id),
+                                    _others([entry.connection_id for entry in mine]),
                                     [self._document(entry) for entry in mine],
                                 ]
                             },
@@ -197,13 +204,14 @@ class MongoLeases:
         return []
 
 
-def _others(worker_id: str) -> dict[str, Any]:
+def _others(connection_ids: list[str]) -> dict[str, Any]:
+    """The live entries but these: also this worker's own, which may just have been let in."""
     return {
         "$filter": {
             "input": {"$ifNull": ["$entries", []]},
             "cond": {
                 "$and": [
-                    {"$ne": ["$$this.w", {"$literal": worker_id}]},
+                    {"$not": {"$in": ["$$this.c", {"$literal": connection_ids}]}},
                     {"$gt": ["$$this.until", "$$NOW"]},
                 ]
             },

@@ -22,11 +22,16 @@ async def running(*loops: Awaitable[None]) -> AsyncIterator[None]:
             task.result()
 
 
-async def until(condition: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:
-    """Wait until something is so."""
+async def until(
+    condition: Callable[[], bool | Awaitable[bool]], what: str, timeout_s: float = WAIT_S
+) -> None:
+    """Wait until something is so; asking may take an await."""
     try:
         async with asyncio.timeout(timeout_s):
-            while not condition():  # noqa: ASYNC110 - conditions are of any kind
+            while True:
+                answer = condition()
+                if answer if isinstance(answer, bool) else await answer:
+                    return
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"not within {timeout_s:g} s: {what}") from None
