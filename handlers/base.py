@@ -154,7 +154,10 @@ class BaseHandler(web.RequestHandler):
         self.add_header("Vary", "Origin")
         if origin is not None and self.context.origins.listed(origin):
             self.set_header("Access-Control-Allow-Origin", origin)
-            self.set_header("Access-Control-Expose-Headers", "ETag, Retry-After")
+            self.set_header(
+                "Access-Control-Expose-Headers",
+                "ETag, Idempotency-Replayed, Location, Retry-After",
+            )
 
     def decode_argument(self, value: bytes, name: str | None = None) -> str:
         """Decode a part of the path or query.

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+from rtserver.comments import CommentService
 from rtserver.gateway import Gateway
+from rtserver.history import History
+from rtserver.locks import LockService
 from rtserver.log import EventLog
 from rtserver.metrics import Metrics
 from rtserver.origins import Origins
-from rtserver.proposals import ProposalStore
+from rtserver.proposals import ProposalService, ProposalStore
 from rtserver.readiness import Readiness
 from rtserver.runs import RunService
 from rtserver.snapshot import Snapshots
@@ -25,7 +28,11 @@ class HandlerContext:
 
     gateway: Gateway
     log: EventLog
+    history: History
     proposals: ProposalStore
+    editing: ProposalService
+    comments: CommentService
+    locks: LockService
     runs: RunService
     snapshots: Snapshots
     validator: Validator

@@ -7,10 +7,14 @@ from typing import Any
 from tornado import web
 
 from handlers.base import NotFoundHandler, access_log
+from handlers.comments import CommentsHandler
 from handlers.context import HandlerContext
+from handlers.events import EventsHandler
 from handlers.health import HealthHandler, MetricsHandler, ReadyHandler
+from handlers.locks import LockHandler
 from handlers.pages import AssetHandler, PageHandler
-from handlers.projects import EventsHandler, ProjectHandler, ProposalsHandler
+from handlers.projects import ProjectHandler
+from handlers.proposals import ProposalHandler, ProposalsHandler
 from handlers.runs import RunHandler, ValidationsHandler
 from handlers.sse import ProposalEventsHandler
 from handlers.websocket import SessionSocket
@@ -35,6 +39,9 @@ def application(
             (r"/api/v1/projects/([^/]+)/events", EventsHandler, given),
             (r"/api/v1/projects/([^/]+)/proposals", ProposalsHandler, given),
             (r"/api/v1/proposals/([^/]+)/events", ProposalEventsHandler, given),
+            (r"/api/v1/projects/([^/]+)/lock", LockHandler, given),
+            (r"/api/v1/proposals/([^/]+)", ProposalHandler, given),
+            (r"/api/v1/proposals/([^/]+)/comments", CommentsHandler, given),
             (r"/api/v1/proposals/([^/]+)/validations", ValidationsHandler, given),
             (r"/api/v1/runs/([^/]+)", RunHandler, given),
             (r"/healthz", HealthHandler, given),

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +17,40 @@ from handlers.test_endpoints import test_routes
 from rtserver.admission import Admission, Entry
 from rtserver.close_codes import CloseCode
 from rtserver.commands import SessionCommands
+from rtserver.comments import CommentService
 from rtserver.control import Control
 from rtserver.demo import DEMO_PROJECT_ID, install_demo
 from rtserver.dispatcher import Dispatcher
 from rtserver.errors import OperatorError, StoreUnavailableError
-from rtserver.events import EventDraft, EventType
+from rtserver.events import present_moment
 from rtserver.fanout import Fanout
 from rtserver.gateway import Gateway
+from rtserver.history import History
 from rtserver.jwks import JwksCache
+from rtserver.locks import LockService
+from rtserver.membership import Membership
 from rtserver.metrics import Metrics
 from rtserver.origins import Origins
 from rtserver.positions_ticker import PositionsTicker
-from rtserver.proposals import Proposal, ProposalExistsError, ProposalStatus
+from rtserver.proposals import Proposal, ProposalExistsError, ProposalService, creation_event
 from rtserver.readiness import Readiness
 from rtserver.runs import RunService
 from rtserver.session import SessionServices, SessionSettings
 from rtserver.settings import Settings
 from rtserver.snapshot import Snapshots
+from rtserver.statuses import ProposalStatus
 from rtserver.tasks import TaskOwner
 from rtserver.tokens import TokenVerifier
 from rtserver.validator import Validator
 from rtserver.wheel import TimerWheel
 from store.client import Database, DatabaseError, connect, is_replica_set, server_version
+from store.comments import COMMENTS, MongoComments, comment_fields
 from store.event_collection import EVENTS, prepare_log, size_difference
 from store.event_log import MongoEventLog
 from store.event_tail import EventTail
 from store.heads import Heads
 from store.leases import MongoLeases
+from store.locks import LOCKS, MongoLocks
 from store.mongod import PrivateMongod
 from store.mongod_attach import attach
 from store.mongod_errors import MongodError
@@ -232,18 +238,25 @@ class Server:
         events = EventStore(settings, database, metrics)
         self._heads = events.heads
         self._log = log = await events.open()
-        self._relay = relay = OutboxRelay(database, log, (RUNS, PROPOSALS))
+        self._relay = relay = OutboxRelay(
+            database, log, (RUNS, PROPOSALS, LOCKS), {COMMENTS: comment_fields}
+        )
         leases = MongoLeases(database, lease_s=settings.lease_s)
         run_store = MongoRuns(database, relay, lease_s=settings.lease_s)
         proposals = MongoProposals(database, relay)
-        for part in (relay, leases, run_store, proposals):
+        comments = MongoComments(database, relay)
+        lock_store = MongoLocks(database, relay)
+        for part in (proposals, comments, lock_store, relay, leases, run_store):
             await part.prepare()
+        self._locks = locks = LockService(lock_store, lease_s=settings.lock_lease_s)
+        membership = Membership(proposals)
 
         self._control = control = Control(log, worker_id=settings.worker_id)
         self._dispatcher = dispatcher = Dispatcher(
             log,
             Fanout(metrics),
             tasks,
+            membership,
             recent_bytes=settings.recent_events_bytes,
             on_control=control.on_event,
         )
@@ -305,9 +318,13 @@ class Server:
         context = HandlerContext(
             gateway=gateway,
             log=log,
+            history=History(log, membership.table),
             proposals=proposals,
+            editing=ProposalService(proposals, locks),
+            comments=CommentService(comments, proposals),
+            locks=locks,
             runs=runs,
-            snapshots=Snapshots(log, proposals, run_store),
+            snapshots=Snapshots(log, proposals, lock_store, run_store),
             validator=validator,
             metrics=metrics,
             origins=Origins(settings.allowed_origins),
@@ -343,6 +360,7 @@ class Server:
             "timer-wheel": self._wheel.run(),
             "leases": self._admission.run(),
             "runs": self._runs.run(),
+            "locks": self._locks.run(),
             "positions": PositionsTicker(self._dispatcher, self._log).run(),
             "loop-lag": self.metrics.watch_loop_lag(),
         }
@@ -357,7 +375,7 @@ class Server:
             raise StoreUnavailableError("The event log could not be tailed") from None
 
     async def _install_demo(self, proposals: MongoProposals) -> None:
-        now = datetime.now(UTC)
+        now = present_moment()
         writer = asyncio.create_task(self._log.run())
         try:
             for demo in await asyncio.to_thread(install_demo, self._settings.workspaces_dir):
@@ -370,15 +388,10 @@ class Server:
                     status=ProposalStatus.IN_REVIEW,
                     created_at=now,
                     updated_at=now,
-                )
-                created = EventDraft(
-                    DEMO_PROJECT_ID,
-                    EventType.PROPOSAL_CREATED,
-                    {"proposal": proposal.to_json()},
-                    proposal_id=demo.id,
+                    created_by=demo.author,
                 )
                 with contextlib.suppress(ProposalExistsError):
-                    await proposals.create(proposal, created)
+                    await proposals.create(proposal, creation_event(proposal, demo.author))
         finally:
             writer.cancel()
             await asyncio.wait([writer])

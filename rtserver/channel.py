@@ -8,7 +8,7 @@ from typing import Protocol
 from rtserver.events import StoredEvent
 from rtserver.framing import Encoding
 from rtserver.outbox import Outbox
-from rtserver.visibility import Viewer
+from rtserver.visibility import MemberTable, Viewer
 
 
 class Subscriber(Protocol):
@@ -103,6 +103,6 @@ class Channel:
         self.behind: set[Subscriber] = set()
         self.holders = 0
         self.recent = Recent(recent_bytes)
-        self.members: dict[str, frozenset[str]] = {}
+        self.members = MemberTable()
         self.filling: asyncio.Task[None] | None = None
         self.idle_since_s: float | None = None

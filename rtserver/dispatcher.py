@@ -14,6 +14,7 @@ from rtserver.errors import StoreUnavailableError
 from rtserver.events import CONTROL_PROJECT, EventPack, StoredEvent
 from rtserver.fanout import Fanout
 from rtserver.log import EventLog
+from rtserver.membership import Membership
 from rtserver.tasks import TaskOwner
 
 FILL_EVENTS = 1_000
@@ -30,6 +31,7 @@ class Dispatcher:
         log: EventLog,
         fanout: Fanout,
         tasks: TaskOwner,
+        membership: Membership,
         *,
         recent_bytes: int,
         on_control: Callable[[StoredEvent], Awaitable[None]],
@@ -40,12 +42,14 @@ class Dispatcher:
             log: read to fill holes and to find where a project stands.
             fanout: gets each project's events, in order, exactly once.
             tasks: owns the tasks that fill holes.
+            membership: knows who belongs to a proposal.
             recent_bytes: how much of each project to keep in memory for those who resume.
             on_control: awaited with each message between workers.
         """
         self._log = log
         self._fanout = fanout
         self._tasks = tasks
+        self._membership = membership
         self._recent_bytes = recent_bytes
         self._on_control = on_control
         self._control_seq = 0
@@ -81,9 +85,10 @@ class Dispatcher:
             await self._hand_on(channel, events)
 
     async def _hand_on(self, channel: Channel, events: list[StoredEvent]) -> None:
-        for watcher in self.watchers:
-            watcher(channel, events)
-        await self._fanout.deliver(channel, events)
+        for step in self._membership.steps(channel, events):
+            for watcher in self.watchers:
+                watcher(channel, step)
+            await self._fanout.deliver(channel, step)
 
     async def _control(self, pack: EventPack) -> None:
         for event in pack.events(after=self._control_seq):
@@ -111,6 +116,8 @@ class Dispatcher:
             channel.holders += 1
             try:
                 head = await self._log.head(project_id)
+                # After the head: whatever changed members up to there is in what is read now.
+                await self._membership.load(channel)
             except BaseException as error:
                 if self.channels.get(project_id) is channel:  # else: a new epoch began
                     del self.channels[project_id]
@@ -161,6 +168,9 @@ class Dispatcher:
                     packs = await self._log.read(
                         channel.project_id, after=channel.seq, upto=upto, limit=FILL_EVENTS
                     )
+                    if not packs or packs[0].first > channel.seq + 1:
+                        # Among what was overwritten may be changes of members.
+                        await self._membership.load(channel)
                 except StoreUnavailableError as error:
                     _log.warning("hole_not_filled", project_id=channel.project_id, error=str(error))
                     await asyncio.sleep(wait_s)
@@ -170,6 +180,8 @@ class Dispatcher:
                     self._skip(channel, upto)
                 for pack in packs:
                     if pack.first > channel.seq + 1:
+                        if pack is not packs[0]:
+                            break  # overwritten while it was read: begin again
                         self._skip(channel, pack.first - 1)
                     events = pack.events(after=channel.seq, upto=upto)
                     if events:

@@ -50,10 +50,11 @@ class Audience:
 
     Attributes:
         kind: `project`: everyone in the project; `proposal`: who views `proposal_id`;
-            `members`: author and reviewers of `proposal_id` as they are at the time of delivery;
-            `users`: exactly `users`; `workers`: no client, only the server's own workers.
+            `members`: author and reviewers of `proposal_id`: who was one of them when the event was
+            made, which is `users`, and still is at the time of delivery; `users`: exactly `users`;
+            `workers`: no client, only the server's own workers.
         proposal_id: set for `proposal` and `members`.
-        users: set for `users`.
+        users: set for `users` and `members`.
     """
 
     kind: AudienceKind
@@ -65,12 +66,18 @@ class Audience:
         match self.kind:
             case AudienceKind.PROJECT:
                 return None
+            case AudienceKind.PROPOSAL:
+                return {"kind": self.kind.value, "proposal_id": self.proposal_id}
+            case AudienceKind.MEMBERS:
+                return {
+                    "kind": self.kind.value,
+                    "proposal_id": self.proposal_id,
+                    "users": sorted(self.users),
+                }
             case AudienceKind.USERS:
                 return {"kind": self.kind.value, "users": sorted(self.users)}
             case AudienceKind.WORKERS:
                 return {"kind": self.kind.value}
-            case _:
-                return {"kind": self.kind.value, "proposal_id": self.proposal_id}
 
     @staticmethod
     def from_document(document: Mapping[str, Any] | None) -> "Audience":
@@ -80,9 +87,11 @@ class Audience:
         kind = document["kind"]
         if kind == AudienceKind.PROPOSAL:
             return viewers_of(document["proposal_id"])
-        if kind == AudienceKind.USERS:
-            return Audience(AudienceKind.USERS, users=frozenset(document["users"]))
-        return Audience(AudienceKind(kind), proposal_id=document.get("proposal_id"))
+        return Audience(
+            AudienceKind(kind),
+            proposal_id=document.get("proposal_id"),
+            users=frozenset(document.get("users", ())),
+        )
 
 
 WHOLE_PROJECT = Audience(AudienceKind.PROJECT)
@@ -95,9 +104,9 @@ def viewers_of(proposal_id: str) -> Audience:
     return Audience(AudienceKind.PROPOSAL, proposal_id=proposal_id)
 
 
-def members_of(proposal_id: str) -> Audience:
-    """The audience of a proposal's author and reviewers."""
-    return Audience(AudienceKind.MEMBERS, proposal_id=proposal_id)
+def members_of(proposal_id: str, users: frozenset[str]) -> Audience:
+    """The audience of a proposal's author and reviewers, who at present are `users`."""
+    return Audience(AudienceKind.MEMBERS, proposal_id=proposal_id, users=users)
 
 
 def only_users(users: frozenset[str]) -> Audience:
@@ -108,6 +117,12 @@ def only_users(users: frozenset[str]) -> Audience:
 def rfc3339(moment: datetime) -> str:
     """A moment as in the `ts` of frames: RFC 3339 section 5.6, UTC, milliseconds."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def present_moment() -> datetime:
+    """The present moment in the precision that frames and MongoDB keep: milliseconds."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 def now_rfc3339() -> str:

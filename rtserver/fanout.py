@@ -11,7 +11,7 @@ from rtserver.channel import Channel
 from rtserver.events import AudienceKind, StoredEvent
 from rtserver.framing import join_events
 from rtserver.metrics import Metrics
-from rtserver.visibility import members_in, visible
+from rtserver.visibility import visible
 
 CHUNK_BYTES = 128 * 1024
 """A batch larger than this goes out in parts, so that it cannot overflow an outbox by itself."""
@@ -71,7 +71,7 @@ class Fanout:
         by_view, by_user = _distinctions(events)
         batches: dict[object, tuple[bytes, int, bool]] = {}
         deliveries = 0
-        members = members_in(channel.members)
+        members = channel.members.of
         for subscriber in tuple(channel.live):
             viewer = subscriber.viewer
             key = (

@@ -16,7 +16,7 @@ EVERY_PROJECT = "*"
 
 # A line or paragraph separator forges log lines as well as a control character does, and half
 # of a surrogate pair (JSON can spell one) fails wherever the text is next written as UTF-8.
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 # 9999-12-31T23:59:59Z, the last moment that RFC 3339 and datetime can express.
 _LAST_MOMENT_S = 253_402_300_799.0
@@ -113,7 +113,7 @@ class Claims(msgspec.Struct, frozen=True):
             ("name", (claims.name,)),
             ("projects", claims.projects),
         ):
-            if any(unicodedata.category(char) in _UNPRINTABLE for text in texts for char in text):
+            if any(unicodedata.category(char) in UNPRINTABLE for text in texts for char in text):
                 raise ClaimsError(f"Control characters are not allowed - at `$.{claim}`")
         return claims
 

@@ -51,7 +51,7 @@ from rtserver.protocol import (
 from rtserver.rate import TokenBucket
 from rtserver.resume import Resumption, decide
 from rtserver.tasks import TaskOwner
-from rtserver.visibility import Viewer, members_in, visible
+from rtserver.visibility import Viewer, visible
 from rtserver.wheel import Timer, TimerWheel
 
 MAX_STRIKES = 10
@@ -258,7 +258,7 @@ class Session:
 
     def _sight(self, channel: Channel) -> Callable[[StoredEvent], bool]:
         """What this client may see, by its view and the memberships of now."""
-        members = members_in(channel.members)
+        members = channel.members.of
         return lambda event: visible(event.audience, self.viewer, members)
 
     async def _catch_up(self, channel: Channel, from_seq: int) -> None:

@@ -523,6 +523,12 @@ class Settings:
         "How long connections, runs and workers count as alive after their last sign of life: "
         "a dead worker's places are free after this time.",
     )
+    lock_lease_s: float = _setting(
+        120.0,
+        _seconds(1, 3600),
+        "How long a project's lock is held after its holder's last renewal. Twice the minute to "
+        "which browsers slow down the timers of a page in the background.",
+    )
     outbox_bytes: int = _setting(
         MIB,
         _size(4 * KIB, GIB),

@@ -1,7 +1,9 @@
 """A project as it is now, with the position that it is at least as new as."""
 
+import asyncio
 from typing import Any
 
+from rtserver.locks import LockStore
 from rtserver.log import EventLog, at
 from rtserver.proposals import ProposalStore
 from rtserver.run_model import RunStore
@@ -10,9 +12,12 @@ from rtserver.run_model import RunStore
 class Snapshots:
     """Puts a project's state together for those who begin or begin anew."""
 
-    def __init__(self, log: EventLog, proposals: ProposalStore, runs: RunStore) -> None:
+    def __init__(
+        self, log: EventLog, proposals: ProposalStore, locks: LockStore, runs: RunStore
+    ) -> None:
         self._log = log
         self._proposals = proposals
+        self._locks = locks
         self._runs = runs
 
     async def take(self, project_id: str) -> dict[str, Any]:
@@ -23,12 +28,15 @@ class Snapshots:
         """
         # The position first: what changes while the rest is read has its event after it.
         position = at(self._log, await self._log.head(project_id))
-        proposals = await self._proposals.of_project(project_id)
-        active_runs = await self._runs.active(project_id)
+        proposals, lock, active_runs = await asyncio.gather(
+            self._proposals.of_project(project_id),
+            self._locks.get(project_id),
+            self._runs.active(project_id),
+        )
         return {
             "project_id": project_id,
             "position": str(position),
-            "lock": None,
+            "lock": None if lock is None else lock.to_json(),
             "proposals": [proposal.to_json() for proposal in proposals],
             "active_runs": [run.to_json() for run in active_runs],
             "present": [],

@@ -1,6 +1,6 @@
 """Who may see an event."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtserver.events import Audience, AudienceKind
@@ -35,18 +35,35 @@ def visible(audience: Audience, viewer: Viewer, members: Members) -> bool:
         case AudienceKind.PROPOSAL:
             return viewer.views(audience.proposal_id)
         case AudienceKind.MEMBERS:
-            return viewer.user_id in members(audience.proposal_id or "")
+            # Both: one who was added later has no right to what was said before, and one who was
+            # removed has none any more.
+            return viewer.user_id in audience.users and viewer.user_id in members(
+                audience.proposal_id or ""
+            )
         case AudienceKind.USERS:
             return viewer.user_id in audience.users
         case AudienceKind.WORKERS:
             return False
 
 
-def no_members(_proposal_id: str) -> frozenset[str]:
-    """For projects without proposals."""
-    return frozenset()
+class MemberTable:
+    """The members of a project's proposals, each as of the newest version that was heard of."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, frozenset[str]]] = {}
+
+    def learn(self, proposal_id: str, version: int, members: frozenset[str]) -> None:
+        """Take a version over, unless a newer one is known already."""
+        known = self._known.get(proposal_id)
+        if known is None or version >= known[0]:
+            self._known[proposal_id] = (version, members)
+
+    def of(self, proposal_id: str) -> frozenset[str]:
+        """Author and reviewers of a proposal; nobody where it is not known."""
+        known = self._known.get(proposal_id)
+        return _NOBODY if known is None else known[1]
 
 
-def members_in(table: Mapping[str, frozenset[str]]) -> Members:
-    """Look members up in a table."""
-    return lambda proposal_id: table.get(proposal_id, frozenset())
+_NOBODY: frozenset[str] = frozenset()

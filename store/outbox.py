@@ -6,14 +6,23 @@ then taken out. A worker that dies in between leaves it there, and a sweep appen
 makes a second append harmless.
 
     outbox  array of {key, project_id, type, proposal_id?, audience?, fields: JSON text, ts}
+
+An entry may bring a new document of another collection, instead of `fields`:
+
+    record  {into: collection, document}
+
+It is inserted before the event is appended, and the event says what the document does. So a
+document that is made along with a change of another is one with it, without a transaction.
 """
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 import structlog
+from pymongo.errors import DuplicateKeyError, WriteError
 
 from rtserver.errors import BusyError, StoreUnavailableError
 from rtserver.events import Audience, EventDraft, now_rfc3339
@@ -22,6 +31,8 @@ from store.client import Database, DatabaseError
 
 SWEEP_INTERVAL_S = 2.0
 SWEEP_BATCH = 500
+
+Fields = Callable[[dict[str, Any]], dict[str, Any]]
 
 _log = structlog.get_logger()
 
@@ -43,11 +54,11 @@ def waiting_event(key: str, draft: EventDraft) -> dict[str, Any]:
     return entry
 
 
-def _draft(entry: dict[str, Any]) -> EventDraft:
+def _draft(entry: dict[str, Any], fields: dict[str, Any]) -> EventDraft:
     return EventDraft(
         entry["project_id"],
         entry["type"],
-        msgspec.json.decode(entry["fields"]),
+        fields,
         audience=Audience.from_document(entry.get("audience")),
         proposal_id=entry.get("proposal_id"),
         ts=entry["ts"],
@@ -57,10 +68,25 @@ def _draft(entry: dict[str, Any]) -> EventDraft:
 class OutboxRelay:
     """Moves waiting events from documents into the log."""
 
-    def __init__(self, database: Database, log: EventLog, collections: Iterable[str]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        log: EventLog,
+        collections: Iterable[str],
+        records: Mapping[str, Fields] | None = None,
+    ) -> None:
+        """Make a relay.
+
+        Args:
+            database: where the documents are.
+            log: where their events go.
+            collections: those whose documents have an outbox.
+            records: by collection, what an event says of a document that it brings.
+        """
         self._database = database
         self._log = log
         self._collections = tuple(collections)
+        self._records = records or {}
 
     async def prepare(self) -> None:
         """Make the indexes by which the sweep finds documents with waiting events."""
@@ -75,8 +101,9 @@ class OutboxRelay:
         """
         keys = []
         for entry in document.get("outbox", ()):
+            draft = _draft(entry, await self._fields(entry))
             try:
-                await self._log.publish([_draft(entry)], key=entry["key"])
+                await self._log.publish([draft], key=entry["key"])
             except KeyReusedError:
                 # Impossible unless two changes were given one key: the first one stands.
                 _log.exception("outbox_key_reused", key=entry["key"])
@@ -85,6 +112,15 @@ class OutboxRelay:
             await self._database[collection].update_one(
                 {"_id": document["_id"]}, {"$pull": {"outbox": {"key": {"$in": keys}}}}
             )
+
+    async def _fields(self, entry: dict[str, Any]) -> dict[str, Any]:
+        record = entry.get("record")
+        if record is None:
+            fields: dict[str, Any] = msgspec.json.decode(entry["fields"])
+            return fields
+        with contextlib.suppress(DuplicateKeyError):  # another worker was quicker
+            await self._database[record["into"]].insert_one(record["document"])
+        return self._records[record["into"]](record["document"])
 
     async def try_relay(self, collection: str, document: dict[str, Any]) -> None:
         """Like `relay`; a failure is left to the sweep, for the change itself is made."""
@@ -99,7 +135,11 @@ class OutboxRelay:
         for name in self._collections:
             cursor = self._database[name].find({"outbox.key": {"$exists": True}}).limit(SWEEP_BATCH)
             async for document in cursor:
-                await self.relay(name, document)
+                try:
+                    await self.relay(name, document)
+                except WriteError:
+                    # Only a document that MongoDB refuses for what it says: not for all the others.
+                    _log.exception("outbox_refused", collection=name, id=document["_id"])
                 count += 1
         return count
 

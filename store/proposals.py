@@ -1,31 +1,59 @@
 """Proposals in MongoDB. See `rtserver.proposals` for what the fields mean.
 
-_id proposal id, project_id, title, author, reviewers, status, version, created_at,
-updated_at, outbox
+_id proposal id, project_id, title, author, reviewers, status, version, created_by, created_at,
+updated_at, commented_at? (of the newest comment), outbox
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
 
 from rtserver.events import EventDraft
-from rtserver.proposals import Proposal, ProposalExistsError, ProposalStatus
+from rtserver.proposals import MAX_REVIEWERS, MAX_TITLE_CHARS, Proposal, ProposalExistsError
+from rtserver.statuses import ProposalStatus
 from store.client import Database, core_errors
 from store.outbox import OutboxRelay, waiting_event
+from store.validated import OUTBOX, USER_ID, prepare_validated, schema
 
 PROPOSALS = "proposals"
+SCHEMA = schema(
+    {
+        "_id": {"bsonType": "string", "minLength": 1, "maxLength": 128},
+        "project_id": {"bsonType": "string", "minLength": 1, "maxLength": 128},
+        "title": {"bsonType": "string", "minLength": 1, "maxLength": MAX_TITLE_CHARS},
+        "author": USER_ID,
+        "reviewers": {
+            "bsonType": "array",
+            "items": USER_ID,
+            "maxItems": MAX_REVIEWERS,
+            "uniqueItems": True,
+        },
+        "status": {"enum": [status.value for status in ProposalStatus]},
+        "version": {"bsonType": ["int", "long"], "minimum": 1},
+        "created_by": USER_ID,
+        "created_at": {"bsonType": "date"},
+        "updated_at": {"bsonType": "date"},
+        "outbox": OUTBOX,
+    },
+    {"commented_at": {"bsonType": "date"}},
+)
 
 
 class MongoProposals:
     """`rtserver.proposals.ProposalStore` on MongoDB."""
 
     def __init__(self, database: Database, relay: OutboxRelay) -> None:
+        self._database = database
         self._proposals = database[PROPOSALS]
+        self._confirmed = self._proposals.with_options(read_concern=ReadConcern("majority"))
         self._relay = relay
 
     async def prepare(self) -> None:
-        """Make the index by which a project's proposals are found."""
+        """Make the collection, and the index by which a project's proposals are found."""
+        await prepare_validated(self._database, PROPOSALS, SCHEMA)
         await self._proposals.create_index(
             [("project_id", ASCENDING), ("created_at", ASCENDING)], name="of_project"
         )
@@ -35,17 +63,11 @@ class MongoProposals:
         """See `ProposalStore.create`."""
         document = {
             "_id": proposal.proposal_id,
+            **_fields(proposal),
             "project_id": proposal.project_id,
-            "title": proposal.title,
-            "author": proposal.author,
-            "reviewers": proposal.reviewers,
-            "status": proposal.status.value,
-            "version": proposal.version,
+            "created_by": proposal.created_by,
             "created_at": proposal.created_at,
-            "updated_at": proposal.updated_at,
-            "outbox": [
-                waiting_event(f"proposal:{proposal.proposal_id}:{proposal.version}", created)
-            ],
+            "outbox": [waiting_event(_key(proposal), created)],
         }
         try:
             await self._proposals.insert_one(document)
@@ -56,6 +78,20 @@ class MongoProposals:
         await self._relay.try_relay(PROPOSALS, document)
 
     @core_errors
+    async def change(self, proposal: Proposal, changed: Sequence[EventDraft]) -> bool:
+        """See `ProposalStore.change`."""
+        waiting = [waiting_event(f"{_key(proposal)}:{draft.type}", draft) for draft in changed]
+        document = await self._proposals.find_one_and_update(
+            {"_id": proposal.proposal_id, "version": proposal.version - 1},
+            {"$set": _fields(proposal), "$push": {"outbox": {"$each": waiting}}},
+            return_document=ReturnDocument.AFTER,
+        )
+        if document is None:
+            return False
+        await self._relay.try_relay(PROPOSALS, document)
+        return True
+
+    @core_errors
     async def get(self, proposal_id: str) -> Proposal | None:
         """See `ProposalStore.get`."""
         document = await self._proposals.find_one({"_id": proposal_id})
@@ -64,8 +100,35 @@ class MongoProposals:
     @core_errors
     async def of_project(self, project_id: str) -> list[Proposal]:
         """See `ProposalStore.of_project`."""
-        cursor = self._proposals.find({"project_id": project_id}).sort("created_at", 1)
-        return [_proposal(document) async for document in cursor]
+        cursor = self._confirmed.find({"project_id": project_id}, {"outbox": 0})
+        return [_proposal(document) async for document in cursor.sort("created_at", 1)]
+
+    @core_errors
+    async def members(self, project_id: str) -> list[tuple[str, int, frozenset[str]]]:
+        """See `ProposalStore.members`."""
+        cursor = self._proposals.find(
+            {"project_id": project_id}, {"version": 1, "author": 1, "reviewers": 1}
+        )
+        return [
+            (found["_id"], found["version"], frozenset((found["author"], *found["reviewers"])))
+            async for found in cursor
+        ]
+
+
+def _key(proposal: Proposal) -> str:
+    return f"proposal:{proposal.proposal_id}:{proposal.version}"
+
+
+def _fields(proposal: Proposal) -> dict[str, Any]:
+    """What a change may set."""
+    return {
+        "title": proposal.title,
+        "author": proposal.author,
+        "reviewers": proposal.reviewers,
+        "status": proposal.status.value,
+        "version": proposal.version,
+        "updated_at": proposal.updated_at,
+    }
 
 
 def _proposal(document: dict[str, Any]) -> Proposal:
@@ -78,5 +141,6 @@ def _proposal(document: dict[str, Any]) -> Proposal:
         status=ProposalStatus(document["status"]),
         created_at=document["created_at"],
         updated_at=document["updated_at"],
+        created_by=document.get("created_by", document["author"]),
         version=document["version"],
     )

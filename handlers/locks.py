@@ -1,0 +1,41 @@
+"""`/api/v1/projects/{project_id}/lock`."""
+
+import msgspec
+
+from handlers.base import ApiHandler
+from rtserver.locks import Lock
+
+
+class LockBody(msgspec.Struct):
+    """The body of `PUT .../lock`; it may be left out."""
+
+    reason: str | None = None
+    lease_s: float | None = None
+
+
+class LockHandler(ApiHandler):
+    """The project's lock."""
+
+    async def get(self, project: str) -> None:
+        """Answer with the lock and the end of its lease."""
+        lock = await self.context.locks.get(self.open_project(project))
+        self.json({"locked": False} if lock is None else _shown(lock))
+
+    async def put(self, project: str) -> None:
+        """Take the lock, or renew one's own; 409 where another user holds it."""
+        project_id = self.open_project(project)
+        body = self.body(LockBody) if self._body else LockBody()
+        lock = await self.context.locks.acquire(
+            self.identity, project_id, body.reason, body.lease_s
+        )
+        self.json(_shown(lock))
+
+    async def delete(self, project: str) -> None:
+        """Give the lock back; 409 where another user holds it and the caller is no admin."""
+        await self.context.locks.release(self.identity, self.open_project(project))
+        self.set_status(204)
+        self.finish()
+
+
+def _shown(lock: Lock) -> dict[str, object]:
+    return lock.to_json_with_lease()

@@ -1,0 +1,134 @@
+"""`/api/v1/projects/{project_id}/proposals` and `/api/v1/proposals/{proposal_id}`."""
+
+import re
+
+import msgspec
+
+from handlers.base import ApiHandler, Problem
+from rtserver import ids
+from rtserver.errors import InvalidError
+from rtserver.proposals import (
+    NewProposal,
+    Proposal,
+    ProposalChanges,
+    visible_proposal,
+)
+from rtserver.statuses import ProposalStatus
+
+_ETAG = re.compile(r'\s*(?:(W/)?"([^"]*)"|\*)\s*(?:,|$)')
+MAX_SLUG_CHARS = 100
+
+
+class NewProposalBody(msgspec.Struct):
+    """The body of `POST .../proposals`; without an `id` it is made from the title."""
+
+    title: str
+    id: str | None = None
+    author: str | None = None
+    reviewers: list[str] = []
+    status: ProposalStatus = ProposalStatus.DRAFT
+
+
+class ProposalChangesBody(msgspec.Struct):
+    """The body of `PATCH .../proposals/{id}`: what is to be different."""
+
+    id: str | None = None
+    title: str | None = None
+    author: str | None = None
+    reviewers: list[str] | None = None
+    status: ProposalStatus | None = None
+
+
+class ProposalsHandler(ApiHandler):
+    """Makes proposals known."""
+
+    async def post(self, project: str) -> None:
+        """Make a proposal; 409 where its id is taken."""
+        project_id = self.open_project(project)
+        body = self.body(NewProposalBody)
+        proposal = await self.context.editing.create(
+            self.identity,
+            project_id,
+            NewProposal(
+                proposal_id=_slug(body.title) if body.id is None else body.id,
+                title=body.title,
+                author=body.author,
+                reviewers=body.reviewers,
+                status=body.status,
+            ),
+        )
+        self.set_header("Location", f"/api/v1/proposals/{proposal.proposal_id}")
+        self.set_header("ETag", proposal.etag)
+        self.json(proposal.to_json(), 201)
+
+
+class ProposalHandler(ApiHandler):
+    """One proposal, with its version as entity tag."""
+
+    _proposal: Proposal | None = None
+
+    def compute_etag(self) -> str | None:
+        """The version; Tornado answers 304 by it where `If-None-Match` has it."""
+        return None if self._proposal is None else self._proposal.etag
+
+    async def get(self, proposal: str) -> None:
+        """Answer with the proposal as it is now."""
+        proposal_id = ids.proposal_id(proposal)
+        self._proposal = await visible_proposal(self.context.proposals, self.identity, proposal_id)
+        self.json(self._proposal.to_json())
+
+    async def patch(self, proposal: str) -> None:
+        """Change it; 412 where `If-Match` names another version, 409 for a wrong move."""
+        proposal_id = ids.proposal_id(proposal)
+        body = self.body(ProposalChangesBody)
+        if body.id not in (None, proposal_id):
+            raise InvalidError("A proposal keeps its id: it is the name of an OpenSpec change")
+        changed = await self.context.editing.change(
+            self.identity,
+            proposal_id,
+            ProposalChanges(body.title, body.author, body.reviewers, body.status),
+            fits_if_match(self.request.headers.get_list("If-Match")),
+        )
+        self.set_header("ETag", changed.etag)
+        self.json(changed.to_json())
+
+
+class _Fits:
+    """Whether a proposal's entity tag is among those of an `If-Match` (RFC 9110, 13.1.1)."""
+
+    def __init__(self, etags: frozenset[str] | None) -> None:
+        self._etags = etags
+
+    def __call__(self, proposal: Proposal) -> bool:
+        return self._etags is None or proposal.etag in self._etags
+
+
+def fits_if_match(headers: list[str]) -> _Fits | None:
+    """Read `If-Match`; None where there is none.
+
+    Raises:
+        Problem: 400 where it is no list of entity tags.
+    """
+    if not headers:
+        return None
+    text, at = ",".join(headers), 0
+    etags = set()
+    while at < len(text):
+        match = _ETAG.match(text, at)
+        if match is None:
+            raise Problem(400, 'If-Match takes entity tags such as "3", or *', "invalid")
+        if match[2] is None:
+            return _Fits(None)  # whatever there is
+        # The comparison is the strong one: a weak tag never fits.
+        if match[1] is None:
+            etags.add(f'"{match[2]}"')
+        at = match.end()
+    return _Fits(frozenset(etags))
+
+
+def _slug(title: str) -> str:
+    words = "".join(char if char.isascii() and char.isalnum() else " " for char in title.lower())
+    slug = "-".join(words.split())[:MAX_SLUG_CHARS].strip("-")
+    if not slug:
+        raise InvalidError("No id can be made from this title: give one")
+    return slug
