@@ -287,6 +287,7 @@ class Server:
         self._runs = runs = RunService(
             run_store,
             proposals,
+            locks,
             log,
             control,
             tasks,

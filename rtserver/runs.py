@@ -19,6 +19,7 @@ from rtserver.errors import (
 )
 from rtserver.events import EventDraft, EventType, viewers_of
 from rtserver.identity import Identity
+from rtserver.locks import LockGuard
 from rtserver.log import EventLog, at
 from rtserver.metrics import Metrics, RunKind, RunOutcome
 from rtserver.proposals import Proposal, ProposalStore, visible_proposal
@@ -80,6 +81,7 @@ class RunService:
         self,
         runs: RunStore,
         proposals: ProposalStore,
+        locks: LockGuard,
         log: EventLog,
         control: Control,
         tasks: TaskOwner,
@@ -91,6 +93,7 @@ class RunService:
     ) -> None:
         self._runs = runs
         self._proposals = proposals
+        self._locks = locks
         self._log = log
         self._control = control
         self._tasks = tasks
@@ -107,6 +110,7 @@ class RunService:
 
         Raises:
             RunConflictError: the proposal has one of this kind under way.
+            LockedError: it would change files while somebody else has locked the project.
             BusyError: this worker carries out as many runs as it may, or is stopping.
             StoreUnavailableError: MongoDB does not answer.
         """
@@ -116,6 +120,8 @@ class RunService:
             raise BusyError(
                 f"This worker carries out {self._max_runs} runs, as many as it may", retry_after_s=5
             )
+        if kind is RunKind.ITERATION:
+            await self._locks.check(proposal.project_id, by)
         run = Run(
             run_id=secrets.token_hex(8),
             kind=kind,

@@ -157,8 +157,15 @@ const HANDLERS = {
   iteration_error: (state, event) => finish(state, event, failure(event)),
   iteration_cancelled: (state, event) => finish(state, event, cancelled(event)),
 
-  status_changed: (state, event) =>
-    changeProposal(state, event.proposal_id, { status: event.to }),
+  status_changed: (state, event) => {
+    const { version, updated_at } = state.proposals[event.proposal_id] ?? {};
+    if (version > event.version) return state; // The snapshot was newer.
+    return changeProposal(state, event.proposal_id, {
+      status: event.to,
+      version: event.version ?? version,
+      updated_at: event.updated_at ?? updated_at,
+    });
+  },
   comment_created: (state, event) => {
     const proposal = state.proposals[event.proposal_id];
     const known = proposal?.comments?.some((comment) => comment.id === event.comment?.id);
