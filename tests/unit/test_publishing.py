@@ -88,7 +88,19 @@ def test_what_is_not_json(text: bytes) -> None:
 
 @pytest.mark.parametrize(
     "type_",
-    ["welcome", "output", "status_changed", "closing", "control", "a", "", "A.b", "a.b\n", ".a", "a.*"],
+    [
+        "welcome",
+        "output",
+        "status_changed",
+        "closing",
+        "control",
+        "a",
+        "",
+        "A.b",
+        "a.b\n",
+        ".a",
+        "a.*",
+    ],
 )
 def test_types_of_the_server_and_of_sessions_are_refused(type_: str) -> None:
     with pytest.raises(InvalidError, match="event type"):

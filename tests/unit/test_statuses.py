@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from rtserver.statuses import MOVES, ProposalStatus, WrongMoveError, check_move
@@ -22,7 +24,7 @@ def test_every_pair_is_a_move_or_names_what_is(
 
 def test_what_people_expect_of_a_review() -> None:
     way = [ProposalStatus(name) for name in ("draft", "in_review", "approved", "archived")]
-    for present, wanted in zip(way, way[1:], strict=False):
+    for present, wanted in itertools.pairwise(way):
         check_move(present, wanted)
     check_move(ProposalStatus.IN_REVIEW, ProposalStatus.REJECTED)
     check_move(ProposalStatus.REJECTED, ProposalStatus.IN_REVIEW)

@@ -19,7 +19,7 @@ def test_line_may_be_empty_where_it_may() -> None:
 
 
 def test_prose_keeps_its_line_ends_and_any_script() -> None:
-    text = "First.\r\n\tZweitens: größer 👩\u200d👧.\n\nالثالث"
+    text = "First.\r\n\tZweitens: größer 👩\u200d👧.\n\n第三"
     assert texts.prose("text", f"\n{text}\n", 100) == text
 
 
