@@ -144,6 +144,13 @@ class History:
         return seq, lost
 
 
+class NoMembers:
+    """Projects without proposals; see `rtserver.membership.MemberSource`."""
+
+    async def members(self, _project_id: str) -> list[tuple[str, int, frozenset[str]]]:
+        return []
+
+
 class MemoryLog:
     """A log whose content, failures and moments are the test's to choose.
 

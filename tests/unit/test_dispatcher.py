@@ -11,10 +11,11 @@ from rtserver.dispatcher import CHANNEL_IDLE_S, Dispatcher
 from rtserver.errors import StoreUnavailableError
 from rtserver.events import CONTROL_PROJECT, EventPack, StoredEvent
 from rtserver.fanout import Fanout
+from rtserver.membership import Membership
 from rtserver.metrics import Metrics
 from rtserver.tasks import TaskOwner
 from tests.support.recorder import LogRecorder
-from tests.unit.fakes import History, MemoryLog, draft
+from tests.unit.fakes import History, MemoryLog, NoMembers, draft
 from tests.unit.waiting import until
 
 
@@ -35,6 +36,7 @@ class _Parts:
             self.log,
             Fanout(Metrics()),
             self.tasks,
+            Membership(NoMembers()),
             recent_bytes=1000,
             on_control=self.on_control,
         )

@@ -25,7 +25,7 @@ AUDIENCES = st.one_of(
     st.just(WHOLE_PROJECT),
     st.just(WORKERS),
     st.text().map(viewers_of),
-    st.text().map(members_of),
+    st.builds(members_of, st.text(), st.frozensets(st.text())),
     st.frozensets(st.text()).map(only_users),
 )
 JSON = st.recursive(

@@ -31,8 +31,9 @@ AUDIENCES = (
     WORKERS,
     viewers_of("a"),
     viewers_of("b"),
-    members_of("a"),
-    members_of("b"),
+    members_of("a", MEMBERS["a"]),
+    members_of("b", MEMBERS["b"]),
+    members_of("b", frozenset({"cyn", "ben"})),
     only_users(frozenset({"ben"})),
     only_users(frozenset({"ada", "cyn"})),
 )
@@ -42,7 +43,8 @@ VIEWS = (None, frozenset({"a"}), frozenset({"b"}), frozenset({"a", "b"}))
 def _channel(*subscribers: FakeSubscriber) -> Channel:
     channel = Channel("p1", 1 << 20)
     channel.live.update(dict.fromkeys(subscribers))
-    channel.members.update(MEMBERS)
+    for proposal_id, members in MEMBERS.items():
+        channel.members.learn(proposal_id, 1, members)
     return channel
 
 

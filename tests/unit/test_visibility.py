@@ -9,7 +9,7 @@ from rtserver.events import (
     only_users,
     viewers_of,
 )
-from rtserver.visibility import Viewer, no_members, visible
+from rtserver.visibility import MemberTable, Viewer, visible
 
 EVERYTHING = Viewer("ada")
 NARROWED = Viewer("ada", frozenset({"p"}))
@@ -25,8 +25,9 @@ def _members(proposal_id: str) -> frozenset[str]:
     [
         (WHOLE_PROJECT, (True, True, True)),
         (viewers_of("p"), (True, True, False)),
-        (members_of("p"), (True, True, True)),
-        (members_of("q"), (False, False, False)),
+        (members_of("p", frozenset({"ada", "ben"})), (True, True, True)),
+        (members_of("p", frozenset({"ben"})), (False, False, False)),  # ada was added later
+        (members_of("q", frozenset({"ada", "ben"})), (False, False, False)),  # ada was removed
         (only_users(frozenset({"ada"})), (True, True, True)),
         (only_users(frozenset({"ben"})), (False, False, False)),
         (only_users(frozenset()), (False, False, False)),
@@ -45,4 +46,5 @@ def test_every_kind_of_audience_is_decided() -> None:
 
 
 def test_a_project_without_proposals_has_no_members() -> None:
-    assert not visible(members_of("p"), EVERYTHING, no_members)
+    audience = members_of("p", frozenset({"ada"}))
+    assert not visible(audience, EVERYTHING, MemberTable().of)
