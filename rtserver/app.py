@@ -272,8 +272,6 @@ class Server:
         self._wheel = TimerWheel(tick_s=TICK_S, now_s=asyncio.get_running_loop().time())
         self._admission = Admission(
             leases,
-            tasks,
-            worker_id=settings.worker_id,
             user_limit=settings.max_connections_per_user,
             project_limit=settings.max_connections_per_project,
             lease_s=settings.lease_s,

@@ -1,18 +1,12 @@
 """The registries of connections: one document a project, one a user, changed in one step each.
 
-    _id        "project:ID"
-    workers    array of {w: worker, n: its connections, until: end of lease}
-    granted    how many places the last change gave
-
-    _id        "user:ID"
+    _id        "project:ID" or "user:ID"
     entries    array of {c: connection, w: worker, u: user, p: project, t: transport,
-               at: opened (Unix s), until: end of lease}, oldest first
-    evicted    what left for the newest entry
-
+               at: opened (Unix s), until: end of lease}
+    evicted    only with a user: what left for the newest entry
     expires_at when MongoDB may remove the document (TTL index)
 
-Time is the database's ($$NOW), so workers' clocks need not agree. A change answers with what it
-granted or evicted, not with the registry, so its cost does not grow with the limits.
+Time is the database's ($$NOW), so workers' clocks need not agree.
 """
 
 from collections import defaultdict
@@ -29,11 +23,11 @@ CONNECTIONS = "connections"
 KEPT_S = 3600
 
 
-def _live(array: str, *conditions: dict[str, Any]) -> dict[str, Any]:
+def _live(now: Any = "$$NOW") -> dict[str, Any]:
     return {
         "$filter": {
-            "input": {"$ifNull": [array, []]},
-            "cond": {"$and": [{"$gt": ["$$this.until", "$$NOW"]}, *conditions]},
+            "input": {"$ifNull": ["$entries", []]},
+            "cond": {"$gt": ["$$this.until", now]},
         }
     }
 
@@ -52,53 +46,9 @@ class MongoLeases:
     def _until(self) -> dict[str, Any]:
         return {"$add": ["$$NOW", self._lease_ms]}
 
-    def _kept(self) -> dict[str, Any]:
-        return {"$add": ["$$NOW", self._lease_ms + KEPT_S * 1000]}
-
-    async def _change(self, identity: str, pipeline: list[dict[str, Any]], answer: str) -> Any:
-        while True:
-            try:
-                document = await self._connections.find_one_and_update(
-                    {"_id": identity},
-                    pipeline,
-                    projection={answer: 1},
-                    upsert=True,
-                    return_document=ReturnDocument.AFTER,
-                )
-            except DuplicateKeyError:
-                continue  # two made the document at once: it is there now
-            return document[answer]
-
-    @core_errors
-    async def take_places(
-        self, project_id: str, worker_id: str, *, held: int, wanted: int, limit: int
-    ) -> int:
-        """See `LeaseStore.take_places`."""
+    def _document(self, entry: Entry) -> dict[str, Any]:
         # `$literal`: an id that begins with a dollar sign must not be read as an expression.
-        me = {"$literal": worker_id}
-        free = {"$subtract": [limit - held, {"$sum": "$others.n"}]}
-        own = {"w": me, "n": {"$add": [held, "$granted"]}, "until": self._until()}
-        granted = await self._change(
-            f"project:{project_id}",
-            [
-                {"$set": {"others": _live("$workers", {"$ne": ["$$this.w", me]})}},
-                {"$set": {"granted": {"$max": [0, {"$min": [wanted, free]}]}}},
-                {
-                    "$set": {
-                        "workers": {"$concatArrays": ["$others", [own]]},
-                        "expires_at": self._kept(),
-                    }
-                },
-                {"$unset": "others"},
-            ],
-            "granted",
-        )
-        return int(granted)
-
-    @core_errors
-    async def register(self, entry: Entry, *, limit: int) -> list[Entry]:
-        """See `LeaseStore.register`. Entries stand in the order of their arrival."""
-        added = {
+        return {
             "c": {"$literal": entry.connection_id},
             "w": {"$literal": entry.worker_id},
             "u": {"$literal": entry.user_id},
@@ -107,44 +57,115 @@ class MongoLeases:
             "at": {"$literal": entry.opened_at},
             "until": self._until(),
         }
-        too_many = {"$subtract": [{"$size": "$entries"}, limit]}
-        evicted = await self._change(
+
+    def _kept(self) -> dict[str, Any]:
+        return {"$add": ["$$NOW", self._lease_ms + KEPT_S * 1000]}
+
+    async def _change(self, identity: str, pipeline: list[dict[str, Any]]) -> Any:
+        while True:
+            try:
+                return await self._connections.find_one_and_update(
+                    {"_id": identity},
+                    pipeline,
+                    upsert=True,
+                    return_document=ReturnDocument.AFTER,
+                )
+            except DuplicateKeyError:
+                continue  # two made the document at once: it is there now
+
+    @core_errors
+    async def admit(self, entry: Entry, *, limit: int) -> bool:
+        """See `LeaseStore.admit`."""
+        document = await self._change(
+            f"project:{entry.project_id}",
+            [
+                {"$set": {"entries": _live(), "expires_at": self._kept()}},
+                {
+                    "$set": {
+                        "entries": {
+                            "$cond": [
+                                {"$lt": [{"$size": "$entries"}, limit]},
+                                {"$concatArrays": ["$entries", [self._document(entry)]]},
+                                "$entries",
+                            ]
+                        }
+                    }
+                },
+            ],
+        )
+        return any(found["c"] == entry.connection_id for found in document["entries"])
+
+    @core_errors
+    async def register(self, entry: Entry, *, limit: int) -> list[Entry]:
+        """See `LeaseStore.register`. Entries stand in the order of their arrival."""
+        document = await self._change(
             f"user:{entry.user_id}",
             [
-                {"$set": {"entries": {"$concatArrays": [_live("$entries"), [added]]}}},
+                {"$set": {"entries": _live(), "expires_at": self._kept()}},
+                {"$set": {"entries": {"$concatArrays": ["$entries", [self._document(entry)]]}}},
                 {
                     "$set": {
                         "entries": {"$slice": ["$entries", -limit]},
                         "evicted": {
                             "$cond": [
-                                {"$gt": [too_many, 0]},
-                                {"$slice": ["$entries", too_many]},
+                                {"$gt": [{"$size": "$entries"}, limit]},
+                                {
+                                    "$slice": [
+                                        "$entries",
+                                        {"$subtract": [{"$size": "$entries"}, limit]},
+                                    ]
+                                },
                                 [],
                             ]
                         },
-                        "expires_at": self._kept(),
                     }
                 },
             ],
-            "evicted",
         )
-        return [_entry(found) for found in evicted]
+        return [_entry(found) for found in document["evicted"]]
 
     @core_errors
-    async def unregister(self, entry: Entry) -> None:
-        """See `LeaseStore.unregister`."""
-        await self._connections.update_one(
-            {"_id": f"user:{entry.user_id}"}, {"$pull": {"entries": {"c": entry.connection_id}}}
+    async def release(self, entry: Entry) -> None:
+        """See `LeaseStore.release`."""
+        await self._connections.update_many(
+            {"_id": {"$in": [f"project:{entry.project_id}", f"user:{entry.user_id}"]}},
+            {"$pull": {"entries": {"c": entry.connection_id}}},
         )
 
     @core_errors
-    async def renew_users(self, entries: Sequence[Entry]) -> None:
-        """See `LeaseStore.renew_users`. One that was evicted meanwhile is not put back."""
+    async def renew(self, entries: Sequence[Entry]) -> None:
+        """See `LeaseStore.renew`.
+
+        They are put back, so that those which lapsed while MongoDB was away count again. An entry
+        that was evicted meanwhile is not put back in the user's registry: there only what is still
+        listed is renewed.
+        """
+        projects: dict[str, list[Entry]] = defaultdict(list)
         users: dict[str, list[str]] = defaultdict(list)
         for entry in entries:
+            projects[f"project:{entry.project_id}"].append(entry)
             users[f"user:{entry.user_id}"].append(entry.connection_id)
-        renewed = {"$mergeObjects": ["$$this", {"until": self._until()}]}
         updates = [
+            UpdateOne(
+                {"_id": identity},
+                [
+                    {
+                        "$set": {
+                            "entries": {
+                                "$concatArrays": [
+                                    _others([entry.connection_id for entry in mine]),
+                                    [self._document(entry) for entry in mine],
+                                ]
+                            },
+                            "expires_at": self._kept(),
+                        }
+                    }
+                ],
+                upsert=True,
+            )
+            for identity, mine in projects.items()
+        ]
+        updates += [
             UpdateOne(
                 {"_id": identity},
                 [
@@ -156,7 +177,7 @@ class MongoLeases:
                                     "in": {
                                         "$cond": [
                                             {"$in": ["$$this.c", {"$literal": mine}]},
-                                            renewed,
+                                            {"$mergeObjects": ["$$this", {"until": self._until()}]},
                                             "$$this",
                                         ]
                                     },
@@ -172,26 +193,30 @@ class MongoLeases:
         await self._connections.bulk_write(updates, ordered=False)
 
     @core_errors
-    async def counted(self, project_id: str) -> int:
-        """How many live connections a project has, over all workers."""
+    async def listed(self, project_id: str) -> list[Entry]:
+        """The live connections of a project, over all workers."""
         pipeline: list[dict[str, Any]] = [
             {"$match": {"_id": f"project:{project_id}"}},
-            {"$project": {"workers": _live("$workers")}},
-        ]
-        async for document in self._connections.aggregate(pipeline):
-            return sum(worker["n"] for worker in document["workers"])
-        return 0
-
-    @core_errors
-    async def of_user(self, user_id: str) -> list[Entry]:
-        """The live connections of a user, over all workers, oldest first."""
-        pipeline: list[dict[str, Any]] = [
-            {"$match": {"_id": f"user:{user_id}"}},
-            {"$project": {"entries": _live("$entries")}},
+            {"$project": {"entries": _live()}},
         ]
         async for document in self._connections.aggregate(pipeline):
             return [_entry(found) for found in document["entries"]]
         return []
+
+
+def _others(connection_ids: list[str]) -> dict[str, Any]:
+    """The live entries but these: also this worker's own, which may just have been let in."""
+    return {
+        "$filter": {
+            "input": {"$ifNull": ["$entries", []]},
+            "cond": {
+                "$and": [
+                    {"$not": {"$in": ["$$this.c", {"$literal": connection_ids}]}},
+                    {"$gt": ["$$this.until", "$$NOW"]},
+                ]
+            },
+        }
+    }
 
 
 def _entry(found: dict[str, Any]) -> Entry:

@@ -1,5 +1,6 @@
 """Child processes that end with the test run, however it ends."""
 
+import resource
 import shutil
 import signal
 import subprocess
@@ -73,3 +74,9 @@ def wait_until(
         if time.monotonic() > deadline_s:
             raise TimeoutError(f"{what}: not within {timeout_s:g} s\n{explain()}")
         time.sleep(POLL_S)
+
+
+def resident_bytes(pid: int) -> int:
+    """How much memory a process has in use."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize()

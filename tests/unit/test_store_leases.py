@@ -27,51 +27,51 @@ def entry(
 
 async def _lapse(db: Database, *connections: str) -> None:
     """Let leases of these connections have run out a while ago."""
-    past = {"until": {"$subtract": ["$$NOW", 1000]}}
-    chosen = {"$in": ["$$this.c", list(connections)]}
-    lapsed = {"$cond": [chosen, {"$mergeObjects": ["$$this", past]}, "$$this"]}
     await db[CONNECTIONS].update_many(
-        {"_id": {"$regex": "^user:"}},
-        [{"$set": {"entries": {"$map": {"input": "$entries", "in": lapsed}}}}],
+        {},
+        [
+            {
+                "$set": {
+                    "entries": {
+                        "$map": {
+                            "input": "$entries",
+                            "in": {
+                                "$cond": [
+                                    {"$in": ["$$this.c", list(connections)]},
+                                    {
+                                        "$mergeObjects": [
+                                            "$$this",
+                                            {"until": {"$subtract": ["$$NOW", 1000]}},
+                                        ]
+                                    },
+                                    "$$this",
+                                ]
+                            },
+                        }
+                    }
+                }
+            }
+        ],
     )
+
+
+async def _connections(leases: MongoLeases, project: str = "p1") -> list[str]:
+    return [found.connection_id for found in await leases.listed(project)]
 
 
 @pytest.mark.gen_test
 async def test_two_hundred_at_once_against_a_limit_of_fifty_are_fifty(db: Database) -> None:
-    leases = MongoLeases(db, lease_s=LONG_S)
-
-    async def one_by_one(worker: str) -> int:
-        held = 0
-        for _ in range(50):
-            held += await leases.take_places("p1", worker, held=held, wanted=1, limit=50)
-        return held
-
-    held = await asyncio.gather(*(one_by_one(f"w{n}") for n in range(4)))
-    assert sum(held) == 50 == await leases.counted("p1")
+    workers = [MongoLeases(db, lease_s=LONG_S) for _ in range(4)]
+    admitted = await asyncio.gather(
+        *(workers[n % 4].admit(entry(f"c{n}", worker=f"w{n % 4}"), limit=50) for n in range(200))
+    )
+    assert sum(admitted) == 50
+    listed = await _connections(workers[0])
+    assert sorted(listed) == sorted(f"c{n}" for n in range(200) if admitted[n])
     # One leaves, one comes in, and no second.
-    first = next(n for n in range(4) if held[n])
-    await leases.take_places("p1", f"w{first}", held=held[first] - 1, wanted=0, limit=50)
-    assert await leases.take_places("p1", "late", held=0, wanted=3, limit=50) == 1
-    assert await leases.take_places("p1", "later", held=0, wanted=1, limit=50) == 0
-
-
-@pytest.mark.gen_test
-async def test_several_places_are_granted_as_far_as_they_go(db: Database) -> None:
-    leases = MongoLeases(db, lease_s=LONG_S)
-    assert await leases.take_places("p1", "w1", held=0, wanted=7, limit=10) == 7
-    assert await leases.take_places("p1", "w2", held=0, wanted=7, limit=10) == 3
-    assert await leases.take_places("p1", "w1", held=7, wanted=2, limit=10) == 0
-    # A lower limit after a restart takes nobody's place away, and grants none.
-    assert await leases.take_places("p1", "w1", held=7, wanted=1, limit=5) == 0
-    assert await leases.counted("p1") == 10
-
-
-@pytest.mark.gen_test
-async def test_a_workers_own_number_mends_what_was_wrong(db: Database) -> None:
-    leases = MongoLeases(db, lease_s=LONG_S)
-    await leases.take_places("p1", "w1", held=0, wanted=5, limit=10)
-    assert await leases.take_places("p1", "w1", held=2, wanted=0, limit=10) == 0
-    assert await leases.counted("p1") == 2
+    await workers[0].release(entry(listed[0], worker="w0"))
+    assert await workers[1].admit(entry("late"), limit=50)
+    assert not await workers[1].admit(entry("later"), limit=50)
 
 
 @pytest.mark.gen_test
@@ -115,26 +115,25 @@ async def test_dead_connections_do_not_cost_a_live_one_its_place(db: Database) -
 @pytest.mark.gen_test
 async def test_leases_run_out_by_the_clock_and_free_the_place(db: Database) -> None:
     leases = MongoLeases(db, lease_s=0.3)
-    assert await leases.take_places("p1", "dead", held=0, wanted=1, limit=1) == 1
-    assert await leases.take_places("p1", "new", held=0, wanted=1, limit=1) == 0
-
-    async def taken() -> bool:
-        return await leases.take_places("p1", "new", held=0, wanted=1, limit=1) == 1
-
-    await until(taken, "the end of the lease")
-    assert await leases.counted("p1") == 1
+    assert await leases.admit(entry("dead"), limit=1)
+    assert not await leases.admit(entry("new"), limit=1)
+    await until(lambda: leases.admit(entry("new"), limit=1), "the end of the lease")
+    assert await _connections(leases) == ["new"]
 
 
 @pytest.mark.gen_test
-async def test_a_users_renewed_leases_live_on_and_only_those(db: Database) -> None:
+async def test_renewed_leases_live_on_and_only_the_workers_own(db: Database) -> None:
     leases = MongoLeases(db, lease_s=LONG_S)
-    mine, others = entry("mine", worker="w1"), entry("others", worker="w2")
+    mine, others = entry("mine", worker="w1"), entry("others", worker="w2", user="ben")
     for one in (mine, others):
+        await leases.admit(one, limit=5)
         await leases.register(one, limit=5)
     await _lapse(db, "mine", "others")
-    assert await leases.of_user("ada") == []
-    await leases.renew_users([mine])
-    assert await leases.of_user("ada") == [mine], "also what had lapsed, while MongoDB was away"
+    assert await _connections(leases) == []
+    await leases.renew([mine])
+    assert await _connections(leases) == ["mine"], "also what had lapsed, while MongoDB was away"
+    assert not await leases.admit(entry("new", worker="w2"), limit=1)
+    # The user's registry too: with the renewed one there are two, one too many.
     assert [f.connection_id for f in await leases.register(entry("next"), limit=1)] == ["mine"]
 
 
@@ -144,22 +143,46 @@ async def test_a_renewal_does_not_put_back_what_another_worker_evicted(db: Datab
     old = entry("old", worker="w1")
     await leases.register(old, limit=1)
     assert [f.connection_id for f in await leases.register(entry("new"), limit=1)] == ["old"]
-    await leases.renew_users([old])
+    await leases.renew([old])
     assert [f.connection_id for f in await leases.register(entry("newer"), limit=1)] == ["new"]
+
+
+@pytest.mark.gen_test
+async def test_a_renewal_does_not_take_out_who_was_let_in_meanwhile(db: Database) -> None:
+    """Between the list of connections and the renewal another was admitted, and was forgotten."""
+    leases = MongoLeases(db, lease_s=LONG_S)
+    known = entry("known")
+    await leases.admit(known, limit=50)
+    await leases.admit(entry("meanwhile"), limit=50)
+    await leases.renew([known])
+    assert sorted(await _connections(leases)) == ["known", "meanwhile"]
+
+
+@pytest.mark.gen_test
+async def test_renewing_again_and_again_keeps_one_entry_each(db: Database) -> None:
+    leases = MongoLeases(db, lease_s=LONG_S)
+    entries = [entry(f"c{n}", user=f"u{n % 3}", project=f"p{n % 2}") for n in range(12)]
+    for one in entries:
+        await leases.admit(one, limit=50)
+        await leases.register(one, limit=50)
+    for _ in range(3):
+        await leases.renew(entries)
+    listed = await _connections(leases, "p0") + await _connections(leases, "p1")
+    assert sorted(listed) == sorted(one.connection_id for one in entries)
 
 
 @pytest.mark.gen_test
 async def test_ids_that_look_like_expressions_are_only_ids(db: Database) -> None:
     leases = MongoLeases(db, lease_s=LONG_S)
-    odd = entry("$c", user="$$ROOT", project="$workers", worker="$w.x", transport="$")
-    assert await leases.take_places("$workers", "$w.x", held=0, wanted=1, limit=5) == 1
-    assert await leases.counted("$workers") == 1
+    odd = entry("$c", user="$$ROOT", project="$entries", worker="$w.x", transport="$")
+    assert await leases.admit(odd, limit=5)
     assert await leases.register(odd, limit=5) == []
-    await leases.renew_users([odd])
-    assert await leases.of_user("$$ROOT") == [odd]
-    assert await leases.register(entry("$d", user="$$ROOT"), limit=1) == [odd]
-    await leases.unregister(entry("$d", user="$$ROOT"))
-    assert await leases.of_user("$$ROOT") == []
+    await leases.renew([odd])
+    assert await leases.listed("$entries") == [odd]
+    evicted = await leases.register(entry("$d", user="$$ROOT"), limit=1)
+    assert evicted == [odd]
+    await leases.release(odd)
+    assert await leases.listed("$entries") == []
 
 
 @pytest.mark.gen_test
@@ -173,9 +196,9 @@ async def test_preparing_twice_at_once_is_no_problem(db: Database, logs: LogReco
 @pytest.mark.gen_test
 async def test_a_registry_that_nobody_uses_any_more_is_removed_in_time(db: Database) -> None:
     leases = MongoLeases(db, lease_s=LONG_S)
-    await leases.take_places("p1", "w1", held=0, wanted=1, limit=5)
+    await leases.admit(entry("c"), limit=5)
     document = await db[CONNECTIONS].find_one({})
     assert document is not None
-    (one,) = document["workers"]
+    (one,) = document["entries"]
     # MongoDB removes it by the index above, not before its last lease has run out.
     assert document["expires_at"] > one["until"]
