@@ -29,7 +29,7 @@ const PLAIN = Object.freeze({
 });
 
 // eslint-disable-next-line no-control-regex -- control characters are what this is about
-const ESCAPES = /\x1b(?:\[([0-?]*)[ -/]*([@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\|$)|[PX^_][^\x1b]*(?:\x1b\\|$)|[ -/]*[0-~]|$)/g;
+const ESCAPES = /\x1b(?:\[([0-?]*)[ -/]*([@-~]|$)|\][^\x07\x1b]*(?:\x07|\x1b\\|$)|[PX^_][^\x1b]*(?:\x1b\\|$)|[ -/]*[0-~]|$)/g;
 // eslint-disable-next-line no-control-regex
 const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
 
@@ -99,7 +99,8 @@ export function applySgr(style, parameters) {
       applySimple(next, code);
     }
   }
-  return next;
+  const plain = Object.keys(PLAIN).every((key) => next[key] === PLAIN[key]);
+  return plain ? PLAIN : next;
 }
 
 const SIMPLE = new Map([
@@ -141,7 +142,7 @@ function extendedColour(codes, at) {
     const good = parts.length === 3 && parts.every((part) => part >= 0 && part <= 255);
     return { colour: good ? parts : undefined, used: inColons ? 0 : 4 };
   }
-  return { colour: undefined, used: 0 };
+  return { colour: undefined, used: codes.length }; // Nobody knows how long it is: drop the rest.
 }
 
 function indexed(index) {

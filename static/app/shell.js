@@ -156,8 +156,7 @@ function createActions({ store, toasts, busy, onSignOut, onSignIn }) {
     if (key !== null) busy.set(key, what);
     store.changed();
     try {
-      await work();
-      return true;
+      return (await work()) !== false;
     } catch (error) {
       toasts.say(describeFailure(error), { tone: "bad" });
       return false;
@@ -176,6 +175,12 @@ function createActions({ store, toasts, busy, onSignOut, onSignIn }) {
     startValidation: (id) => attempt(id, "starting", () => store.startValidation(id)),
     startIteration: (id, text) => attempt(id, "starting", () => store.startIteration(id, text)),
     cancel: (run) => attempt(run.proposal_id, "cancelling", () => store.cancel(run)),
+    loadEarlier: (runId) =>
+      attempt(null, "", async () => {
+        const found = await store.loadEarlier(runId);
+        if (!found) toasts.say("They are no longer stored.", { tone: "warning" });
+        return found;
+      }),
     comment: (id, text) =>
       attempt(null, "", async () => {
         await store.api.addComment(id, { text });

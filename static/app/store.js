@@ -17,15 +17,19 @@ import {
 
 /** How far back a page looks for the last runs' output when it is opened. */
 const HISTORY_EVENTS = 2_000;
-const HISTORY_PAGES = 15;
+const HISTORY_PAGES = 30;
 /** Over a stream for one proposal, the rest of the project is asked for this often. */
 const POLL_MS = 15_000;
 const QUEUE_LIMIT = 4_000;
+/** So many events in one frame are a flood: drawing it less often gets through it sooner. */
+const MANY_EVENTS = 50;
+const BUSY_MS = 100;
 
 export class ProjectStore {
   #connection;
   #queue = [];
   #scheduled = false;
+  #busy = false;
   #listeners = new Set();
   #poll = null;
   #over = false;
@@ -140,6 +144,23 @@ export class ProjectStore {
     this.changed();
   }
 
+  /** Read the lines of a run that came before what this page knows, as far as they are stored. */
+  async loadEarlier(runId) {
+    const known = this.state.runs[runId];
+    const reach = HISTORY_EVENTS + (known?.missing ?? 0) * 2;
+    const events = await this.#historyAfter(before(this.state.position, reach));
+    const again = reduceAll(emptyState(this.project), events.filter((event) => event.run_id === runId));
+    const run = this.state.runs[runId];
+    const found = again.runs[runId];
+    // Lines may have come meanwhile; then what was read is behind, and asking again will do.
+    if (!run || !found || found.last_n < run.last_n || found.missing >= run.missing) return false;
+    const { output, last_n, missing } = found;
+    const runs = { ...this.state.runs, [runId]: { ...run, output, last_n, missing } };
+    this.state = { ...this.state, runs };
+    this.changed();
+    return true;
+  }
+
   // ---- what comes -------------------------------------------------------------------------------
 
   async #readHistory(snapshot) {
@@ -148,16 +169,9 @@ export class ProjectStore {
     for (const run of active) {
       if ((comparePositions(run.replay_from, after) ?? 0) < 0) after = run.replay_from;
     }
-    const events = [];
+    let events = [];
     try {
-      for (let asked = 0; after !== null && asked < HISTORY_PAGES; asked += 1) {
-        const page = await this.#connection.history(after, 1000);
-        for (const event of page.events) {
-          if ((comparePositions(event.id, position) ?? 1) <= 0) events.push(event);
-        }
-        const reached = (comparePositions(page.position, position) ?? 0) >= 0;
-        after = page.more && !reached ? page.position : null;
-      }
+      events = await this.#historyAfter(after, position);
     } catch (error) {
       // What is no longer stored cannot be shown; the page works without it.
       if (!(error instanceof ApiError)) throw error;
@@ -167,6 +181,21 @@ export class ProjectStore {
     this.state = withActiveRuns(withRuns, active);
     this.historyLoaded = true;
     this.changed();
+  }
+
+  /** All stored events after a position, up to another or to the newest; bounded in pages. */
+  async #historyAfter(from, until = null) {
+    const events = [];
+    let after = from;
+    for (let asked = 0; after !== null && asked < HISTORY_PAGES; asked += 1) {
+      const page = await this.#connection.history(after, 1000);
+      for (const event of page.events) {
+        if (until === null || (comparePositions(event.id, until) ?? 1) <= 0) events.push(event);
+      }
+      const reached = until !== null && (comparePositions(page.position, until) ?? 0) >= 0;
+      after = page.more && !reached ? page.position : null;
+    }
+    return events;
   }
 
   async #gap(gap, refetch) {
@@ -224,10 +253,12 @@ export class ProjectStore {
     this.#scheduled = true;
     const run = () => {
       this.#scheduled = false;
+      this.#busy = this.#queue.length > MANY_EVENTS;
       this.#flush();
       this.#tell("change");
     };
-    if (document.hidden) setTimeout(run, 100);
+    if (document.hidden) setTimeout(run, BUSY_MS);
+    else if (this.#busy) setTimeout(() => requestAnimationFrame(run), BUSY_MS);
     else requestAnimationFrame(run);
   }
 

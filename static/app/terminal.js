@@ -12,11 +12,17 @@ import { icon } from "./icons.js";
 import { itemsOf } from "../client/index.js";
 
 const BLOCK_LINES = 100;
-const LINES_PER_FRAME = 1_500;
+const LINES_PER_FRAME = 500;
 /** How near to the end counts as being there, in pixels. */
 const NEAR_PX = 32;
 
-export function createTerminal({ label }) {
+/**
+ * @param {object} options
+ * @param {string} options.label for those who hear the page
+ * @param {(runId: string) => Promise<boolean>} options.onEarlier load lines that are missing;
+ *   whether some were found
+ */
+export function createTerminal({ label, onEarlier }) {
   const screen = h("div.terminal-screen", {
     tabIndex: 0,
     role: "log",
@@ -24,7 +30,9 @@ export function createTerminal({ label }) {
     "aria-live": "off", // Thousands of lines read aloud help nobody; the outcome is announced.
   });
   const content = h("div.terminal-content");
-  const note = h("p.terminal-note", { hidden: true });
+  const noteText = h("span");
+  const earlier = h("button.terminal-tool", { type: "button" }, "Load them");
+  const note = h("p.terminal-note", { hidden: true }, noteText, " ", earlier);
   const empty = h("p.terminal-empty", { hidden: true });
   screen.append(note, empty, content);
   const jumpText = h("span");
@@ -39,9 +47,15 @@ export function createTerminal({ label }) {
   let following = true;
   let frame = null;
   let output = null;
+  let missing = 0;
 
   function reset(id) {
     runId = id;
+    show(earlier, true);
+    clear();
+  }
+
+  function clear() {
     shown = 0;
     seen = 0;
     readers = {};
@@ -107,6 +121,12 @@ export function createTerminal({ label }) {
     toEnd();
     screen.focus({ preventScroll: true });
   });
+  earlier.addEventListener("click", async () => {
+    earlier.disabled = true;
+    const found = await onEarlier(runId);
+    earlier.disabled = false;
+    show(earlier, found);
+  });
   // Blocks that come into sight may turn out taller than was guessed.
   new ResizeObserver(() => following && toEnd()).observe(content);
 
@@ -122,11 +142,10 @@ export function createTerminal({ label }) {
       setText(empty, whenEmpty);
       show(empty, whenEmpty !== "" && (run?.output.length ?? 0) === 0);
       output = run?.output ?? { length: 0, chunks: [] };
-      const missing = run?.missing ?? 0;
+      if ((run?.missing ?? 0) < missing) clear(); // Earlier lines were found: draw all again.
+      missing = run?.missing ?? 0;
       show(note, missing > 0);
-      if (missing > 0) {
-        setText(note, `${count(missing, "line is", "lines are")} missing here: they came before this page was opened, or are no longer stored.`);
-      }
+      if (missing > 0) setText(noteText, `${count(missing, "line is", "lines are")} missing here.`);
       if (shown < output.length && frame === null) frame = requestAnimationFrame(addLines);
     },
     setWrap(on) {

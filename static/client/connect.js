@@ -170,7 +170,7 @@ export class Connection {
    * Send a command over the socket.
    *
    * @returns {Promise<object>} the `ack`
-   * @throws {import("./link.js").CommandError}
+   * @throws {import("./errors.js").CommandError}
    */
   request(type, fields) {
     return this.#link.request(type, fields);

@@ -1,7 +1,7 @@
 /** The browser client of rtserver: everything an app imports. See docs/client.md. */
 export { connect, Connection } from "./connect.js";
 export { ApiError } from "./http.js";
-export { CommandError } from "./link.js";
+export { CommandError } from "./errors.js";
 export { STOPPED, TIMING } from "./policy.js";
 export { before, comparePositions, parsePosition } from "./positions.js";
 export { claimsOf, expiresAtMs } from "./tokens.js";

@@ -2,21 +2,11 @@
  * One connection to the server: carries out what `Session` decides, with real transports, timers
  * and tokens. `tabs.js` puts several tabs on one link; `connect.js` is what apps see.
  */
+import { CommandError } from "./errors.js";
 import { Session } from "./session.js";
 import { TRANSPORTS } from "./transports.js";
 import { expiresAtMs } from "./tokens.js";
 import { TIMING } from "./policy.js";
-
-/** What a command was answered with when it was not done. */
-export class CommandError extends Error {
-  /** @param {string} reason a word for programs; @param {string} message words for people */
-  constructor(reason, message, detail = {}) {
-    super(message);
-    this.name = "CommandError";
-    this.reason = reason;
-    this.detail = detail;
-  }
-}
 
 /** Where the transport that worked is remembered, and for how long. */
 const MEMORY_KEY = "rtserver.transport";

@@ -270,9 +270,12 @@ function forgetOld(runs, { proposal_id: proposalId, kind }) {
 function changeProposal(state, id, changes) {
   const proposal = state.proposals[id];
   if (!proposal) return state;
-  const same = Object.entries(changes).every(([key, value]) => proposal[key] === value);
-  if (same) return state;
-  return { ...state, proposals: { ...state.proposals, [id]: { ...proposal, ...changes } } };
+  const news = Object.entries(changes).filter(
+    ([key, value]) => value !== undefined && proposal[key] !== value,
+  );
+  if (news.length === 0) return state;
+  const changed = { ...proposal, ...Object.fromEntries(news) };
+  return { ...state, proposals: { ...state.proposals, [id]: changed } };
 }
 
 function mergeProposal(state, event) {

@@ -53,7 +53,7 @@ export function createDiscussion({ store, actions }) {
 }
 
 function makeComment(comment) {
-  const author = String(comment.author ?? comment.user_id ?? comment.by ?? "");
+  const author = String(comment.author_name || comment.author || "");
   const body = h("p.comment-text");
   const when = h("time.muted");
   const element = h(
@@ -65,8 +65,8 @@ function makeComment(comment) {
   return {
     element,
     update(next) {
-      setText(body, String(next.text ?? next.body ?? next.content ?? ""));
-      const at = next.created_at ?? next.ts ?? "";
+      setText(body, String(next.text ?? ""));
+      const at = next.created_at ?? "";
       when.dateTime = at;
       setText(when, timeOf(at));
     },

@@ -9,7 +9,7 @@ import { latestRun } from "../../client/index.js";
 
 const STATUS_ICONS = { good: "check", bad: "cross", quiet: "stop" };
 
-export function createValidation({ store }) {
+export function createValidation({ store, actions }) {
   const mark = h("span.status-mark");
   const label = h("strong");
   const facts = h("span.facts");
@@ -17,7 +17,10 @@ export function createValidation({ store }) {
   const status = h("div.run-status", {}, mark, h("p", {}, label, " ", facts), found);
   const problem = h("p.run-problem", { hidden: true });
   const findings = createFindings();
-  const terminal = createTerminal({ label: "Output of the validation" });
+  const terminal = createTerminal({
+    label: "Output of the validation",
+    onEarlier: actions.loadEarlier,
+  });
   const command = h("code.terminal-command");
   const wrap = h("button.terminal-tool", { type: "button", "aria-pressed": "true", title: "Wrap long lines" }, icon("wrap"), "Wrap");
   const copyText = h("span", {}, "Copy");

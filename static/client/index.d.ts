@@ -1,0 +1,317 @@
+/** Types of the browser client. What each thing means stands in docs/client.md. */
+
+export type TransportName = "websocket" | "sse" | "sockjs";
+
+/** `EPOCH-SEQ`: a place in the project's log. */
+export type Position = string;
+
+/** An event of the log. Keys that a type does not name may be there too. */
+export interface StoredEvent {
+  id: Position;
+  type: string;
+  project_id: string;
+  /** RFC 3339, UTC. */
+  ts: string;
+  proposal_id?: string;
+  run_id?: string;
+  actor?: string;
+  [key: string]: unknown;
+}
+
+export interface OutputEvent extends StoredEvent {
+  type: "output";
+  line: string;
+  stream: "stdout" | "stderr";
+  /** Number of the line within its run, from 1. */
+  n: number;
+}
+
+export interface ActiveRun {
+  run_id: string;
+  kind: "validation" | "iteration";
+  proposal_id: string;
+  started_by?: string;
+  started_at?: string;
+  /** Just before the run's first event. */
+  replay_from?: Position;
+}
+
+export interface ResumeOutcome {
+  outcome: "fresh" | "nothing_missed" | "replayed" | "lost";
+  requested?: Position | null;
+  replayed?: number;
+  lost?: number | null;
+}
+
+/** The first frame of each connection. */
+export interface Welcome {
+  type: "welcome";
+  connection_id: string;
+  user_id: string;
+  name: string;
+  project_id: string;
+  position: Position;
+  resume: ResumeOutcome;
+  heartbeat: { ping_interval_s: number; pong_timeout_s: number };
+  limits: { max_message_bytes: number; outbox_bytes: number; messages_per_s: number };
+  token_expires_at: string;
+  active_runs: ActiveRun[];
+}
+
+/** Events that were missed are no longer stored. */
+export interface Gap {
+  type: "gap";
+  requested: Position | null;
+  oldest_available: Position | null;
+  /** How many; null where nobody can tell. */
+  lost: number | null;
+  /** Address of the snapshot; null where this client itself noticed. */
+  refetch: string | null;
+}
+
+export interface Resumed {
+  outcome: ResumeOutcome["outcome"];
+  replayed: number;
+  lost: number | null;
+  /** How long nothing was heard before. */
+  down_ms: number;
+  /** Whether this is the first connection, not one taken up again. */
+  first: boolean;
+  transport: TransportName;
+}
+
+export type StoppedBecause =
+  | "closed"
+  | "unauthorized"
+  | "forbidden"
+  | "replaced"
+  | "not_found"
+  | "protocol_error"
+  | "refused";
+
+interface StateBase {
+  /** Who has the connection, where tabs share one. */
+  shared?: "none" | "leader" | "follower";
+  /** Live, but only for the proposals in focus: the transport cannot carry a whole project. */
+  partial?: boolean;
+}
+
+/** Moments are milliseconds since 1970. */
+export type ConnectionState = StateBase &
+  (
+    | { name: "connecting"; transport: TransportName | null; attempt: number; since: number | null }
+    | { name: "live"; transport: TransportName; since: number; at: number }
+    | {
+        name: "stale";
+        transport: TransportName;
+        /** When something was last heard. */
+        since: number;
+        at: number;
+        reason: "offline" | "silent";
+      }
+    | {
+        name: "reconnecting";
+        transport: TransportName;
+        attempt: number;
+        /** When it tries again. */
+        at: number;
+        in_ms: number;
+        since: number | null;
+        why: "lost" | "unreachable" | "transport" | "token";
+        code?: number;
+        reason: string;
+      }
+    | {
+        name: "stopped";
+        because: StoppedBecause;
+        code?: number;
+        reason: string;
+        since: number | null;
+      }
+  );
+
+export interface GapHelp {
+  /** Fetch the snapshot; events that it contains are not told again. */
+  refetch(): Promise<Snapshot>;
+}
+
+export interface Handlers {
+  onEvent?(event: StoredEvent): void;
+  onState?(state: ConnectionState): void;
+  /** Events wait until what this returns is settled. */
+  onGap?(gap: Gap, help: GapHelp): unknown;
+  onResumed?(info: Resumed): void;
+  onWelcome?(frame: Welcome): void;
+  onPresence?(frame: { type: "presence"; [key: string]: unknown }): void;
+  /** Every frame that is not stored. */
+  onSession?(frame: { type: string; [key: string]: unknown }): void;
+  /** What went wrong and was dealt with: for logs. */
+  onProblem?(error: unknown): void;
+}
+
+export interface Timing {
+  open_timeout_ms: number;
+  backoff_base_ms: number;
+  backoff_cap_ms: number;
+  stable_after_ms: number;
+  check_stale_ms: number;
+  check_dead_ms: number;
+  silence_ms: number;
+  closing_grace_ms: number;
+  request_timeout_ms: number;
+  failures_before_fallback: number;
+  cuts_before_fallback: number;
+  prefer_best_after_ms: number;
+}
+
+export interface ConnectOptions extends Handlers {
+  /** The server's address, with a path where it is not at the root. The page's own unless given. */
+  url?: string;
+  project: string;
+  token?: string;
+  getToken?(why: { reason: "connect" | "rejected" | "expiring" }): string | Promise<string>;
+  /** In order of preference; all three unless given. */
+  transports?: TransportName[];
+  /** What to view; none for the whole project. */
+  proposals?: string[];
+  /** What to read first where a transport cannot carry everything. */
+  focus?: string[];
+  /** Where to resume from, a snapshot's position for instance. */
+  position?: Position | null;
+  /** false: this tab gets a connection of its own. */
+  shareTabs?: boolean;
+  /** Who the user is, for sharing, where there is only getToken. */
+  user?: string;
+  /** Called when SockJS is needed and there is no global of that name. */
+  loadSockJS?(): Promise<unknown>;
+  timing?: Partial<Timing>;
+  random?(): number;
+  /** Replaces what the browser offers, in tests and elsewhere. */
+  env?: Record<string, unknown>;
+}
+
+export interface Ack {
+  type: "ack";
+  request_id: string;
+  [key: string]: unknown;
+}
+
+export interface Started {
+  run_id: string;
+  [key: string]: unknown;
+}
+
+export interface HistoryPage {
+  events: StoredEvent[];
+  /** How far the page goes: ask for the next one after this. */
+  position: Position;
+  more: boolean;
+  /** Events after the asked position that are no longer stored. */
+  lost: number;
+}
+
+export interface Proposal {
+  id: string;
+  title: string;
+  author: string;
+  reviewers: string[];
+  status: string;
+  version: number;
+  [key: string]: unknown;
+}
+
+export interface Snapshot {
+  project_id: string;
+  position: Position;
+  lock: { locked: true; by: string; reason: string; at?: string } | null;
+  proposals: Proposal[];
+  active_runs: ActiveRun[];
+  present: { user_id: string; name?: string }[];
+}
+
+/** The HTTP interface. Each call rejects with an ApiError where it is refused. */
+export interface Api {
+  snapshot(project: string): Promise<Snapshot>;
+  history(project: string, page?: { after?: Position | null; limit?: number }): Promise<HistoryPage>;
+  startValidation(proposal: string): Promise<Started>;
+  startIteration(proposal: string, instruction: string): Promise<Started>;
+  cancelRun(run: string): Promise<unknown>;
+  run(run: string): Promise<Record<string, unknown>>;
+  comments(proposal: string): Promise<unknown>;
+  addComment(proposal: string, comment: { text: string }): Promise<unknown>;
+  updateProposal(proposal: string, changes: Partial<Proposal>): Promise<Proposal>;
+  lock(project: string, reason?: string): Promise<unknown>;
+  unlock(project: string): Promise<unknown>;
+  request(method: string, path: string, options?: { body?: unknown }): Promise<unknown>;
+}
+
+export interface EventMap {
+  event: StoredEvent;
+  state: ConnectionState;
+  gap: Gap;
+  resumed: Resumed;
+  welcome: Welcome;
+  presence: { type: "presence"; [key: string]: unknown };
+  session: { type: string; [key: string]: unknown };
+  problem: unknown;
+}
+
+export class Connection {
+  constructor(options: ConnectOptions);
+  readonly state: ConnectionState;
+  readonly position: Position | null;
+  readonly api: Api;
+  start(): void;
+  close(): void;
+  reconnect(): void;
+  on<Name extends keyof EventMap>(
+    name: Name,
+    handler: (value: EventMap[Name], help: Name extends "gap" ? GapHelp : undefined) => unknown,
+  ): () => void;
+  view(proposals: string[], options?: { focus?: string[] }): void;
+  rebase(position: Position): void;
+  setToken(token: string): void;
+  snapshot(): Promise<Snapshot>;
+  history(after?: Position | null, limit?: number): Promise<HistoryPage>;
+  request(type: string, fields?: Record<string, unknown>): Promise<Ack>;
+  startValidation(proposal: string): Promise<Started>;
+  cancelValidation(run: string): Promise<unknown>;
+  startIteration(proposal: string, instruction: string): Promise<Started>;
+  cancelIteration(run: string): Promise<unknown>;
+}
+
+export function connect(options: ConnectOptions): Connection;
+
+export class CommandError extends Error {
+  /** The server's word, or `not_connected`, `connection_lost`, `timeout`. */
+  reason: string;
+  detail: Record<string, unknown>;
+}
+
+export class ApiError extends Error {
+  /** 0 where no answer came. */
+  status: number;
+  problem: Record<string, unknown>;
+  retryAfterMs: number;
+}
+
+export const STOPPED: Readonly<Record<string, StoppedBecause>>;
+export const TIMING: Readonly<Timing>;
+
+export function before(id: Position, count: number): Position | null;
+export function comparePositions(a: Position | null, b: Position | null): number | null;
+export function parsePosition(id: unknown): { epoch: string; seq: number } | null;
+export function claimsOf(token: string): Record<string, unknown>;
+export function expiresAtMs(token: string): number | null;
+
+export {
+  emptyState,
+  fromSnapshot,
+  itemsOf,
+  latestRun,
+  reduce,
+  reduceAll,
+  reduceHistory,
+  withActiveRuns,
+} from "./reducer.js";
+export type { Line, Log, Piece, ProjectState, Run } from "./reducer.js";

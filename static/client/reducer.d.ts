@@ -1,0 +1,77 @@
+/** Types of the reducer. What it does stands in docs/client.md. */
+import type { ActiveRun, Proposal, Snapshot, StoredEvent } from "./index.js";
+
+/** An append-only list; read it with `itemsOf`. */
+export interface Log<Item> {
+  readonly length: number;
+  readonly chunks: readonly (readonly Item[])[];
+}
+
+/** A line that a validation printed. */
+export interface Line {
+  n: number;
+  stream: "stdout" | "stderr";
+  line: string;
+  /** The server kept only its beginning. */
+  truncated: boolean;
+}
+
+/** A piece of an iteration's reply. */
+export interface Piece {
+  n: number;
+  content: string;
+}
+
+export interface Run {
+  run_id: string;
+  kind: "validation" | "iteration";
+  proposal_id: string;
+  /** `unknown`: it ended, and this client did not hear how. */
+  status: "running" | "passed" | "failed" | "complete" | "error" | "cancelled" | "unknown";
+  started_by: string | null;
+  started_at: string | null;
+  finished_at: string | null;
+  replay_from: string | null;
+  command: string | null;
+  model: string | null;
+  instruction: string | null;
+  output: Log<Line | Piece>;
+  last_n: number;
+  /** Lines or pieces that this client did not get. */
+  missing: number;
+  summary?: { exit_code: number | null; duration_ms: number; lines: number; report?: unknown };
+  error?: string;
+  reason?: string;
+  cancelled_by?: string | null;
+  files_modified?: string[];
+  validation?: Record<string, unknown> | null;
+  usage?: Record<string, unknown> | null;
+}
+
+export interface ProjectState {
+  readonly project_id: string;
+  readonly position: string | null;
+  readonly lock: { by: string | null; reason: string; at: string | null } | null;
+  readonly proposals: Readonly<Record<string, Proposal & { comments: unknown[] }>>;
+  /** The proposals' ids, in the server's order. */
+  readonly order: readonly string[];
+  readonly runs: Readonly<Record<string, Run>>;
+  readonly present: readonly { user_id: string; name?: string }[];
+}
+
+/** A stored event, or one of the session frames `welcome` and `presence`. */
+export type Reducible = StoredEvent | { type: string; [key: string]: unknown };
+
+export function emptyState(projectId: string): ProjectState;
+export function fromSnapshot(snapshot: Snapshot, previous?: ProjectState): ProjectState;
+export function reduce(state: ProjectState, event: Reducible): ProjectState;
+export function reduceAll(state: ProjectState, events: readonly Reducible[]): ProjectState;
+export function reduceHistory(state: ProjectState, events: readonly StoredEvent[]): ProjectState;
+export function withActiveRuns(state: ProjectState, active: readonly ActiveRun[]): ProjectState;
+export function latestRun(
+  state: ProjectState,
+  proposalId: string,
+  kind?: Run["kind"] | null,
+): Run | null;
+export function appendTo<Item>(log: Log<Item>, items: readonly Item[]): Log<Item>;
+export function itemsOf<Item>(log: Log<Item>, start?: number): Item[];

@@ -1,0 +1,254 @@
+/** A tab that is told by the leading one what comes. See `tabs.js`. */
+import { CommandError } from "./errors.js";
+import { comparePositions } from "./positions.js";
+import { TIMING } from "./policy.js";
+
+/** A leader that does not answer for this long is taken for hung, and replaced. */
+const LEADER_TIMEOUT_MS = 3_000;
+/** A leader in a hidden tab has its timers slowed; it is reminded of a reconnect this late. */
+const REMIND_MS = 1_500;
+/** Frames kept while it reads what it missed; more are given up for a `gap`. */
+const HELD_FRAMES = 20_000;
+/** The history may lag behind the leader for a moment: it is asked again so often, so late. */
+const LAG_ROUNDS = 5;
+const LAG_MS = 200;
+
+export class Follower {
+  name = "follower";
+  #seat;
+  #disposed = false;
+  #pending = new Map();
+  #nextRequest = 1;
+  /** While it finds out what it missed, what comes waits here; else null. */
+  #held = null;
+  #heldOverflow = false;
+  #catchingUp = false;
+  #leaderTimer = null;
+  #remindTimer = null;
+
+  /** @param {object} seat what `SharedLink` gives its roles */
+  constructor(seat) {
+    this.#seat = seat;
+  }
+
+  get carriesCommands() {
+    const { name, transport } = this.#seat.state();
+    return name === "live" && transport !== "sse";
+  }
+
+  get #position() {
+    return this.#seat.window.position;
+  }
+
+  /** Ask the leader where it is, and keep what comes until the answer. */
+  join() {
+    this.#held ??= [];
+    this.#heldOverflow = false;
+    this.#hello();
+    this.#expectLeader();
+  }
+
+  dispose() {
+    const { env } = this.#seat;
+    this.#disposed = true;
+    env.clearTimeout(this.#leaderTimer);
+    env.clearTimeout(this.#remindTimer);
+    this.#failPending();
+  }
+
+  wake(kind) {
+    this.#seat.post({ kind: "wake", wake: kind });
+    this.#expectLeader();
+  }
+
+  setView() {
+    this.#hello();
+  }
+
+  // Every tab of the browser is told of these; the leader acts on them.
+  offline() {}
+  rebase() {}
+  rewind() {}
+  tokenChanged() {}
+
+  request(type, fields) {
+    const { env, post } = this.#seat;
+    return new Promise((resolve, reject) => {
+      if (!this.carriesCommands) {
+        reject(new CommandError("not_connected", "There is no connection to send this on."));
+        return;
+      }
+      const id = this.#nextRequest;
+      this.#nextRequest += 1;
+      const timer = env.setTimeout(() => {
+        this.#pending.delete(id);
+        reject(new CommandError("timeout", "The leading tab did not answer in time."));
+      }, TIMING.request_timeout_ms + 1_000);
+      this.#pending.set(id, { resolve, reject, timer });
+      post({ kind: "request", id, type, fields });
+    });
+  }
+
+  // ---- from the leader --------------------------------------------------------------------------
+
+  receive(data) {
+    if (["event", "session", "gap"].includes(data.kind) && this.#hold(data)) return;
+    const { sink, deliver, session, setState } = this.#seat;
+    switch (data.kind) {
+      case "leader":
+        this.#failPending();
+        this.#leaderSpoke();
+        this.join();
+        break;
+      case "joined":
+        this.#leaderSpoke();
+        void this.#joined(data);
+        break;
+      case "state":
+        if (!this.#held) this.#leaderSpoke();
+        setState(data.state);
+        this.#remindLater(data.state);
+        break;
+      case "event":
+        deliver(data.frame, data.low);
+        break;
+      case "session":
+        session(data.frame);
+        break;
+      case "gap":
+        sink.gap(data.frame);
+        break;
+      case "resumed":
+        sink.resumed(data.info);
+        break;
+      case "answer":
+        this.#answered(data);
+        break;
+      default: // Meant for a leader.
+    }
+  }
+
+  /** @returns {boolean} whether it has to wait */
+  #hold(data) {
+    if (this.#held) {
+      if (this.#held.length < HELD_FRAMES) this.#held.push(data);
+      else this.#heldOverflow = true;
+      return true;
+    }
+    if ((comparePositions(this.#position, data.after) ?? 0) >= 0) return false;
+    // Something did not come here: a browser may drop what it sends to a sleeping tab.
+    this.#held = [data];
+    this.join();
+    return true;
+  }
+
+  async #joined({ position, state, welcome }) {
+    if (this.#catchingUp) return;
+    const { session, setState, window } = this.#seat;
+    if (welcome) session(welcome);
+    setState(state);
+    const order = comparePositions(this.#position, position);
+    if (this.#position === null) {
+      if (position !== null) window.advance(position);
+    } else if (position !== null && (order === null || order < 0)) {
+      await this.#readMissed(position, order);
+    }
+    if (this.#disposed) return;
+    const held = this.#held ?? [];
+    this.#held = null;
+    for (const data of held) this.receive(data);
+  }
+
+  async #readMissed(position, order) {
+    const { window, sink } = this.#seat;
+    this.#catchingUp = true;
+    this.#held ??= [];
+    try {
+      if (order === null) throw new Error("the log began a new life");
+      await this.#catchUp(position);
+      if (this.#heldOverflow) throw new Error("more came than a tab keeps while it catches up");
+    } catch (error) {
+      if (this.#disposed) return;
+      sink.problem(error);
+      const requested = this.#position;
+      window.advance(position);
+      sink.gap({ type: "gap", requested, oldest_available: null, lost: null, refetch: null });
+    } finally {
+      this.#catchingUp = false;
+    }
+  }
+
+  async #catchUp(until) {
+    const { env, options, window, deliver } = this.#seat;
+    let after = this.#position;
+    let patience = LAG_ROUNDS;
+    for (;;) {
+      const page = await options.history(after);
+      if (this.#disposed) return;
+      if (page.lost > 0) throw new Error("some events are no longer stored");
+      for (const frame of page.events) deliver(frame);
+      // Events that are not for this user take a place too, so the page says how far it went.
+      after = page.position;
+      window.advance(after);
+      const order = comparePositions(after, until);
+      if (order === null || order >= 0) return;
+      if (page.more) continue;
+      // Another worker answered, and is not yet where the leader's is.
+      if (patience === 0) throw new Error("the history does not reach what the leader has");
+      patience -= 1;
+      await new Promise((resolve) => {
+        env.setTimeout(resolve, LAG_MS);
+      });
+      if (this.#disposed) return;
+    }
+  }
+
+  #answered({ id, ack, error }) {
+    const waiting = this.#pending.get(id);
+    if (!waiting) return;
+    this.#pending.delete(id);
+    this.#seat.env.clearTimeout(waiting.timer);
+    if (ack) waiting.resolve(ack);
+    else waiting.reject(new CommandError(error.reason, error.message, error.detail));
+  }
+
+  #failPending() {
+    for (const { reject, timer } of this.#pending.values()) {
+      this.#seat.env.clearTimeout(timer);
+      reject(
+        new CommandError(
+          "connection_lost",
+          "The leading tab was closed before the server answered; it may have been done or not.",
+        ),
+      );
+    }
+    this.#pending.clear();
+  }
+
+  // ---- whether there is a leader ----------------------------------------------------------------
+
+  #hello() {
+    this.#seat.post({ kind: "hello", position: this.#position, view: this.#seat.view() });
+  }
+
+  #expectLeader() {
+    if (this.#leaderTimer !== null) return;
+    this.#leaderTimer = this.#seat.env.setTimeout(() => {
+      this.#leaderTimer = null;
+      this.#seat.steal();
+    }, LEADER_TIMEOUT_MS);
+  }
+
+  #leaderSpoke() {
+    this.#seat.env.clearTimeout(this.#leaderTimer);
+    this.#leaderTimer = null;
+  }
+
+  #remindLater(state) {
+    const { env } = this.#seat;
+    env.clearTimeout(this.#remindTimer);
+    if (state.name !== "reconnecting") return;
+    const wait = Math.max(0, state.at - env.now()) + REMIND_MS;
+    this.#remindTimer = env.setTimeout(() => this.wake("visible"), wait);
+  }
+}

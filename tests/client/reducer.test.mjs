@@ -1,0 +1,229 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  appendTo,
+  emptyState,
+  fromSnapshot,
+  itemsOf,
+  latestRun,
+  reduce,
+  reduceAll,
+  reduceHistory,
+  withActiveRuns,
+} from "../../static/client/reducer.js";
+
+const SNAPSHOT = {
+  project_id: "demo",
+  position: "e-10",
+  lock: null,
+  proposals: [
+    { id: "p1", title: "One", author: "ada", reviewers: [], status: "draft", version: 1 },
+    { id: "p2", title: "Two", author: "ben", reviewers: ["ada"], status: "draft", version: 1 },
+  ],
+  active_runs: [],
+  present: [{ user_id: "ada" }],
+};
+
+function freeze(value) {
+  if (value && typeof value === "object" && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    Object.values(value).forEach(freeze);
+  }
+  return value;
+}
+
+let seq = 10;
+function event(type, fields = {}) {
+  seq += 1;
+  return { id: `e-${seq}`, type, project_id: "demo", ts: "2026-01-01T00:00:00.000Z", ...fields };
+}
+
+function run(lines, end = { type: "validation_complete", status: "passed", summary: { exit_code: 0 } }) {
+  const about = { proposal_id: "p1", run_id: "r1" };
+  const output = lines.map((line, at) => event("output", { ...about, line, stream: "stdout", n: at + 1 }));
+  const { type, ...fields } = end;
+  return [
+    event("validation_start", { ...about, actor: "ada", command: "openspec validate p1" }),
+    ...output,
+    event(type, { ...about, ...fields }),
+  ];
+}
+
+const lines = (state, id = "r1") => itemsOf(state.runs[id].output).map(({ line }) => line);
+
+test("a snapshot becomes a state", () => {
+  const state = fromSnapshot(SNAPSHOT);
+  assert.deepEqual(state.order, ["p1", "p2"]);
+  assert.equal(state.position, "e-10");
+  assert.equal(state.proposals.p2.author, "ben");
+  assert.equal(latestRun(state, "p1"), null);
+});
+
+test("a validation is followed from start to end", () => {
+  let state = fromSnapshot(SNAPSHOT);
+  for (const each of run(["a", "b"])) state = reduce(freeze(state), each);
+  assert.deepEqual(lines(state), ["a", "b"]);
+  const last = latestRun(state, "p1", "validation");
+  assert.equal(last.status, "passed");
+  assert.equal(last.started_by, "ada");
+  assert.equal(last.summary.exit_code, 0);
+  assert.equal(state.position, `e-${seq}`);
+});
+
+test("no state is ever changed, and what is not concerned stays the same object", () => {
+  const state = freeze(fromSnapshot(SNAPSHOT));
+  const next = reduce(state, event("status_changed", { proposal_id: "p1", from: "draft", to: "in_review" }));
+  assert.equal(next.proposals.p1.status, "in_review");
+  assert.equal(state.proposals.p1.status, "draft");
+  assert.equal(next.proposals.p2, state.proposals.p2);
+  assert.equal(next.runs, state.runs);
+});
+
+test("events one by one, all at once, twice or in batches: the same state", () => {
+  const events = [
+    ...run(Array.from({ length: 1300 }, (_, at) => `line ${at}`)),
+    event("comment_created", { proposal_id: "p2", comment: { id: "c1", text: "hm" } }),
+    event("lock_changed", { locked: true, by: "ben", reason: "freeze" }),
+  ];
+  const start = freeze(fromSnapshot(SNAPSHOT));
+  const one = events.reduce(reduce, start);
+  const all = reduceAll(start, events);
+  const twice = reduceAll(all, events);
+  let batches = start;
+  for (let at = 0; at < events.length; at += 97) batches = reduceAll(batches, events.slice(at, at + 97));
+  for (const other of [one, twice, batches]) {
+    assert.deepEqual(lines(other), lines(all));
+    assert.deepEqual(other.proposals, all.proposals);
+    assert.deepEqual(other.lock, all.lock);
+    assert.equal(other.position, all.position);
+    assert.equal(other.runs.r1.status, "passed");
+  }
+  assert.equal(lines(all).length, 1300);
+  assert.equal(all.proposals.p2.comments.length, 1);
+});
+
+test("state fetched, events applied to the old state: equal to a fresh fetch", () => {
+  const changes = [
+    event("status_changed", { proposal_id: "p1", from: "draft", to: "approved" }),
+    event("proposal_created", { proposal_id: "p3", proposal: { id: "p3", title: "Three", version: 1 } }),
+    event("proposal_updated", { proposal_id: "p2", proposal: { id: "p2", title: "Two, better", version: 2 } }),
+    event("lock_changed", { locked: true, by: "ada", reason: "" }),
+    event("lock_changed", { locked: false, by: "ada" }),
+  ];
+  const followed = reduceAll(fromSnapshot(SNAPSHOT), changes);
+  const [p1, p2] = SNAPSHOT.proposals;
+  const fetched = fromSnapshot({
+    ...SNAPSHOT,
+    position: changes.at(-1).id,
+    proposals: [
+      { ...p1, status: "approved" },
+      { ...p2, title: "Two, better", version: 2 },
+      { id: "p3", title: "Three", version: 1 },
+    ],
+  });
+  assert.deepEqual(followed, fetched);
+});
+
+test("an older update of a proposal does not undo a newer one", () => {
+  const state = fromSnapshot({ ...SNAPSHOT, proposals: [{ id: "p1", title: "New", version: 5 }] });
+  const next = reduce(state, event("proposal_updated", { proposal: { id: "p1", title: "Old", version: 4 } }));
+  assert.equal(next.proposals.p1.title, "New");
+});
+
+test("whoever joins late knows how much is missing", () => {
+  let state = fromSnapshot(SNAPSHOT);
+  const about = { proposal_id: "p1", run_id: "r1", stream: "stdout" };
+  state = reduce(state, event("output", { ...about, line: "x", n: 8 }));
+  state = reduce(state, event("output", { ...about, line: "y", n: 11 }));
+  assert.equal(state.runs.r1.missing, 9);
+  assert.deepEqual(lines(state), ["x", "y"]);
+});
+
+test("history tells of runs and changes nothing that the snapshot says", () => {
+  const old = [
+    { id: "e-1", type: "status_changed", proposal_id: "p1", to: "rejected" },
+    { id: "e-2", type: "validation_start", proposal_id: "p1", run_id: "r0", actor: "ben", ts: "t" },
+    { id: "e-3", type: "output", proposal_id: "p1", run_id: "r0", line: "hi", stream: "stdout", n: 1 },
+    { id: "e-4", type: "validation_complete", proposal_id: "p1", run_id: "r0", status: "failed", ts: "t" },
+  ];
+  const state = reduceHistory(fromSnapshot(SNAPSHOT), old);
+  assert.equal(state.proposals.p1.status, "draft");
+  assert.equal(state.position, "e-10");
+  assert.equal(latestRun(state, "p1").status, "failed");
+  assert.deepEqual(lines(state, "r0"), ["hi"]);
+});
+
+test("a run that is no longer listed has ended, until its end is heard", () => {
+  const active = [{ run_id: "r1", kind: "validation", proposal_id: "p1", started_by: "ben", started_at: "t" }];
+  let state = fromSnapshot({ ...SNAPSHOT, active_runs: active });
+  assert.equal(latestRun(state, "p1").status, "running");
+  state = withActiveRuns(state, []);
+  assert.equal(latestRun(state, "p1").status, "unknown");
+  state = reduce(state, event("validation_cancelled", { proposal_id: "p1", run_id: "r1", actor: "ben" }));
+  assert.equal(latestRun(state, "p1").status, "cancelled");
+  state = withActiveRuns(state, active);
+  assert.equal(latestRun(state, "p1").status, "cancelled", "an ended run does not come back");
+});
+
+test("the start event completes what a list of active runs said", () => {
+  const active = [{ run_id: "r1", kind: "validation", proposal_id: "p1", started_by: "ada", started_at: "t" }];
+  let state = reduce(fromSnapshot(SNAPSHOT), { type: "welcome", active_runs: active });
+  state = reduceAll(state, run(["a"]).slice(0, 2));
+  assert.equal(state.runs.r1.command, "openspec validate p1");
+  assert.deepEqual(lines(state), ["a"]);
+});
+
+test("a refetch keeps the output that is known", () => {
+  const state = reduceAll(fromSnapshot(SNAPSHOT), run(["a", "b"]).slice(0, 3));
+  const active = [{ run_id: "r1", kind: "validation", proposal_id: "p1" }];
+  const again = fromSnapshot({ ...SNAPSHOT, position: "e-99", active_runs: active }, state);
+  assert.deepEqual(lines(again), ["a", "b"]);
+  assert.equal(again.position, "e-99");
+  assert.equal(again.runs.r1.status, "running");
+});
+
+test("an iteration's tokens and its outcome", () => {
+  const about = { proposal_id: "p1", run_id: "i1" };
+  const state = reduceAll(fromSnapshot(SNAPSHOT), [
+    event("iteration_start", { ...about, model: "m", instruction: "do", actor: "ada" }),
+    event("token", { ...about, content: "Hel", n: 1 }),
+    event("token", { ...about, content: "lo", n: 2 }),
+    event("iteration_complete", { ...about, files_modified: ["a.md"], validation: { status: "passed" } }),
+  ]);
+  assert.equal(itemsOf(state.runs.i1.output).map(({ content }) => content).join(""), "Hello");
+  assert.equal(state.runs.i1.status, "complete");
+  assert.deepEqual(state.runs.i1.files_modified, ["a.md"]);
+});
+
+test("only the last runs of a proposal are kept, and never a running one forgotten", () => {
+  let state = fromSnapshot(SNAPSHOT);
+  for (let at = 0; at < 6; at += 1) {
+    const about = { proposal_id: "p1", run_id: `r${at}` };
+    state = reduce(state, event("validation_start", about));
+    if (at > 0) state = reduce(state, event("validation_complete", { ...about, status: "passed" }));
+  }
+  assert.deepEqual(Object.keys(state.runs), ["r0", "r3", "r4", "r5"]);
+});
+
+test("unknown events move the position and nothing else", () => {
+  const state = freeze(fromSnapshot(SNAPSHOT));
+  const next = reduce(state, event("build.finished", { data: 1 }));
+  assert.deepEqual({ ...next, position: state.position }, state);
+});
+
+test("presence and an empty project", () => {
+  const state = reduce(emptyState("demo"), { type: "presence", present: [{ user_id: "ben" }] });
+  assert.deepEqual(state.present, [{ user_id: "ben" }]);
+  assert.deepEqual(fromSnapshot({ project_id: "demo" }).order, []);
+});
+
+test("appending shares what was there", () => {
+  const first = appendTo({ length: 0, chunks: [] }, Array.from({ length: 1025 }, (_, at) => at));
+  const second = appendTo(first, ["x"]);
+  assert.equal(first.length, 1025);
+  assert.equal(second.length, 1026);
+  assert.equal(second.chunks[0], first.chunks[0]);
+  assert.deepEqual(itemsOf(first, 1023), [1023, 1024]);
+  assert.deepEqual(itemsOf(second, 1024), [1024, "x"]);
+  assert.deepEqual(itemsOf(second, 1026), []);
+});
