@@ -1,1 +1,3 @@
 """The core of rtserver: protocol, dispatch, fan-out, resume, admission."""
+
+__version__ = "0.1.0"

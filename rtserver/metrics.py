@@ -7,6 +7,7 @@ appears with its first event misses that event, and a peer can't make series at 
 
 import asyncio
 import enum
+import math
 from collections import deque
 from collections.abc import Iterator
 from http import HTTPMethod, HTTPStatus
@@ -19,6 +20,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from rtserver.audit_actions import Outcome
 from rtserver.close_codes import CloseCode
 from rtserver.framing import Encoding
 from rtserver.tokens import RefusalReason
@@ -142,6 +144,71 @@ class LogMetrics(Protocol):
     tail_restarts_total: Counter
 
 
+class AuditMetrics:
+    """The metrics of the audit log, as `Metrics.audit`. In Prometheus: `rtserver_audit_...`.
+
+    Attributes:
+        events_published_total, events_delivered_total, publish_duration_seconds,
+        delivery_latency_seconds, publish_queue_bytes, tail_up, tail_restarts_total: as in
+            `Metrics`, of the log `audit`; there `records` takes the place of `events`.
+        records_total: acts recorded, by `outcome`.
+        records_dropped_total: acts that could not be recorded.
+        queue_bytes: records that are not in the spool yet.
+        spool_bytes: records on disk that are not in MongoDB yet.
+        archived_records_total: written to archive files by this worker.
+        archive_margin_ratio: how much of the capped collection may still be written before
+            something is overwritten that is not in the archive: 1 when all is archived, 0 when the
+            next record may cost an unarchived one. NaN where there is no archive.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def name(rest: str) -> str:
+            return f"{_NAMESPACE}_audit_{rest}"
+
+        def counter(rest: str, documentation: str, *labels: str) -> Counter:
+            return Counter(name(rest), documentation, labels, registry=registry)
+
+        def gauge(rest: str, documentation: str) -> Gauge:
+            return Gauge(name(rest), documentation, registry=registry)
+
+        def histogram(rest: str, documentation: str) -> Histogram:
+            return Histogram(name(rest), documentation, buckets=_FAST_S, registry=registry)
+
+        self.events_published_total = counter(
+            "records_published", "Audit records that this worker appended to the log"
+        )
+        self.events_delivered_total = counter(
+            "records_delivered", "Audit records times the admins that each was handed to"
+        )
+        self.publish_duration_seconds = histogram(
+            "publish_duration_seconds", "One append to the audit log, until it is durable"
+        )
+        self.delivery_latency_seconds = histogram(
+            "delivery_latency_seconds", "From a batch's arrival from the audit log to its fan-out"
+        )
+        self.publish_queue_bytes = gauge(
+            "publish_queue_bytes", "Audit records on their way to MongoDB"
+        )
+        self.tail_up = gauge("tail_up", "Whether the audit log is followed")
+        self.tail_restarts_total = counter(
+            "tail_restarts", "Times the audit log's cursor had to be opened again"
+        )
+        self.records_total = counter("records", "Acts recorded", "outcome")
+        self.records_dropped_total = counter("records_dropped", "Acts that could not be recorded")
+        self.queue_bytes = gauge("queue_bytes", "Audit records that are not in the spool yet")
+        self.spool_bytes = gauge("spool_bytes", "Audit records on disk that are not in MongoDB yet")
+        self.archived_records_total = counter(
+            "archived_records", "Audit records written to archive files by this worker"
+        )
+        self.archive_margin_ratio = gauge(
+            "archive_margin_ratio",
+            "How much of the capped collection may be written before an unarchived record goes",
+        )
+        self.archive_margin_ratio.set(math.nan)
+        for outcome in Outcome:
+            self.records_total.labels(outcome.value)
+
+
 class Metrics:
     """Every metric of one worker. In Prometheus each name starts with `rtserver_`.
 
@@ -150,6 +217,7 @@ class Metrics:
 
     Attributes:
         registry: holds these metrics, and the process's memory, files and garbage collection.
+        audit: those of the audit log.
         connections: open now, by `transport`.
         connections_opened_total: by `transport`.
         connections_closed_total: by `code`.
@@ -177,6 +245,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self._lags_s: deque[float] = deque(maxlen=_LAG_WINDOW_SAMPLES)
+        self.audit = AuditMetrics(self.registry)
 
         self.connections = self._gauge("connections", "Open connections", "transport")
         self.connections_opened_total = self._counter(

@@ -10,6 +10,7 @@ harmless; blanks around a value are dropped.
 import argparse
 import dataclasses
 import difflib
+import ipaddress
 import math
 import os
 import re
@@ -254,6 +255,13 @@ def _list(parse_item: Callable[[str], str], allowed: str) -> Kind:
     return Kind(parse, allowed, metavar="A,B,...", is_list=True)
 
 
+def _parse_networks(text: str) -> tuple[str, ...]:
+    if text.lower() == "none":
+        return ()
+    items = [item.strip() for item in text.split(",")]
+    return tuple(dict.fromkeys(str(ipaddress.ip_network(item)) for item in items if item))
+
+
 def _parse_watch(text: str) -> str:
     items = [item.strip() for item in text.split(",")]
     if not all(re.fullmatch(r"[^\s:]+:\S+", item) for item in items):
@@ -365,6 +373,18 @@ class Settings:
         "a page of any site could then act with its visitor's token.",
         unset="same origin only",
     )
+    trusted_proxies: tuple[str, ...] = _setting(
+        ("127.0.0.0/8", "::1/128"),
+        Kind(
+            _parse_networks,
+            "a comma-separated list of IP addresses and networks such as 10.0.0.0/8, or `none`",
+            metavar="A,B,...",
+            is_list=True,
+        ),
+        "Proxies whose X-Forwarded-For names the client in audit records and logs. From anybody "
+        "else the header is ignored: a client could write what it likes in it.",
+        unset="the loopback addresses",
+    )
     worker_id: str = _setting(
         "",
         _text(r"[A-Za-z0-9_:-]{1,128}", "1 to 128 letters, digits, _ : and -"),
@@ -422,7 +442,14 @@ class Settings:
     audit_spool_bytes: int = _setting(
         64 * MIB,
         _size(4 * KIB, TIB),
-        "Most audit records that wait for MongoDB while it can't be reached.",
+        "Most audit records that wait for MongoDB while it can't be reached. Past it the server is "
+        "not ready, and refuses what must not go unrecorded.",
+    )
+    audit_anchor_interval_s: float = _setting(
+        60.0,
+        _seconds(0.1, 86_400),
+        "Time after which a worker writes down where the audit chains of the others stand, so that "
+        "none can be rewritten alone.",
     )
     recent_events_bytes: int = _setting(
         4 * MIB,

@@ -1,11 +1,12 @@
 """The MongoDB client: one place for its time-outs, write concern and error classes."""
 
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo.errors import PyMongoError
+from pymongo.monitoring import TopologyListener
 
 from rtserver.errors import StoreUnavailableError
 
@@ -21,8 +22,10 @@ SOCKET_TIMEOUT_MS = 20_000
 WRITE_TIMEOUT_MS = 10_000
 
 
-def connect(uri: str) -> AsyncIOMotorClient[Any]:
+def connect(uri: str, listeners: Sequence[TopologyListener] = ()) -> AsyncIOMotorClient[Any]:
     """A client whose every write waits for a majority, and whose every wait ends.
+
+    `listeners` are told on the driver's threads what its monitor sees.
 
     All writes are majority writes, also those that could do with less: an unconfirmed write moves
     the operation time on without flushing the journal, and the tail's barrier would wait for the
@@ -39,6 +42,7 @@ def connect(uri: str) -> AsyncIOMotorClient[Any]:
         socketTimeoutMS=SOCKET_TIMEOUT_MS,
         tz_aware=True,
         appname="rtserver",
+        event_listeners=list(listeners),
     )
 
 

@@ -1,0 +1,485 @@
+"""Records what is done on this server, by whom, and how it ended.
+
+`Auditor.record` never waits: a record is put into the worker's hash chain and a queue. Every few
+milliseconds what is queued goes into the spool on disk, and from there to MongoDB, in order.
+
+    record -> queue (memory, bounded) -> spool (disk, bounded) -> log `audit` (MongoDB)
+
+A worker that is killed loses what was in the queue. What is in the spool is delivered later: by
+this worker, or where it is dead by any worker of its host. Past the spool's bound the server is not
+ready, refuses what must not go unrecorded, and counts what else it can't record.
+"""
+
+import asyncio
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from rtserver.audit_actions import CATALOGUE, Action, Outcome
+from rtserver.audit_chain import MAX_DETAILS_BYTES, Chain, plain, sealed_hash, text
+from rtserver.audit_spool import Abandoned, Batch, Spool, abandoned
+from rtserver.errors import BusyError, StoreUnavailableError
+from rtserver.events import EventDraft, now_rfc3339
+from rtserver.log import EventLog, KeyReusedError
+from rtserver.metrics import AuditMetrics
+from rtserver.tasks import TaskOwner
+
+AUDIT_PROJECT = "$audit"
+"""The sequence of the records; no token can name it ('$' is not allowed)."""
+
+GATHER_S = 0.01
+MAX_BATCH_RECORDS = 500
+MAX_BATCH_BYTES = 192 * 1024
+QUEUE_BYTES = 4 * 1024 * 1024
+SYNC_INTERVAL_S = 1.0
+ADOPT_INTERVAL_S = 5.0
+RETRY_S = 0.5
+
+T = TypeVar("T")
+_log = structlog.get_logger()
+
+
+class AuditFullError(BusyError):
+    """The act can't be recorded now, so it is not done."""
+
+    reason = "audit_full"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This can't be recorded in the audit log now, so it is not done; try again later",
+            retry_after_s=5,
+        )
+
+
+@dataclass(slots=True)
+class Acting:
+    """On whose behalf the present task acts, and from where.
+
+    Attributes:
+        ip: the client's address.
+        actor: the user, once the token was verified.
+        project_id, connection_id: of the session, where it is one.
+        recorded: how many records were made on this behalf.
+    """
+
+    ip: str | None = None
+    actor: str | None = None
+    project_id: str | None = None
+    connection_id: str | None = None
+    recorded: int = 0
+
+
+class SealedRecord(EventDraft):
+    """A record that has its place in a chain, ready for the log."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: str) -> None:
+        # The fields are what a publication's digest is made of: the hash stands for all of it.
+        super().__init__(AUDIT_PROJECT, "audit", {"hash": sealed_hash(body)})
+        self._body = body
+
+    def body(self) -> str:
+        """The text that was sealed."""
+        return self._body
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a chain stands: the number and hash of a record."""
+
+    n: int
+    hash: str
+
+
+class Auditor:
+    """The audit log of one worker."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        metrics: AuditMetrics,
+        spool_dir: Path,
+        *,
+        worker_id: str,
+        spool_bytes: int,
+    ) -> None:
+        """Begin a chain and a spool.
+
+        Args:
+            log: the log `audit`; its writer is the caller's to run.
+            metrics: what is counted.
+            spool_dir: where the workers of this host keep their spools.
+            worker_id: this worker.
+            spool_bytes: most that waits for MongoDB.
+
+        Raises:
+            OSError: the spool can't be made.
+        """
+        self._log = log
+        self._metrics = metrics
+        self._spool_dir = spool_dir
+        self._spool_bytes = spool_bytes
+        self._worker_id = worker_id
+        self._chain = Chain(worker_id)
+        self._spool = Spool(spool_dir, self._chain.name)
+        self._spool_problem: str | None = None
+        self._queue: deque[str] = deque()
+        self._queue_bytes = 0
+        self._queued_from = 1
+        self._dropped: Counter[str] = Counter()
+        self._dropped_since = ""
+        self._wake = asyncio.Event()
+        self._arrived = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._stopping = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit-spool")
+        self._sync_thread = ThreadPoolExecutor(1, thread_name_prefix="audit-sync")
+        self._acting: ContextVar[Acting | None] = ContextVar("acting", default=None)
+        self.stored = Head(0, self._chain.hash)
+
+    @property
+    def chain(self) -> str:
+        """The name of this worker's chain."""
+        return self._chain.name
+
+    # Recording
+
+    def act(self, acting: Acting) -> Acting:
+        """From here on the present task, and those that it starts, act on this behalf."""
+        self._acting.set(acting)
+        return acting
+
+    def acting(self) -> Acting:
+        """On whose behalf the present task acts; nobody's where it was not said."""
+        return self._acting.get() or Acting()
+
+    def ensure(self, action: Action) -> None:
+        """Let an act begin only if it can be recorded, where it must be.
+
+        Raises:
+            AuditFullError: it must be, and it can't.
+        """
+        if CATALOGUE[action].must and self._is_full():
+            raise AuditFullError
+
+    def record(
+        self,
+        action: Action,
+        outcome: Outcome = Outcome.ALLOWED,
+        *,
+        target: str | None = None,
+        project_id: str | None = None,
+        by: Acting | None = None,
+        **details: object,
+    ) -> None:
+        """Record an act. Never waits and never fails; what can't be kept is counted.
+
+        Args:
+            action: what happened.
+            outcome: how it ended.
+            target: what it was done to, where that is not the project.
+            project_id: the project concerned; that of `by` unless given.
+            by: on whose behalf; the present task's unless given. `Acting()`: the server's own.
+            **details: see `CATALOGUE`. None is left out.
+        """
+        if by is None:
+            by = self._acting.get() or Acting()
+        by.recorded += 1
+        if self._is_full() and not self._is_due(action, outcome):
+            self._drop(action)
+            return
+        if self._dropped:
+            self._tell_of_dropped()
+        self._append(
+            action,
+            outcome,
+            by,
+            target,
+            by.project_id if project_id is None else project_id,
+            {key: plain(value) for key, value in details.items() if value is not None},
+        )
+
+    def _append(
+        self,
+        action: Action,
+        outcome: Outcome,
+        by: Acting,
+        target: str | None,
+        project_id: str | None,
+        details: dict[str, Any],
+    ) -> None:
+        body = self._chain.seal(
+            {
+                "type": "audit",
+                "ts": now_rfc3339(),
+                "actor": None if by.actor is None else text(by.actor),
+                "action": action.value,
+                "outcome": outcome.value,
+                "project_id": None if project_id is None else text(project_id),
+                "target": None if target is None else text(target),
+                "connection_id": by.connection_id,
+                "ip": by.ip,
+                "worker": self._worker_id,
+                "details": _bounded(details),
+            }
+        )
+        self._queue.append(body)
+        self._queue_bytes += len(body)
+        self._metrics.records_total.labels(outcome.value).inc()
+        self._settled.clear()
+        self._wake.set()
+
+    def _is_full(self) -> bool:
+        return (
+            self._queue_bytes >= QUEUE_BYTES
+            or self._queue_bytes + self._spool.pending_bytes >= self._spool_bytes
+        )
+
+    def _is_due(self, action: Action, outcome: Outcome) -> bool:
+        """Whether a record is kept past the bound: that of an act which was let through before.
+
+        There are only as many as acts were under way when the bound was reached.
+        """
+        must = CATALOGUE[action].must and outcome is Outcome.ALLOWED
+        return must and self._queue_bytes < 2 * QUEUE_BYTES
+
+    def _drop(self, action: Action) -> None:
+        if not self._dropped:
+            self._dropped_since = now_rfc3339()
+            _log.error("audit_records_dropped", reason=self.problem())
+        self._dropped[action.value] += 1
+        self._metrics.records_dropped_total.inc()
+
+    def _tell_of_dropped(self) -> None:
+        dropped, self._dropped = self._dropped, Counter()
+        details = {
+            "records": dropped.total(),
+            "actions": dict(sorted(dropped.items())),
+            "since": self._dropped_since,
+        }
+        self._append(Action.AUDIT_DROPPED, Outcome.FAILED, Acting(), None, None, details)
+
+    def problem(self) -> str | None:
+        """For `Readiness`: what keeps acts from being recorded, or None."""
+        if not self._is_full():
+            return None
+        if self._spool_problem is not None:
+            return f"the audit spool can't be written ({self._spool_problem})"
+        return "the audit spool is full, and MongoDB does not take records"
+
+    # From the queue to the spool
+
+    async def _write(self) -> None:
+        """Move what is queued into the spool, until cancelled."""
+        while True:
+            await self._wake.wait()
+            if not self._stopping:
+                await asyncio.sleep(GATHER_S)
+            self._wake.clear()
+            while self._queue:
+                batch, size_bytes = self._take()
+                await self._keep(batch)
+                self._queue_bytes -= size_bytes
+                self._measure()
+            if self._dropped and not self._is_full():
+                self._tell_of_dropped()
+
+    def _take(self) -> tuple[Batch, int]:
+        records: list[str] = []
+        size_bytes = 0
+        while self._queue and len(records) < MAX_BATCH_RECORDS and size_bytes < MAX_BATCH_BYTES:
+            records.append(self._queue.popleft())
+            size_bytes += len(records[-1])
+        key = f"audit:{self._chain.name}:{self._queued_from}"
+        self._queued_from += len(records)
+        return Batch(key, records), size_bytes
+
+    async def _keep(self, batch: Batch) -> None:
+        """Put a batch into the spool, or where the disk is broken straight into the log."""
+        direct: asyncio.Task[None] | None = None
+        try:
+            while True:
+                try:
+                    await self._in_thread(self._spool.append, batch)
+                except OSError as error:
+                    if self._spool_problem is None:
+                        _log.error("audit_spool_not_written", error=str(error))
+                    self._spool_problem = error.strerror or type(error).__name__
+                else:
+                    self._spool_problem = None
+                    self._arrived.set()
+                    return
+                if direct is None and not self._spool.pending:
+                    direct = asyncio.create_task(self._publish(batch))
+                if direct is None:
+                    await asyncio.sleep(RETRY_S)
+                else:
+                    await asyncio.wait({direct}, timeout=RETRY_S)
+                    if direct.done():
+                        direct.result()
+                        self._settle()
+                        return
+        finally:
+            # Where the spool took it after all: its key keeps it from being stored twice.
+            if direct is not None and not direct.done():
+                direct.cancel()
+
+    # From the spool to the log
+
+    async def _deliver(self) -> None:
+        """Move what is in the spool into the log, until cancelled."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            try:
+                while (batch := await self._first()) is not None:
+                    await self._publish(batch)
+                    self.stored = _head_of(batch)
+                    if self._spool.take():
+                        await self._in_thread(self._spool.trim)
+            except OSError as error:
+                _log.error("audit_spool_not_read", error=str(error))
+                await asyncio.sleep(RETRY_S)
+                self._arrived.set()
+            self._settle()
+            self._measure()
+
+    async def _first(self) -> Batch | None:
+        held = self._spool.first_held()
+        if held is not None or not self._spool.pending:
+            return held
+        return await self._in_thread(self._spool.first)
+
+    async def _publish(self, batch: Batch) -> None:
+        """Store a batch; returns when it is durable, however long that takes."""
+        drafts = [SealedRecord(record) for record in batch.records]
+        while True:
+            try:
+                await self._log.publish(drafts, key=batch.key, timeout_s=math.inf)
+            except KeyReusedError:
+                # Impossible unless somebody stored other records under the key.
+                _log.exception("audit_batch_refused", key=batch.key)
+            except (BusyError, StoreUnavailableError) as error:
+                _log.warning("audit_batch_waits", error=str(error))
+                await asyncio.sleep(RETRY_S)
+                continue
+            return
+
+    async def _sync(self) -> None:
+        """While MongoDB is away, see to it that a crash of the host costs a second at most."""
+        waiting: Batch | None = None
+        while True:
+            await asyncio.sleep(SYNC_INTERVAL_S)
+            first = self._spool.first_held()
+            if self._spool.pending and (first is None or first is waiting):
+                try:
+                    loop = asyncio.get_running_loop()
+                    await loop.run_in_executor(self._sync_thread, self._spool.sync)
+                except OSError as error:
+                    _log.error("audit_spool_not_synced", error=str(error))
+            waiting = first
+            self._measure()
+
+    async def _adopt(self) -> None:
+        """Deliver what dead workers of this host left, until cancelled."""
+        while True:
+            try:
+                for left in await self._in_thread(lambda: list(abandoned(self._spool_dir))):
+                    await self._adopt_one(left)
+            except OSError as error:
+                _log.error("audit_spool_not_adopted", error=str(error))
+            await asyncio.sleep(ADOPT_INTERVAL_S)
+
+    async def _adopt_one(self, left: Abandoned) -> None:
+        count = 0
+        done = False
+        try:
+            batches: Iterator[Batch] = left.batches()
+            while (batch := await self._in_thread(lambda: next(batches, None))) is not None:
+                await self._publish(batch)
+                count += len(batch.records)
+            await self._in_thread(left.remove)
+            done = True
+        finally:
+            if not done:
+                left.release()
+        if count:
+            _log.info("audit_spool_adopted", chain=left.chain, records=count)
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, work, *arguments)
+
+    def _settle(self) -> None:
+        if not self._queue and not self._queue_bytes and not self._spool.pending:
+            self._settled.set()
+
+    def _measure(self) -> None:
+        self._metrics.queue_bytes.set(self._queue_bytes)
+        self._metrics.spool_bytes.set(self._spool.pending_bytes)
+
+    # Life
+
+    def start(self, tasks: TaskOwner) -> None:
+        """Begin to deliver."""
+        tasks.start(self._write(), name="audit-writer")
+        tasks.start(self._deliver(), name="audit-deliverer")
+        tasks.start(self._sync(), name="audit-sync")
+        tasks.start(self._adopt(), name="audit-adopter")
+
+    async def flush(self) -> None:
+        """Return when everything that was recorded so far is in MongoDB. No time-out here."""
+        await self._settled.wait()
+
+    def is_settled(self) -> bool:
+        """Whether everything that was recorded is in MongoDB."""
+        return self._settled.is_set()
+
+    async def finish(self, timeout_s: float) -> None:
+        """Write the chain's last record and deliver what is left; the tasks still have to run.
+
+        What can't be delivered in time stays in the spool, for the next worker on this host.
+        """
+        self.record(Action.WORKER_STOPPED, by=Acting(), target=self._worker_id)
+        self._stopping = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.flush()
+        except TimeoutError:
+            _log.warning("audit_left_in_spool", bytes=self._spool.pending_bytes)
+
+    def close(self) -> None:
+        """Let go of the spool, once the tasks have ended. Blocks for a moment."""
+        self._thread.shutdown()
+        self._sync_thread.shutdown()
+        while self._queue:
+            batch, _ = self._take()
+            try:
+                self._spool.append(batch)
+            except OSError as error:
+                _log.error("audit_spool_not_written", error=str(error))
+                break
+        try:
+            self._spool.close()
+        except OSError as error:
+            _log.error("audit_spool_not_synced", error=str(error))
+
+
+def _head_of(batch: Batch) -> Head:
+    first = int(batch.key.rpartition(":")[2])
+    return Head(first + len(batch.records) - 1, sealed_hash(batch.records[-1]))
+
+
+def _bounded(details: dict[str, Any]) -> dict[str, Any]:
+    if sum(len(str(value)) for value in details.values()) <= MAX_DETAILS_BYTES:
+        return details
+    return {"truncated": True}

@@ -1,0 +1,103 @@
+"""The hash chain of one worker's audit records.
+
+A record carries `chain` (which chain), `n` (its number in it, from 1), `prev` (the hash of the one
+before, 64 zeros for the first) and `hash`: SHA-256 over the record without `hash` and `id`, as
+canonical JSON. That is RFC 8785: keys in order, no blanks, UTF-8. Numbers are whole, so there is
+only one way to write them. The `id` is left out because it is given when the record is stored.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+GENESIS = "0" * 64
+"""`prev` of a chain's first record."""
+
+MAX_TEXT_CHARS = 1_000
+MAX_DETAILS_BYTES = 16 * 1024
+_MAX_DEPTH = 6
+_MAX_SAFE_INTEGER = 2**53 - 1  # RFC 8785 section 3.1: what every JSON parser keeps exactly
+_HASH_TAIL = ',"hash":"'
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def canonical(record: Mapping[str, Any]) -> bytes:
+    """A record in the form that is hashed, whether it has `id` and `hash` or not."""
+    return _encode({key: value for key, value in record.items() if key not in ("id", "hash")})
+
+
+def hash_of(record: Mapping[str, Any]) -> str:
+    """The hash that a record should have, 64 hexadecimal digits."""
+    return hashlib.sha256(canonical(record)).hexdigest()
+
+
+def plain(value: object, depth: int = _MAX_DEPTH) -> Any:
+    """A value in the form that has one spelling in JSON: whole numbers, valid Unicode, bounded.
+
+    What is none of JSON's kinds becomes text.
+    """
+    match value:
+        case str():
+            return text(value)
+        case bool() | None:
+            return value
+        case int() if -_MAX_SAFE_INTEGER <= value <= _MAX_SAFE_INTEGER:
+            return int(value)
+        case Mapping() if depth:
+            return {text(str(key)): plain(item, depth - 1) for key, item in value.items()}
+        case list() | tuple() if depth:
+            return [plain(item, depth - 1) for item in value]
+        case set() | frozenset() if depth:
+            return [plain(item, depth - 1) for item in sorted(value, key=str)]
+        case _:
+            return text(str(value))
+
+
+def text(value: str) -> str:
+    """A text that can be written as UTF-8, cut where it is long."""
+    if len(value) > MAX_TEXT_CHARS:
+        value = value[:MAX_TEXT_CHARS] + "..."
+    if value.isascii():
+        return str(value)
+    return value.encode("utf-8", "replace").decode()
+
+
+class Chain:
+    """Seals records one after the other.
+
+    Attributes:
+        name: the chain's; the worker's id with a random part, for an id may be used again.
+        n: number of the newest record; 0 before the first.
+        hash: of the newest record.
+    """
+
+    def __init__(self, worker_id: str) -> None:
+        self.name = f"{worker_id}.{secrets.token_hex(4)}"
+        self.n = 0
+        self.hash = GENESIS
+
+    def seal(self, record: dict[str, Any]) -> str:
+        """Put a record into the chain; the JSON text to be stored.
+
+        Args:
+            record: the keys but those of the chain, which are added. Values are as `plain` gives
+                them.
+        """
+        record["chain"] = self.name
+        record["n"] = self.n + 1
+        record["prev"] = self.hash
+        # Encoded once: what was hashed, and the hash put in front of the closing brace.
+        body = _encode(record)
+        digest = hashlib.sha256(body).hexdigest()
+        self.n += 1
+        self.hash = digest
+        return f'{body[:-1].decode()}{_HASH_TAIL}{digest}"}}'
+
+
+def sealed_hash(body: str) -> str:
+    """The hash within a text that `Chain.seal` gave."""
+    return body[-66:-2]

@@ -1,0 +1,78 @@
+"""The registry of workers.
+
+_id chain, worker_id, host, pid, n, hash, lease_until, claimed_until (while somebody tells that the
+worker is lost)
+"""
+
+from typing import Any
+
+from bson import Int64
+from pymongo import ReturnDocument
+
+from rtserver.workers import Worker
+from store.client import Database, core_errors
+
+WORKERS = "workers"
+
+
+class MongoWorkers:
+    """`rtserver.workers.WorkerStore` on MongoDB. Lease times are the database's own."""
+
+    def __init__(self, database: Database, *, lease_s: float) -> None:
+        self._workers = database[WORKERS]
+        self._lease_ms = int(lease_s * 1000)
+
+    def _until(self) -> dict[str, Any]:
+        return {"$add": ["$$NOW", self._lease_ms]}
+
+    @core_errors
+    async def renew(self, worker: Worker) -> None:
+        """See `WorkerStore.renew`."""
+        fields = {
+            "worker_id": {"$literal": worker.worker_id},
+            "host": {"$literal": worker.host},
+            "pid": worker.pid,
+            "n": Int64(worker.n),
+            "hash": worker.hash,
+            "lease_until": self._until(),
+        }
+        await self._workers.update_one({"_id": worker.chain}, [{"$set": fields}], upsert=True)
+
+    @core_errors
+    async def withdraw(self, chain: str) -> None:
+        """See `WorkerStore.withdraw`."""
+        await self._workers.delete_one({"_id": chain})
+
+    @core_errors
+    async def listed(self) -> list[Worker]:
+        """See `WorkerStore.listed`."""
+        return [_worker(document) async for document in self._workers.find().sort("_id", 1)]
+
+    @core_errors
+    async def claim_lapsed(self) -> Worker | None:
+        """See `WorkerStore.claim_lapsed`."""
+        lapsed = {
+            "$expr": {
+                "$and": [
+                    {"$lt": ["$lease_until", "$$NOW"]},
+                    {"$lt": [{"$ifNull": ["$claimed_until", "$lease_until"]}, "$$NOW"]},
+                ]
+            }
+        }
+        document = await self._workers.find_one_and_update(
+            lapsed,
+            [{"$set": {"claimed_until": self._until()}}],
+            return_document=ReturnDocument.AFTER,
+        )
+        return None if document is None else _worker(document)
+
+
+def _worker(document: dict[str, Any]) -> Worker:
+    return Worker(
+        chain=document["_id"],
+        worker_id=document["worker_id"],
+        host=document["host"],
+        pid=document["pid"],
+        n=document["n"],
+        hash=document["hash"],
+    )
