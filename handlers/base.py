@@ -2,7 +2,8 @@
 
 import http
 import json
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -12,6 +13,9 @@ from tornado import web
 from handlers.context import HandlerContext
 from rtserver import ids
 from rtserver.admission import ProjectFullError
+from rtserver.audit import Acting
+from rtserver.audit_actions import Action
+from rtserver.audit_outcome import outcome_of_status
 from rtserver.errors import BusyError, RefusedError, StoreUnavailableError
 from rtserver.identity import Identity
 from rtserver.token_source import FoundToken, find_token, offered_subprotocols, scrub
@@ -20,6 +24,8 @@ from rtserver.tokens import TokenRefused
 MAX_BODY_BYTES = 4 * 1024 * 1024
 RETRY_AFTER_S = 2
 PROJECT_FULL_RETRY_AFTER_S = 10
+CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+REFUSED = frozenset({401, 403, 429})
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -72,13 +78,56 @@ def problem_of(error: BaseException) -> Problem | None:
 
 
 class BaseHandler(web.RequestHandler):
-    """A handler whose errors are problem documents and whose logs carry no token."""
+    """A handler whose errors are problem documents and whose logs carry no token.
 
+    A request that would change something, or that is refused, is recorded in the audit log when it
+    is answered, unless the core made a record of it by then.
+
+    Attributes:
+        audit_actions: by method, what such a record says was done. `api.called` for the others.
+        audit_action: the one of this request; handlers may know better.
+        acting: on whose behalf the request is; handlers note the project that it concerns.
+        audit_target: what it is done to; the first part of the address unless a handler says.
+        audit_details: further details of the record.
+    """
+
+    audit_actions: ClassVar[Mapping[str, Action]] = {}
     context: HandlerContext
 
     def initialize(self, context: HandlerContext) -> None:
         """Take what the composition root gives."""
         self.context = context
+        request = self.request
+        self.client_ip = context.addresses.find(
+            request.remote_ip or "", request.headers.get_list("X-Forwarded-For")
+        )
+        path = scrub(unquote(request.path))
+        self.acting = context.auditor.act(Acting(ip=self.client_ip, path=path))
+        self.audit_action = self.audit_actions.get(request.method or "", Action.API_CALLED)
+        self.audit_target: str | None = None
+        self.audit_details: dict[str, Any] = {}
+        self._problem_reason: str | None = None
+
+    def on_finish(self) -> None:
+        """Record the request, where it is one to be recorded and nobody did."""
+        status = self.get_status()
+        changes = self.request.method in CHANGING and self.acting.actor is not None
+        if self.acting.recorded or not (changes or status in REFUSED):
+            return
+        action = self.audit_action
+        details: dict[str, Any] = {"status": status, "reason": self._problem_reason}
+        target = self.audit_target
+        if action is Action.API_CALLED:
+            details |= {"method": self.request.method, "path": self.acting.path}
+        elif target is None and self.path_args:
+            target = str(self.path_args[0])
+        self.context.auditor.record(
+            action,
+            outcome_of_status(status, self._problem_reason),
+            target=target,
+            by=self.acting,
+            **{**details, **self.audit_details},
+        )
 
     def set_default_headers(self) -> None:
         """No sniffing, no referrer: an address may carry a token until the page has moved it."""
@@ -109,6 +158,7 @@ class BaseHandler(web.RequestHandler):
         error = kwargs.get("exc_info", (None, None, None))[1]
         problem = None if error is None else problem_of(error)
         if problem is not None:
+            self._problem_reason = problem.reason_word
             kwargs["exc_info"] = (type(problem), problem, None)
             status_code = problem.status_code
         super().send_error(status_code, **kwargs)
@@ -203,6 +253,8 @@ class ApiHandler(BaseHandler):
         if length.isdigit() and int(length) > MAX_BODY_BYTES:
             raise Problem(413, f"A body may have {MAX_BODY_BYTES} bytes at most", "too_large")
         self.identity = await self.context.gateway.identify(self.found_token())
+        if self.request.method in CHANGING:
+            self.context.auditor.ensure(self.audit_action)
 
     def data_received(self, chunk: bytes) -> None:
         """Gather the body, up to its bound."""
@@ -245,7 +297,7 @@ class ApiHandler(BaseHandler):
             BadIdentifier: it is not an id.
             Problem: 403 where the token does not open it.
         """
-        project_id = self.project_id(text)
+        project_id = self.acting.project_id = self.project_id(text)
         if not self.identity.may_open(project_id):
             raise Problem(403, "This token does not open the project", "forbidden")
         return project_id
@@ -290,7 +342,7 @@ def access_log(context_metrics: Any) -> Any:
             path=scrub(handler.request.uri or ""),
             status=status,
             duration_ms=round(handler.request.request_time() * 1000, 1),
-            ip=handler.request.remote_ip,
+            ip=getattr(handler, "client_ip", handler.request.remote_ip),
         )
 
     return log_request

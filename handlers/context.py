@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from rtserver.audit import Auditor
+from rtserver.client_address import ClientAddresses
 from rtserver.comments import CommentService
 from rtserver.gateway import Gateway
 from rtserver.history import History
@@ -40,5 +42,7 @@ class HandlerContext:
     origins: Origins
     readiness: Readiness
     tasks: TaskOwner
+    auditor: Auditor
+    addresses: ClientAddresses
     max_message_bytes: int
     pong_timeout_s: float

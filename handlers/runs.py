@@ -1,7 +1,10 @@
 """Validations and runs over HTTP."""
 
+from typing import ClassVar
+
 from handlers.base import ApiHandler
 from rtserver import ids
+from rtserver.audit_actions import Action
 from rtserver.metrics import RunKind
 from rtserver.runs import proposal_for_run
 from rtserver.validation import ValidationWork
@@ -10,19 +13,31 @@ from rtserver.validation import ValidationWork
 class ValidationsHandler(ApiHandler):
     """`POST /api/v1/proposals/{id}/validations`."""
 
+    audit_actions: ClassVar = {"POST": Action.VALIDATION_STARTED}
+
     async def post(self, proposal: str) -> None:
         """Start a validation; 202 with the run, 409 with the running one."""
         found = await proposal_for_run(
             self.context.proposals, self.identity, ids.proposal_id(proposal)
         )
+        self.acting.project_id = found.project_id
         work = ValidationWork(self.context.validator, found.project_id, found.proposal_id)
         run = await self.context.runs.start(RunKind.VALIDATION, found, self.identity, work)
+        self.audit_details["run_id"] = run.run_id
         self.set_header("Location", f"/api/v1/runs/{run.run_id}")
         self.json(run.to_json(), 202)
 
 
+CANCELLED = {
+    RunKind.VALIDATION: Action.VALIDATION_CANCELLED,
+    RunKind.ITERATION: Action.ITERATION_CANCELLED,
+}
+
+
 class RunHandler(ApiHandler):
     """`/api/v1/runs/{run_id}`."""
+
+    audit_actions: ClassVar = {"DELETE": Action.RUN_CANCELLED}
 
     async def get(self, run_id: str) -> None:
         """Answer with the run as it is."""
@@ -32,4 +47,8 @@ class RunHandler(ApiHandler):
     async def delete(self, run_id: str) -> None:
         """Cancel it; 202, for its owner ends it a moment later."""
         run = await self.context.runs.cancel(self.identity, ids.run_id(run_id))
+        self.audit_action = CANCELLED[run.kind]
+        self.acting.project_id = run.project_id
+        self.audit_target = run.proposal_id
+        self.audit_details["run_id"] = run.run_id
         self.json(run.to_json(), 202)

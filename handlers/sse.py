@@ -7,12 +7,14 @@ connections is sent to each as it is, as to a WebSocket.
 
 import random
 import socket
+from typing import ClassVar
 
 from tornado.iostream import IOStream, StreamClosedError
 
 from handlers.base import ApiHandler, Problem
 from handlers.tornado_socket import StreamSink
 from rtserver import ids
+from rtserver.audit_actions import Action
 from rtserver.close_codes import ADVICE, CloseCode, retry_after_ms
 from rtserver.framing import Encoding
 from rtserver.outbox import Sink
@@ -97,6 +99,8 @@ class EventStream:
 class ProposalEventsHandler(ApiHandler):
     """What a viewer of one proposal sees, and what concerns the whole project."""
 
+    audit_actions: ClassVar = {"GET": Action.CONNECTION_DENIED, "HEAD": Action.CONNECTION_DENIED}
+
     async def head(self, proposal_id: str) -> None:
         """Answer as `get` does, less the stream."""
         await self._proposal(proposal_id)
@@ -138,6 +142,7 @@ class ProposalEventsHandler(ApiHandler):
         proposal = await self.context.proposals.get(ids.proposal_id(proposal_id))
         if proposal is None:
             raise Problem(404, f"There is no proposal {proposal_id!r}", "not_found")
+        self.acting.project_id = proposal.project_id
         if not self.identity.may_open(proposal.project_id):
             raise Problem(403, "This token does not open the proposal's project", "forbidden")
         return proposal

@@ -1,10 +1,13 @@
 """`/ws/projects/{project_id}`: a session over WebSocket (RFC 6455)."""
 
+from typing import ClassVar
+
 from handlers.base import Problem
 from handlers.context import HandlerContext
 from handlers.socket_base import SocketHandler
 from handlers.tornado_socket import StreamSink
 from rtserver.admission import Entry
+from rtserver.audit_actions import Action
 from rtserver.close_codes import ADVICE, CloseCode
 from rtserver.commands import view_of
 from rtserver.errors import ForbiddenError
@@ -19,6 +22,7 @@ from rtserver.tokens import TokenRefused
 class SessionSocket(SocketHandler):
     """Checks token, origin and room before the upgrade; then only passes bytes on."""
 
+    audit_actions: ClassVar = {"GET": Action.CONNECTION_DENIED}
     encoding = Encoding.WEBSOCKET
     sink: Sink
 
@@ -37,7 +41,7 @@ class SessionSocket(SocketHandler):
         A token that is not good is said after the upgrade, as a close code, because a browser
         shows a page nothing of a refused upgrade. A full project is said before it.
         """
-        project_id = self.project_id(args[0])
+        project_id = self.acting.project_id = self.project_id(args[0])
         origin = self.request.headers.get("Origin")
         if not self.context.origins.allows(origin, self.request.host):
             raise Problem(403, "Pages of this origin may not connect", "origin")

@@ -24,6 +24,7 @@ class Entry:
         connection_id, worker_id: which, and who owns it.
         user_id, project_id, transport: what it is for.
         opened_at: Unix time in seconds.
+        ip: the client's address.
     """
 
     connection_id: str
@@ -32,6 +33,7 @@ class Entry:
     project_id: str
     transport: str
     opened_at: float
+    ip: str = ""
 
 
 class LeaseStore(Protocol):
@@ -41,7 +43,7 @@ class LeaseStore(Protocol):
         """Add an entry to its project unless `limit` live ones are there; whether it was added."""
 
     async def register(self, entry: Entry, *, limit: int) -> list[Entry]:
-        """Add an entry to its user; the oldest that had to leave for it."""
+        """Add an entry to its user; the oldest live ones that had to leave for it."""
 
     async def release(self, entry: Entry) -> None:
         """Take an entry out of both registries."""
@@ -83,8 +85,8 @@ class Admission:
         self._entries: dict[str, Entry] = {}
         self._renewing = asyncio.Lock()
 
-    async def admit(self, entry: Entry) -> None:
-        """Let a connection in; returns when those it replaces have been told to go.
+    async def admit(self, entry: Entry) -> list[Entry]:
+        """Let a connection in; returns those it replaces, when they have been told to go.
 
         Raises:
             ProjectFullError: no place is left in the project.
@@ -102,6 +104,7 @@ class Admission:
             raise
         for old in evicted:
             await self._evict(old)
+        return evicted
 
     async def release(self, entry: Entry) -> None:
         """Give a connection's place back. A failure is logged: the lease ends by itself."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,10 @@ from handlers.context import HandlerContext
 from handlers.routes import application
 from handlers.test_endpoints import test_routes
 from rtserver.admission import Admission, Entry
+from rtserver.audit import Acting, Auditor
+from rtserver.audit_actions import Action, Outcome
+from rtserver.audited_commands import audited
+from rtserver.client_address import ClientAddresses
 from rtserver.close_codes import CloseCode
 from rtserver.commands import SessionCommands
 from rtserver.comments import CommentService
@@ -29,7 +33,7 @@ from rtserver.history import History
 from rtserver.jwks import JwksCache
 from rtserver.locks import LockService
 from rtserver.membership import Membership
-from rtserver.metrics import Metrics
+from rtserver.metrics import LogMetrics, Metrics
 from rtserver.origins import Origins
 from rtserver.positions_ticker import PositionsTicker
 from rtserver.proposals import Proposal, ProposalExistsError, ProposalService, creation_event
@@ -43,9 +47,10 @@ from rtserver.tasks import TaskOwner
 from rtserver.tokens import TokenVerifier
 from rtserver.validator import Validator
 from rtserver.wheel import TimerWheel
+from rtserver.workers import Workers
 from store.client import Database, DatabaseError, connect, is_replica_set, server_version
 from store.comments import COMMENTS, MongoComments, comment_fields
-from store.event_collection import EVENTS, prepare_log, size_difference
+from store.event_collection import AUDIT, EVENTS, prepare_log, size_difference
 from store.event_log import MongoEventLog
 from store.event_tail import EventTail
 from store.heads import Heads
@@ -57,9 +62,12 @@ from store.mongod_errors import MongodError
 from store.outbox import OutboxRelay
 from store.proposals import PROPOSALS, MongoProposals
 from store.runs import RUNS, MongoRuns
+from store.topology import PrimaryWatch
+from store.workers import MongoWorkers
 
 SERVER_ROOT = Path(__file__).resolve().parent.parent
 TICK_S = 0.05
+SPOOL_FOLDER = "audit-spool"
 MAX_REPORT_BYTES = 512 * 1024
 TAIL_READY_S = 30.0
 MONGODB_AT_LEAST = (5, 0)
@@ -72,8 +80,17 @@ _log = structlog.get_logger()
 class MongoAccess:
     """A way to MongoDB: the configured one, one that is shared here, or a private one."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, *, on_primary: Callable[[bool], None] | None = None
+    ) -> None:
+        """Take the settings.
+
+        Args:
+            settings: where MongoDB is.
+            on_primary: told whether there is a primary, whenever that changes.
+        """
         self._settings = settings
+        self._on_primary = on_primary
         self.private: PrivateMongod | None = None
         self._client: Any = None
 
@@ -102,7 +119,8 @@ class MongoAccess:
                 self.private = private
         except MongodError as error:
             raise OperatorError(str(error)) from error
-        self._client = connect(uri)
+        listeners = () if self._on_primary is None else (PrimaryWatch(self._on_primary),)
+        self._client = connect(uri, listeners)
         database: Database = self._client[settings.mongodb_database]
         return database
 
@@ -131,18 +149,26 @@ class MongoAccess:
             await self.private.stop()
 
 
-class EventStore:
-    """The durable log with its writer running: what publishers need, in a server or a command."""
+class LogStore:
+    """A durable log, with what its writer needs: in a server, or a command.
 
-    def __init__(self, settings: Settings, database: Database, metrics: Metrics) -> None:
+    There are two, each in a collection of its own: `EVENTS` and `AUDIT`.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, metrics: LogMetrics, collection: str = EVENTS
+    ) -> None:
         self._settings = settings
         self._database = database
         self._metrics = metrics
-        self.heads = Heads(database, buffer_bytes=settings.event_log_bytes)
+        self._collection = collection
+        sizes = {EVENTS: settings.event_log_bytes, AUDIT: settings.audit_log_bytes}
+        self._size_bytes = sizes[collection]
+        self.heads = Heads(database, buffer_bytes=self._size_bytes, collection=collection)
 
     async def prepare(self) -> str:
         """Make what the log needs; its epoch."""
-        return await prepare_log(self._database, EVENTS, self._settings.event_log_bytes)
+        return await prepare_log(self._database, self._collection, self._size_bytes)
 
     async def open(self) -> MongoEventLog:
         """The log; its `run` is the caller's to start."""
@@ -153,6 +179,7 @@ class EventStore:
             epoch=await self.prepare(),
             queue_bytes=self._settings.publish_queue_bytes,
             publish_timeout_s=self._settings.publish_timeout_s,
+            collection=self._collection,
         )
 
 
@@ -198,7 +225,9 @@ class Server:
         self._secret = secret
         self._demo = demo
         self._test_endpoints = test_endpoints
-        self._mongo = MongoAccess(settings)
+        self._mongo = MongoAccess(settings, on_primary=self._on_primary)
+        self._chain_begun = False
+        self._primary_lost_s = 0.0
         self._tasks = TaskOwner()
         self._stopping = False
         self.metrics = Metrics()
@@ -235,12 +264,13 @@ class Server:
 
     async def _build(self, database: Database, verifier: TokenVerifier) -> None:
         settings, metrics, tasks = self._settings, self.metrics, self._tasks
-        events = EventStore(settings, database, metrics)
+        events = LogStore(settings, database, metrics)
         self._heads = events.heads
         self._log = log = await events.open()
         self._relay = relay = OutboxRelay(
             database, log, (RUNS, PROPOSALS, LOCKS), {COMMENTS: comment_fields}
         )
+        await self._build_audit(database)
         leases = MongoLeases(database, lease_s=settings.lease_s)
         run_store = MongoRuns(database, relay, lease_s=settings.lease_s)
         proposals = MongoProposals(database, relay)
@@ -282,6 +312,7 @@ class Server:
             self._admission,
             lambda: self._session_services,
             metrics,
+            self.auditor,
             worker_id=settings.worker_id,
         )
         self._runs = runs = RunService(
@@ -292,6 +323,7 @@ class Server:
             control,
             tasks,
             metrics,
+            self.auditor,
             worker_id=settings.worker_id,
             lease_s=settings.lease_s,
             max_runs=settings.max_runs_per_worker,
@@ -312,7 +344,9 @@ class Server:
             wheel=self._wheel,
             tasks=tasks,
             metrics=metrics,
-            commands=SessionCommands(gateway, log, proposals, runs, validator).table(),
+            commands=audited(
+                self.auditor, SessionCommands(gateway, log, proposals, runs, validator).table()
+            ),
             active_runs=runs.active_json,
             on_closed=gateway.closed,
         )
@@ -332,10 +366,13 @@ class Server:
             readiness=Readiness(
                 {
                     "tail": lambda: None if self._tail.ready.is_set() else "the log is not tailed",
+                    "audit": self.auditor.problem,
                     "stopping": lambda: "the worker is stopping" if self._stopping else None,
                 }
             ),
             tasks=tasks,
+            auditor=self.auditor,
+            addresses=ClientAddresses(settings.trusted_proxies),
             max_message_bytes=settings.max_message_bytes,
             pong_timeout_s=settings.pong_timeout_s,
         )
@@ -352,8 +389,56 @@ class Server:
         if self._demo:
             await self._install_demo(proposals)
 
+    async def _build_audit(self, database: Database) -> None:
+        settings = self._settings
+        store = LogStore(settings, database, self.metrics.audit, AUDIT)
+        self._audit_heads = store.heads
+        self._audit_log = await store.open()
+        spool_dir = settings.data_dir / SPOOL_FOLDER
+        try:
+            self.auditor = Auditor(
+                self._audit_log,
+                self.metrics.audit,
+                spool_dir,
+                worker_id=settings.worker_id,
+                spool_bytes=settings.audit_spool_bytes,
+            )
+        except OSError as error:
+            raise OperatorError(
+                f"the audit spool can't be kept in {spool_dir} ({error.strerror}): "
+                "set RT_DATA_DIR to a directory that can be written"
+            ) from error
+        self._workers = Workers(
+            MongoWorkers(database, lease_s=settings.lease_s),
+            self.auditor,
+            worker_id=settings.worker_id,
+            lease_s=settings.lease_s,
+            anchor_interval_s=settings.audit_anchor_interval_s,
+        )
+
+    def _on_primary(self, up: bool) -> None:
+        """MongoDB's primary went or came."""
+        if not self._chain_begun or self._stopping:
+            return
+        loop_s = asyncio.get_running_loop().time()
+        by = Acting()
+        if up:
+            away_ms = round((loop_s - self._primary_lost_s) * 1000)
+            _log.info("mongodb_found", away_ms=away_ms)
+            self.auditor.record(Action.MONGODB_FOUND, by=by, away_ms=away_ms)
+        else:
+            self._primary_lost_s = loop_s
+            _log.warning("mongodb_lost")
+            self.auditor.record(Action.MONGODB_LOST, Outcome.FAILED, by=by)
+
     async def _begin(self) -> None:
+        self._tasks.start(self._audit_log.run(), name="audit-log-writer")
+        self.auditor.start(self._tasks)
+        await self._workers.begin()
+        self._chain_begun = True
         loops = {
+            "audit-heads": self._audit_heads.run(),
+            "workers": self._workers.run(),
             "log-writer": self._log.run(),
             "tail": self._tail.run(),
             "heads": self._heads.run(),
@@ -435,11 +520,16 @@ class Server:
                     await self._http.close_all_connections()
             except TimeoutError:
                 _log.warning("stopped_before_all_was_written", grace_s=grace_s)
+        if self._chain_begun:
+            await self.auditor.finish(grace_s)
+            await self._workers.end()
         await self._tasks.stop()
         with contextlib.suppress(AttributeError):
+            self.auditor.close()
             try:
                 async with asyncio.timeout(grace_s):
                     await self._heads.flush(everything=True)
+                    await self._audit_heads.flush(everything=True)
             except Exception as error:  # noqa: BLE001 - the server ends either way
                 _log.warning("heads_not_written", error=str(error))
         await self._mongo.close()
@@ -508,7 +598,7 @@ async def operator_log(settings: Settings) -> AsyncIterator[MongoEventLog]:
     database = await mongo.open(may_start=False, beside=True)
     tasks = TaskOwner()
     try:
-        events = EventStore(settings, database, Metrics())
+        events = LogStore(settings, database, Metrics())
         log = await events.open()
         tasks.start(log.run(), name="log-writer")
         yield log

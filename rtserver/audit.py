@@ -18,10 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import structlog
 
+from rtserver.admission import Entry
 from rtserver.audit_actions import CATALOGUE, Action, Outcome
 from rtserver.audit_chain import MAX_DETAILS_BYTES, Chain, plain, sealed_hash, text
 from rtserver.audit_spool import Abandoned, Batch, Spool, abandoned
@@ -65,7 +66,9 @@ class Acting:
     Attributes:
         ip: the client's address.
         actor: the user, once the token was verified.
-        project_id, connection_id: of the session, where it is one.
+        project_id: the project concerned, once it is known.
+        connection_id: of the session, where it is one.
+        path: the address that was asked for, over HTTP, without its query.
         recorded: how many records were made on this behalf.
     """
 
@@ -73,7 +76,18 @@ class Acting:
     actor: str | None = None
     project_id: str | None = None
     connection_id: str | None = None
+    path: str | None = None
     recorded: int = 0
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """On behalf of a connection's user."""
+        return cls(
+            ip=entry.ip or None,
+            actor=entry.user_id,
+            project_id=entry.project_id,
+            connection_id=entry.connection_id,
+        )
 
 
 class SealedRecord(EventDraft):

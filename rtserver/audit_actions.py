@@ -96,7 +96,7 @@ CATALOGUE: Mapping[Action, Entry] = {
             "details": {
                 "code": 4010,
                 "reason": "No pong in time",
-                "by": "server",
+                "initiator": "server",
                 "transport": "websocket",
                 "duration_ms": 61204,
             },
@@ -104,7 +104,7 @@ CATALOGUE: Mapping[Action, Entry] = {
         details={
             "code": "close code; null where the peer went without one",
             "reason": "the words that went with the server's close",
-            "by": "`server` or `client`",
+            "initiator": "`server` or `client`: who ended it",
             "transport": "as in `connection.opened`",
             "duration_ms": "how long it was open",
         },

@@ -1,7 +1,9 @@
 """The address of a client, behind proxies or not."""
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+
+LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -9,8 +11,15 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 class ClientAddresses:
     """Finds out whom a request is from, by the rule that only listed proxies are believed."""
 
-    def __init__(self, trusted_proxies: Iterable[str]) -> None:
-        self._networks = tuple(ipaddress.ip_network(text) for text in trusted_proxies)
+    def __init__(self, trusted_proxies: str) -> None:
+        """Read the setting of this name."""
+        networks: list[str] = []
+        for item in filter(None, trusted_proxies.split(",")):
+            if item == "loopback":
+                networks += LOOPBACK
+            elif item != "none":
+                networks.append(item)
+        self._networks = tuple(map(ipaddress.ip_network, networks))
 
     def find(self, peer: str, forwarded_for: Sequence[str]) -> str:
         """The address that a request is from.

@@ -6,14 +6,23 @@ from collections.abc import Callable
 
 import structlog
 
-from rtserver.admission import Admission, Entry
+from rtserver.admission import Admission, Entry, ProjectFullError
+from rtserver.audit import Acting, Auditor
+from rtserver.audit_actions import Action, Outcome
+from rtserver.audit_outcome import outcome_of
 from rtserver.close_codes import CloseCode
-from rtserver.errors import ForbiddenError
+from rtserver.errors import ForbiddenError, StoreUnavailableError
 from rtserver.identity import Identity
 from rtserver.metrics import Metrics
-from rtserver.session import Session, SessionServices, Transport
+from rtserver.session import Ended, Session, SessionServices, Transport
 from rtserver.token_source import FoundToken
 from rtserver.tokens import TokenRefused, TokenVerifier
+
+_LIMITS = {
+    CloseCode.TOO_SLOW: "outbox_bytes",
+    CloseCode.TOO_MANY_MESSAGES: "messages_per_s",
+    CloseCode.PROTOCOL_ERROR: "unusable_messages",
+}
 
 _log = structlog.get_logger()
 
@@ -27,6 +36,7 @@ class Gateway:
         admission: Admission,
         services: Callable[[], SessionServices],
         metrics: Metrics,
+        auditor: Auditor,
         *,
         worker_id: str,
     ) -> None:
@@ -34,6 +44,7 @@ class Gateway:
         self._admission = admission
         self._services = services
         self._metrics = metrics
+        self._auditor = auditor
         self._worker_id = worker_id
         self.sessions: dict[str, Session] = {}
 
@@ -44,10 +55,18 @@ class Gateway:
             TokenRefused: it proves nothing.
         """
         try:
-            return await self._verifier.verify(found.token if found else "")
+            identity = await self._verifier.verify(found.token if found else "")
         except TokenRefused as refused:
-            self._metrics.token_refused(refused.reason)
+            self._refused(refused)
             raise
+        self._auditor.acting().actor = identity.user_id
+        return identity
+
+    def _refused(self, refused: TokenRefused) -> None:
+        self._metrics.token_refused(refused.reason)
+        outcome, reason = outcome_of(refused)
+        path = self._auditor.acting().path
+        self._auditor.record(Action.TOKEN_REFUSED, outcome, reason=reason, path=path)
 
     async def refresh(self, identity: Identity, token: str) -> Identity:
         """The identity of another token of the same user.
@@ -58,7 +77,7 @@ class Gateway:
         try:
             return await self._verifier.refresh(identity, token)
         except TokenRefused as refused:
-            self._metrics.token_refused(refused.reason)
+            self._refused(refused)
             raise
 
     async def enter(self, identity: Identity, project_id: str, transport: str) -> Entry:
@@ -69,8 +88,8 @@ class Gateway:
             ProjectFullError: no place is left in the project.
             StoreUnavailableError: the registries could not be reached.
         """
-        if not identity.may_open(project_id):
-            raise ForbiddenError("Forbidden: this token does not open the project")
+        acting = self._auditor.acting()
+        acting.project_id = project_id
         entry = Entry(
             connection_id=secrets.token_hex(8),
             worker_id=self._worker_id,
@@ -78,8 +97,28 @@ class Gateway:
             project_id=project_id,
             transport=transport,
             opened_at=time.time(),
+            ip=acting.ip or "",
         )
-        await self._admission.admit(entry)
+        try:
+            if not identity.may_open(project_id):
+                raise ForbiddenError("Forbidden: this token does not open the project")
+            evicted = await self._admission.admit(entry)
+        except (ForbiddenError, ProjectFullError, StoreUnavailableError) as error:
+            outcome, reason = outcome_of(error)
+            self._auditor.record(
+                Action.CONNECTION_DENIED, outcome, by=acting, reason=reason, transport=transport
+            )
+            raise
+        for old in evicted:
+            self._auditor.record(
+                Action.CONNECTION_EVICTED,
+                by=Acting.of(entry),
+                target=old.connection_id,
+                project_id=old.project_id,
+                limit="connections_per_user",
+                worker=old.worker_id,
+                code=CloseCode.REPLACED.value,
+            )
         return entry
 
     async def leave(self, entry: Entry) -> None:
@@ -96,18 +135,37 @@ class Gateway:
         """Make the session of a connection that has a place."""
         session = Session(self._services(), transport, identity, entry, proposal_ids)
         self.sessions[entry.connection_id] = session
+        self._auditor.record(
+            Action.CONNECTION_OPENED, by=Acting.of(entry), transport=entry.transport
+        )
         return session
 
-    def closed(self, session: Session, code: CloseCode | None) -> None:
+    def closed(self, session: Session, ended: Ended) -> None:
         """A session has ended: its place is free."""
-        self.sessions.pop(session.entry.connection_id, None)
+        entry = session.entry
+        self.sessions.pop(entry.connection_id, None)
         services = self._services()
-        services.tasks.start(self.leave(session.entry), name="release-place")
+        services.tasks.start(self.leave(entry), name="release-place")
+        by = Acting.of(entry)
+        limit = _LIMITS.get(CloseCode(ended.code)) if ended.by_server and ended.code else None
+        if limit is not None:
+            self._auditor.record(
+                Action.LIMIT_HIT, Outcome.DENIED, by=by, limit=limit, code=ended.code
+            )
+        self._auditor.record(
+            Action.CONNECTION_CLOSED,
+            by=by,
+            code=ended.code,
+            reason=ended.reason or None,
+            initiator="server" if ended.by_server else "client",
+            transport=entry.transport,
+            duration_ms=round((time.time() - entry.opened_at) * 1000),
+        )
         _log.debug(
             "session_closed",
-            connection_id=session.entry.connection_id,
-            project_id=session.project_id,
-            code=code,
+            connection_id=entry.connection_id,
+            project_id=entry.project_id,
+            code=ended.code,
         )
 
     def close(self, connection_id: str, code: CloseCode, reason: str | None = None) -> bool:

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import structlog
 
+from rtserver.audit import Acting, Auditor
+from rtserver.audit_actions import Action, Outcome
 from rtserver.control import Control
 from rtserver.errors import (
     BusyError,
@@ -27,6 +29,10 @@ from rtserver.run_model import Run, RunConflictError, RunState, RunStore
 from rtserver.tasks import TaskOwner
 
 LEASE_GRACE_S = 2.0
+ENDED = {
+    RunKind.VALIDATION: Action.VALIDATION_ENDED,
+    RunKind.ITERATION: Action.ITERATION_ENDED,
+}
 FINISH_RETRY_S = (0.1, 0.5, 1.0, 2.0)
 
 _log = structlog.get_logger()
@@ -86,6 +92,7 @@ class RunService:
         control: Control,
         tasks: TaskOwner,
         metrics: Metrics,
+        auditor: Auditor,
         *,
         worker_id: str,
         lease_s: float,
@@ -98,6 +105,7 @@ class RunService:
         self._control = control
         self._tasks = tasks
         self._metrics = metrics
+        self._auditor = auditor
         self._worker_id = worker_id
         self._lease_s = lease_s
         self._max_runs = max_runs
@@ -202,7 +210,8 @@ class RunService:
         try:
             while not active.lost:
                 try:
-                    await self._runs.finish(run, ending.state, ending.fields, ended)
+                    if await self._runs.finish(run, ending.state, ending.fields, ended):
+                        self._record_end(run, ending.state, ending.fields)
                     break
                 except StoreUnavailableError as error:
                     _log.warning("run_end_not_stored", run_id=run.run_id, error=str(error))
@@ -211,6 +220,21 @@ class RunService:
         finally:
             self._active.pop(run.run_id, None)
             self._metrics.run_ended(run.kind, RunOutcome(ending.state.value))
+
+    def _record_end(self, run: Run, state: RunState, fields: Mapping[str, Any]) -> None:
+        error = state is RunState.ERROR
+        took = datetime.now(UTC) - run.started_at
+        self._auditor.record(
+            ENDED[run.kind],
+            Outcome.FAILED if error else Outcome.ALLOWED,
+            by=Acting(actor=run.started_by, project_id=run.project_id),
+            target=run.proposal_id,
+            run_id=run.run_id,
+            state=state.value,
+            reason=fields.get("reason") if error else None,
+            cancelled_by=fields.get("actor") if state is RunState.CANCELLED else None,
+            duration_ms=round(took.total_seconds() * 1000),
+        )
 
     async def get(self, identity: Identity, run_id: str) -> Run:
         """A run that this user may see.
@@ -311,6 +335,7 @@ class RunService:
             }
             if await self._runs.lose(run, fields, self._draft(run, failed, fields)):
                 _log.warning("run_of_lost_worker_ended", run_id=run.run_id, owner=run.owner)
+                self._record_end(run, RunState.ERROR, fields)
 
     async def stop(self) -> None:
         """End this worker's runs, each with its terminal event."""

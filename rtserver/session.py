@@ -112,7 +112,22 @@ class SessionServices:
     metrics: Metrics
     commands: Mapping[type[Command], CommandHandler]
     active_runs: Callable[[str], Awaitable[list[dict[str, Any]]]]
-    on_closed: Callable[["Session", CloseCode | None], None]
+    on_closed: Callable[["Session", "Ended"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a session ended.
+
+    Attributes:
+        code: the close code, the server's or the client's; None where there was none.
+        reason: the words that went with the server's.
+        by_server: whether the server ended it.
+    """
+
+    code: int | None
+    reason: str
+    by_server: bool
 
 
 class _State(enum.Enum):
@@ -491,7 +506,7 @@ class Session:
             return
         advice = ADVICE[code]
         reason = reason or advice.reason
-        self._leave(code)
+        self._leave(Ended(code.value, reason, by_server=True))
         slow = code is CloseCode.TOO_SLOW
         closing = ClosingFrame(
             code=code,
@@ -524,10 +539,10 @@ class Session:
     def on_disconnect(self, code: int | None) -> None:
         """The connection is gone."""
         if not self.is_closing():
-            self._leave(None, peer_code=code)
+            self._leave(Ended(code, "", by_server=False))
         self.outbox.close()
 
-    def _leave(self, code: CloseCode | None, peer_code: int | None = None) -> None:
+    def _leave(self, ended: Ended) -> None:
         self._state = _State.CLOSING
         services = self._services
         services.wheel.cancel(self._heartbeat)
@@ -537,8 +552,8 @@ class Session:
             channel.live.pop(self, None)
             channel.behind.discard(self)
             services.dispatcher.release(channel)
-        services.metrics.connection_closed(self.encoding, code if code is not None else peer_code)
-        services.on_closed(self, code)
+        services.metrics.connection_closed(self.encoding, ended.code)
+        services.on_closed(self, ended)
 
 
 def _now_s() -> float:

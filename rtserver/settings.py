@@ -255,11 +255,13 @@ def _list(parse_item: Callable[[str], str], allowed: str) -> Kind:
     return Kind(parse, allowed, metavar="A,B,...", is_list=True)
 
 
-def _parse_networks(text: str) -> tuple[str, ...]:
-    if text.lower() == "none":
-        return ()
-    items = [item.strip() for item in text.split(",")]
-    return tuple(dict.fromkeys(str(ipaddress.ip_network(item)) for item in items if item))
+def _parse_networks(text: str) -> str:
+    items = [item.strip().lower() for item in text.split(",")]
+    return ",".join(
+        item if item in ("loopback", "none") else str(ipaddress.ip_network(item))
+        for item in items
+        if item
+    )
 
 
 def _parse_watch(text: str) -> str:
@@ -373,17 +375,17 @@ class Settings:
         "a page of any site could then act with its visitor's token.",
         unset="same origin only",
     )
-    trusted_proxies: tuple[str, ...] = _setting(
-        ("127.0.0.0/8", "::1/128"),
+    trusted_proxies: str = _setting(
+        "loopback",
         Kind(
             _parse_networks,
-            "a comma-separated list of IP addresses and networks such as 10.0.0.0/8, or `none`",
+            "a comma-separated list of IP addresses, networks such as 10.0.0.0/8, `loopback` and "
+            "`none`",
             metavar="A,B,...",
             is_list=True,
         ),
         "Proxies whose X-Forwarded-For names the client in audit records and logs. From anybody "
         "else the header is ignored: a client could write what it likes in it.",
-        unset="the loopback addresses",
     )
     worker_id: str = _setting(
         "",

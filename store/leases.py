@@ -1,7 +1,7 @@
 """The registries of connections: one document a project, one a user, changed in one step each.
 
     _id        "project:ID" or "user:ID"
-    entries    array of {c: connection, w: worker, u: user, p: project, t: transport,
+    entries    array of {c: connection, w: worker, u: user, p: project, t: transport, ip: address,
                at: opened (Unix s), until: end of lease}
     evicted    only with a user: what left for the newest entry
     expires_at when MongoDB may remove the document (TTL index)
@@ -55,6 +55,7 @@ class MongoLeases:
             "p": {"$literal": entry.project_id},
             "t": {"$literal": entry.transport},
             "at": {"$literal": entry.opened_at},
+            "ip": {"$literal": entry.ip},
             "until": self._until(),
         }
 
@@ -220,4 +221,12 @@ def _others(connection_ids: list[str]) -> dict[str, Any]:
 
 
 def _entry(found: dict[str, Any]) -> Entry:
-    return Entry(found["c"], found["w"], found["u"], found["p"], found["t"], found["at"])
+    return Entry(
+        found["c"],
+        found["w"],
+        found["u"],
+        found["p"],
+        found["t"],
+        found["at"],
+        found.get("ip", ""),
+    )

@@ -1,0 +1,42 @@
+"""How an error ends an act, as the audit log says it."""
+
+from http import HTTPStatus
+
+from rtserver.admission import ProjectFullError
+from rtserver.audit_actions import Outcome
+from rtserver.errors import BusyError, ForbiddenError, RefusedError, StoreUnavailableError
+from rtserver.ids import BadIdentifier
+from rtserver.tokens import TokenRefused
+
+_DENIED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
+_LIMITS = frozenset({"busy", "project_full", "audit_full", "unauthorized"})
+
+
+def outcome_of(error: BaseException) -> tuple[Outcome, str]:
+    """The outcome that an error stands for, and the reason as a word."""
+    match error:
+        case TokenRefused(reason="keys_unavailable"):
+            return Outcome.FAILED, error.reason
+        case TokenRefused():
+            return Outcome.DENIED, error.reason
+        case ProjectFullError():
+            return Outcome.DENIED, "project_full"
+        case ForbiddenError() | BusyError():
+            return Outcome.DENIED, error.reason
+        case RefusedError():
+            return outcome_of_status(error.status, error.reason), error.reason
+        case StoreUnavailableError():
+            return Outcome.FAILED, "unavailable"
+        case BadIdentifier():
+            return Outcome.FAILED, "bad_identifier"
+        case _:
+            return Outcome.FAILED, "internal"
+
+
+def outcome_of_status(status: int, reason: str | None) -> Outcome:
+    """The outcome that an answer over HTTP stands for."""
+    if status < 400:
+        return Outcome.ALLOWED
+    if status in _DENIED or reason in _LIMITS:
+        return Outcome.DENIED
+    return Outcome.FAILED

@@ -1,0 +1,67 @@
+"""Session commands with their record in the audit log, whatever becomes of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rtserver.audit import Acting, Auditor
+from rtserver.audit_actions import Action, Outcome
+from rtserver.audit_outcome import outcome_of
+from rtserver.protocol import (
+    CancelIteration,
+    CancelValidation,
+    Command,
+    RefreshToken,
+    StartIteration,
+    StartValidation,
+)
+from rtserver.session import CommandHandler, Session
+
+RECORDED: Mapping[type[Command], Action] = {
+    StartValidation: Action.VALIDATION_STARTED,
+    CancelValidation: Action.VALIDATION_CANCELLED,
+    StartIteration: Action.ITERATION_STARTED,
+    CancelIteration: Action.ITERATION_CANCELLED,
+    RefreshToken: Action.TOKEN_REFRESHED,
+}
+"""The commands that change something. `view` and `replay` concern only who sends them."""
+
+
+def audited(
+    auditor: Auditor,
+    commands: Mapping[type[Command], CommandHandler],
+    recorded: Mapping[type[Command], Action] = RECORDED,
+) -> dict[type[Command], CommandHandler]:
+    """The same commands, each recorded as `recorded` says.
+
+    One that makes a record of its own is not recorded again.
+    """
+    return {
+        kind: _audited(auditor, handler, recorded.get(kind)) for kind, handler in commands.items()
+    }
+
+
+def _audited(auditor: Auditor, handler: CommandHandler, action: Action | None) -> CommandHandler:
+    async def run(session: Session, command: Any) -> dict[str, Any]:
+        acting = auditor.act(Acting.of(session.entry))
+        if action is None:
+            return await handler(session, command)
+        target = getattr(command, "proposal_id", None)
+        details: dict[str, Any] = {"run_id": getattr(command, "run_id", None)}
+        outcome = Outcome.ALLOWED
+        try:
+            auditor.ensure(action)
+            result = await handler(session, command)
+            # What the ack says of these is what a record should say of them too.
+            target = result.get("proposal_id", target)
+            details["run_id"] = result.get("run_id", details["run_id"])
+            details["expires_at"] = result.get("token_expires_at")
+        except BaseException as error:
+            outcome, details["reason"] = outcome_of(error)
+            raise
+        else:
+            return result
+        finally:
+            if not acting.recorded:
+                auditor.record(action, outcome, target=target, by=acting, **details)
+
+    return run
