@@ -1,8 +1,9 @@
 """What all handlers share: errors as problem documents, origins, identity, bounded bodies."""
 
+import contextlib
 import http
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import unquote
 
@@ -289,6 +290,28 @@ class ApiHandler(BaseHandler):
         except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
             said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
             raise Problem(400, f"The body is not JSON: {said}", "malformed") from None
+
+    def will(self, action: Action) -> None:
+        """Say what this request does, where that shows only after its body was read.
+
+        Raises:
+            AuditFullError: it must be recorded, and can't be.
+        """
+        self.audit_action = action
+        self.context.auditor.ensure(action)
+
+    @contextlib.asynccontextmanager
+    async def about(self, proposal_id: str) -> AsyncIterator[None]:
+        """Do something to a proposal; a refusal is recorded with the proposal's project too."""
+        self.audit_target = proposal_id
+        try:
+            yield
+        except RefusedError:
+            with contextlib.suppress(StoreUnavailableError):
+                found = await self.context.proposals.get(proposal_id)
+                if found is not None:
+                    self.acting.project_id = found.project_id
+            raise
 
     def open_project(self, text: str) -> str:
         """A project id of the path that the token opens.

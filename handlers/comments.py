@@ -1,9 +1,12 @@
 """`/api/v1/proposals/{proposal_id}/comments`."""
 
+from typing import ClassVar
+
 import msgspec
 
 from handlers.base import ApiHandler
 from rtserver import ids
+from rtserver.audit_actions import Action
 
 MAX_COMMENTS = 1000
 
@@ -16,6 +19,8 @@ class NewCommentBody(msgspec.Struct):
 
 class CommentsHandler(ApiHandler):
     """What is said about a proposal."""
+
+    audit_actions: ClassVar = {"POST": Action.COMMENT_CREATED}
 
     async def get(self, proposal: str) -> None:
         """Answer with the comments, oldest first; `after` is the id of the last one known."""
@@ -31,7 +36,9 @@ class CommentsHandler(ApiHandler):
     async def post(self, proposal: str) -> None:
         """Comment on the proposal."""
         body = self.body(NewCommentBody)
-        comment = await self.context.comments.add(
-            self.identity, ids.proposal_id(proposal), body.text
-        )
+        proposal_id = ids.proposal_id(proposal)
+        async with self.about(proposal_id):
+            comment = await self.context.comments.add(self.identity, proposal_id, body.text)
+        self.acting.project_id = comment.project_id
+        self.audit_details["comment_id"] = comment.comment_id
         self.json(comment.to_json(), 201)

@@ -1,11 +1,13 @@
 """`/api/v1/projects/{project_id}/events`: history, and publishing by services."""
 
+from typing import ClassVar
 from urllib.parse import quote
 
 import msgspec
 
 from handlers.base import ApiHandler, Problem
 from rtserver import ids
+from rtserver.audit_actions import Action
 from rtserver.history import EventFilter
 from rtserver.log import at
 from rtserver.positions import BadPositionError, Position
@@ -14,10 +16,13 @@ from rtserver.publishing import MAX_KEY_CHARS, draft_of, parse_events
 MAX_HISTORY = 1000
 MAX_FILTERS = 100
 MAX_TYPE_CHARS = 100
+MAX_RECORDED_TYPES = 10
 
 
 class EventsHandler(ApiHandler):
     """History, and publishing by services."""
+
+    audit_actions: ClassVar = {"POST": Action.EVENT_PUBLISHED}
 
     async def get(self, project: str) -> None:
         """Answer with what came after `after`, at most `limit` events that this user may see.
@@ -75,10 +80,13 @@ class EventsHandler(ApiHandler):
             draft_of(event, project_id, self.identity.user_id, max_data_bytes=limit)
             for event in parse_events(bytes(self._body))
         ]
+        types = list(dict.fromkeys(draft.type for draft in drafts))
+        self.audit_details |= {"types": types[:MAX_RECORDED_TYPES], "events": len(drafts)}
         published = await self.context.log.publish(drafts, key=self._key(project_id))
         if published.duplicate:
             self.set_header("Idempotency-Replayed", "true")
         event_ids = published.ids
+        self.audit_details |= {"first": event_ids[0], "duplicate": published.duplicate or None}
         self.json({"id": event_ids[-1], "ids": event_ids}, 201)
 
     def _key(self, project_id: str) -> str | None:

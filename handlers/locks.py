@@ -1,8 +1,11 @@
 """`/api/v1/projects/{project_id}/lock`."""
 
+from typing import ClassVar
+
 import msgspec
 
 from handlers.base import ApiHandler
+from rtserver.audit_actions import Action
 from rtserver.locks import Lock
 
 
@@ -16,6 +19,8 @@ class LockBody(msgspec.Struct):
 class LockHandler(ApiHandler):
     """The project's lock."""
 
+    audit_actions: ClassVar = {"PUT": Action.LOCK_ACQUIRED, "DELETE": Action.LOCK_RELEASED}
+
     async def get(self, project: str) -> None:
         """Answer with the lock and the end of its lease."""
         lock = await self.context.locks.get(self.open_project(project))
@@ -25,6 +30,7 @@ class LockHandler(ApiHandler):
         """Take the lock, or renew one's own; 409 where another user holds it."""
         project_id = self.open_project(project)
         body = self.body(LockBody) if self._body else LockBody()
+        self.audit_details["words"] = body.reason
         lock = await self.context.locks.acquire(
             self.identity, project_id, body.reason, body.lease_s
         )
@@ -32,7 +38,11 @@ class LockHandler(ApiHandler):
 
     async def delete(self, project: str) -> None:
         """Give the lock back; 409 where another user holds it and the caller is no admin."""
-        await self.context.locks.release(self.identity, self.open_project(project))
+        project_id = self.open_project(project)
+        lock = await self.context.locks.get(project_id)
+        if lock is not None and lock.by != self.identity.user_id:
+            self.audit_details["held_by"] = lock.by
+        await self.context.locks.release(self.identity, project_id)
         self.set_status(204)
         self.finish()
 

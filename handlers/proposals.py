@@ -1,11 +1,13 @@
 """`/api/v1/projects/{project_id}/proposals` and `/api/v1/proposals/{proposal_id}`."""
 
 import re
+from typing import ClassVar
 
 import msgspec
 
 from handlers.base import ApiHandler, Problem
 from rtserver import ids
+from rtserver.audit_actions import Action
 from rtserver.errors import InvalidError
 from rtserver.proposals import (
     NewProposal,
@@ -42,15 +44,18 @@ class ProposalChangesBody(msgspec.Struct):
 class ProposalsHandler(ApiHandler):
     """Makes proposals known."""
 
+    audit_actions: ClassVar = {"POST": Action.PROPOSAL_CREATED}
+
     async def post(self, project: str) -> None:
         """Make a proposal; 409 where its id is taken."""
         project_id = self.open_project(project)
         body = self.body(NewProposalBody)
+        self.audit_target = _slug(body.title) if body.id is None else body.id
         proposal = await self.context.editing.create(
             self.identity,
             project_id,
             NewProposal(
-                proposal_id=_slug(body.title) if body.id is None else body.id,
+                proposal_id=self.audit_target,
                 title=body.title,
                 author=body.author,
                 reviewers=body.reviewers,
@@ -65,6 +70,7 @@ class ProposalsHandler(ApiHandler):
 class ProposalHandler(ApiHandler):
     """One proposal, with its version as entity tag."""
 
+    audit_actions: ClassVar = {"PATCH": Action.PROPOSAL_UPDATED}
     _proposal: Proposal | None = None
 
     def compute_etag(self) -> str | None:
@@ -83,12 +89,22 @@ class ProposalHandler(ApiHandler):
         body = self.body(ProposalChangesBody)
         if body.id not in (None, proposal_id):
             raise InvalidError("A proposal keeps its id: it is the name of an OpenSpec change")
-        changed = await self.context.editing.change(
-            self.identity,
-            proposal_id,
-            ProposalChanges(body.title, body.author, body.reviewers, body.status),
-            fits_if_match(self.request.headers.get_list("If-Match")),
-        )
+        changes = ProposalChanges(body.title, body.author, body.reviewers, body.status)
+        if body.status is not None:
+            self.will(Action.PROPOSAL_STATUS_CHANGED)
+            self.audit_details["to"] = body.status.value
+        self.audit_details["fields"] = [
+            name for name, value in msgspec.structs.asdict(body).items() if value is not None
+        ]
+        async with self.about(proposal_id):
+            changed = await self.context.editing.change(
+                self.identity,
+                proposal_id,
+                changes,
+                fits_if_match(self.request.headers.get_list("If-Match")),
+            )
+        self.acting.project_id = changed.project_id
+        self.audit_details["version"] = changed.version
         self.set_header("ETag", changed.etag)
         self.json(changed.to_json())
 

@@ -17,9 +17,9 @@ class ValidationsHandler(ApiHandler):
 
     async def post(self, proposal: str) -> None:
         """Start a validation; 202 with the run, 409 with the running one."""
-        found = await proposal_for_run(
-            self.context.proposals, self.identity, ids.proposal_id(proposal)
-        )
+        proposal_id = ids.proposal_id(proposal)
+        async with self.about(proposal_id):
+            found = await proposal_for_run(self.context.proposals, self.identity, proposal_id)
         self.acting.project_id = found.project_id
         work = ValidationWork(self.context.validator, found.project_id, found.proposal_id)
         run = await self.context.runs.start(RunKind.VALIDATION, found, self.identity, work)

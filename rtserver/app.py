@@ -31,7 +31,7 @@ from rtserver.fanout import Fanout
 from rtserver.gateway import Gateway
 from rtserver.history import History
 from rtserver.jwks import JwksCache
-from rtserver.locks import LockService
+from rtserver.locks import Lock, LockService
 from rtserver.membership import Membership
 from rtserver.metrics import LogMetrics, Metrics
 from rtserver.origins import Origins
@@ -278,7 +278,9 @@ class Server:
         lock_store = MongoLocks(database, relay)
         for part in (proposals, comments, lock_store, relay, leases, run_store):
             await part.prepare()
-        self._locks = locks = LockService(lock_store, lease_s=settings.lock_lease_s)
+        self._locks = locks = LockService(
+            lock_store, lease_s=settings.lock_lease_s, on_expired=self._on_lock_expired
+        )
         membership = Membership(proposals)
 
         self._control = control = Control(log, worker_id=settings.worker_id)
@@ -430,6 +432,10 @@ class Server:
             self._primary_lost_s = loop_s
             _log.warning("mongodb_lost")
             self.auditor.record(Action.MONGODB_LOST, Outcome.FAILED, by=by)
+
+    def _on_lock_expired(self, lock: Lock) -> None:
+        by = Acting(actor=lock.by, project_id=lock.project_id)
+        self.auditor.record(Action.LOCK_EXPIRED, by=by, target=lock.project_id)
 
     async def _begin(self) -> None:
         self._tasks.start(self._audit_log.run(), name="audit-log-writer")

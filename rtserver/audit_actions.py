@@ -254,31 +254,62 @@ CATALOGUE: Mapping[Action, Entry] = {
     ),
     Action.PROPOSAL_UPDATED: Entry(
         "A proposal's title, author or reviewers were changed. `target` is the proposal.",
-        {**_RUN, "connection_id": None, "details": {"status": 200}},
-        details=_REASON,
+        {
+            **_RUN,
+            "connection_id": None,
+            "details": {"fields": ["reviewers"], "version": 4, "status": 200},
+        },
+        details={
+            "fields": "what was to be changed",
+            "version": "of the proposal afterwards",
+            **_REASON,
+        },
     ),
     Action.PROPOSAL_STATUS_CHANGED: Entry(
-        "A proposal's status was changed. `target` is the proposal.",
-        {**_RUN, "connection_id": None, "details": {"from": "in_review", "to": "approved"}},
+        "A proposal's status was changed, perhaps with other things. `target` is the proposal.",
+        {
+            **_RUN,
+            "connection_id": None,
+            "details": {"to": "approved", "fields": ["status"], "version": 5, "status": 200},
+        },
         must=True,
-        details={"from": "the status before", "to": "the status after", **_REASON},
+        details={
+            "to": "the status asked for",
+            "fields": "what was to be changed",
+            "version": "of the proposal afterwards",
+            **_REASON,
+        },
     ),
     Action.COMMENT_CREATED: Entry(
         "A comment was made; its text is not recorded. `target` is the proposal.",
-        {**_RUN, "connection_id": None, "details": {"status": 201}},
-        details=_REASON,
+        {
+            **_RUN,
+            "connection_id": None,
+            "details": {"comment_id": "c0ffee5a1e42d0c1", "status": 201},
+        },
+        details={"comment_id": "the comment", **_REASON},
     ),
     Action.LOCK_ACQUIRED: Entry(
         "A project was locked, or the lease of its lock renewed. `target` is the project.",
-        {**_WITH_IP, "connection_id": None, "target": "demo", "details": {"status": 200}},
+        {
+            **_WITH_IP,
+            "connection_id": None,
+            "target": "demo",
+            "details": {"words": "Reworking the fees", "status": 200},
+        },
         must=True,
-        details=_REASON,
+        details={"words": "the reason that was given for the lock", **_REASON},
     ),
     Action.LOCK_RELEASED: Entry(
         "A project's lock was given back, or taken away by an admin. `target` is the project.",
-        {**_WITH_IP, "connection_id": None, "target": "demo", "details": {"status": 204}},
+        {
+            **_WITH_IP,
+            "connection_id": None,
+            "target": "demo",
+            "details": {"held_by": "ben", "status": 204},
+        },
         must=True,
-        details=_REASON,
+        details={"held_by": "who held it, where that was somebody else", **_REASON},
     ),
     Action.LOCK_EXPIRED: Entry(
         "A lock ended because nobody renewed it; the actor is who held it. `target` is the "

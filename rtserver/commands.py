@@ -101,14 +101,14 @@ class SessionCommands:
         run = await self._runs.cancel(
             session.identity, ids.run_id(command.run_id), RunKind.VALIDATION
         )
-        return {"run_id": run.run_id}
+        return {"run_id": run.run_id, "proposal_id": run.proposal_id}
 
     async def cancel_iteration(self, session: Session, command: CancelIteration) -> dict[str, Any]:
         """Stop an iteration."""
         run = await self._runs.cancel(
             session.identity, ids.run_id(command.run_id), RunKind.ITERATION
         )
-        return {"run_id": run.run_id}
+        return {"run_id": run.run_id, "proposal_id": run.proposal_id}
 
     async def refresh_token(self, session: Session, command: RefreshToken) -> dict[str, Any]:
         """Go on under another token of the same user."""

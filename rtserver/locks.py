@@ -5,7 +5,7 @@ docs/collaboration.md; it does not keep anybody from reading, commenting or vali
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -107,8 +107,22 @@ class LockGuard(Protocol):
 class LockService:
     """Takes, renews and releases locks, and ends those that nobody renews."""
 
-    def __init__(self, store: LockStore, *, lease_s: float) -> None:
+    def __init__(
+        self,
+        store: LockStore,
+        *,
+        lease_s: float,
+        on_expired: Callable[[Lock], None] = lambda _lock: None,
+    ) -> None:
+        """Make the service.
+
+        Args:
+            store: where locks are.
+            lease_s: how long a lock is held without renewal, unless its holder says.
+            on_expired: told of each lock that ended because nobody renewed it, once.
+        """
         self._store = store
+        self._on_expired = on_expired
         self.lease_s = lease_s
 
     async def get(self, project_id: str) -> Lock | None:
@@ -188,6 +202,7 @@ class LockService:
         ended = _unlocked(lock, {"cause": "expired"})
         if await self._store.end(lock, ended, only_lapsed=True):
             _log.info("lock_expired", project_id=lock.project_id, user_id=lock.by)
+            self._on_expired(lock)
 
     async def run(self) -> None:
         """End lapsed locks until cancelled."""
