@@ -48,7 +48,6 @@ def measure(options: argparse.Namespace, running: list[Server]) -> list[dict[str
                     beside = server.name in {"bare_tornado", "raw_sender_each"}
                     if beside and window != options.windows[0]:
                         continue
-                    quiet = load.wait_until_quiet()
                     plan = Load(
                         connections=connections,
                         window=window,
@@ -56,8 +55,8 @@ def measure(options: argparse.Namespace, running: list[Server]) -> list[dict[str
                         publish_conns=options.publish_conns,
                         duration_s=options.duration_s,
                     )
-                    result = load.run(server, plan)
-                    result |= {"asked_window": window, "round": round_, "busy_before": quiet}
+                    result = load.run_undisturbed(server, plan)
+                    result |= {"asked_window": window, "round": round_}
                     runs.append(result)
                     print(line(result), flush=True)
     return runs

@@ -20,7 +20,6 @@ def main(options: argparse.Namespace) -> int:
             for conns in options.publish_conns:
                 mine = []
                 for _ in range(options.rounds):
-                    load.wait_until_quiet()
                     plan = Load(
                         connections=1,
                         window=batch * conns * 2,
@@ -29,7 +28,7 @@ def main(options: argparse.Namespace) -> int:
                         single=batch == 1,
                         duration_s=options.duration_s,
                     )
-                    result = load.run(server, plan)
+                    result = load.run_undisturbed(server, plan)
                     mine.append(result)
                     runs.append({"batch": batch, "publish_conns": conns, **result})
                 medians = {

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     """Returns 0 where every bar is met, 1 where one is missed."""
     procs.require_two_cores()
+    # Ends as by Ctrl-C, so that every server that was started is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = parser().parse_args(arguments)
     os.sched_setaffinity(0, {procs.CLIENT_CORE})
     if options.benchmark != "all":
