@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
+from tornado import httputil
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketHandler
 
@@ -61,6 +62,20 @@ class SocketHandler(WebSocketHandler, BaseHandler):
         """Drop the connection."""
         if self.ws_connection is not None:
             self.ws_connection._abort()  # noqa: SLF001 - Tornado has no public word for it
+
+    def forget_request(self) -> None:
+        """Let go of what only the opening needed: it would stay for the connection's whole life.
+
+        It is the largest part of what is kept for an idle connection, and it has the token.
+        """
+        request = self.request
+        request.headers = httputil.HTTPHeaders()
+        request.arguments = request.query_arguments = request.body_arguments = {}
+        request.uri, request.query = request.path, ""
+        request.connection = None  # the HTTP connection's part is over since the upgrade
+        self.path_args, self.path_kwargs = [], {}
+        self.open_args, self.open_kwargs = (), {}
+        self._headers = httputil.HTTPHeaders()  # of the answer, which is sent
 
 
 def _fitting(reason: str) -> str:

@@ -78,6 +78,7 @@ class SessionSocket(SocketHandler):
         self.sink = StreamSink(stream)
         self._session = self.context.gateway.open(self, self._identity, self._entry, self._view)
         last_event_id = self.get_query_argument("last_event_id", None)
+        self.forget_request()
         self._session.start(last_event_id)
 
     def _turn_away(self, code: CloseCode, reason: str) -> None:

@@ -142,7 +142,6 @@ class Session:
     __slots__ = (
         "__weakref__",
         "_bucket",
-        "_catching_up",
         "_channel",
         "_commands_in_flight",
         "_expiry",
@@ -187,7 +186,6 @@ class Session:
         self._ping_sent_s: float | None = None
         self._heartbeat = Timer(self._beat)
         self._expiry = Timer(self._expired)
-        self._catching_up: asyncio.Task[None] | None = None
 
     @property
     def project_id(self) -> str:
@@ -207,7 +205,7 @@ class Session:
         services.metrics.connection_opened(self.encoding)
         services.wheel.schedule(self._heartbeat, now_s + services.settings.ping_interval_s)
         self._schedule_expiry()
-        self._catching_up = services.tasks.start(self._open(last_event_id), name="open-session")
+        services.tasks.start(self._open(last_event_id), name="open-session")
 
     async def _open(self, last_event_id: str | None) -> None:
         try:
@@ -450,9 +448,7 @@ class Session:
             raise ConflictError("A replay is under way already", "busy")
         del channel.live[self]
         channel.behind.discard(self)
-        self._catching_up = self._services.tasks.start(
-            self._replay(channel, from_seq), name="replay-session"
-        )
+        self._services.tasks.start(self._replay(channel, from_seq), name="replay-session")
 
     async def _replay(self, channel: Channel, from_seq: int) -> None:
         try:
