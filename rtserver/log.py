@@ -26,6 +26,16 @@ class KeyReusedError(InvalidError):
     reason = "key_reused"
 
 
+class PublicationTooLargeError(InvalidError):
+    """The events of one publication are too large to be stored together."""
+
+    status = 413
+    reason = "too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"What is published together may have {limit_bytes} bytes at most")
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """Where a publication stands in the log.
@@ -77,6 +87,7 @@ class EventLog(Protocol):
             LogBusyError: the queue is full.
             LogUnavailableError: not confirmed in time.
             KeyReusedError: the key stands for something else.
+            PublicationTooLargeError: the drafts are larger than what can be stored together.
         """
 
     async def head(self, project_id: str) -> int:

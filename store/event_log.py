@@ -8,80 +8,52 @@ never stored twice.
 """
 
 import asyncio
-import hashlib
 import math
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
 import structlog
 from bson import ObjectId
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, OperationFailure
 from pymongo.read_concern import ReadConcern
 
-from rtserver.events import EventDraft, EventPack, pack_item
+from rtserver.events import EventDraft, EventPack
 from rtserver.log import KeyReusedError, LogBusyError, LogUnavailableError, Published
 from rtserver.metrics import LogMetrics
 from store.client import Database, DatabaseError, core_errors
-from store.event_collection import (
-    EVENTS,
-    MAX_EVENTS_PER_PACK,
-    MAX_PACK_BYTES,
-    pack_document,
-    read_pack,
-)
+from store.event_collection import EVENTS, MAX_EVENTS_PER_PACK, read_pack
 from store.heads import Heads
+from store.packing import Packing, Publication, publication_of
 
 DUPLICATE_KEY = 11000
+REFUSALS = frozenset({2, 9, 14, 22, 121, 10334})
+"""BadValue, FailedToParse, TypeMismatch, InvalidBSON, DocumentValidationFailure, and
+BSONObjectTooLarge."""
 MAX_COMMIT_BYTES = 4 * 1024 * 1024
 MAX_KNOWN_HEADS = 100_000
 RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 _log = structlog.get_logger()
-_encode = msgspec.json.Encoder(order="sorted").encode
 
 
-@dataclass(slots=True)
-class _Publication:
-    """What one call of `publish` handed in."""
-
-    project_id: str
-    items: list[dict[str, Any]]
-    size_bytes: int
-    done: "asyncio.Future[Published]"
-    key: str | None = None
-    digest: str | None = None
+def _first_error(error: BulkWriteError) -> dict[str, Any]:
+    found: dict[str, Any] = (error.details.get("writeErrors") or [{}])[0]
+    return found
 
 
-@dataclass(slots=True)
-class _Packing:
-    """A pack on its way: the publications in it, and the identity that it keeps."""
+def _is_refusal(error: DatabaseError) -> bool:
+    """Whether it is the documents' own fault, so that trying again is of no use."""
+    if isinstance(error, BulkWriteError):
+        return _first_error(error).get("code") in REFUSALS
+    return isinstance(error, OperationFailure) and error.code in REFUSALS
 
-    project_id: str
-    identity: Any
-    digest: str | None
-    publications: list[_Publication] = field(default_factory=list)
-    items: list[dict[str, Any]] = field(default_factory=list)
-    size_bytes: int = 0
-    first: int = 0
 
-    def add(self, publication: _Publication) -> None:
-        self.publications.append(publication)
-        self.items.extend(publication.items)
-        self.size_bytes += publication.size_bytes
-
-    def takes(self, publication: _Publication) -> bool:
-        return (
-            publication.key is None
-            and self.digest is None
-            and len(self.items) + len(publication.items) <= MAX_EVENTS_PER_PACK
-            and self.size_bytes + publication.size_bytes <= MAX_PACK_BYTES
-        )
-
-    def document(self) -> dict[str, Any]:
-        return pack_document(self.identity, self.project_id, self.first, self.items, self.digest)
+def _words(error: DatabaseError) -> str:
+    """An error for the log; that of a bulk write would repeat what was to be written."""
+    if isinstance(error, BulkWriteError):
+        return str(_first_error(error).get("errmsg", "a bulk write failed"))
+    return str(error)
 
 
 class MongoEventLog:
@@ -105,7 +77,7 @@ class MongoEventLog:
         self._epoch = epoch
         self._queue_bytes = queue_bytes
         self._publish_timeout_s = publish_timeout_s
-        self._waiting: deque[_Publication] = deque()
+        self._waiting: deque[Publication] = deque()
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -130,7 +102,7 @@ class MongoEventLog:
         timeout_s: float | None = None,
     ) -> Published:
         """See `rtserver.log.EventLog.publish`."""
-        publication = self._publication(drafts, key)
+        publication = publication_of(drafts, key)
         if self._waiting_bytes + publication.size_bytes > self._queue_bytes and self._waiting:
             raise LogBusyError
         self._waiting.append(publication)
@@ -148,29 +120,6 @@ class MongoEventLog:
                 "The event log did not confirm in time; the event may still be stored"
             ) from None
 
-    @staticmethod
-    def _publication(drafts: Sequence[EventDraft], key: str | None) -> _Publication:
-        project_id = drafts[0].project_id
-        if not 0 < len(drafts) <= MAX_EVENTS_PER_PACK or any(
-            draft.project_id != project_id for draft in drafts
-        ):
-            raise ValueError(
-                f"one publication takes 1 to {MAX_EVENTS_PER_PACK} events of one project"
-            )
-        items = [pack_item(draft) for draft in drafts]
-        digest = None
-        if key is not None:
-            content = [
-                (draft.type, draft.proposal_id, draft.audience.to_document(), draft.fields)
-                for draft in drafts
-            ]
-            digest = hashlib.sha256(_encode(content)).hexdigest()
-        size_bytes = sum(len(item["b"]) + 64 for item in items)
-        done: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
-        # Retrieved here too, or a failure that nobody waits for any more would be logged as lost.
-        done.add_done_callback(lambda future: future.cancelled() or future.exception())
-        return _Publication(project_id, items, size_bytes, done, key, digest)
-
     async def drain(self) -> None:
         """Return when nothing is waiting any more."""
         await self._idle.wait()
@@ -185,15 +134,18 @@ class MongoEventLog:
                     await self._commit(self._take())
                 self._idle.set()
         finally:
-            gone = LogUnavailableError("The server is stopping; the event was not confirmed")
-            for publication in self._waiting:
-                if not publication.done.done():
-                    publication.done.set_exception(gone)
+            self._give_up(self._waiting, "The server is stopping; the event was not confirmed")
 
-    def _take(self) -> list[_Packing]:
+    @staticmethod
+    def _give_up(publications: Iterable[Publication], why: str) -> None:
+        for publication in publications:
+            if not publication.done.done():
+                publication.done.set_exception(LogUnavailableError(why))
+
+    def _take(self) -> list[Packing]:
         """Everything that waits, up to a bound, packed by project in order of arrival."""
-        packings: list[_Packing] = []
-        open_packings: dict[str, _Packing] = {}
+        packings: list[Packing] = []
+        open_packings: dict[str, Packing] = {}
         size_bytes = 0
         while self._waiting and size_bytes < MAX_COMMIT_BYTES:
             publication = self._waiting.popleft()
@@ -201,7 +153,7 @@ class MongoEventLog:
             packing = open_packings.get(publication.project_id)
             if packing is None or not packing.takes(publication):
                 identity = ObjectId() if publication.key is None else publication.key
-                packing = _Packing(publication.project_id, identity, publication.digest)
+                packing = Packing(publication.project_id, identity, publication.digest)
                 open_packings[publication.project_id] = packing
                 packings.append(packing)
             packing.add(publication)
@@ -209,26 +161,31 @@ class MongoEventLog:
         self._metrics.publish_queue_bytes.set(self._waiting_bytes)
         return packings
 
-    async def _commit(self, packings: list[_Packing]) -> None:
+    async def _commit(self, packings: list[Packing]) -> None:
+        """Write a batch; when this returns, each of its publishers has an answer."""
+        try:
+            await self._write(packings)
+        except Exception:  # noqa: BLE001 - whatever it is, the writer goes on
+            left = [packing for packing in packings if not packing.is_settled()]
+            if len(left) <= 1:
+                _log.exception("log_cannot_take", packs=len(left))
+            else:
+                for packing in left:  # so that one that cannot be written stops no other
+                    await self._commit([packing])
+        finally:
+            for packing in packings:
+                self._give_up(packing.publications, "The event log did not confirm the event")
+
+    async def _write(self, packings: list[Packing]) -> None:
         failures = 0
         while packings:
             try:
-                await self._number(packings)
-                with self._metrics.publish_duration_seconds.time():
-                    await self._events.insert_many([packing.document() for packing in packings])
-                await self._stored(packings)
-                packings = []
+                packings = await self._insert(packings)
                 continue
-            except BulkWriteError as error:
-                first_error = (error.details.get("writeErrors") or [{}])[0]
-                if first_error.get("code") == DUPLICATE_KEY and not error.details.get(
-                    "writeConcernErrors"
-                ):
-                    packings = await self._after_duplicate(packings, first_error)
-                    continue
-                _log.warning("log_write_failed", error=str(first_error.get("errmsg", error)))
             except DatabaseError as error:
-                _log.warning("log_write_failed", error=str(error))
+                if _is_refusal(error):
+                    raise
+                _log.warning("log_write_failed", error=_words(error))
             # The outcome is unknown: wait until MongoDB answers, then look each pack up.
             self._last.clear()
             while True:
@@ -240,7 +197,23 @@ class MongoEventLog:
                 except DatabaseError as error:
                     _log.warning("log_unreachable", error=str(error), attempts=failures)
 
-    async def _number(self, packings: list[_Packing]) -> None:
+    async def _insert(self, packings: list[Packing]) -> list[Packing]:
+        """Insert packs as far as it goes; those that are left to be numbered anew."""
+        await self._number(packings)
+        try:
+            with self._metrics.publish_duration_seconds.time():
+                await self._events.insert_many([packing.document() for packing in packings])
+        except BulkWriteError as error:
+            first_error = _first_error(error)
+            if first_error.get("code") == DUPLICATE_KEY and not error.details.get(
+                "writeConcernErrors"
+            ):
+                return await self._after_duplicate(packings, first_error)
+            raise
+        await self._stored(packings)
+        return []
+
+    async def _number(self, packings: list[Packing]) -> None:
         unknown = {packing.project_id for packing in packings} - self._last.keys()
         if unknown:
             if len(self._last) > MAX_KNOWN_HEADS:
@@ -255,8 +228,8 @@ class MongoEventLog:
             following[packing.project_id] += len(packing.items)
 
     async def _after_duplicate(
-        self, packings: list[_Packing], write_error: dict[str, Any]
-    ) -> list[_Packing]:
+        self, packings: list[Packing], write_error: dict[str, Any]
+    ) -> list[Packing]:
         """What is left to write after an insert stopped at a duplicate key."""
         index = write_error["index"]
         await self._stored(packings[:index])
@@ -270,7 +243,7 @@ class MongoEventLog:
                 return rest
         return [stopped, *rest]
 
-    async def _settle(self, packings: list[_Packing]) -> list[_Packing]:
+    async def _settle(self, packings: list[Packing]) -> list[Packing]:
         """After an unknown outcome: resolve the packs that are stored, return the others.
 
         A linearizable read returns only when the primary has had a majority confirm that it is
@@ -282,7 +255,7 @@ class MongoEventLog:
             {"first": 1, "last": 1, "digest": 1},
         ).max_time_ms(5_000)
         found = {document["_id"]: document async for document in cursor}
-        left: list[_Packing] = []
+        left: list[Packing] = []
         for packing in packings:
             if packing.identity in found:
                 self._resolve(packing, found[packing.identity])
@@ -290,7 +263,7 @@ class MongoEventLog:
                 left.append(packing)
         return left
 
-    def _resolve(self, packing: _Packing, document: dict[str, Any]) -> None:
+    def _resolve(self, packing: Packing, document: dict[str, Any]) -> None:
         """Tell the publishers of a pack that is in the log already."""
         if packing.digest != document.get("digest"):
             for publication in packing.publications:
@@ -302,7 +275,7 @@ class MongoEventLog:
         packing.first = document["first"]
         self._tell(packing, duplicate=packing.digest is not None)
 
-    async def _stored(self, packings: list[_Packing]) -> None:
+    async def _stored(self, packings: list[Packing]) -> None:
         heads: dict[str, int] = {}
         for packing in packings:
             heads[packing.project_id] = packing.first + len(packing.items) - 1
@@ -314,7 +287,7 @@ class MongoEventLog:
         except DatabaseError as error:
             _log.warning("heads_not_written", error=str(error))
 
-    def _tell(self, packing: _Packing, *, duplicate: bool = False) -> None:
+    def _tell(self, packing: Packing, *, duplicate: bool = False) -> None:
         seq = packing.first
         for publication in packing.publications:
             last = seq + len(publication.items) - 1
