@@ -1,0 +1,172 @@
+"""An OpenAI-compatible endpoint in the test's own loop that answers as a test tells it to.
+
+It is the demo's server (`rtserver.completions_server`) with other answers. An answer is a coroutine
+function of a request; those here cover what goes wrong with real endpoints.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from rtserver.completions_server import Answer, CompletionRequest, CompletionsServer, Respond
+
+KEY = "sk-a-secret-key-of-the-tests"
+GONE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A request that came, and the answer it gets."""
+
+    request: CompletionRequest
+    answer: Answer
+
+    @property
+    def authorization(self) -> str:
+        """The header of that name."""
+        return str(self.answer.handler.request.headers.get("Authorization", ""))
+
+
+class LlmServer:
+    """The endpoint.
+
+    Attributes:
+        respond: answers the next requests; assign another one at any time.
+        served: what came, in order.
+    """
+
+    def __init__(self, respond: Respond) -> None:
+        self.respond = respond
+        self.served: list[Served] = []
+        self._came = asyncio.Event()
+        self._server = CompletionsServer(self._serve)
+
+    @property
+    def base_url(self) -> str:
+        """For `RT_LLM_BASE_URL`."""
+        return self._server.base_url
+
+    async def _serve(self, request: CompletionRequest, answer: Answer) -> None:
+        self.served.append(Served(request, answer))
+        self._came.set()
+        await self.respond(request, answer)
+
+    async def asked(self, count: int = 1, timeout_s: float = 30.0) -> Served:
+        """The `count`-th request, once it is there."""
+        async with asyncio.timeout(timeout_s):
+            while len(self.served) < count:
+                self._came.clear()
+                await self._came.wait()
+        return self.served[count - 1]
+
+    async def __aenter__(self) -> "LlmServer":
+        self._server.start()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        for served in self.served:
+            served.answer.gone.set()
+        await self._server.stop()
+
+
+@asynccontextmanager
+async def llm_server(respond: Respond) -> AsyncIterator[LlmServer]:
+    """An endpoint that answers all requests alike."""
+    async with LlmServer(respond) as server:
+        yield server
+
+
+def pieces_of(text: str, size: int = 4) -> list[str]:
+    """A text in pieces, as a model would stream it."""
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+def says(text: str | Iterable[str], *, pause_s: float = 0.0, finish: str = "stop") -> Respond:
+    """A reply without trouble: a text, or its pieces."""
+    pieces = pieces_of(text) if isinstance(text, str) else list(text)
+
+    async def respond(_request: CompletionRequest, answer: Answer) -> None:
+        for piece in pieces:
+            await answer.text(piece)
+            await asyncio.sleep(pause_s)
+        await answer.finish(finish)
+
+    return respond
+
+
+def hangs(after: Iterable[str] = ()) -> Respond:
+    """Nothing more comes after some pieces, until the client goes."""
+    pieces = list(after)
+
+    async def respond(_request: CompletionRequest, answer: Answer) -> None:
+        for piece in pieces:
+            await answer.text(piece)
+        async with asyncio.timeout(GONE_S):
+            await answer.gone.wait()
+
+    return respond
+
+
+def fails(status: int, message: str = "", **headers: str) -> Respond:
+    """An error document."""
+
+    async def respond(_request: CompletionRequest, answer: Answer) -> None:
+        answer.handler.set_status(status)
+        answer.handler.set_header("Content-Type", "application/json")
+        for name, value in headers.items():
+            answer.handler.set_header(name.replace("_", "-"), value)
+        answer.handler.finish({"error": {"message": message, "type": "error"}})
+
+    return respond
+
+
+def sends(raw: bytes, *, content_type: str = "text/event-stream") -> Respond:
+    """Bytes as they are, then the end of the answer."""
+
+    async def respond(_request: CompletionRequest, answer: Answer) -> None:
+        answer.handler.set_header("Content-Type", content_type)
+        await answer.raw(raw)
+
+    return respond
+
+
+def resets(after: Iterable[str] = (), *, within: bytes = b"") -> Respond:
+    """The connection is reset (RST) after some pieces, and some bytes of one more."""
+    pieces = list(after)
+
+    async def respond(_request: CompletionRequest, answer: Answer) -> None:
+        for piece in pieces:
+            await answer.text(piece)
+        if within:
+            await answer.raw(within)
+        if pieces or within:
+            await asyncio.sleep(0.05)  # what was sent would otherwise be dropped with it
+        connection = answer.handler.request.connection
+        stream = connection.stream  # type: ignore[union-attr]  # HTTP1Connection has one
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stream.close()
+
+    return respond
+
+
+def endless(piece: str = "and so on ") -> Respond:
+    """A reply without end, as fast as it is taken."""
+
+    async def respond(_request: CompletionRequest, answer: Answer) -> None:
+        while not answer.gone.is_set():
+            await answer.text(piece)
+
+    return respond
+
+
+def one_by_one(*responds: Respond) -> Respond:
+    """The first request gets the first answer, and so on; the last one all that follow."""
+    left = list(responds)
+
+    async def respond(request: CompletionRequest, answer: Answer) -> None:
+        await (left.pop(0) if len(left) > 1 else left[0])(request, answer)
+
+    return respond

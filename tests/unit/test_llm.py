@@ -1,0 +1,346 @@
+"""The client of language models, against an endpoint that does what real ones do."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from rtserver import llm
+from rtserver.completions_server import Respond
+from rtserver.llm import LanguageModel, LlmTimes, Message
+from rtserver.llm_errors import LlmError
+from tests.support.llm_server import (
+    KEY,
+    LlmServer,
+    endless,
+    fails,
+    hangs,
+    llm_server,
+    one_by_one,
+    pieces_of,
+    resets,
+    says,
+    sends,
+)
+
+TEXT = "Grüße aus Zürich, with 漢字 and 😀.\n" * 5
+HELLO = [Message("system", "Be brief."), Message("user", "Hello")]
+
+
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llm, "RETRY_S", 0.01)
+
+
+@asynccontextmanager
+async def asking(
+    respond: Respond, times: LlmTimes | None = None, **options: Any
+) -> AsyncIterator[tuple[LanguageModel, LlmServer]]:
+    async with llm_server(respond) as server:
+        given = {"max_reply_bytes": 100_000, "max_reply_tokens": 10_000, **options}
+        times = times or LlmTimes(connect=5, first_token=20, token=20, whole=40)
+        model = LanguageModel(server.base_url, KEY, "model-1", times, **given)
+        try:
+            yield model, server
+        finally:
+            await model.close()
+
+
+async def failure(
+    respond: Respond, times: LlmTimes | None = None, **options: Any
+) -> tuple[LlmError, list[str], LlmServer]:
+    async with asking(respond, times, **options) as (model, server):
+        pieces: list[str] = []
+        with pytest.raises(LlmError) as caught:
+            await model.reply(HELLO, pieces.append)
+        assert KEY not in str(caught.value)
+        return caught.value, pieces, server
+
+
+@pytest.mark.gen_test
+async def test_reply_piece_by_piece_with_its_usage() -> None:
+    async with asking(says(TEXT)) as (model, server):
+        pieces: list[str] = []
+        usage = await model.reply(HELLO, pieces.append)
+    assert pieces == pieces_of(TEXT)
+    assert usage is not None
+    assert usage["completion_tokens"] == len(pieces)
+    assert usage["total_tokens"] == usage["prompt_tokens"] + len(pieces)
+    (served,) = server.served
+    assert served.authorization == f"Bearer {KEY}"
+    assert served.request.model == "model-1"
+    assert served.request.stream
+    assert [(m.role, m.content) for m in served.request.messages] == [
+        ("system", "Be brief."),
+        ("user", "Hello"),
+    ]
+
+
+@pytest.mark.gen_test
+async def test_pieces_come_as_they_are_written() -> None:
+    first = asyncio.Event()
+    async with asking(hangs(["one"])) as (model, server):
+        reply = asyncio.create_task(model.reply(HELLO, lambda _text: first.set()))
+        await asyncio.wait_for(first.wait(), 20)
+        assert not reply.done()
+        reply.cancel()
+        await asyncio.wait([reply])
+        assert reply.cancelled()
+        await asyncio.wait_for((await server.asked()).answer.gone.wait(), 1)
+
+
+@pytest.mark.gen_test
+async def test_cancelling_before_the_first_piece_closes_the_request() -> None:
+    async with asking(hangs()) as (model, server):
+        reply = asyncio.create_task(model.reply(HELLO, lambda _text: None))
+        served = await server.asked()
+        reply.cancel()
+        await asyncio.wait_for(served.answer.gone.wait(), 1)
+        await asyncio.wait([reply])
+        assert reply.cancelled()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\ndata: [DONE]\n\n',
+        b'data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"Hi"}}]}\r\n\r\n: still here\r\n\r\n'
+        b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\r\n\r\ndata: [DONE]',
+        b'data: {"choices":[]}\n\ndata: {"choices":null,"extra":1}\n\n'
+        b'data: {"choices":[{"delta":{"content":null,"reasoning_content":"Hm"}}]}\n\n'
+        b'data: {"choices":[{"delta":{"content":"Hi"}}],"usage":null}\n\n'
+        b'data: {"choices":[{"delta":null,"finish_reason":"stop"}],'
+        b'"usage":{"total_tokens":"x"}}\n\n',
+    ],
+)
+async def test_dialects(stream: bytes) -> None:
+    async with asking(sends(stream)) as (model, server):
+        pieces: list[str] = []
+        await model.reply(HELLO, pieces.append)
+        assert pieces == ["Hi"]
+        assert len(server.served) == 1
+
+
+@pytest.mark.gen_test
+async def test_an_endpoint_that_goes_on_after_its_end() -> None:
+    stream = (
+        b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\ndata: [DONE]\n\n'
+        b'data: {"choices":[{"delta":{"content":"and more"}}]}\n\n'
+    )
+    async with asking(sends(stream)) as (model, _server):
+        pieces: list[str] = []
+        await model.reply(HELLO, pieces.append)
+        assert pieces == ["Hi"]
+
+
+@pytest.mark.gen_test
+async def test_an_endpoint_that_never_tells_the_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llm, "USAGE_WAIT_S", 0.05)
+
+    async def respond(request: Any, answer: Any) -> None:
+        await answer.data(b'{"choices":[{"delta":{"content":"Hi"},"finish_reason":"stop"}]}')
+        await hangs()(request, answer)
+
+    async with asking(respond) as (model, _server):
+        assert await model.reply(HELLO, lambda _text: None) is None
+
+
+@pytest.mark.gen_test
+async def test_an_endpoint_that_refuses_stream_options() -> None:
+    respond = one_by_one(fails(400, "Unknown parameter: 'stream_options'"), says("Hi"))
+    async with asking(respond) as (model, server):
+        pieces: list[str] = []
+        assert await model.reply(HELLO, pieces.append) is None
+        assert pieces == ["Hi"]
+        await model.reply(HELLO, pieces.append)
+    assert [bool(served.request.stream_options) for served in server.served] == [
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        fails(429, Retry_After="0"),
+        fails(500),
+        fails(503, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"),
+        resets(),
+        resets(within=b'data: {"choices":[{"del'),
+        sends(b"data: nonsense\n\n"),
+        sends(b""),
+        sends(b'data: {"error":{"message":"overloaded"}}\n\n'),
+        sends(b'{"choices":[]}', content_type="application/json"),
+    ],
+)
+async def test_what_is_tried_again_before_the_first_piece(trouble: Respond) -> None:
+    async with asking(one_by_one(trouble, trouble, says("Hi"))) as (model, server):
+        pieces: list[str] = []
+        await model.reply(HELLO, pieces.append)
+        assert pieces == ["Hi"]
+        assert len(server.served) == 3
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("respond", "reason", "attempts", "words"),
+    [
+        (fails(400, "context_length_exceeded"), "upstream_refused", 1, "context_length_exceeded"),
+        (fails(401, f"Incorrect API key {KEY[:9]}***"), "upstream_unauthorized", 1, "HTTP 401"),
+        (fails(403, f"{KEY} may not"), "upstream_unauthorized", 1, "HTTP 403"),
+        (fails(404, "no model-1"), "upstream_not_found", 1, "no model-1"),
+        (fails(413, "x" * 5000), "upstream_refused", 1, "xxx..."),
+        (fails(422, f"odd\x1b[31m key {KEY}"), "upstream_refused", 1, "odd [31m key [key]"),
+        (fails(429, "slow down", Retry_After="0"), "upstream_busy", 3, "slow down"),
+        (fails(500, "oh"), "upstream_failed", 3, "HTTP 500"),
+        (fails(307, Location="http://127.0.0.1:9/"), "upstream_failed", 1, "HTTP 307"),
+        (resets(), "upstream_unreachable", 3, "could not be reached"),
+        (sends(b""), "upstream_cut", 3, "broke off"),
+        (sends(b"data: []\n\n"), "upstream_broken", 3, "no chat completion chunk"),
+        (sends(b"data: \xff\n\n"), "upstream_broken", 3, "no chat completion chunk"),
+        (sends(b"{}", content_type="application/json"), "upstream_broken", 3, "not streamed"),
+        (sends(b"x" * 2_000_000), "upstream_broken", 3, "no end"),
+    ],
+)
+async def test_what_goes_wrong_before_the_first_piece(
+    respond: Respond, reason: str, attempts: int, words: str
+) -> None:
+    error, pieces, server = await failure(respond)
+    assert (error.reason, pieces) == (reason, [])
+    assert words in str(error)
+    assert len(str(error)) < 500
+    assert str(error).isprintable()
+    assert len(server.served) == attempts
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("respond", "reason"),
+    [
+        (resets(["one ", "two"]), "upstream_cut"),
+        (resets(["one ", "two"], within=b'data: {"choices":[{"delta":{"con'), "upstream_cut"),
+        (says(["one ", "two"], finish="length"), "upstream_cut"),
+        (says(["one ", "two"], finish="content_filter"), "upstream_filtered"),
+    ],
+)
+async def test_what_goes_wrong_amid_the_reply_is_not_tried_again(
+    respond: Respond, reason: str
+) -> None:
+    error, pieces, server = await failure(respond)
+    assert (error.reason, pieces) == (reason, ["one ", "two"])
+    assert len(server.served) == 1
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("rest", "reason"),
+    [
+        (b"", "upstream_cut"),
+        (b'data: {"choices":[{"delta":{"content":5}}]}\n\n', "upstream_broken"),
+        (b'data: {"choices":\n\n', "upstream_broken"),
+        (b'data: {"error":"overloaded"}\n\n', "upstream_failed"),
+    ],
+)
+async def test_broken_chunks(rest: bytes, reason: str) -> None:
+    error, pieces, server = await failure(
+        sends(b'data: {"choices":[{"delta":{"content":"one"}}]}\n\n' + rest)
+    )
+    assert (error.reason, pieces, len(server.served)) == (reason, ["one"], 1)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("respond", "times", "words"),
+    [
+        (hangs(), LlmTimes(5, 0.2, 9, 9), "did not begin to answer within 0.2 s"),
+        (hangs(["one"]), LlmTimes(5, 9, 0.2, 9), "nothing came for 0.2 s"),
+        (says(["x"] * 1000, pause_s=0.05), LlmTimes(5, 9, 9, 0.4), "not complete after 0.4 s"),
+        (fails(503, Retry_After="30"), LlmTimes(5, 9, 9, 0.4), "not complete after 0.4 s"),
+    ],
+)
+async def test_time_outs(respond: Respond, times: LlmTimes, words: str) -> None:
+    begun_s = time.monotonic()
+    error, _pieces, server = await failure(respond, times)
+    assert error.reason == "upstream_timeout"
+    assert words in str(error)
+    assert time.monotonic() - begun_s < 5
+    assert len(server.served) == 1
+
+
+@pytest.mark.gen_test
+async def test_a_slow_reply_is_no_stuck_one() -> None:
+    times = LlmTimes(connect=5, first_token=20, token=1, whole=40)
+    async with asking(says(["x"] * 30, pause_s=0.06), times) as (model, _server):
+        pieces: list[str] = []
+        await model.reply(HELLO, pieces.append)
+        assert len(pieces) == 30
+
+
+@pytest.mark.gen_test
+async def test_nobody_there() -> None:
+    times = LlmTimes(connect=5, first_token=20, token=20, whole=40)
+    model = LanguageModel(
+        "http://127.0.0.1:9/v1", None, "m", times, max_reply_bytes=1000, max_reply_tokens=10
+    )
+    with pytest.raises(LlmError) as caught:
+        await model.reply(HELLO, lambda _text: None)
+    assert caught.value.reason == "upstream_unreachable"
+    said = await model.try_out()
+    assert said is not None
+    assert "could not be reached" in said
+    await model.close()
+
+
+@pytest.mark.gen_test
+async def test_endless_replies_are_stopped() -> None:
+    error, pieces, server = await failure(endless(), max_reply_bytes=5_000)
+    assert error.reason == "reply_too_large"
+    assert sum(len(piece) for piece in pieces) <= 5_000
+    await asyncio.wait_for(server.served[0].answer.gone.wait(), 5)
+
+    error, pieces, server = await failure(endless("x"), max_reply_tokens=50)
+    assert (error.reason, len(pieces)) == ("reply_too_large", 50)
+
+    reasoning = b'data: {"choices":[{"delta":{"reasoning":"hm"}}]}\n\n' * 200
+    error, _, _ = await failure(sends(reasoning), max_reply_tokens=50)
+    assert error.reason == "reply_too_large"
+
+
+@pytest.mark.gen_test
+async def test_an_endless_error_is_not_read_to_its_end() -> None:
+    async def respond(_request: Any, answer: Any) -> None:
+        answer.handler.set_status(500)
+        while not answer.gone.is_set():
+            await answer.raw(b"x" * 65536)
+
+    error, _, _ = await failure(one_by_one(respond, fails(400)))
+    assert error.reason == "upstream_refused"
+
+
+@pytest.mark.gen_test
+async def test_trying_out() -> None:
+    async with asking(endless()) as (model, server):
+        assert await model.try_out() is None
+        await asyncio.wait_for((await server.asked()).answer.gone.wait(), 5)
+    async with asking(fails(401)) as (model, _server):
+        said = await model.try_out()
+        assert said is not None
+        assert "HTTP 401" in said
+
+
+@pytest.mark.gen_test
+async def test_what_is_handed_on_may_stop_the_reply() -> None:
+    def stop(_text: str) -> None:
+        raise RuntimeError("enough")
+
+    async with asking(endless()) as (model, server):
+        with pytest.raises(RuntimeError, match="enough"):
+            await model.reply(HELLO, stop)
+        await asyncio.wait_for((await server.asked()).answer.gone.wait(), 5)
