@@ -7,6 +7,7 @@ from rtserver.client_address import ClientAddresses
 from rtserver.comments import CommentService
 from rtserver.gateway import Gateway
 from rtserver.history import History
+from rtserver.iterations import Iterations
 from rtserver.locks import LockService
 from rtserver.log import EventLog
 from rtserver.metrics import Metrics
@@ -36,6 +37,7 @@ class HandlerContext:
     comments: CommentService
     locks: LockService
     runs: RunService
+    iterations: Iterations
     snapshots: Snapshots
     validator: Validator
     metrics: Metrics

@@ -15,7 +15,7 @@ from handlers.locks import LockHandler
 from handlers.pages import AssetHandler, PageHandler
 from handlers.projects import ProjectHandler
 from handlers.proposals import ProposalHandler, ProposalsHandler
-from handlers.runs import RunHandler, ValidationsHandler
+from handlers.runs import IterationsHandler, RunHandler, ValidationsHandler
 from handlers.sse import ProposalEventsHandler
 from handlers.websocket import SessionSocket
 
@@ -43,6 +43,7 @@ def application(
             (r"/api/v1/proposals/([^/]+)", ProposalHandler, given),
             (r"/api/v1/proposals/([^/]+)/comments", CommentsHandler, given),
             (r"/api/v1/proposals/([^/]+)/validations", ValidationsHandler, given),
+            (r"/api/v1/proposals/([^/]+)/iterations", IterationsHandler, given),
             (r"/api/v1/runs/([^/]+)", RunHandler, given),
             (r"/healthz", HealthHandler, given),
             (r"/readyz", ReadyHandler, given),

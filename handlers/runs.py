@@ -1,6 +1,8 @@
-"""Validations and runs over HTTP."""
+"""Validations, iterations and runs over HTTP."""
 
 from typing import ClassVar
+
+import msgspec
 
 from handlers.base import ApiHandler
 from rtserver import ids
@@ -8,6 +10,12 @@ from rtserver.audit_actions import Action
 from rtserver.metrics import RunKind
 from rtserver.runs import proposal_for_run
 from rtserver.validation import ValidationWork
+
+
+CANCELLED = {
+    RunKind.VALIDATION: Action.VALIDATION_CANCELLED,
+    RunKind.ITERATION: Action.ITERATION_CANCELLED,
+}
 
 
 class ValidationsHandler(ApiHandler):
@@ -28,10 +36,30 @@ class ValidationsHandler(ApiHandler):
         self.json(run.to_json(), 202)
 
 
-CANCELLED = {
-    RunKind.VALIDATION: Action.VALIDATION_CANCELLED,
-    RunKind.ITERATION: Action.ITERATION_CANCELLED,
-}
+class IterationBody(msgspec.Struct):
+    """The body of `POST .../iterations`."""
+
+    instruction: str
+
+
+class IterationsHandler(ApiHandler):
+    """`POST /api/v1/proposals/{id}/iterations`."""
+
+    audit_actions: ClassVar = {"POST": Action.ITERATION_STARTED}
+
+    async def post(self, proposal: str) -> None:
+        """Start an iteration; 202 with the run, 409 with the running one."""
+        context = self.context
+        proposal_id = ids.proposal_id(proposal)
+        body = self.body(IterationBody)
+        async with self.about(proposal_id):
+            found = await proposal_for_run(context.proposals, self.identity, proposal_id)
+        self.acting.project_id = found.project_id
+        work = context.iterations.work(found, self.identity, body.instruction)
+        run = await context.runs.start(RunKind.ITERATION, found, self.identity, work)
+        self.audit_details["run_id"] = run.run_id
+        self.set_header("Location", f"/api/v1/runs/{run.run_id}")
+        self.json(run.to_json(), 202)
 
 
 class RunHandler(ApiHandler):

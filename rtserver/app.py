@@ -22,23 +22,30 @@ from rtserver.client_address import ClientAddresses
 from rtserver.close_codes import CloseCode
 from rtserver.commands import SessionCommands
 from rtserver.comments import CommentService
+from rtserver.completions_server import CompletionsServer
 from rtserver.control import Control
 from rtserver.demo import DEMO_PROJECT_ID, install_demo
+from rtserver.demo_llm import DEMO_MODEL, demo_server
+from rtserver.diffs import MAX_DIFF_BYTES
 from rtserver.dispatcher import Dispatcher
 from rtserver.errors import OperatorError, StoreUnavailableError
 from rtserver.events import present_moment
 from rtserver.fanout import Fanout
 from rtserver.gateway import Gateway
 from rtserver.history import History
+from rtserver.iteration import IterationParts, iteration_salvage
+from rtserver.iterations import Iterations
 from rtserver.jwks import JwksCache
+from rtserver.llm import LanguageModel, LlmTimes
 from rtserver.locks import Lock, LockService
 from rtserver.membership import Membership
-from rtserver.metrics import LogMetrics, Metrics
+from rtserver.metrics import LogMetrics, Metrics, RunKind
 from rtserver.origins import Origins
 from rtserver.positions_ticker import PositionsTicker
+from rtserver.proposal_writer import ProposalWriter
 from rtserver.proposals import Proposal, ProposalExistsError, ProposalService, creation_event
 from rtserver.readiness import Readiness
-from rtserver.runs import RunService
+from rtserver.runs import RunLimits, RunService
 from rtserver.session import SessionServices, SessionSettings
 from rtserver.settings import Settings
 from rtserver.snapshot import Snapshots
@@ -210,6 +217,26 @@ def make_validator(settings: Settings) -> Validator:
     )
 
 
+def make_model(
+    settings: Settings, base_url: str, name: str, *, is_demo: bool = False
+) -> LanguageModel:
+    """A language model with the times and bounds that the settings ask for."""
+    return LanguageModel(
+        base_url,
+        None if is_demo else settings.llm_api_key,
+        name,
+        LlmTimes(
+            connect=settings.llm_connect_timeout_s,
+            first_token=settings.llm_first_token_timeout_s,
+            token=settings.llm_token_timeout_s,
+            whole=settings.llm_timeout_s,
+        ),
+        max_reply_bytes=settings.llm_max_reply_bytes,
+        max_reply_tokens=settings.llm_max_reply_tokens,
+        is_demo=is_demo,
+    )
+
+
 class Server:
     """One worker."""
 
@@ -230,6 +257,8 @@ class Server:
         self._primary_lost_s = 0.0
         self._tasks = TaskOwner()
         self._stopping = False
+        self._model: LanguageModel | None = None
+        self._demo_llm: CompletionsServer | None = None
         self.metrics = Metrics()
         self.port = settings.port
 
@@ -317,6 +346,25 @@ class Server:
             self.auditor,
             worker_id=settings.worker_id,
         )
+        validator = make_validator(settings)
+        writer = ProposalWriter(settings.workspaces_dir)
+        await asyncio.to_thread(writer.settle_all)
+        self._model = self._make_model()
+        iterations = Iterations(
+            IterationParts(
+                model=self._model,
+                runs=run_store,
+                locks=locks,
+                validator=validator,
+                workspace_root=settings.workspaces_dir,
+                writer=writer,
+                lease_s=settings.lease_s,
+                max_prompt_chars=settings.llm_context_chars,
+                max_diff_bytes=min(MAX_DIFF_BYTES, settings.outbox_bytes // 4),
+            )
+            if self._model is not None
+            else None
+        )
         self._runs = runs = RunService(
             run_store,
             proposals,
@@ -328,9 +376,13 @@ class Server:
             self.auditor,
             worker_id=settings.worker_id,
             lease_s=settings.lease_s,
-            max_runs=settings.max_runs_per_worker,
+            limits=RunLimits(
+                per_worker=settings.max_runs_per_worker,
+                per_project=settings.max_runs_per_project,
+                queued_per_project=settings.max_queued_runs_per_project,
+            ),
+            salvage={RunKind.ITERATION: iteration_salvage(writer)},
         )
-        validator = make_validator(settings)
         control.handle("close", self._on_close_message)
         self._session_services = SessionServices(
             settings=SessionSettings(
@@ -347,7 +399,8 @@ class Server:
             tasks=tasks,
             metrics=metrics,
             commands=audited(
-                self.auditor, SessionCommands(gateway, log, proposals, runs, validator).table()
+                self.auditor,
+                SessionCommands(gateway, log, proposals, runs, iterations, validator).table(),
             ),
             active_runs=runs.active_json,
             on_closed=gateway.closed,
@@ -361,6 +414,7 @@ class Server:
             comments=CommentService(comments, proposals),
             locks=locks,
             runs=runs,
+            iterations=iterations,
             snapshots=Snapshots(log, proposals, lock_store, run_store),
             validator=validator,
             metrics=metrics,
@@ -436,6 +490,24 @@ class Server:
     def _on_lock_expired(self, lock: Lock) -> None:
         by = Acting(actor=lock.by, project_id=lock.project_id)
         self.auditor.record(Action.LOCK_EXPIRED, by=by, target=lock.project_id)
+
+    def _make_model(self) -> LanguageModel | None:
+        settings = self._settings
+        if settings.llm_base_url is not None and settings.llm_model is not None:
+            return make_model(settings, settings.llm_base_url, settings.llm_model)
+        if settings.llm_base_url is not None:
+            _log.warning("iterations_off", problem="RT_LLM_BASE_URL is set, RT_LLM_MODEL is not")
+        if not self._demo:
+            return None
+        self._demo_llm = demo_server()
+        self._demo_llm.start()
+        _log.warning(
+            "demo_llm_started",
+            note="no RT_LLM_BASE_URL and RT_LLM_MODEL: revisions are made up by the demo's "
+            "stand-in for a language model",
+            base_url=self._demo_llm.base_url,
+        )
+        return make_model(settings, self._demo_llm.base_url, DEMO_MODEL, is_demo=True)
 
     async def _begin(self) -> None:
         self._tasks.start(self._audit_log.run(), name="audit-log-writer")
@@ -538,6 +610,10 @@ class Server:
                     await self._audit_heads.flush(everything=True)
             except Exception as error:  # noqa: BLE001 - the server ends either way
                 _log.warning("heads_not_written", error=str(error))
+        if self._model is not None:
+            await self._model.close()
+        if self._demo_llm is not None:
+            await self._demo_llm.stop()
         await self._mongo.close()
         if getattr(self, "_jwks", None) is not None:
             await self._jwks.close()

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from rtserver.app import check_database, make_validator, token_verifier
+from rtserver.app import check_database, make_model, make_validator, token_verifier
 from rtserver.cli_token import SECRET_FILE
 from rtserver.errors import OperatorError
 from rtserver.settings import Settings
@@ -64,4 +64,11 @@ async def _check_llm(settings: Settings) -> list[str]:
         return []
     if settings.llm_model is None:
         return ["RT_LLM_BASE_URL is set, RT_LLM_MODEL is not: name the model to ask for"]
-    return []
+    model = make_model(settings, settings.llm_base_url, settings.llm_model)
+    try:
+        problem = await model.try_out()
+    finally:
+        await model.close()
+    if problem is None:
+        return []
+    return [f"{problem}. See RT_LLM_BASE_URL, RT_LLM_MODEL and RT_LLM_API_KEY"]

@@ -9,6 +9,7 @@ from rtserver.close_codes import CloseCode
 from rtserver.errors import InvalidError, RefusedError
 from rtserver.events import rfc3339
 from rtserver.gateway import Gateway
+from rtserver.iterations import Iterations
 from rtserver.log import EventLog
 from rtserver.metrics import RunKind
 from rtserver.positions import BadPositionError, Position
@@ -19,9 +20,11 @@ from rtserver.protocol import (
     Command,
     RefreshToken,
     Replay,
+    StartIteration,
     StartValidation,
     View,
 )
+from rtserver.run_model import Run
 from rtserver.runs import RunService, proposal_for_run
 from rtserver.session import CommandHandler, Session
 from rtserver.tokens import TokenRefused
@@ -54,12 +57,14 @@ class SessionCommands:
         log: EventLog,
         proposals: ProposalStore,
         runs: RunService,
+        iterations: Iterations,
         validator: Validator,
     ) -> None:
         self._gateway = gateway
         self._log = log
         self._proposals = proposals
         self._runs = runs
+        self._iterations = iterations
         self._validator = validator
 
     def table(self) -> Mapping[type[Command], CommandHandler]:
@@ -68,6 +73,7 @@ class SessionCommands:
             View: self.view,
             StartValidation: self.start_validation,
             CancelValidation: self.cancel_validation,
+            StartIteration: self.start_iteration,
             CancelIteration: self.cancel_iteration,
             RefreshToken: self.refresh_token,
             Replay: self.replay,
@@ -92,7 +98,7 @@ class SessionCommands:
         )
         work = ValidationWork(self._validator, proposal.project_id, proposal.proposal_id)
         run = await self._runs.start(RunKind.VALIDATION, proposal, session.identity, work)
-        return {"run_id": run.run_id, "proposal_id": run.proposal_id}
+        return _started(run)
 
     async def cancel_validation(
         self, session: Session, command: CancelValidation
@@ -102,6 +108,18 @@ class SessionCommands:
             session.identity, ids.run_id(command.run_id), RunKind.VALIDATION
         )
         return {"run_id": run.run_id, "proposal_id": run.proposal_id}
+
+    async def start_iteration(self, session: Session, command: StartIteration) -> dict[str, Any]:
+        """Have a proposal revised."""
+        proposal = await proposal_for_run(
+            self._proposals,
+            session.identity,
+            ids.proposal_id(command.proposal_id),
+            session.project_id,
+        )
+        work = self._iterations.work(proposal, session.identity, command.instruction)
+        run = await self._runs.start(RunKind.ITERATION, proposal, session.identity, work)
+        return _started(run)
 
     async def cancel_iteration(self, session: Session, command: CancelIteration) -> dict[str, Any]:
         """Stop an iteration."""
@@ -135,3 +153,8 @@ class SessionCommands:
             raise InvalidError("replay: the position is ahead of the log")
         session.replay(position.seq)
         return {"from": command.from_, "position": self._position(session.seq)}
+
+
+def _started(run: Run) -> dict[str, Any]:
+    said = {"run_id": run.run_id, "proposal_id": run.proposal_id, "state": run.state.value}
+    return said if run.place is None else {**said, "place": run.place}

@@ -26,6 +26,7 @@ class EventType(enum.StrEnum):
     ITERATION_COMPLETE = "iteration_complete"
     ITERATION_CANCELLED = "iteration_cancelled"
     ITERATION_ERROR = "iteration_error"
+    RUN_QUEUED = "run_queued"
     STATUS_CHANGED = "status_changed"
     COMMENT_CREATED = "comment_created"
     LOCK_CHANGED = "lock_changed"

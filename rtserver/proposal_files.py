@@ -43,10 +43,12 @@ class ProposalFiles:
     Attributes:
         files: text files by path.
         unread: paths of what else is there, each with the reason why it was not read.
+        odd: those of them that are links, or no plain files.
     """
 
     files: dict[str, SeenFile]
     unread: dict[str, str]
+    odd: frozenset[str] = frozenset()
 
 
 def workspace_parts(project_id: str, proposal_id: str) -> tuple[str, ...]:
@@ -62,13 +64,14 @@ def read_proposal(workspace_root: Path, project_id: str, proposal_id: str) -> Pr
     """
     files: dict[str, SeenFile] = {}
     unread: dict[str, str] = {}
+    odd: set[str] = set()
     try:
         with open_root(workspace_root) as root:
             try:
                 with open_folder((project_id,), dir_fd=root) as workspace:
                     parts = workspace_parts(project_id, proposal_id)[1:]
                     with open_folder(parts, dir_fd=workspace) as folder:
-                        _read_all(folder, files, unread)
+                        _read_all(folder, files, unread, odd)
             except FileNotFoundError:
                 raise _missing(root, project_id, proposal_id) from None
     except FileNotFoundError:
@@ -80,7 +83,7 @@ def read_proposal(workspace_root: Path, project_id: str, proposal_id: str) -> Pr
         raise WorkspaceError(
             "not_read", f"The proposal's files could not be read: {why}"
         ) from error
-    return ProposalFiles(dict(sorted(files.items())), dict(sorted(unread.items())))
+    return ProposalFiles(dict(sorted(files.items())), dict(sorted(unread.items())), frozenset(odd))
 
 
 def _missing(root: int, project_id: str, proposal_id: str) -> WorkspaceError:
@@ -94,7 +97,9 @@ def _missing(root: int, project_id: str, proposal_id: str) -> WorkspaceError:
         return WorkspaceError("no_workspace", f"Project {project_id} has no workspace")
 
 
-def _read_all(folder: int, files: dict[str, SeenFile], unread: dict[str, str]) -> None:
+def _read_all(
+    folder: int, files: dict[str, SeenFile], unread: dict[str, str], odd: set[str]
+) -> None:
     for path, dir_fd, name in _walk(folder, "", 1):
         if len(files) + len(unread) >= MAX_FILES:
             unread["..."] = f"the folder has more than {MAX_FILES} files"
@@ -109,6 +114,7 @@ def _read_all(folder: int, files: dict[str, SeenFile], unread: dict[str, str]) -
             continue  # it went while we were reading
         except UnsafePathError:
             unread[path] = "it is a link, or no plain file"
+            odd.add(path)
             continue
         if content is None:
             unread[path] = f"it has more than {MAX_FILE_BYTES} bytes"

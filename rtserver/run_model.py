@@ -38,6 +38,9 @@ class Run:
         state: see `RunState`.
         replay_from: the position just before its first event, for those who come late.
         cancel_by: who asked for its end, if somebody did.
+        place: how many wait until it is its turn, itself included; only while it is queued.
+        stage: how far its work is, in the work's own words; None before the first that matters.
+        files: what its work writes, from the stage in which it does on.
         result: what its terminal event said.
     """
 
@@ -52,6 +55,9 @@ class Run:
     ended_at: datetime | None = None
     replay_from: str | None = None
     cancel_by: str | None = None
+    place: int | None = None
+    stage: str | None = None
+    files: list[str] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -65,6 +71,8 @@ class Run:
             "started_by": self.started_by,
             "started_at": rfc3339(self.started_at),
         }
+        if self.place is not None:
+            shown["place"] = self.place
         if self.ended_at is not None:
             shown["ended_at"] = rfc3339(self.ended_at)
         if self.replay_from is not None:
@@ -100,6 +108,27 @@ class RunStore(Protocol):
             RunConflictError: the proposal has one of this kind under way.
         """
 
+    async def begin(self, run: Run, started: EventDraft) -> bool:
+        """Turn a run that waited into a running one, with its start event.
+
+        Its `replay_from` is stored anew. False if it was ended meanwhile.
+        """
+
+    async def take_place(self, run: Run, limit: int) -> bool:
+        """Count a run as under way in its project, unless `limit` others are.
+
+        A place is held on the run's lease.
+        """
+
+    async def release_place(self, run: Run) -> None:
+        """Count a run no longer as under way."""
+
+    async def progress(self, run: Run, stage: str, files: Sequence[str]) -> bool:
+        """Note how far a run is and renew its lease; False if it is not this owner's any more."""
+
+    async def last_validation(self, proposal_id: str) -> dict[str, Any] | None:
+        """What the newest run of a proposal that validated it said; None where none did."""
+
     async def finish(
         self, run: Run, state: RunState, result: dict[str, Any], ended: EventDraft
     ) -> bool:
@@ -111,14 +140,18 @@ class RunStore(Protocol):
     async def get(self, run_id: str) -> Run | None:
         """A run, or None."""
 
-    async def renew(self, run_ids: Sequence[str], owner: str) -> list[Run]:
-        """Give an owner's runs a new lease; those that are still under way and its own."""
+    async def renew(self, runs: Sequence[Run], owner: str) -> list[Run]:
+        """Give an owner's runs a new lease, and the running ones their places.
+
+        Returns:
+            Those that are still under way and its own.
+        """
 
     async def ask_cancel(self, run_id: str, by: str) -> None:
         """Note that a run is to end, so that the wish outlives whoever had it."""
 
     async def active(self, project_id: str) -> list[Run]:
-        """The runs of a project that are under way, oldest first."""
+        """The runs of a project that are under way, oldest first, the queued with their place."""
 
     async def lapsed(self) -> list[Run]:
         """Runs under way whose owner has not renewed their lease in time."""

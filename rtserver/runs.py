@@ -1,15 +1,16 @@
-"""Starts runs, carries them out, cancels them, and sees to it that each ends exactly once."""
+"""Starts runs, lets them wait, carries them out, cancels them, and ends each exactly once."""
 
 import asyncio
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
+from rtserver.active_run import ActiveRun
 from rtserver.audit import Acting, Auditor
 from rtserver.audit_actions import Action, Outcome
 from rtserver.control import Control
@@ -25,59 +26,37 @@ from rtserver.locks import LockGuard
 from rtserver.log import EventLog, at
 from rtserver.metrics import Metrics, RunKind, RunOutcome
 from rtserver.proposals import Proposal, ProposalStore, visible_proposal
-from rtserver.run_model import Run, RunConflictError, RunState, RunStore
+from rtserver.run_leases import RunLeases
+from rtserver.run_model import ACTIVE_STATES, Run, RunConflictError, RunState, RunStore
+from rtserver.run_queue import RunQueue
+from rtserver.run_work import Emit, Ending, Salvage, Work
 from rtserver.tasks import TaskOwner
 
-LEASE_GRACE_S = 2.0
 ENDED = {
     RunKind.VALIDATION: Action.VALIDATION_ENDED,
     RunKind.ITERATION: Action.ITERATION_ENDED,
 }
-FINISH_RETRY_S = (0.1, 0.5, 1.0, 2.0)
+RETRY_S = (0.1, 0.5, 1.0, 2.0)
+QUEUE_POLL_S = 0.5
+QUEUE_TELL_S = 2.0
+STOP_S = 10.0
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """How a run's work ended.
+class RunLimits:
+    """How many runs there may be.
 
     Attributes:
-        state: the final state.
-        type: the terminal event's type.
-        fields: the terminal event's keys beside `run_id`.
+        per_worker: under way on one worker.
+        per_project: under way in one project, over all workers.
+        queued_per_project: waiting in one project on one worker; 0: none may wait.
     """
 
-    state: RunState
-    type: EventType
-    fields: dict[str, Any]
-
-
-class Work(Protocol):
-    """What a kind of run does. One object a run."""
-
-    started: EventType
-    cancelled: EventType
-    failed: EventType
-
-    def start_fields(self) -> dict[str, Any]:
-        """What the start event says beside `run_id`."""
-
-    async def carry_out(self, run: Run, emit: "Emit") -> Ending:
-        """Do it. Cancelling the task must stop it for good and leave nothing half done."""
-
-
-Emit = Callable[[EventType, list[dict[str, Any]]], Awaitable[None]]
-"""Appends events of the run, in order; returns when they are durable. Never gives up."""
-
-
-@dataclass(slots=True)
-class _Active:
-    run: Run
-    work: Work
-    task: "asyncio.Task[None] | None" = None
-    cancel_by: str | None = None
-    lost: bool = False
+    per_worker: int
+    per_project: int
+    queued_per_project: int
 
 
 class RunService:
@@ -96,7 +75,8 @@ class RunService:
         *,
         worker_id: str,
         lease_s: float,
-        max_runs: int,
+        limits: RunLimits,
+        salvage: Mapping[RunKind, Salvage] | None = None,
     ) -> None:
         self._runs = runs
         self._proposals = proposals
@@ -107,27 +87,40 @@ class RunService:
         self._metrics = metrics
         self._auditor = auditor
         self._worker_id = worker_id
-        self._lease_s = lease_s
-        self._max_runs = max_runs
-        self._active: dict[str, _Active] = {}
+        self._limits = limits
+        self._active: dict[str, ActiveRun] = {}
+        self._under_way = 0
+        self._queue = RunQueue(
+            max_waiting_per_project=limits.queued_per_project,
+            max_waiting=limits.queued_per_project * limits.per_worker,
+        )
+        self._queue_moves = asyncio.Event()
+        self._queue_runner: asyncio.Task[None] | None = None
         self._stopping = False
+        self._leases = RunLeases(
+            runs,
+            worker_id,
+            lease_s,
+            active=lambda: tuple(self._active.values()),
+            draft=_draft,
+            salvage=salvage or {},
+            on_lost=self._record_end,
+        )
         control.handle("cancel", self._on_cancel_message)
 
+    # Starting
+
     async def start(self, kind: RunKind, proposal: Proposal, by: Identity, work: Work) -> Run:
-        """Start a run and return when its start event is on its way.
+        """Start a run, or let it wait, and return when its first event is on its way.
 
         Raises:
             RunConflictError: the proposal has one of this kind under way.
             LockedError: it would change files while somebody else has locked the project.
-            BusyError: this worker carries out as many runs as it may, or is stopping.
+            BusyError: as many are under way and waiting as may, or the server is stopping.
             StoreUnavailableError: MongoDB does not answer.
         """
         if self._stopping:
             raise BusyError("The server is stopping; try again in a moment", retry_after_s=2)
-        if len(self._active) >= self._max_runs:
-            raise BusyError(
-                f"This worker carries out {self._max_runs} runs, as many as it may", retry_after_s=5
-            )
         if kind is RunKind.ITERATION:
             await self._locks.check(proposal.project_id, by)
         run = Run(
@@ -138,37 +131,180 @@ class RunService:
             owner=self._worker_id,
             started_by=by.user_id,
             started_at=datetime.now(UTC),
-            replay_from=str(at(self._log, await self._log.head(proposal.project_id))),
         )
-        active = _Active(run, work)
+        has_place = await self._may_begin(run)
+        active = ActiveRun(run, work, has_place=has_place)
         self._active[run.run_id] = active
         try:
-            await self._runs.create(
-                run, self._draft(run, work.started, {**work.start_fields(), "actor": by.user_id})
-            )
+            if not has_place:
+                self._queue.add(run.run_id, run.project_id)
+                run.state = RunState.QUEUED
+            await self._store(active)
         except BaseException:
-            del self._active[run.run_id]
+            self._active.pop(run.run_id, None)
+            self._queue.remove(run.run_id, run.project_id)
+            if has_place:
+                await self._give_back(run)
             raise
+        active.stored = True
         self._metrics.run_started(kind)
-        active.task = self._tasks.start(self._carry_out(active), name=f"{kind.value}-run")
+        self._tasks.start(self._live(active), name="run")
+        if run.state is RunState.QUEUED:
+            self._move_queue()
         return run
 
-    def _draft(self, run: Run, type_: EventType, fields: Mapping[str, Any]) -> EventDraft:
-        return EventDraft(
-            run.project_id,
-            type_,
-            {"run_id": run.run_id, **fields},
-            audience=viewers_of(run.proposal_id),
-            proposal_id=run.proposal_id,
-        )
+    async def _store(self, active: ActiveRun) -> None:
+        run = active.run
+        run.replay_from = str(at(self._log, await self._log.head(run.project_id)))
+        if run.state is RunState.RUNNING:
+            await self._runs.create(run, self._started(active))
+            return
+        ahead = [other for other in await self._runs.active(run.project_id) if other.place]
+        active.told_place = run.place = len(ahead) + 1
+        await self._runs.create(run, _draft(run, EventType.RUN_QUEUED, _queued_fields(run)))
 
-    async def _carry_out(self, active: _Active) -> None:
-        run, work = active.run, active.work
+    def _started(self, active: ActiveRun) -> EventDraft:
+        fields = {**active.work.start_fields(), "actor": active.run.started_by}
+        return _draft(active.run, active.work.started, fields)
 
+    async def _may_begin(self, run: Run) -> bool:
+        """Take a place at once, unless others were waiting for it before."""
+        if self._queue.waiting(run.project_id) or self._under_way >= self._limits.per_worker:
+            return False
+        self._under_way += 1
+        try:
+            taken = await self._runs.take_place(run, self._limits.per_project)
+        except BaseException:
+            self._under_way -= 1
+            raise
+        if not taken:
+            self._under_way -= 1
+        return taken
+
+    async def _give_back(self, run: Run) -> None:
+        """Free a place, here and over all workers."""
+        self._under_way -= 1
+        self._queue_moves.set()
+        try:
+            await self._runs.release_place(run)
+        except StoreUnavailableError as error:
+            # It is not renewed any more, and so lapses.
+            _log.warning("run_place_not_released", run_id=run.run_id, error=str(error))
+
+    # Waiting
+
+    def _move_queue(self) -> None:
+        self._queue_moves.set()
+        if self._queue_runner is None or self._queue_runner.done():
+            self._queue_runner = self._tasks.start(self._run_queue(), name="run-queue")
+
+    async def _run_queue(self) -> None:
+        """Give places to those who wait, for as long as somebody does."""
+        now_s = asyncio.get_running_loop().time
+        tell_at_s = 0.0
+        while len(self._queue):
+            moved = self._queue_moves.is_set()
+            self._queue_moves.clear()
+            try:
+                moved |= await self._give_places()
+                if moved or now_s() >= tell_at_s:
+                    await self._tell_places()
+                    tell_at_s = now_s() + QUEUE_TELL_S
+            except StoreUnavailableError as error:
+                _log.warning("run_queue_stands", error=str(error))
+            # Places of a project may also be freed by other workers, which nobody tells here.
+            try:
+                async with asyncio.timeout(QUEUE_POLL_S):
+                    await self._queue_moves.wait()
+            except TimeoutError:
+                continue
+
+    async def _give_places(self) -> bool:
+        """Whether somebody got one."""
+        given = False
+        full: set[str] = set()
+        while self._under_way < self._limits.per_worker:
+            project_id = self._queue.next(full)
+            if project_id is None:
+                break
+            active = self._active[self._queue.waiting(project_id)[0]]
+            if active.stored and await self._take_place(active):
+                given = True
+            else:
+                full.add(project_id)
+        return given
+
+    async def _take_place(self, active: ActiveRun) -> bool:
+        run = active.run
+        self._under_way += 1
+        taken = False
+        try:
+            taken = await self._runs.take_place(run, self._limits.per_project)
+        finally:
+            if not taken:
+                self._under_way -= 1
+        if taken and not active.turn.done():
+            self._queue.take(run.project_id)
+            active.turn.set_result(True)
+        elif taken:  # it was interrupted meanwhile
+            await self._give_back(run)
+        return taken
+
+    async def _tell_places(self) -> None:
+        """Tell viewers where their runs stand now, where that has changed."""
+        for project_id in self._queue.projects:
+            for run in await self._runs.active(project_id):
+                active = self._active.get(run.run_id)
+                if active is None or run.place is None or run.place == active.told_place:
+                    continue
+                active.told_place = active.run.place = run.place
+                told = _draft(run, EventType.RUN_QUEUED, _queued_fields(run))
+                try:
+                    await self._log.publish([told])
+                except BusyError as error:
+                    _log.warning("run_place_not_told", run_id=run.run_id, error=str(error))
+
+    # Carrying out
+
+    async def _live(self, active: ActiveRun) -> None:
+        """See a run through. Not cancelled before the server's very end."""
+        has_place = False
+        try:
+            has_place = await active.turn
+            if not has_place:
+                self._queue.remove(active.run.run_id, active.run.project_id)
+                self._queue_moves.set()
+                ending = active.cut_short()
+            elif active.run.state is RunState.QUEUED and not await self._begin(active):
+                return  # another worker has ended it
+            else:
+                ending = await active.ending(self._emit(active), self._tasks)
+            await self._finish(active, ending)
+        finally:
+            self._active.pop(active.run.run_id, None)
+            if has_place:
+                await self._give_back(active.run)
+
+    async def _begin(self, active: ActiveRun) -> bool:
+        run = active.run
+        failures = 0
+        while True:
+            try:
+                run.replay_from = str(at(self._log, await self._log.head(run.project_id)))
+                begun = await self._runs.begin(run, self._started(active))
+            except StoreUnavailableError as error:
+                _log.warning("run_not_begun_yet", run_id=run.run_id, error=str(error))
+                await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
+                failures += 1
+            else:
+                run.state, run.place = RunState.RUNNING, None
+                return begun
+
+    def _emit(self, active: ActiveRun) -> Emit:
         async def emit(type_: EventType, many: list[dict[str, Any]]) -> None:
             if active.lost:
                 raise asyncio.CancelledError  # another worker has ended this run
-            drafts = [self._draft(run, type_, fields) for fields in many]
+            drafts = [_draft(active.run, type_, fields) for fields in many]
             while True:
                 try:
                     await self._log.publish(drafts, timeout_s=math.inf)
@@ -177,48 +313,28 @@ class RunService:
                 else:
                     return
 
-        try:
-            ending = await work.carry_out(run, emit)
-        except asyncio.CancelledError:
-            ending = self._cut_short(active)
-        except Exception:  # noqa: BLE001 - whatever it is, the run must end with its event
-            _log.exception("run_failed", run_id=run.run_id, kind=run.kind)
-            ending = Ending(
-                RunState.ERROR,
-                work.failed,
-                {"reason": "internal", "error": "The server failed to carry this out; try again"},
-            )
-        # The end must be written although the task was cancelled, so it is a task of its own.
-        await asyncio.shield(self._tasks.start(self._finish(active, ending), name="finish-run"))
+        return emit
 
-    def _cut_short(self, active: _Active) -> Ending:
-        if active.cancel_by is not None:
-            return Ending(RunState.CANCELLED, active.work.cancelled, {"actor": active.cancel_by})
-        return Ending(
-            RunState.ERROR,
-            active.work.failed,
-            {
-                "reason": "server_stopping",
-                "error": "The server was stopped before this had ended; start it again",
-            },
-        )
-
-    async def _finish(self, active: _Active, ending: Ending) -> None:
+    async def _finish(self, active: ActiveRun, ending: Ending) -> None:
         run = active.run
-        ended = self._draft(run, ending.type, ending.fields)
-        attempts = 0
+        active.finishing = True
+        ended = _draft(run, ending.type, ending.fields)
+        failures = 0
         try:
-            while not active.lost:
+            while True:
                 try:
-                    if await self._runs.finish(run, ending.state, ending.fields, ended):
-                        self._record_end(run, ending.state, ending.fields)
-                    break
+                    stored = await self._runs.finish(run, ending.state, ending.fields, ended)
                 except StoreUnavailableError as error:
                     _log.warning("run_end_not_stored", run_id=run.run_id, error=str(error))
-                    await asyncio.sleep(FINISH_RETRY_S[min(attempts, len(FINISH_RETRY_S) - 1)])
-                    attempts += 1
+                    await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
+                    failures += 1
+                    continue
+                if stored:
+                    self._record_end(run, ending.state, ending.fields)
+                else:
+                    _log.info("run_was_ended_elsewhere", run_id=run.run_id)
+                return
         finally:
-            self._active.pop(run.run_id, None)
             self._metrics.run_ended(run.kind, RunOutcome(ending.state.value))
 
     def _record_end(self, run: Run, state: RunState, fields: Mapping[str, Any]) -> None:
@@ -236,6 +352,8 @@ class RunService:
             duration_ms=round(took.total_seconds() * 1000),
         )
 
+    # Looking and cancelling
+
     async def get(self, identity: Identity, run_id: str) -> Run:
         """A run that this user may see.
 
@@ -245,6 +363,10 @@ class RunService:
         run = await self._runs.get(run_id)
         if run is None or not identity.may_open(run.project_id):
             raise NotFoundError(f"There is no run {run_id!r}")
+        if run.state is RunState.QUEUED:
+            for active in await self._runs.active(run.project_id):
+                if active.run_id == run_id:
+                    return active
         return run
 
     async def cancel(self, identity: Identity, run_id: str, kind: RunKind | None = None) -> Run:
@@ -263,22 +385,19 @@ class RunService:
             raise ForbiddenError(
                 "Only who started it, the proposal's author and admins may cancel it"
             )
-        if run.state in (RunState.QUEUED, RunState.RUNNING):
-            if run.owner == self._worker_id and run.run_id in self._active:
-                self._cancel_here(run.run_id, identity.user_id)
+        if run.state in ACTIVE_STATES:
+            active = self._active.get(run_id)
+            if active is not None:
+                active.cancel(identity.user_id)
             else:
                 await self._runs.ask_cancel(run_id, identity.user_id)
                 await self._control.send("cancel", run.owner, run_id=run_id, actor=identity.user_id)
         return run
 
-    def _cancel_here(self, run_id: str, by: str) -> None:
-        active = self._active.get(run_id)
-        if active is not None and active.cancel_by is None and active.task is not None:
-            active.cancel_by = by
-            active.task.cancel()
-
     async def _on_cancel_message(self, message: dict[str, Any]) -> None:
-        self._cancel_here(message["run_id"], message["actor"])
+        active = self._active.get(message["run_id"])
+        if active is not None:
+            active.cancel(message["actor"])
 
     async def active_json(self, project_id: str) -> list[dict[str, Any]]:
         """The runs of a project that are under way, as clients see them."""
@@ -286,65 +405,34 @@ class RunService:
 
     async def run(self) -> None:
         """Keep this worker's leases, and end the runs of workers that lost theirs."""
-        interval_s = self._lease_s / 3
-        confident = False
-        while True:
-            try:
-                await self._renew()
-                if confident:
-                    await self._end_lapsed()
-                confident = True
-            except StoreUnavailableError as error:
-                # After an outage every lease has lapsed: give the owners a round to renew.
-                confident = False
-                _log.warning("run_leases_not_renewed", error=str(error))
-            await asyncio.sleep(min(interval_s, LEASE_GRACE_S))
-
-    async def _renew(self) -> None:
-        # Snapshot first: a run that starts or ends meanwhile is none of this round's business.
-        known = [active for active in self._active.values() if active.task is not None]
-        if not known:
-            return
-        held = {
-            run.run_id: run
-            for run in await self._runs.renew(
-                [active.run.run_id for active in known], self._worker_id
-            )
-        }
-        for active in known:
-            run = held.get(active.run.run_id)
-            if run is None:
-                if active.task is not None and not active.task.done():
-                    active.lost = active.run.run_id in self._active and not active.cancel_by
-                    if active.lost:
-                        _log.warning("run_lost", run_id=active.run.run_id)
-                        active.task.cancel()
-            elif run.cancel_by is not None:
-                self._cancel_here(run.run_id, run.cancel_by)
-
-    async def _end_lapsed(self) -> None:
-        for run in await self._runs.lapsed():
-            failed = (
-                EventType.VALIDATION_ERROR
-                if run.kind is RunKind.VALIDATION
-                else EventType.ITERATION_ERROR
-            )
-            fields = {
-                "reason": "worker_lost",
-                "error": "The server that carried this out is gone; start it again",
-            }
-            if await self._runs.lose(run, fields, self._draft(run, failed, fields)):
-                _log.warning("run_of_lost_worker_ended", run_id=run.run_id, owner=run.owner)
-                self._record_end(run, RunState.ERROR, fields)
+        await self._leases.run()
 
     async def stop(self) -> None:
         """End this worker's runs, each with its terminal event."""
         self._stopping = True
-        tasks = [active.task for active in self._active.values() if active.task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=10)
+        for active in tuple(self._active.values()):
+            active.stop()
+        try:
+            async with asyncio.timeout(STOP_S):
+                while self._active:
+                    await self._tasks.finish("run")
+                    await asyncio.sleep(0)  # one that was being stored may follow
+        except TimeoutError:
+            _log.warning("runs_not_ended_in_time", runs=len(self._active))
+
+
+def _draft(run: Run, type_: EventType, fields: Mapping[str, Any]) -> EventDraft:
+    return EventDraft(
+        run.project_id,
+        type_,
+        {"run_id": run.run_id, **fields},
+        audience=viewers_of(run.proposal_id),
+        proposal_id=run.proposal_id,
+    )
+
+
+def _queued_fields(run: Run) -> dict[str, Any]:
+    return {"kind": run.kind.value, "place": run.place, "actor": run.started_by}
 
 
 async def proposal_for_run(
@@ -367,4 +455,12 @@ async def proposal_for_run(
     return proposal
 
 
-__all__ = ["Emit", "Ending", "RunConflictError", "RunService", "Work", "proposal_for_run"]
+__all__ = [
+    "Emit",
+    "Ending",
+    "RunConflictError",
+    "RunLimits",
+    "RunService",
+    "Work",
+    "proposal_for_run",
+]

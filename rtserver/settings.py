@@ -606,12 +606,15 @@ class Settings:
         50, _count(1, 10_000), "Runs under way on one worker: each may hold a process or a request."
     )
     max_runs_per_project: int = _setting(
-        10, _count(1, 10_000), "Runs of one project under way, so that one can't starve the others."
+        10,
+        _count(1, 10_000),
+        "Runs of one project under way, over all workers, so that one can't starve the others.",
     )
     max_queued_runs_per_project: int = _setting(
         20,
         _count(0, 10_000),
-        "Runs of one project that wait for a place; past it a start is refused. 0: none wait.",
+        "Runs of one project that wait for a place on one worker; past it a start is refused. "
+        "0: none wait.",
     )
 
     llm_base_url: str | None = _setting(
@@ -643,6 +646,12 @@ class Settings:
     )
     llm_max_reply_bytes: int = _setting(
         2 * MIB, _size(KIB, GIB), "Largest reply that is held in memory before files are written."
+    )
+    llm_max_reply_tokens: int = _setting(
+        100_000,
+        _count(1, 100_000_000),
+        "Most pieces of a reply's stream, which are tokens at most endpoints; past it the request "
+        "is closed.",
     )
     llm_context_chars: int = _setting(
         200_000,

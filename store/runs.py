@@ -1,14 +1,15 @@
 """Runs in MongoDB. See `rtserver.run_model` for what the fields mean.
 
 _id run id, kind, project_id, proposal_id, owner, started_by, started_at, state, ended_at?,
-replay_from?, cancel_by?, result, lease_until, active (only while under way), outbox
+replay_from?, cancel_by?, stage?, files?, result, lease_until, active (only while under way),
+outbox
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from pymongo import ASCENDING, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from rtserver.events import EventDraft
@@ -16,6 +17,7 @@ from rtserver.metrics import RunKind
 from rtserver.run_model import Run, RunConflictError, RunState
 from store.client import Database, core_errors
 from store.outbox import OutboxRelay, waiting_event
+from store.run_places import RunPlaces
 
 RUNS = "runs"
 KEPT_S = int(timedelta(days=30).total_seconds())
@@ -28,9 +30,11 @@ class MongoRuns:
         self._runs = database[RUNS]
         self._relay = relay
         self._lease_ms = int(lease_s * 1000)
+        self._places = RunPlaces(database, lease_ms=self._lease_ms)
 
     async def prepare(self) -> None:
         """Make the indexes: one run of a kind under way a proposal; what is over goes in time."""
+        await self._places.prepare()
         # `active` is there only while a run is under way, so the index is small and unique.
         await self._runs.create_index(
             [("proposal_id", ASCENDING), ("kind", ASCENDING), ("active", ASCENDING)],
@@ -43,11 +47,16 @@ class MongoRuns:
             partialFilterExpression={"active": True},
             name="active_of_project",
         )
+        await self._runs.create_index(
+            [("proposal_id", ASCENDING), ("ended_at", DESCENDING)], name="of_proposal"
+        )
         await self._runs.create_index("ended_at", expireAfterSeconds=KEPT_S, name="expiry")
 
     @core_errors
     async def create(self, run: Run, started: EventDraft) -> None:
         """See `RunStore.create`."""
+        # A run that waits has another first event, and so needs another key for it.
+        first = "queued" if run.state is RunState.QUEUED else "start"
         document: dict[str, Any] = {
             "_id": run.run_id,
             "kind": run.kind.value,
@@ -60,7 +69,7 @@ class MongoRuns:
             "replay_from": run.replay_from,
             "result": {},
             "active": True,
-            "outbox": [waiting_event(f"run:{run.run_id}:start", started)],
+            "outbox": [waiting_event(f"run:{run.run_id}:{first}", started)],
         }
         try:
             await self._runs.insert_one(document)
@@ -75,6 +84,75 @@ class MongoRuns:
         # The lease is set by the database's clock, which an insert cannot name.
         await self._runs.update_one({"_id": run.run_id}, [{"$set": {"lease_until": self._until()}}])
         await self._relay.try_relay(RUNS, document)
+
+    @core_errors
+    async def begin(self, run: Run, started: EventDraft) -> bool:
+        """See `RunStore.begin`."""
+        document = await self._runs.find_one_and_update(
+            {
+                "_id": run.run_id,
+                "active": True,
+                "owner": run.owner,
+                # Not `queued` alone: an attempt whose answer was lost may have succeeded.
+                "state": {"$in": [RunState.QUEUED.value, RunState.RUNNING.value]},
+            },
+            {
+                "$set": {"state": RunState.RUNNING.value, "replay_from": run.replay_from},
+                "$push": {"outbox": waiting_event(f"run:{run.run_id}:start", started)},
+            },
+            return_document=ReturnDocument.AFTER,
+        )
+        if document is None:
+            return False
+        await self._relay.try_relay(RUNS, document)
+        return True
+
+    @core_errors
+    async def take_place(self, run: Run, limit: int) -> bool:
+        """See `RunStore.take_place`."""
+        return await self._places.take(run, limit)
+
+    @core_errors
+    async def release_place(self, run: Run) -> None:
+        """See `RunStore.release_place`."""
+        await self._places.release(run)
+
+    @core_errors
+    async def progress(self, run: Run, stage: str, files: Sequence[str]) -> bool:
+        """See `RunStore.progress`."""
+        document = await self._runs.find_one_and_update(
+            {"_id": run.run_id, "active": True, "owner": run.owner},
+            [
+                {
+                    "$set": {
+                        "stage": {"$literal": stage},
+                        "files": {"$literal": list(files)},
+                        "lease_until": self._until(),
+                    }
+                }
+            ],
+        )
+        return document is not None
+
+    @core_errors
+    async def last_validation(self, proposal_id: str) -> dict[str, Any] | None:
+        """See `RunStore.last_validation`."""
+        document = await self._runs.find_one(
+            {
+                "proposal_id": proposal_id,
+                "$or": [
+                    {"state": {"$in": [RunState.PASSED.value, RunState.FAILED.value]}},
+                    {"result.validation.status": {"$in": ["passed", "failed"]}},
+                ],
+            },
+            {"result": 1},
+            sort=[("ended_at", DESCENDING)],
+        )
+        if document is None:
+            return None
+        result: dict[str, Any] = document["result"]
+        validation: dict[str, Any] = result.get("validation", result)
+        return validation
 
     def _until(self) -> dict[str, Any]:
         return {"$add": ["$$NOW", self._lease_ms]}
@@ -122,10 +200,12 @@ class MongoRuns:
         return None if document is None else _run(document)
 
     @core_errors
-    async def renew(self, run_ids: Sequence[str], owner: str) -> list[Run]:
+    async def renew(self, runs: Sequence[Run], owner: str) -> list[Run]:
         """See `RunStore.renew`."""
-        mine = {"_id": {"$in": list(run_ids)}, "active": True, "owner": owner}
+        ids = [run.run_id for run in runs]
+        mine = {"_id": {"$in": ids}, "active": True, "owner": owner}
         await self._runs.update_many(mine, [{"$set": {"lease_until": self._until()}}])
+        await self._places.renew(runs)
         return [_run(document) async for document in self._runs.find(mine)]
 
     @core_errors
@@ -137,7 +217,11 @@ class MongoRuns:
     async def active(self, project_id: str) -> list[Run]:
         """See `RunStore.active`."""
         cursor = self._runs.find({"project_id": project_id, "active": True}).sort("started_at", 1)
-        return [_run(document) async for document in cursor]
+        runs = [_run(document) async for document in cursor]
+        queued = (run for run in runs if run.state is RunState.QUEUED)
+        for place, run in enumerate(queued, start=1):
+            run.place = place
+        return runs
 
     @core_errors
     async def lapsed(self) -> list[Run]:
@@ -169,5 +253,7 @@ def _run(document: dict[str, Any]) -> Run:
         ended_at=document.get("ended_at"),
         replay_from=document.get("replay_from"),
         cancel_by=document.get("cancel_by"),
+        stage=document.get("stage"),
+        files=document.get("files") or [],
         result=document.get("result") or {},
     )

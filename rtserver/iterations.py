@@ -1,0 +1,47 @@
+"""Makes the work of an iteration out of what a person asks for."""
+
+from rtserver import texts
+from rtserver.errors import RefusedError
+from rtserver.identity import Identity
+from rtserver.iteration import IterationParts, IterationWork
+from rtserver.proposals import Proposal
+
+MAX_INSTRUCTION_CHARS = 10_000
+
+
+class IterationsOffError(RefusedError):
+    """The server has no language model."""
+
+    status = 503
+    reason = "llm_not_configured"
+
+
+class Iterations:
+    """What handlers and commands know of iterations."""
+
+    def __init__(self, parts: IterationParts | None) -> None:
+        """Make the factory.
+
+        Args:
+            parts: None where no language model is configured.
+        """
+        self._parts = parts
+
+    def work(self, proposal: Proposal, by: Identity, instruction: str) -> IterationWork:
+        """The work that an instruction stands for.
+
+        Raises:
+            IterationsOffError: there is no language model.
+            InvalidError: the instruction is empty, too long, or has control characters in it.
+        """
+        if self._parts is None:
+            raise IterationsOffError(
+                "This server has no language model: its operator has to set RT_LLM_BASE_URL "
+                "and RT_LLM_MODEL"
+            )
+        return IterationWork(
+            self._parts,
+            proposal,
+            by,
+            texts.prose("instruction", instruction, MAX_INSTRUCTION_CHARS),
+        )
