@@ -11,7 +11,6 @@ from rtserver.metrics import RunKind
 from rtserver.runs import proposal_for_run
 from rtserver.validation import ValidationWork
 
-
 CANCELLED = {
     RunKind.VALIDATION: Action.VALIDATION_CANCELLED,
     RunKind.ITERATION: Action.ITERATION_CANCELLED,
