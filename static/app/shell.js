@@ -166,7 +166,10 @@ function createActions({ store, toasts, busy, onSignOut, onSignIn }) {
     }
   }
   return {
-    me: () => claimsOf(store.token).sub,
+    me: () => {
+      const { sub, roles } = claimsOf(store.token);
+      return { id: sub, admin: Array.isArray(roles) && roles.includes("admin") };
+    },
     signOut: onSignOut,
     reconnect: () => store.reconnect(),
     reload: () => location.reload(),

@@ -106,7 +106,8 @@ export function createProjectBanners({ store, actions }) {
             " ",
             held.reason || "No reason was given.",
           );
-          show(unlock, held.by === store.welcome?.user_id || held.by === actions.me());
+          const me = actions.me();
+          show(unlock, held.by === me.id || me.admin);
         }
       }
       const expires = store.tokenExpiresAt;

@@ -14,6 +14,14 @@ const TABS = [
   ["discussion", "Discussion", createDiscussion],
 ];
 
+const BUSY_LABELS = { starting: "Starting…", cancelling: "Cancelling…" };
+
+/** The server decides; this only spares people a button that would be refused. */
+function mayCancel(run, proposal, me) {
+  const unknown = run.started_by === null;
+  return unknown || me.admin || run.started_by === me.id || proposal.author === me.id;
+}
+
 export function createDetail(context) {
   const { store, actions } = context;
   const title = h("h1", { tabIndex: -1 });
@@ -40,20 +48,23 @@ export function createDetail(context) {
 
   run.addEventListener("click", () => {
     const { id, run: active } = current;
+    if (run.getAttribute("aria-disabled") === "true") return;
     if (active) void actions.cancel(active);
     else void actions.startValidation(id);
   });
 
-  function drawButton(active, busy) {
-    const cancelling = busy === "cancelling";
-    const label = { starting: "Starting…", cancelling: "Cancelling…" }[busy] ?? (active ? "Cancel" : "Validate");
+  function drawButton(active, proposal, busy) {
+    const mine = !active || mayCancel(active, proposal, actions.me());
+    const label = BUSY_LABELS[busy] ?? (active ? (mine ? "Cancel" : "Running") : "Validate");
     if (runText.textContent === label) return;
     setText(runText, label);
-    fill(runIcon, busy ? spinner() : icon(active ? "stop" : "play"));
-    run.classList.toggle("primary", !active && !cancelling);
-    run.classList.toggle("danger", Boolean(active) || cancelling);
+    const cancels = busy === "cancelling" || (Boolean(active) && mine);
+    fill(runIcon, busy || !mine ? spinner() : icon(active ? "stop" : "play"));
+    run.classList.toggle("primary", !active && !cancels);
+    run.classList.toggle("danger", cancels);
+    run.title = mine ? "" : "Whoever started it and the proposal's author may cancel it";
     // Not `disabled`, which would throw the keyboard's focus away.
-    run.setAttribute("aria-disabled", String(Boolean(busy)));
+    run.setAttribute("aria-disabled", String(Boolean(busy) || !mine));
   }
 
   return {
@@ -74,7 +85,7 @@ export function createDetail(context) {
       const active = latest?.status === "running" ? latest : null;
       current = { id: proposalId, run: active };
       show(run, tab === "validation" || active !== null);
-      drawButton(active, busy);
+      drawButton(active, proposal, busy);
       for (const { name, link } of tabs) {
         const address = addressOf({ project: store.project, proposal: proposalId, tab: name });
         if (link.getAttribute("href") !== address) link.href = address;

@@ -1,0 +1,38 @@
+"""A validator for pages to watch: its argument says what it prints. Standard library only.
+
+- `count.NUMBER...`: so many numbered, coloured lines, a hundred a second.
+- `endless...`: lines until it is ended.
+- `markup...`: what would be dangerous as HTML, and every way of setting a colour.
+"""
+
+import sys
+import time
+
+LINE_S = 0.01
+
+
+def _line(number: int) -> str:
+    return f"\x1b[3{number % 8}mline {number}\x1b[0m of \x1b[1msome\x1b[0m"
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    kind, _, rest = sys.argv[1].partition(".")
+    if kind == "markup":
+        _say('<img src=x onerror="document.title=1"><b>bold</b> & \x1b[31mred\x1b[0m')
+        _say("\x1b[38;5;196m256\x1b[0m \x1b[38;2;0;0;200mdeep blue\x1b[0m \x1b[1;4;7mall\x1b[0m")
+        _say("10%\r100% done\x1b]0;a title\x07")
+        return 0
+    last = int(rest.partition(".")[0]) if kind == "count" else sys.maxsize
+    for number in range(1, last + 1):
+        _say(_line(number))
+        time.sleep(LINE_S)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""What a page shows, as a reader would name it."""
+
+import re
+
+from playwright.sync_api import Locator, Page, expect
+
+
+def state(page: Page) -> Locator:
+    """The connection's state, at the top."""
+    return page.locator(".pill")
+
+
+def expect_live(page: Page) -> None:
+    """Wait until the page is connected."""
+    expect(state(page)).to_have_text("Live")
+
+
+def outcome(page: Page) -> Locator:
+    """How the latest run goes or went."""
+    return page.locator(".run-status")
+
+
+def run_button(page: Page) -> Locator:
+    """The button that starts or cancels."""
+    return page.locator(".run-button")
+
+
+def lines(page: Page) -> Locator:
+    """The lines in the terminal."""
+    return page.locator(".terminal-content .line")
+
+
+def numbers(page: Page) -> list[int]:
+    """The numbers of the lines in the terminal, in the order in which they stand there."""
+    found = lines(page).evaluate_all("lines => lines.map(line => Number(line.dataset.n))")
+    return [int(number) for number in found]
+
+
+def texts(page: Page) -> list[str]:
+    """The lines in the terminal."""
+    found = lines(page).evaluate_all("lines => lines.map(line => line.textContent)")
+    return [str(text) for text in found]
+
+
+def start_validation(page: Page) -> None:
+    """Press the button, and see that it began."""
+    page.get_by_role("button", name="Validate").click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+
+
+def expect_lines(page: Page, count: int) -> None:
+    """Wait until the terminal has at least so many lines."""
+    expect(lines(page).nth(count - 1)).to_be_attached()
+
+
+def sideways_px(page: Page) -> int:
+    """How far the page can be scrolled sideways."""
+    return int(page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+
+def whole(text: str) -> re.Pattern[str]:
+    """A pattern for all of a text."""
+    return re.compile(f"^{re.escape(text)}$")
