@@ -26,6 +26,14 @@ class Api:
         """POST; the JSON of an answer that has to have this status."""
         return _json(await self.http.post(path, json=body, **options), status)
 
+    async def patch(self, path: str, body: object, status: int = 200, **options: Any) -> Any:
+        """PATCH; the JSON of an answer that has to have this status."""
+        return _json(await self.http.patch(path, json=body, **options), status)
+
+    async def put(self, path: str, body: object = None, status: int = 200, **options: Any) -> Any:
+        """PUT; the JSON of an answer that has to have this status."""
+        return _json(await self.http.put(path, json=body, **options), status)
+
     async def delete(self, path: str, status: int = 202, **options: Any) -> Any:
         """DELETE; the JSON of an answer that has to have this status."""
         return _json(await self.http.delete(path, **options), status)

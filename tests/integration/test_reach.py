@@ -1,0 +1,106 @@
+"""How far a comment reaches: every frame of 1,200 connections in 50 projects is counted."""
+
+import asyncio
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.support.api import Api, api
+from tests.support.sockets import SocketClient, open_socket
+from tests.support.workers import Workers
+
+PROJECTS = 50
+MEMBERS = 10
+PROPOSALS = ("first", "second")
+BYSTANDERS = 4
+AT_ONCE = 40
+UNCOUNTED = ("welcome", "position", "presence")
+
+
+@dataclass
+class _Viewer:
+    """One connection: whose, and which proposal's comments are to reach it."""
+
+    project_id: str
+    user: str
+    proposal: str | None
+    client: SocketClient | None = None
+    heard: Counter[str] = field(default_factory=Counter)
+
+
+def _user(proposal: str, number: int) -> str:
+    """The same people in all projects: a leak from one into another would be heard."""
+    return f"{proposal}-{number}"
+
+
+def _viewers(project_id: str) -> list[_Viewer]:
+    members = [
+        _Viewer(project_id, _user(proposal, number), proposal)
+        for proposal in PROPOSALS
+        for number in range(MEMBERS)
+    ]
+    return members + [_Viewer(project_id, f"nobody-{n}", None) for n in range(BYSTANDERS)]
+
+
+async def _prepare(service: Api, project_id: str) -> None:
+    for proposal in PROPOSALS:
+        author, *reviewers = (_user(proposal, number) for number in range(MEMBERS))
+        await service.propose(
+            project_id, f"{project_id}-{proposal}", author=author, reviewers=reviewers
+        )
+
+
+async def _hear_until(viewer: _Viewer, mark: str) -> None:
+    """Count what reaches a connection, up to the event that ends the test."""
+    assert viewer.client is not None
+    frames = await viewer.client.recv_until(lambda frame: frame.get("id") == mark, timeout_s=60)
+    for frame in frames[:-1]:
+        if frame["type"] not in UNCOUNTED:
+            text = frame.get("comment", {}).get("text", "")
+            viewer.heard[f"{frame['type']} {text}".strip()] += 1
+
+
+@pytest.mark.gen_test(timeout=300)
+async def test_a_comment_reaches_its_thousand_and_nobody_else(
+    workers_of_reach: tuple[str, str], project: str
+) -> None:
+    projects = [f"{project}-{number}" for number in range(PROJECTS)]
+    viewers = [viewer for project_id in projects for viewer in _viewers(project_id)]
+    assert sum(viewer.proposal is not None for viewer in viewers) == 1000
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def connect(number: int, viewer: _Viewer) -> None:
+        async with gate:
+            address = workers_of_reach[number % 2]
+            viewer.client = await open_socket(address, viewer.project_id, user=viewer.user)
+            stack.push_async_callback(viewer.client.close)
+            await viewer.client.welcome()
+
+    async with AsyncExitStack() as stack:
+        services = [await stack.enter_async_context(api(one)) for one in workers_of_reach]
+        await asyncio.gather(*(_prepare(services[0], project_id) for project_id in projects))
+        await asyncio.gather(*(connect(number, viewer) for number, viewer in enumerate(viewers)))
+        for number, project_id in enumerate(projects):
+            for proposal in PROPOSALS:
+                path = f"/api/v1/proposals/{project_id}-{proposal}/comments"
+                text = f"{project_id} {proposal}"
+                await services[number % 2].post(path, {"text": text})
+        marks = {one: await services[0].publish(one, "mark") for one in projects}
+        await asyncio.gather(*(_hear_until(viewer, marks[viewer.project_id]) for viewer in viewers))
+        await asyncio.gather(*(_close(viewer) for viewer in viewers))
+    for viewer in viewers:
+        wanted = f"comment_created {viewer.project_id} {viewer.proposal}"
+        assert viewer.heard == (Counter([wanted]) if viewer.proposal else Counter())
+
+
+async def _close(viewer: _Viewer) -> None:
+    assert viewer.client is not None
+    await viewer.client.close()
+
+
+@pytest.fixture
+def workers_of_reach(workers: Workers) -> tuple[str, str]:
+    one, other = workers.start_many(2, max_connections_per_user=PROJECTS)
+    return one.address, other.address
