@@ -80,7 +80,10 @@ class MongoProposals:
     @core_errors
     async def change(self, proposal: Proposal, changed: Sequence[EventDraft]) -> bool:
         """See `ProposalStore.change`."""
-        waiting = [waiting_event(f"{_key(proposal)}:{draft.type}", draft) for draft in changed]
+        waiting = [
+            waiting_event(f"{_key(proposal)}:{number}", draft)
+            for number, draft in enumerate(changed)
+        ]
         document = await self._proposals.find_one_and_update(
             {"_id": proposal.proposal_id, "version": proposal.version - 1},
             {"$set": _fields(proposal), "$push": {"outbox": {"$each": waiting}}},
