@@ -18,6 +18,7 @@ from rtserver.runs import RunService
 from rtserver.snapshot import Snapshots
 from rtserver.tasks import TaskOwner
 from rtserver.validator import Validator
+from rtserver.wheel import TimerWheel
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class HandlerContext:
 
     Attributes:
         max_message_bytes: bound of a socket message and of one published event.
+        ping_interval_s: how often a client is asked for a sign of life, or sent one.
         pong_timeout_s: how long a client may show no sign of life after it was asked for one.
     """
 
@@ -47,4 +49,6 @@ class HandlerContext:
     auditor: Auditor
     addresses: ClientAddresses
     max_message_bytes: int
+    ping_interval_s: float
     pong_timeout_s: float
+    wheel: TimerWheel

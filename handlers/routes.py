@@ -16,6 +16,7 @@ from handlers.pages import AssetHandler, PageHandler
 from handlers.projects import ProjectHandler
 from handlers.proposals import ProposalHandler, ProposalsHandler
 from handlers.runs import IterationsHandler, RunHandler, ValidationsHandler
+from handlers.sockjs import sockjs_routes
 from handlers.sse import ProposalEventsHandler
 from handlers.websocket import SessionSocket
 
@@ -35,6 +36,7 @@ def application(
     return web.Application(
         [
             (r"/ws/projects/([^/]+)", SessionSocket, given),
+            *sockjs_routes(context),
             (r"/api/v1/projects/([^/]+)", ProjectHandler, given),
             (r"/api/v1/projects/([^/]+)/events", EventsHandler, given),
             (r"/api/v1/projects/([^/]+)/proposals", ProposalsHandler, given),

@@ -6,13 +6,12 @@ connections is sent to each as it is, as to a WebSocket.
 """
 
 import random
-import socket
 from typing import ClassVar
 
 from tornado.iostream import IOStream, StreamClosedError
 
 from handlers.base import ApiHandler, Problem
-from handlers.tornado_socket import StreamSink
+from handlers.tornado_socket import StreamSink, detect_dead_peer
 from rtserver import ids
 from rtserver.audit_actions import Action
 from rtserver.close_codes import ADVICE, CloseCode, retry_after_ms
@@ -49,11 +48,7 @@ class EventStream:
         self.sink: Sink = StreamSink(stream)
         self.session: Session | None = None
         stream.set_nodelay(True)
-        if hasattr(socket, "TCP_USER_TIMEOUT") and stream.socket.family != socket.AF_UNIX:
-            # A peer that vanished answers nothing, and an event stream has no pong. The kernel
-            # knows what was not acknowledged: it ends the connection, and `watch` sees that.
-            timeout_ms = max(1, round(dead_after_s * 1000))
-            stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
+        detect_dead_peer(stream, dead_after_s)  # `watch` sees the end
 
     async def watch(self, session: Session) -> None:
         """Wait for the connection's end. The client has nothing to say; if it does, it is cut."""

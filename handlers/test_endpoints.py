@@ -13,6 +13,8 @@ from tornado.websocket import WebSocketClosedError
 
 from handlers.context import HandlerContext
 from handlers.socket_base import SocketHandler
+from handlers.sockjs import SCRIPT
+from handlers.sockjs_fixes import Router, SockJSConnection
 from rtserver.origins import Origins
 
 ECHO_LIMIT_BYTES = 64 * 1024 * 1024
@@ -43,7 +45,57 @@ class EchoSocket(SocketHandler):
             await self.write_message(message, binary=isinstance(message, bytes))
 
 
+class EchoConnection(SockJSConnection):  # type: ignore[misc]
+    """Every message comes back."""
+
+    def on_message(self, message: str | bytes) -> None:
+        """Send it back."""
+        self.send(message)
+
+    def on_message_too_big(self) -> None:
+        """A message is so large that it is not even read."""
+        self.session.close(4400, "A message was far too large")
+
+    def on_pong(self) -> None:
+        """Nobody asked."""
+
+
+class ClosingConnection(EchoConnection):
+    """Closes at once."""
+
+    def on_open(self, request: Any) -> None:  # noqa: ARG002 - sockjs-tornado's signature
+        """Go away."""
+        self.close()
+
+
+SUITE_LIMIT_BYTES = 4096
+"""What SockJS's suite expects a streaming response to end after."""
+
+
 def test_routes(context: HandlerContext) -> list[Any]:
-    """The routes to add."""
-    given = {"context": replace(context, origins=EveryOrigin())}
-    return [(r"/ws/echo", EchoSocket, given)]
+    """The routes to add.
+
+    The echo sets a cookie, as some load balancers want it: the suite tests that too, at an endpoint
+    that it calls `cookie_needed_echo`.
+    """
+    context = replace(context, origins=EveryOrigin())
+
+    def sockjs(name: str, connection: type[SockJSConnection], **options: Any) -> list[Any]:
+        return list(
+            Router(
+                connection,
+                f"/sockjs/{name}",
+                context,
+                script=SCRIPT,
+                response_limit_bytes=SUITE_LIMIT_BYTES,
+                **options,
+            ).urls
+        )
+
+    return [
+        (r"/ws/echo", EchoSocket, {"context": context}),
+        *sockjs("echo", EchoConnection, cookies=True),
+        *sockjs("cookie_needed_echo", EchoConnection, cookies=True),
+        *sockjs("disabled_websocket_echo", EchoConnection, websockets=False),
+        *sockjs("close", ClosingConnection),
+    ]

@@ -430,7 +430,9 @@ class Server:
             auditor=self.auditor,
             addresses=ClientAddresses(settings.trusted_proxies),
             max_message_bytes=settings.max_message_bytes,
+            ping_interval_s=settings.ping_interval_s,
             pong_timeout_s=settings.pong_timeout_s,
+            wheel=self._wheel,
         )
         self._http = HTTPServer(
             application(

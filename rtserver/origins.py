@@ -12,6 +12,10 @@ class Origins:
     def __init__(self, allowed: Iterable[str]) -> None:
         self._allowed = frozenset(origin.lower().rstrip("/") for origin in allowed)
 
+    def all_listed(self) -> list[str]:
+        """The origins that the operator has listed."""
+        return sorted(self._allowed)
+
     def listed(self, origin: str) -> bool:
         """Whether a page of another origin may talk to the server."""
         return origin.lower().rstrip("/") in self._allowed

@@ -125,6 +125,32 @@ def parse_command(text: str) -> Command:
     return command
 
 
+class Hello(msgspec.Struct, tag_field="type", tag="hello", kw_only=True):
+    """A SockJS client's first message: what a WebSocket's address and headers say."""
+
+    project_id: str
+    token: str = ""
+    last_event_id: str | None = None
+    proposal_ids: list[str] = []
+
+
+_decode_hello = msgspec.json.Decoder(Hello).decode
+
+
+def parse_hello(text: str | bytes) -> Hello:
+    """Read a SockJS client's first message.
+
+    Raises:
+        MessageRefusedError: it is no `hello`. The message quotes nothing: there is a token in it.
+    """
+    try:
+        return _decode_hello(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise MessageRefusedError(
+            "invalid", "The first message must be a hello with project_id and token"
+        ) from None
+
+
 def _explain(text: str, complaint: str) -> MessageRefusedError:
     try:
         message = msgspec.json.decode(text)
