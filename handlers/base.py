@@ -3,6 +3,7 @@
 import contextlib
 import http
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import unquote
@@ -27,6 +28,7 @@ RETRY_AFTER_S = 2
 PROJECT_FULL_RETRY_AFTER_S = 10
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 REFUSED = frozenset({401, 403, 429})
+SOCKJS_SESSION = re.compile(r"(/sockjs/[^/?]+/[^/?]+/)[^/?]+")
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -46,6 +48,14 @@ class Problem(web.HTTPError):
         self.detail = detail
         self.reason_word = reason
         self.extra = extra
+
+
+def shown_address(uri: str | None) -> str:
+    """A request's address for the log: without a token, and without the name of a SockJS session.
+
+    Whoever knows that name can take part in the session.
+    """
+    return SOCKJS_SESSION.sub(r"\1[session]", scrub(uri or ""))
 
 
 def problem_of(error: BaseException) -> Problem | None:
@@ -102,7 +112,7 @@ class BaseHandler(web.RequestHandler):
         self.client_ip = context.addresses.find(
             request.remote_ip or "", request.headers.get_list("X-Forwarded-For")
         )
-        path = scrub(unquote(request.path))
+        path = shown_address(unquote(request.path))
         self.acting = context.auditor.act(Acting(ip=self.client_ip, path=path))
         self.audit_action = self.audit_actions.get(request.method or "", Action.API_CALLED)
         self.audit_target: str | None = None
@@ -137,7 +147,8 @@ class BaseHandler(web.RequestHandler):
         self.clear_header("Server")
 
     def _request_summary(self) -> str:
-        return scrub(super()._request_summary())
+        request = self.request
+        return f"{request.method} {shown_address(request.uri)} ({request.remote_ip})"
 
     def found_token(self) -> FoundToken | None:
         """The token of the request, wherever it travels."""
@@ -362,7 +373,7 @@ def access_log(context_metrics: Any) -> Any:
         log(
             "http_request",
             method=handler.request.method,
-            path=scrub(handler.request.uri or ""),
+            path=shown_address(handler.request.uri),
             status=status,
             duration_ms=round(handler.request.request_time() * 1000, 1),
             ip=getattr(handler, "client_ip", handler.request.remote_ip),

@@ -32,7 +32,7 @@ import secrets
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import msgspec
@@ -44,7 +44,7 @@ from tornado.websocket import WebSocketHandler, WebSocketProtocol
 from handlers.base import BaseHandler, Problem
 from handlers.context import HandlerContext
 from handlers.hixie76 import Hixie76Protocol
-from handlers.socket_base import SocketHandler
+from handlers.socket_base import HARD_LIMIT_FACTOR, SocketHandler
 from handlers.sockjs_sessions import (
     HixieSession,
     PollSession,
@@ -52,6 +52,7 @@ from handlers.sockjs_sessions import (
     SocketSession,
 )
 from handlers.tornado_socket import detect_dead_peer, end_with_response, stream_of
+from rtserver.audit_actions import Action
 
 with warnings.catch_warnings():
     # Decorated by what Tornado has deprecated, which the library brings itself.
@@ -76,13 +77,15 @@ _decode_messages = msgspec.json.Decoder(list[str]).decode
 class CorrectedHandler(BaseHandler):
     """Mixed into each of the library's HTTP handlers, before it."""
 
+    audit_actions: ClassVar = dict.fromkeys(("GET", "POST", "OPTIONS"), Action.CONNECTION_DENIED)
     server: "Router"
     handle_session_cookie: Callable[[], None]
     opens_sessions = False
 
     def initialize(self, server: "Router") -> None:  # type: ignore[override]
         """Take the router."""
-        self.context = server.context
+        super().initialize(server.context)
+        self.logged = False  # some of the library's handlers forget it
         super(BaseHandler, self).initialize(server)
 
     def prepare(self) -> None:
@@ -270,6 +273,8 @@ class SendingHandler(CorrectedHandler):
             self.set_status(404)
             return False
         data = body()
+        if len(data) > self.context.max_message_bytes * HARD_LIMIT_FACTOR:
+            raise Problem(413, "The messages are far too large", "too_large")
         if not data:
             self.complain("Payload expected.")
             return False
@@ -369,12 +374,13 @@ class Greeting(CorrectedHandler, static.GreetingsHandler):  # type: ignore[misc]
 class CorrectedSocket(SocketHandler):
     """Mixed into the library's WebSocket handlers, before them."""
 
+    audit_actions: ClassVar = {"GET": Action.CONNECTION_DENIED}
     server: "Router"
     session: Any
 
     def initialize(self, server: "Router") -> None:  # type: ignore[override]
         """Take the router."""
-        self.context = server.context
+        BaseHandler.initialize(self, server.context)
         super(SocketHandler, self).initialize(server)
 
     async def _execute(self, transforms: Any, *args: bytes, **kwargs: bytes) -> None:

@@ -139,6 +139,7 @@ class PollSession(CorrectedSession):
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._in_flight: list[asyncio.Future[None]] = []
         self._is_gathering = False
+        self._ip: str | None = None
         super().__init__(server, session_id)
 
     # `rtserver.outbox.Sink`
@@ -166,7 +167,7 @@ class PollSession(CorrectedSession):
 
         The id alone is a secret that stands in every proxy's log.
         """
-        return self.conn_info is None or handler.request.remote_ip == self.conn_info.ip
+        return self._ip in (None, handler.client_ip)
 
     def set_handler(self, handler: Any, start_heartbeat: bool = True) -> bool:  # noqa: ARG002
         """Let a request receive; False where it may not, and was told so."""
@@ -180,6 +181,7 @@ class PollSession(CorrectedSession):
             handler.send_pack(close_frame(*self.get_close_reason()))
             return False
         super().set_handler(handler)
+        self._ip = handler.client_ip
         if self.state != CLOSED:
             self.schedule(self.server.context.ping_interval_s)
         if self._waiting:
