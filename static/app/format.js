@@ -35,7 +35,9 @@ export function elapsed(ms) {
 
 /** `in_review` as "In review" */
 export function words(identifier) {
-  const text = String(identifier ?? "").replace(/[_-]+/g, " ").trim();
+  const text = String(identifier ?? "")
+    .replace(/[_-]+/g, " ")
+    .trim();
   return text === "" ? "" : text[0].toUpperCase() + text.slice(1);
 }
 
@@ -44,7 +46,10 @@ export function listOf(names) {
 }
 
 export function initials(name) {
-  const parts = String(name).trim().split(/[\s._-]+/).filter(Boolean);
+  const parts = String(name)
+    .trim()
+    .split(/[\s._-]+/)
+    .filter(Boolean);
   const letters = parts.length > 1 ? parts[0][0] + parts.at(-1)[0] : (parts[0] ?? "?").slice(0, 2);
   return letters.toUpperCase();
 }

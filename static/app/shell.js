@@ -1,14 +1,15 @@
 /** The signed-in page: puts the views together and keeps them in step with the store. */
-import { addressOf, replaceRoute, route } from "./address.js";
+import { replaceRoute, route } from "./address.js";
+import { createActions } from "./actions.js";
 import { fill, h, setText } from "./dom.js";
-import { icon } from "./icons.js";
-import { describeConnection, describeFailure, describeGap, describeResume, describeRun } from "./words.js";
+import { describeConnection, describeGap, describeResume, describeRun } from "./words.js";
 import { createConnectionBanner, createGapBanner, createProjectBanners } from "./views/banner.js";
 import { createDetail } from "./views/detail.js";
+import { empty, failure, missing, skeleton, unchosen } from "./views/placeholders.js";
 import { createProposalList } from "./views/proposals.js";
 import { createToasts } from "./views/toasts.js";
 import { createTopbar } from "./views/topbar.js";
-import { claimsOf, latestRun } from "../client/index.js";
+import { latestRun } from "../client/index.js";
 
 const TICK_MS = 500;
 const wide = matchMedia("(min-width: 860px)");
@@ -69,7 +70,7 @@ export function createShell({ store, onSignOut, onSignIn }) {
     } else if (selected) {
       showInMain(`missing ${selected}`, missing(selected, store.project));
     } else {
-      showInMain("none", h("div.empty.center", {}, h("span.empty-mark", {}, icon("file")), h("p", {}, "Choose a proposal to see what is happening.")));
+      showInMain("none", unchosen());
     }
   }
 
@@ -109,7 +110,8 @@ export function createShell({ store, onSignOut, onSignIn }) {
     if (words !== spoken.connection) {
       const first = spoken.connection === "";
       spoken.connection = words;
-      if (!(first && tone === "good")) setText(announcer, words === "Live" ? "Connected again" : words);
+      if (!(first && tone === "good"))
+        setText(announcer, words === "Live" ? "Connected again" : words);
     }
     const run = selected && latestRun(store.state, selected);
     const before = spoken.runs.get(selected);
@@ -150,110 +152,10 @@ export function createShell({ store, onSignOut, onSignIn }) {
   };
 }
 
-function createActions({ store, toasts, busy, onSignOut, onSignIn }) {
-  async function attempt(key, what, work) {
-    if (key !== null && busy.has(key)) return false;
-    if (key !== null) busy.set(key, what);
-    store.changed();
-    try {
-      return (await work()) !== false;
-    } catch (error) {
-      toasts.say(describeFailure(error), { tone: "bad" });
-      return false;
-    } finally {
-      busy.delete(key);
-      store.changed();
-    }
-  }
-  return {
-    me: () => {
-      const { sub, roles } = claimsOf(store.token);
-      return { id: sub, admin: Array.isArray(roles) && roles.includes("admin") };
-    },
-    signOut: onSignOut,
-    reconnect: () => store.reconnect(),
-    reload: () => location.reload(),
-    "sign-in": () => onSignIn("Paste a new token to go on where you left off."),
-    unlock: () => attempt(null, "", () => store.api.unlock(store.project)),
-    startValidation: (id) => attempt(id, "starting", () => store.startValidation(id)),
-    startIteration: (id, text) => attempt(id, "starting", () => store.startIteration(id, text)),
-    cancel: (run) => attempt(run.proposal_id, "cancelling", () => store.cancel(run)),
-    loadEarlier: (runId) =>
-      attempt(null, "", async () => {
-        const found = await store.loadEarlier(runId);
-        if (!found) toasts.say("They are no longer stored.", { tone: "warning" });
-        return found;
-      }),
-    comment: (id, text) =>
-      attempt(null, "", async () => {
-        await store.api.addComment(id, { text });
-        await store.loadComments(id);
-      }),
-  };
-}
-
 function skipTo(main) {
   return (event) => {
     event.preventDefault(); // The fragment is the page's route.
     main.tabIndex = -1;
     main.focus();
   };
-}
-
-function skeleton() {
-  return h(
-    "div.skeleton",
-    { role: "status" },
-    h("span.visually-hidden", {}, "Loading the project"),
-    h("span.bone.title"),
-    h("span.bone"),
-    h("span.bone.block"),
-  );
-}
-
-function empty(project) {
-  return h(
-    "div.empty.center",
-    {},
-    h("span.empty-mark", {}, icon("file")),
-    h("h1", {}, "No proposals yet"),
-    h("p.muted", {}, "They appear here as soon as somebody creates one. Over HTTP that is:"),
-    h("pre.code", { tabIndex: 0 }, `POST /api/v1/projects/${project}/proposals\n{"title": "…"}`),
-  );
-}
-
-function failure(store, onSignIn) {
-  const { error } = store.load;
-  const refused = error.status === 401 || error.status === 403;
-  const heading = {
-    0: "The server cannot be reached",
-    401: "Your sign-in is not valid",
-    403: `You have no access to “${store.project}”`,
-    404: `There is no project “${store.project}”`,
-  }[error.status];
-  return h(
-    "div.empty.center",
-    { role: "alert" },
-    h("span.empty-mark.tone-bad", {}, icon(refused ? "lock" : "unplugged")),
-    h("h1", {}, heading ?? "The project could not be loaded"),
-    h("p.muted", {}, error.message),
-    h(
-      "div.empty-actions",
-      {},
-      h("button.primary", { type: "button", onclick: () => void store.open() }, icon("retry"), "Try again"),
-      refused &&
-        h("button", { type: "button", onclick: () => onSignIn("") }, "Use another token"),
-    ),
-  );
-}
-
-function missing(id, project) {
-  return h(
-    "div.empty.center",
-    {},
-    h("span.empty-mark", {}, icon("file")),
-    h("h1", {}, "No such proposal"),
-    h("p.muted", {}, `This project has no proposal “${id}”.`),
-    h("a", { href: addressOf({ project }) }, "See all proposals"),
-  );
 }

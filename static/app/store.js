@@ -149,7 +149,10 @@ export class ProjectStore {
     const known = this.state.runs[runId];
     const reach = HISTORY_EVENTS + (known?.missing ?? 0) * 2;
     const events = await this.#historyAfter(before(this.state.position, reach));
-    const again = reduceAll(emptyState(this.project), events.filter((event) => event.run_id === runId));
+    const again = reduceAll(
+      emptyState(this.project),
+      events.filter((event) => event.run_id === runId),
+    );
     const run = this.state.runs[runId];
     const found = again.runs[runId];
     // Lines may have come meanwhile; then what was read is behind, and asking again will do.

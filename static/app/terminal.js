@@ -152,7 +152,11 @@ export function createTerminal({ label, onEarlier }) {
       screen.classList.toggle("no-wrap", !on);
     },
     get text() {
-      return output ? itemsOf(output).map((item) => item.line).join("\n") : "";
+      return output
+        ? itemsOf(output)
+            .map((item) => item.line)
+            .join("\n")
+        : "";
     },
   };
 }

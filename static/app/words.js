@@ -70,7 +70,8 @@ export function describeConnection(state, nowMs) {
       return { ...nothing, tone: "good", short: "Live", title: "Live", detail };
     }
     case "stale": {
-      const title = state.reason === "offline" ? "You seem to be offline" : "No answer from the server";
+      const title =
+        state.reason === "offline" ? "You seem to be offline" : "No answer from the server";
       const detail = `What you see may be out of date since ${timeOf(state.since)}. Checking the connection.`;
       return { ...nothing, tone: "warning", short: "Checking", title, detail };
     }
@@ -87,7 +88,12 @@ export function describeConnection(state, nowMs) {
       };
     }
     case "stopped":
-      return { ...nothing, tone: "bad", short: "Stopped", ...(STOPPED_WORDS[state.because] ?? STOPPED_WORDS.closed) };
+      return {
+        ...nothing,
+        tone: "bad",
+        short: "Stopped",
+        ...(STOPPED_WORDS[state.because] ?? STOPPED_WORDS.closed),
+      };
     default: {
       const again = state.attempt > 0 || state.since;
       return {
@@ -186,7 +192,10 @@ export function tally(findings) {
     [of("warning"), "warning"],
     [of("info"), "note"],
   ];
-  return parts.filter(([many]) => many > 0).map(([many, name]) => count(many, name)).join(", ");
+  return parts
+    .filter(([many]) => many > 0)
+    .map(([many, name]) => count(many, name))
+    .join(", ");
 }
 
 /** What went wrong with a request or command, for people. */

@@ -7,7 +7,9 @@ export class ApiError extends Error {
    * @param {Record<string, unknown>} problem the problem document; empty where there was none
    */
   constructor(status, problem, retryAfterMs = 0) {
-    super(String(problem.detail ?? problem.title ?? (status === 0 ? "no answer" : `HTTP ${status}`)));
+    super(
+      String(problem.detail ?? problem.title ?? (status === 0 ? "no answer" : `HTTP ${status}`)),
+    );
     this.name = "ApiError";
     this.status = status;
     this.problem = problem;
@@ -57,7 +59,9 @@ export class Api {
   }
 
   startIteration(proposal, instruction) {
-    return this.request("POST", `/proposals/${enc(proposal)}/iterations`, { body: { instruction } });
+    return this.request("POST", `/proposals/${enc(proposal)}/iterations`, {
+      body: { instruction },
+    });
   }
 
   cancelRun(run) {

@@ -81,13 +81,7 @@ export interface Resumed {
 }
 
 export type StoppedBecause =
-  | "closed"
-  | "unauthorized"
-  | "forbidden"
-  | "replaced"
-  | "not_found"
-  | "protocol_error"
-  | "refused";
+  "closed" | "unauthorized" | "forbidden" | "replaced" | "not_found" | "protocol_error" | "refused";
 
 interface StateBase {
   /** Who has the connection, where tabs share one. */
@@ -232,7 +226,10 @@ export interface Snapshot {
 /** The HTTP interface. Each call rejects with an ApiError where it is refused. */
 export interface Api {
   snapshot(project: string): Promise<Snapshot>;
-  history(project: string, page?: { after?: Position | null; limit?: number }): Promise<HistoryPage>;
+  history(
+    project: string,
+    page?: { after?: Position | null; limit?: number },
+  ): Promise<HistoryPage>;
   startValidation(proposal: string): Promise<Started>;
   startIteration(proposal: string, instruction: string): Promise<Started>;
   cancelRun(run: string): Promise<unknown>;

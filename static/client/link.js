@@ -57,7 +57,7 @@ export class Link {
   }
 
   start() {
-    this.#run(this.#session.start(this.#env.now()));
+    this.#run(this.#session.start());
   }
 
   stop(because, detail) {
@@ -285,7 +285,7 @@ export class Link {
       if (expires !== null) this.#run(this.#session.renewed(expires, this.#env.now()));
     } catch (error) {
       this.#sink.problem(error);
-      this.#run(this.#session.renewalFailed(this.#env.now()));
+      this.#run(this.#session.renewalFailed());
     }
   }
 
@@ -344,6 +344,7 @@ export class Link {
   }
 
   #remember(transport) {
+    if (this.#options.transports.length < 2) return; // Nothing was chosen.
     try {
       const value = JSON.stringify({ transport, at: this.#env.now() });
       this.#env.memory?.setItem(MEMORY_KEY, value);

@@ -32,7 +32,10 @@ export function appendTo(log, items) {
 /** The items from `start` on, as an array. */
 export function itemsOf(log, start = 0) {
   const first = Math.floor(start / CHUNK);
-  return log.chunks.slice(first).flat().slice(start - first * CHUNK);
+  return log.chunks
+    .slice(first)
+    .flat()
+    .slice(start - first * CHUNK);
 }
 
 /** @returns {import("./reducer.d.ts").ProjectState} before anything is known */
@@ -123,7 +126,9 @@ export function reduceAll(state, events) {
  * changes and comments the snapshot already contains.
  */
 export function reduceHistory(state, events) {
-  const about = events.filter((event) => /^(validation_|iteration_|output$|token$)/.test(event.type));
+  const about = events.filter((event) =>
+    /^(validation_|iteration_|output$|token$)/.test(event.type),
+  );
   return { ...reduceAll(state, about), position: state.position };
 }
 
@@ -291,7 +296,11 @@ function mergeProposal(state, event) {
 
 function lockOf(lock) {
   if (!lock || lock.locked === false) return null;
-  return { by: lock.by ?? lock.user_id ?? null, reason: lock.reason ?? "", at: lock.at ?? lock.ts ?? null };
+  return {
+    by: lock.by ?? lock.user_id ?? null,
+    reason: lock.reason ?? "",
+    at: lock.at ?? lock.ts ?? null,
+  };
 }
 
 function moveTo(state, id) {

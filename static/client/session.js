@@ -91,7 +91,7 @@ export class Session {
 
   // ---- what the app asks for ------------------------------------------------------------------
 
-  start(now) {
+  start() {
     if (this.#phase !== "idle" && this.#phase !== "stopped") return this.#done();
     this.#attempt = 0;
     this.#failures = 0;
@@ -120,7 +120,8 @@ export class Session {
   tokenChanged(now) {
     this.#forceToken = false;
     this.#forcedOnce = false;
-    if (this.#phase === "stopped" && this.state.because === STOPPED.unauthorized) return this.start(now);
+    if (this.#phase === "stopped" && this.state.because === STOPPED.unauthorized)
+      return this.start();
     if (this.#phase === "live") this.#effect({ do: "renew" });
     return this.#done();
   }
@@ -139,7 +140,7 @@ export class Session {
       const doubt = kind !== "visible" || now - this.#heardAt > this.#timing.check_stale_ms;
       if (doubt) this.#check();
     } else if (this.#phase === "stopped" && kind === "manual") {
-      return this.start(now);
+      return this.start();
     }
     return this.#done();
   }
@@ -287,7 +288,7 @@ export class Session {
   }
 
   /** No new token could be had now; the old one may still be good for a while. */
-  renewalFailed(now) {
+  renewalFailed() {
     if (this.#phase === "live") {
       this.#timer("renew", backoffMs(4, this.#random, this.#timing, 2_000));
     }

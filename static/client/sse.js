@@ -68,7 +68,7 @@ class SseStreams {
 
   #open(proposal) {
     const stream = new SseStream(this.#context, proposal, {
-      frame: (frame) => this.#frame(stream, frame),
+      frame: (frame) => this.#frame(frame),
       heard: () => this.#report.heard(),
       malformed: (text) => this.#report.malformed(text),
       closed: (end) => this.#end(end),
@@ -77,7 +77,7 @@ class SseStreams {
     return stream;
   }
 
-  #frame(stream, frame) {
+  #frame(frame) {
     if (this.#over) return;
     const low = this.#lowWater();
     if (frame.type === "welcome") {

@@ -9,7 +9,9 @@ function read(...lines) {
   return lines.map((line) =>
     reader(line).map(({ text, style }) => [
       text,
-      Object.fromEntries(Object.entries(style).filter(([, value]) => value !== null && value !== false)),
+      Object.fromEntries(
+        Object.entries(style).filter(([, value]) => value !== null && value !== false),
+      ),
     ]),
   );
 }
@@ -21,7 +23,12 @@ test("plain text is one plain piece, and markup is only text", () => {
 
 test("sixteen colours, bold and back", () => {
   assert.deepEqual(read(`a${ESC}[1;31mb${ESC}[0mc${ESC}[97;44md`), [
-    [["a", {}], ["b", { bold: true, fg: 1 }], ["c", {}], ["d", { fg: 15, bg: 4 }]],
+    [
+      ["a", {}],
+      ["b", { bold: true, fg: 1 }],
+      ["c", {}],
+      ["d", { fg: 15, bg: 4 }],
+    ],
   ]);
 });
 
@@ -45,7 +52,10 @@ test("256 and 24-bit colours, with semicolons and with colons", () => {
       [[255, 0, 0], undefined],
       [[1, 2, 3], undefined],
       [[128, 128, 128], undefined],
-      [[128, 128, 128], [9, 8, 7]],
+      [
+        [128, 128, 128],
+        [9, 8, 7],
+      ],
       [9, [9, 8, 7]],
       [undefined, undefined],
     ],
@@ -86,7 +96,13 @@ test("tabs stay", () => {
 
 test("any colour of a program can be read", () => {
   const background = [13, 16, 23];
-  for (const colour of [[0, 0, 0], [0, 0, 255], [128, 0, 0], [255, 255, 255], [20, 20, 20]]) {
+  for (const colour of [
+    [0, 0, 0],
+    [0, 0, 255],
+    [128, 0, 0],
+    [255, 255, 255],
+    [20, 20, 20],
+  ]) {
     assert.ok(contrast(readable(colour, background), background) >= 4.5, String(colour));
     assert.ok(contrast(readable(colour, [250, 250, 250]), [250, 250, 250]) >= 4.5, String(colour));
   }

@@ -102,7 +102,10 @@ test("the token goes as a subprotocol, the position and the view in the query", 
   const token = tokenFor("ada");
   const { socket } = bench(t, { token, position: "e-7", proposals: ["a b", "c"] });
   const { url, protocols } = await socket(0);
-  assert.equal(url.href, "ws://server.test/base/ws/projects/demo?last_event_id=e-7&proposal_id=a+b&proposal_id=c");
+  assert.equal(
+    url.href,
+    "ws://server.test/base/ws/projects/demo?last_event_id=e-7&proposal_id=a+b&proposal_id=c",
+  );
   assert.deepEqual(protocols, ["bearer", token]);
 });
 
@@ -131,7 +134,10 @@ test("what the first socket still says after it was given up is not heard", asyn
   second.accept();
   first.give({ type: "output", id: "e-1" });
   assert.deepEqual(seen.events, []);
-  assert.deepEqual(first.sent.map(({ type }) => type), ["view"]);
+  assert.deepEqual(
+    first.sent.map(({ type }) => type),
+    ["view"],
+  );
 });
 
 test("a command is answered with its ack, an error, nothing, or a lost connection", async (t) => {
@@ -164,7 +170,8 @@ test("a command is answered with its ack, an error, nothing, or a lost connectio
 
 test("without a socket commands go by HTTP, with the token in a header", async (t) => {
   const { connection, seen } = bench(t, {
-    answer: (url) => new Response(url.includes("/healthz") ? "{}" : '{"run_id":"r1"}', { status: 202 }),
+    answer: (url) =>
+      new Response(url.includes("/healthz") ? "{}" : '{"run_id":"r1"}', { status: 202 }),
   });
   assert.equal((await connection.startValidation("p/1")).run_id, "r1");
   await connection.cancelIteration("r1");
@@ -178,7 +185,8 @@ test("without a socket commands go by HTTP, with the token in a header", async (
 test("a refusal by HTTP carries the problem", async (t) => {
   const problem = { title: "Conflict", detail: "There is one under way", run: { run_id: "r0" } };
   const { connection } = bench(t, {
-    answer: () => new Response(JSON.stringify(problem), { status: 409, headers: { "retry-after": "3" } }),
+    answer: () =>
+      new Response(JSON.stringify(problem), { status: 409, headers: { "retry-after": "3" } }),
   });
   await assert.rejects(connection.startValidation("p"), {
     name: "ApiError",
@@ -275,7 +283,9 @@ test("a token is renewed in-band before it expires", async (t) => {
   const only = await socket(0);
   assert.deepEqual(only.protocols, ["bearer", "connect-1"]);
   only.accept({ token_expires_at: new Date(Date.now() + 5_050).toISOString() });
-  const renewal = await until("renewal", () => only.sent.find(({ type }) => type === "refresh_token"));
+  const renewal = await until("renewal", () =>
+    only.sent.find(({ type }) => type === "refresh_token"),
+  );
   assert.equal(renewal.token, "expiring-2");
 });
 

@@ -39,11 +39,17 @@ test("backoff doubles up to its cap, and is anything below it", () => {
   const most = () => 0.999999;
   const waits = [0, 1, 2, 3, 20].map((attempt) => backoffMs(attempt, most, TIMING));
   assert.deepEqual(waits, [500, 1000, 2000, 4000, 30000]);
-  assert.equal(backoffMs(5, () => 0, TIMING), 0);
+  assert.equal(
+    backoffMs(5, () => 0, TIMING),
+    0,
+  );
 });
 
 test("what the server asked for is waited first", () => {
-  assert.equal(backoffMs(0, () => 0, TIMING, 5000), 5000);
+  assert.equal(
+    backoffMs(0, () => 0, TIMING, 5000),
+    5000,
+  );
   assert.ok(backoffMs(0, () => 0.9, TIMING, 5000) > 5000);
 });
 
@@ -52,5 +58,8 @@ test("a token is renewed before it expires, and never in the past", () => {
   const inHour = refreshInMs(now + 3_600_000, now, () => 0);
   assert.equal(inHour, 3_540_000);
   assert.ok(refreshInMs(now + 20_000, now, () => 0.99) < 15_100);
-  assert.equal(refreshInMs(now - 5, now, () => 0), 0);
+  assert.equal(
+    refreshInMs(now - 5, now, () => 0),
+    0,
+  );
 });

@@ -38,9 +38,14 @@ function event(type, fields = {}) {
   return { id: `e-${seq}`, type, project_id: "demo", ts: "2026-01-01T00:00:00.000Z", ...fields };
 }
 
-function run(lines, end = { type: "validation_complete", status: "passed", summary: { exit_code: 0 } }) {
+function run(
+  lines,
+  end = { type: "validation_complete", status: "passed", summary: { exit_code: 0 } },
+) {
   const about = { proposal_id: "p1", run_id: "r1" };
-  const output = lines.map((line, at) => event("output", { ...about, line, stream: "stdout", n: at + 1 }));
+  const output = lines.map((line, at) =>
+    event("output", { ...about, line, stream: "stdout", n: at + 1 }),
+  );
   const { type, ...fields } = end;
   return [
     event("validation_start", { ...about, actor: "ada", command: "openspec validate p1" }),
@@ -72,7 +77,10 @@ test("a validation is followed from start to end", () => {
 
 test("no state is ever changed, and what is not concerned stays the same object", () => {
   const state = freeze(fromSnapshot(SNAPSHOT));
-  const next = reduce(state, event("status_changed", { proposal_id: "p1", from: "draft", to: "in_review" }));
+  const next = reduce(
+    state,
+    event("status_changed", { proposal_id: "p1", from: "draft", to: "in_review" }),
+  );
   assert.equal(next.proposals.p1.status, "in_review");
   assert.equal(state.proposals.p1.status, "draft");
   assert.equal(next.proposals.p2, state.proposals.p2);
@@ -90,7 +98,8 @@ test("events one by one, all at once, twice or in batches: the same state", () =
   const all = reduceAll(start, events);
   const twice = reduceAll(all, events);
   let batches = start;
-  for (let at = 0; at < events.length; at += 97) batches = reduceAll(batches, events.slice(at, at + 97));
+  for (let at = 0; at < events.length; at += 97)
+    batches = reduceAll(batches, events.slice(at, at + 97));
   for (const other of [one, twice, batches]) {
     assert.deepEqual(lines(other), lines(all));
     assert.deepEqual(other.proposals, all.proposals);
@@ -105,8 +114,14 @@ test("events one by one, all at once, twice or in batches: the same state", () =
 test("state fetched, events applied to the old state: equal to a fresh fetch", () => {
   const changes = [
     event("status_changed", { proposal_id: "p1", from: "draft", to: "approved" }),
-    event("proposal_created", { proposal_id: "p3", proposal: { id: "p3", title: "Three", version: 1 } }),
-    event("proposal_updated", { proposal_id: "p2", proposal: { id: "p2", title: "Two, better", version: 2 } }),
+    event("proposal_created", {
+      proposal_id: "p3",
+      proposal: { id: "p3", title: "Three", version: 1 },
+    }),
+    event("proposal_updated", {
+      proposal_id: "p2",
+      proposal: { id: "p2", title: "Two, better", version: 2 },
+    }),
     event("lock_changed", { locked: true, by: "ada", reason: "" }),
     event("lock_changed", { locked: false, by: "ada" }),
   ];
@@ -126,7 +141,10 @@ test("state fetched, events applied to the old state: equal to a fresh fetch", (
 
 test("an older update of a proposal does not undo a newer one", () => {
   const state = fromSnapshot({ ...SNAPSHOT, proposals: [{ id: "p1", title: "New", version: 5 }] });
-  const next = reduce(state, event("proposal_updated", { proposal: { id: "p1", title: "Old", version: 4 } }));
+  const next = reduce(
+    state,
+    event("proposal_updated", { proposal: { id: "p1", title: "Old", version: 4 } }),
+  );
   assert.equal(next.proposals.p1.title, "New");
 });
 
@@ -143,8 +161,23 @@ test("history tells of runs and changes nothing that the snapshot says", () => {
   const old = [
     { id: "e-1", type: "status_changed", proposal_id: "p1", to: "rejected" },
     { id: "e-2", type: "validation_start", proposal_id: "p1", run_id: "r0", actor: "ben", ts: "t" },
-    { id: "e-3", type: "output", proposal_id: "p1", run_id: "r0", line: "hi", stream: "stdout", n: 1 },
-    { id: "e-4", type: "validation_complete", proposal_id: "p1", run_id: "r0", status: "failed", ts: "t" },
+    {
+      id: "e-3",
+      type: "output",
+      proposal_id: "p1",
+      run_id: "r0",
+      line: "hi",
+      stream: "stdout",
+      n: 1,
+    },
+    {
+      id: "e-4",
+      type: "validation_complete",
+      proposal_id: "p1",
+      run_id: "r0",
+      status: "failed",
+      ts: "t",
+    },
   ];
   const state = reduceHistory(fromSnapshot(SNAPSHOT), old);
   assert.equal(state.proposals.p1.status, "draft");
@@ -154,19 +187,26 @@ test("history tells of runs and changes nothing that the snapshot says", () => {
 });
 
 test("a run that is no longer listed has ended, until its end is heard", () => {
-  const active = [{ run_id: "r1", kind: "validation", proposal_id: "p1", started_by: "ben", started_at: "t" }];
+  const active = [
+    { run_id: "r1", kind: "validation", proposal_id: "p1", started_by: "ben", started_at: "t" },
+  ];
   let state = fromSnapshot({ ...SNAPSHOT, active_runs: active });
   assert.equal(latestRun(state, "p1").status, "running");
   state = withActiveRuns(state, []);
   assert.equal(latestRun(state, "p1").status, "unknown");
-  state = reduce(state, event("validation_cancelled", { proposal_id: "p1", run_id: "r1", actor: "ben" }));
+  state = reduce(
+    state,
+    event("validation_cancelled", { proposal_id: "p1", run_id: "r1", actor: "ben" }),
+  );
   assert.equal(latestRun(state, "p1").status, "cancelled");
   state = withActiveRuns(state, active);
   assert.equal(latestRun(state, "p1").status, "cancelled", "an ended run does not come back");
 });
 
 test("the start event completes what a list of active runs said", () => {
-  const active = [{ run_id: "r1", kind: "validation", proposal_id: "p1", started_by: "ada", started_at: "t" }];
+  const active = [
+    { run_id: "r1", kind: "validation", proposal_id: "p1", started_by: "ada", started_at: "t" },
+  ];
   let state = reduce(fromSnapshot(SNAPSHOT), { type: "welcome", active_runs: active });
   state = reduceAll(state, run(["a"]).slice(0, 2));
   assert.equal(state.runs.r1.command, "openspec validate p1");
@@ -188,9 +228,18 @@ test("an iteration's tokens and its outcome", () => {
     event("iteration_start", { ...about, model: "m", instruction: "do", actor: "ada" }),
     event("token", { ...about, content: "Hel", n: 1 }),
     event("token", { ...about, content: "lo", n: 2 }),
-    event("iteration_complete", { ...about, files_modified: ["a.md"], validation: { status: "passed" } }),
+    event("iteration_complete", {
+      ...about,
+      files_modified: ["a.md"],
+      validation: { status: "passed" },
+    }),
   ]);
-  assert.equal(itemsOf(state.runs.i1.output).map(({ content }) => content).join(""), "Hello");
+  assert.equal(
+    itemsOf(state.runs.i1.output)
+      .map(({ content }) => content)
+      .join(""),
+    "Hello",
+  );
   assert.equal(state.runs.i1.status, "complete");
   assert.deepEqual(state.runs.i1.files_modified, ["a.md"]);
 });
@@ -218,7 +267,10 @@ test("presence and an empty project", () => {
 });
 
 test("appending shares what was there", () => {
-  const first = appendTo({ length: 0, chunks: [] }, Array.from({ length: 1025 }, (_, at) => at));
+  const first = appendTo(
+    { length: 0, chunks: [] },
+    Array.from({ length: 1025 }, (_, at) => at),
+  );
   const second = appendTo(first, ["x"]);
   assert.equal(first.length, 1025);
   assert.equal(second.length, 1026);

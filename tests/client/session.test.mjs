@@ -47,7 +47,9 @@ class Bench {
   }
 
   live(welcome = {}) {
-    return this.do("start").do("tokenReady").frame({ type: "welcome", position: "e-0", ...welcome });
+    return this.do("start")
+      .do("tokenReady")
+      .frame({ type: "welcome", position: "e-0", ...welcome });
   }
 
   all(kind) {
@@ -124,7 +126,13 @@ test("a lost connection resumes from the last event, after a random wait", () =>
 
 test("the server's closing frame says when to come back", () => {
   const bench = new Bench().live();
-  bench.frame({ type: "closing", code: 1001, reason: "restarting", reconnect: true, retry_after_ms: 900 });
+  bench.frame({
+    type: "closing",
+    code: 1001,
+    reason: "restarting",
+    reconnect: true,
+    retry_after_ms: 900,
+  });
   bench.do("closed", { code: 1006 });
   assert.equal(bench.state.in_ms, 900 + 250);
   assert.equal(bench.state.code, 1001);
@@ -192,7 +200,10 @@ test("while the server is away, no other transport is tried", () => {
   for (let round = 0; round < 6; round += 1) {
     bench.do("tokenReady").do("closed", { code: 1006 }).do("reached", false).pass(30_000);
   }
-  assert.deepEqual([...new Set(bench.all("open").map(({ transport }) => transport))], ["websocket"]);
+  assert.deepEqual(
+    [...new Set(bench.all("open").map(({ transport }) => transport))],
+    ["websocket"],
+  );
 });
 
 test("a transport that fails while HTTP works is passed over after the second time", () => {
@@ -269,7 +280,8 @@ test("silence is checked; an answer ends the doubt, none ends the connection", (
 
 test("frames put the check off", () => {
   const bench = new Bench().live();
-  for (let round = 1; round <= 10; round += 1) bench.pass(30_000).frame({ type: "output", id: `e-${round}` });
+  for (let round = 1; round <= 10; round += 1)
+    bench.pass(30_000).frame({ type: "output", id: `e-${round}` });
   assert.equal(bench.all("check").length, 0);
 });
 

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { SseParser } from "../../static/client/sse-parser.js";
 
 const STREAM =
-  "\uFEFFretry: 3000\n\n: keep-alive\n\nid: e-1\nevent: output\ndata: {\"a\":1}\n\n" +
+  '\uFEFFretry: 3000\n\n: keep-alive\n\nid: e-1\nevent: output\ndata: {"a":1}\n\n' +
   "id: e-2\n\ndata: one\ndata: two\r\n\r\nevent: x\rdata:bare\r\rdata\n\n";
 
 const EXPECTED = [

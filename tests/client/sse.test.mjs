@@ -99,7 +99,9 @@ test("one proposal: token and position in headers, frames in order, position by 
   assert.equal(request.headers.authorization, "Bearer secret");
   assert.equal(request.headers["last-event-id"], "e-5");
   response.stream();
-  response.send(block(WELCOME) + block({ type: "output", id: "e-6", line: "é" }) + ": alive\n\nid: e-9\n\n");
+  response.send(
+    block(WELCOME) + block({ type: "output", id: "e-6", line: "é" }) + ": alive\n\nid: e-9\n\n",
+  );
   await report.until(({ frame }) => frame?.id === "e-9");
   assert.deepEqual(
     report.seen.map(({ frame, low }) => [frame.type, frame.id, low]),

@@ -88,7 +88,9 @@ class FakeLink {
   request(type, fields) {
     this.requests.push({ type, fields });
     if (type === "bad") {
-      return Promise.reject(Object.assign(new Error("no"), { reason: "refused", detail: { a: 1 } }));
+      return Promise.reject(
+        Object.assign(new Error("no"), { reason: "refused", detail: { a: 1 } }),
+      );
     }
     return Promise.resolve({ type: "ack", run_id: "r1" });
   }
@@ -255,7 +257,10 @@ test("when the leader goes, another leads from the earliest position of any tab"
 test("commands of a follower go through the leader, and so do their answers", async (t) => {
   const { browser, follower } = await twoTabs(t);
   assert.equal(follower.shared.carriesCommands, true);
-  assert.equal((await follower.shared.request("start_validation", { proposal_id: "p" })).run_id, "r1");
+  assert.equal(
+    (await follower.shared.request("start_validation", { proposal_id: "p" })).run_id,
+    "r1",
+  );
   assert.deepEqual(browser.link.requests[0], {
     type: "start_validation",
     fields: { proposal_id: "p" },
@@ -327,7 +332,9 @@ test("a leader that does not answer is replaced", async (t) => {
 test("a leader whose lock is taken follows", async (t) => {
   const { browser, leader } = await twoTabs(t);
   const first = browser.link;
-  void browser.locks.request(browser.key, { steal: true }, () => new Promise(() => {})).catch(() => {});
+  void browser.locks
+    .request(browser.key, { steal: true }, () => new Promise(() => {}))
+    .catch(() => {});
   await until("it follows", () => leader.shared.state.shared === "follower");
   assert.ok(first.stopped);
 });

@@ -27,7 +27,12 @@ export function createDetail(context) {
   const title = h("h1", { tabIndex: -1 });
   const status = h("span.badge");
   const meta = h("p.meta");
-  const back = h("a.back", { href: addressOf({ project: store.project }) }, icon("back"), "All proposals");
+  const back = h(
+    "a.back",
+    { href: addressOf({ project: store.project }) },
+    icon("back"),
+    "All proposals",
+  );
   const runIcon = h("span.button-icon");
   const runText = h("span");
   const run = h("button.primary.run-button", { type: "button" }, runIcon, runText);
@@ -39,7 +44,11 @@ export function createDetail(context) {
     {},
     back,
     h("div.detail-head", {}, h("div.detail-title", {}, title, meta), run),
-    h("nav.tabs", { "aria-label": "About this proposal" }, tabs.map(({ link }) => link)),
+    h(
+      "nav.tabs",
+      { "aria-label": "About this proposal" },
+      tabs.map(({ link }) => link),
+    ),
     panel,
   );
   let current = { id: null, run: null };

@@ -12,7 +12,13 @@ export function createFindings() {
   const title = h("h3", { id: "findings-title" });
   const list = h("ul.findings");
   const more = h("button.quiet", { type: "button", hidden: true });
-  const element = h("section.findings-box", { hidden: true, "aria-labelledby": "findings-title" }, title, list, more);
+  const element = h(
+    "section.findings-box",
+    { hidden: true, "aria-labelledby": "findings-title" },
+    title,
+    list,
+    more,
+  );
   let drawn = null;
   let findings = [];
 

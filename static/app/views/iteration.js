@@ -37,7 +37,15 @@ export function createIteration({ store, actions }) {
   const files = h("ul.files");
   const outcome = h("div.outcome", { hidden: true });
   const reply = h("pre.reply", { tabIndex: 0, "aria-label": "The model's reply", hidden: true });
-  const element = h("section.iteration", { "aria-label": "Revision" }, form, status, problem, outcome, reply);
+  const element = h(
+    "section.iteration",
+    { "aria-label": "Revision" },
+    form,
+    status,
+    problem,
+    outcome,
+    reply,
+  );
 
   let proposal = null;
   let drawn = null;
@@ -111,12 +119,20 @@ function drawOutcome(outcome, files, run) {
   if (!done) return;
   const changed = run.files_modified ?? [];
   const verdict = run.validation?.status;
-  fill(files, changed.map((path) => h("li", {}, icon("file"), h("code", {}, String(path)))));
+  fill(
+    files,
+    changed.map((path) => h("li", {}, icon("file"), h("code", {}, String(path)))),
+  );
   fill(
     outcome,
     h("h3", {}, changed.length > 0 ? "Files written" : "No file was changed"),
     files,
-    verdict && h("p.muted", {}, `Validated afterwards: ${describeRun({ status: verdict }).label.toLowerCase()}.`),
+    verdict &&
+      h(
+        "p.muted",
+        {},
+        `Validated afterwards: ${describeRun({ status: verdict }).label.toLowerCase()}.`,
+      ),
     run.instruction && h("p.muted", {}, `Asked: “${run.instruction}”`),
     run.usage?.total_tokens && h("p.muted", {}, `${count(run.usage.total_tokens, "token")} used.`),
   );

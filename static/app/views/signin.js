@@ -38,7 +38,10 @@ export function createSignIn({ project, message = "", onSubmit, onCancel = null 
   token.addEventListener("input", () => {
     show(error, false);
     const named = projectsOf(token.value.trim()) ?? [];
-    fill(choices, named.map((name) => h("option", { value: name })));
+    fill(
+      choices,
+      named.map((name) => h("option", { value: name })),
+    );
     if (named.length > 0 && projectField.value === "") projectField.value = named[0];
   });
 

@@ -21,7 +21,11 @@ export function createToasts() {
       toast.remove();
     };
     toast.append(
-      h("button.toast-close", { type: "button", "aria-label": "Dismiss", onclick: remove }, icon("cross")),
+      h(
+        "button.toast-close",
+        { type: "button", "aria-label": "Dismiss", onclick: remove },
+        icon("cross"),
+      ),
     );
     let timer = null;
     const wait = () => {

@@ -21,7 +21,10 @@ export function createTopbar({ store, actions }) {
     {},
     h(
       "a.brand",
-      { href: addressOf({ project: store.project }), "aria-label": `All proposals of ${store.project}` },
+      {
+        href: addressOf({ project: store.project }),
+        "aria-label": `All proposals of ${store.project}`,
+      },
       h("span.brand-mark", {}, icon("pulse")),
       h("span.brand-name", {}, "rtserver"),
       h("span.brand-sep", { "aria-hidden": "true" }, "/"),

@@ -22,9 +22,19 @@ export function createValidation({ store, actions }) {
     onEarlier: actions.loadEarlier,
   });
   const command = h("code.terminal-command");
-  const wrap = h("button.terminal-tool", { type: "button", "aria-pressed": "true", title: "Wrap long lines" }, icon("wrap"), "Wrap");
+  const wrap = h(
+    "button.terminal-tool",
+    { type: "button", "aria-pressed": "true", title: "Wrap long lines" },
+    icon("wrap"),
+    "Wrap",
+  );
   const copyText = h("span", {}, "Copy");
-  const copy = h("button.terminal-tool", { type: "button", title: "Copy the output" }, icon("copy"), copyText);
+  const copy = h(
+    "button.terminal-tool",
+    { type: "button", title: "Copy the output" },
+    icon("copy"),
+    copyText,
+  );
   const element = h(
     "section.validation",
     { "aria-label": "Validation" },
@@ -60,7 +70,10 @@ export function createValidation({ store, actions }) {
       const about = describeRun(run, live);
       if (about.tone !== drawn.tone) {
         status.className = `run-status tone-${about.tone}`;
-        fill(mark, about.tone === "busy" ? spinner() : icon(run ? STATUS_ICONS[about.tone] : "play"));
+        fill(
+          mark,
+          about.tone === "busy" ? spinner() : icon(run ? STATUS_ICONS[about.tone] : "play"),
+        );
       }
       if (run !== drawn.run || run?.status === "running") {
         setText(label, headline(run, about));
@@ -110,7 +123,8 @@ function factsOf(run, live) {
 
 function problemOf(run) {
   if (run?.status === "error") return run.error || "The validator did not say why.";
-  if (run?.summary?.report_error) return `There is no list of findings: ${run.summary.report_error}.`;
+  if (run?.summary?.report_error)
+    return `There is no list of findings: ${run.summary.report_error}.`;
   return "";
 }
 
@@ -121,7 +135,8 @@ function commandLine(run) {
 }
 
 function emptyWords(run, store) {
-  if (!run) return store.historyLoaded ? "What the validator prints will appear here, line by line." : "";
+  if (!run)
+    return store.historyLoaded ? "What the validator prints will appear here, line by line." : "";
   if (run.status === "running") return "Waiting for the first line…";
   return "Nothing was printed.";
 }

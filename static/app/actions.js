@@ -1,0 +1,53 @@
+/** What the page's buttons do: ask the server, and say so where it did not work. */
+import { claimsOf } from "../client/index.js";
+import { describeFailure } from "./words.js";
+
+/**
+ * @param {object} options
+ * @param {import("./store.js").ProjectStore} options.store
+ * @param {{say: (text: string, options?: object) => void}} options.toasts
+ * @param {Map<string, string>} options.busy what was asked and is not answered yet, by proposal
+ * @param {() => void} options.onSignOut
+ * @param {(message: string) => void} options.onSignIn
+ */
+export function createActions({ store, toasts, busy, onSignOut, onSignIn }) {
+  async function attempt(key, what, work) {
+    if (key !== null && busy.has(key)) return false;
+    if (key !== null) busy.set(key, what);
+    store.changed();
+    try {
+      return (await work()) !== false;
+    } catch (error) {
+      toasts.say(describeFailure(error), { tone: "bad" });
+      return false;
+    } finally {
+      busy.delete(key);
+      store.changed();
+    }
+  }
+  return {
+    me: () => {
+      const { sub, roles } = claimsOf(store.token);
+      return { id: sub, admin: Array.isArray(roles) && roles.includes("admin") };
+    },
+    signOut: onSignOut,
+    reconnect: () => store.reconnect(),
+    reload: () => location.reload(),
+    "sign-in": () => onSignIn("Paste a new token to go on where you left off."),
+    unlock: () => attempt(null, "", () => store.api.unlock(store.project)),
+    startValidation: (id) => attempt(id, "starting", () => store.startValidation(id)),
+    startIteration: (id, text) => attempt(id, "starting", () => store.startIteration(id, text)),
+    cancel: (run) => attempt(run.proposal_id, "cancelling", () => store.cancel(run)),
+    loadEarlier: (runId) =>
+      attempt(null, "", async () => {
+        const found = await store.loadEarlier(runId);
+        if (!found) toasts.say("They are no longer stored.", { tone: "warning" });
+        return found;
+      }),
+    comment: (id, text) =>
+      attempt(null, "", async () => {
+        await store.api.addComment(id, { text });
+        await store.loadComments(id);
+      }),
+  };
+}
