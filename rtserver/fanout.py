@@ -72,13 +72,17 @@ class Fanout:
         batches: dict[object, tuple[bytes, int, bool]] = {}
         deliveries = 0
         members = channel.members.of
+        key: object
         for subscriber in tuple(channel.live):
             viewer = subscriber.viewer
-            key = (
-                subscriber.encoding,
-                viewer.proposal_ids if by_view else None,
-                viewer.user_id if by_user else None,
-            )
+            if by_view or by_user:
+                key = (
+                    subscriber.encoding,
+                    viewer.proposal_ids if by_view else None,
+                    viewer.user_id if by_user else None,
+                )
+            else:
+                key = subscriber.encoding
             joined = batches.get(key)
             if joined is None:
                 seen = events

@@ -20,6 +20,10 @@ class Encoding(enum.Enum):
     SOCKJS = "sockjs"
     SOCKJS_WEBSOCKET = "sockjs_websocket"
 
+    # Members are single objects. Enum's own hash is a call of Python code, and the fan-out needs
+    # one for each connection and batch.
+    __hash__ = object.__hash__
+
 
 def websocket_frame(payload: bytes) -> bytes:
     """One unmasked text frame, as a server sends it (RFC 6455 section 5.2)."""
