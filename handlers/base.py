@@ -237,6 +237,19 @@ class BaseHandler(web.RequestHandler):
         """A project id of the path, checked."""
         return ids.project_id(text)
 
+    def number(self, name: str, default: int, *, low: int, high: int) -> int:
+        """A whole number of the query.
+
+        Raises:
+            Problem: 400 where it is none, or out of range.
+        """
+        text = self.get_query_argument(name, None)
+        if text is None:
+            return default
+        if not text.isascii() or not text.isdigit() or not low <= int(text[:20]) <= high:
+            raise Problem(400, f"{name} takes a whole number from {low} to {high}", "invalid")
+        return int(text)
+
     def json(self, document: object, status: int = 200) -> None:
         """Answer with JSON."""
         self.set_status(status)
@@ -335,19 +348,6 @@ class ApiHandler(BaseHandler):
         if not self.identity.may_open(project_id):
             raise Problem(403, "This token does not open the project", "forbidden")
         return project_id
-
-    def number(self, name: str, default: int, *, low: int, high: int) -> int:
-        """A whole number of the query.
-
-        Raises:
-            Problem: 400 where it is none, or out of range.
-        """
-        text = self.get_query_argument(name, None)
-        if text is None:
-            return default
-        if not text.isascii() or not text.isdigit() or not low <= int(text[:20]) <= high:
-            raise Problem(400, f"{name} takes a whole number from {low} to {high}", "invalid")
-        return int(text)
 
 
 class NotFoundHandler(BaseHandler):

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from rtserver.audit import Auditor
+from rtserver.audit_watch import AuditWatch
 from rtserver.client_address import ClientAddresses
 from rtserver.comments import CommentService
+from rtserver.connections import Connections
 from rtserver.gateway import Gateway
 from rtserver.history import History
 from rtserver.iterations import Iterations
@@ -47,6 +49,8 @@ class HandlerContext:
     readiness: Readiness
     tasks: TaskOwner
     auditor: Auditor
+    audit_watch: AuditWatch
+    connections: Connections
     addresses: ClientAddresses
     max_message_bytes: int
     ping_interval_s: float

@@ -6,8 +6,10 @@ from typing import Any
 
 from tornado import web
 
+from handlers.audit import AuditHandler, AuditSocket
 from handlers.base import NotFoundHandler, access_log
 from handlers.comments import CommentsHandler
+from handlers.connections import ConnectionHandler, ConnectionsHandler
 from handlers.context import HandlerContext
 from handlers.events import EventsHandler
 from handlers.health import HealthHandler, MetricsHandler, ReadyHandler
@@ -33,9 +35,14 @@ def application(
     """
     given: dict[str, Any] = {"context": context}
     page = {**given, "path": str(static_dir / "index.html")}
+    console = {**given, "path": str(static_dir / "admin.html")}
     return web.Application(
         [
             (r"/ws/projects/([^/]+)", SessionSocket, given),
+            (r"/ws/audit", AuditSocket, given),
+            (r"/api/v1/audit", AuditHandler, given),
+            (r"/api/v1/connections", ConnectionsHandler, given),
+            (r"/api/v1/connections/([^/]+)", ConnectionHandler, given),
             *sockjs_routes(context),
             (r"/api/v1/projects/([^/]+)", ProjectHandler, given),
             (r"/api/v1/projects/([^/]+)/events", EventsHandler, given),
@@ -51,6 +58,7 @@ def application(
             (r"/readyz", ReadyHandler, given),
             (r"/metrics", MetricsHandler, given),
             (r"/", PageHandler, page),
+            (r"/admin", PageHandler, console),
             (r"/static/(.*)", AssetHandler, {"path": str(static_dir)}),
             *further,
         ],

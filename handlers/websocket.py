@@ -33,6 +33,7 @@ class SessionSocket(SocketHandler):
         self._refused: tuple[CloseCode, str] | None = None
         self._identity: Identity | None = None
         self._entry: Entry | None = None
+        self._project_id = ""
         self._view: frozenset[str] | None = None
 
     async def get(self, *args: str, **kwargs: str) -> None:
@@ -41,23 +42,39 @@ class SessionSocket(SocketHandler):
         A token that is not good is said after the upgrade, as a close code, because a browser
         shows a page nothing of a refused upgrade. A full project is said before it.
         """
-        project_id = self.acting.project_id = self.project_id(args[0])
+        self._read_request(args)
         origin = self.request.headers.get("Origin")
         if not self.context.origins.allows(origin, self.request.host):
             raise Problem(403, "Pages of this origin may not connect", "origin")
-        self._view = view_of(self.get_query_arguments("proposal_id", strip=False))
-        await self._enter(project_id)
+        if self._refused is None:
+            await self._try_to_enter()
         try:
             await super().get(*args, **kwargs)
         finally:
             if self._entry is not None and self._session is None:
                 await self.context.gateway.leave(self._entry)  # the upgrade failed
 
-    async def _enter(self, project_id: str) -> None:
-        gateway = self.context.gateway
+    def _read_request(self, path_args: tuple[str, ...]) -> None:
+        """Check what is asked for.
+
+        Raises:
+            BadIdentifier, InvalidError: it can't be had.
+        """
+        self.acting.project_id = self._project_id = self.project_id(path_args[0])
+        self._view = view_of(self.get_query_arguments("proposal_id", strip=False))
+
+    async def _enter(self, identity: Identity) -> Entry:
+        """Take a place."""
+        return await self.context.gateway.enter(identity, self._project_id, self.encoding.value)
+
+    def _make_session(self, identity: Identity, entry: Entry) -> Session:
+        """Make the session of a connection that has a place."""
+        return self.context.gateway.open(self, identity, entry, self._view)
+
+    async def _try_to_enter(self) -> None:
         try:
-            self._identity = await gateway.identify(self.found_token())
-            self._entry = await gateway.enter(self._identity, project_id, self.encoding.value)
+            self._identity = await self.context.gateway.identify(self.found_token())
+            self._entry = await self._enter(self._identity)
         except TokenRefused as refused:
             if refused.reason == "keys_unavailable":
                 raise
@@ -76,7 +93,7 @@ class SessionSocket(SocketHandler):
         assert stream is not None  # noqa: S101 - it is open
         self.set_nodelay(True)
         self.sink = StreamSink(stream)
-        self._session = self.context.gateway.open(self, self._identity, self._entry, self._view)
+        self._session = self._make_session(self._identity, self._entry)
         last_event_id = self.get_query_argument("last_event_id", None)
         self.forget_request()
         self._session.start(last_event_id)

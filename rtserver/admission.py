@@ -6,12 +6,14 @@ A worker renews the entries of its connections; those of a dead worker lapse.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
 
 from rtserver.errors import StoreUnavailableError
+
+NO_LIMIT = 1_000_000
 
 _log = structlog.get_logger()
 
@@ -25,6 +27,7 @@ class Entry:
         user_id, project_id, transport: what it is for.
         opened_at: Unix time in seconds.
         ip: the client's address.
+        behind_bytes: what waited for it when its lease was last renewed.
     """
 
     connection_id: str
@@ -34,6 +37,7 @@ class Entry:
     transport: str
     opened_at: float
     ip: str = ""
+    behind_bytes: int = 0
 
 
 class LeaseStore(Protocol):
@@ -67,6 +71,7 @@ class Admission:
         project_limit: int,
         lease_s: float,
         evict: Callable[[Entry], Awaitable[None]],
+        behind_bytes: Callable[[str], int | None] = lambda _connection_id: None,
     ) -> None:
         """Make the admission of a worker.
 
@@ -76,23 +81,30 @@ class Admission:
             project_limit: connections a project; beyond it the new one is refused.
             lease_s: how long an entry lives without renewal.
             evict: closes a connection, wherever it is.
+            behind_bytes: what waits for a connection of this worker.
         """
         self._leases = leases
         self._user_limit = user_limit
         self._project_limit = project_limit
         self._lease_s = lease_s
         self._evict = evict
+        self._behind_bytes = behind_bytes
         self._entries: dict[str, Entry] = {}
         self._renewing = asyncio.Lock()
 
-    async def admit(self, entry: Entry) -> list[Entry]:
+    async def admit(self, entry: Entry, *, limited: bool = True) -> list[Entry]:
         """Let a connection in; returns those it replaces, when they have been told to go.
+
+        Args:
+            entry: the connection.
+            limited: whether the project's limit holds for it; the user's always does.
 
         Raises:
             ProjectFullError: no place is left in the project.
             StoreUnavailableError: the registries could not be reached.
         """
-        if not await self._leases.admit(entry, limit=self._project_limit):
+        limit = self._project_limit if limited else NO_LIMIT
+        if not await self._leases.admit(entry, limit=limit):
             raise ProjectFullError(
                 f"The project has {self._project_limit} connections, as many as it may have"
             )
@@ -125,6 +137,10 @@ class Admission:
                 continue
             try:
                 async with self._renewing:
-                    await self._leases.renew(list(self._entries.values()))
+                    await self._leases.renew([self._measured(e) for e in self._entries.values()])
             except StoreUnavailableError as error:
                 _log.warning("leases_not_renewed", error=str(error))
+
+    def _measured(self, entry: Entry) -> Entry:
+        behind_bytes = self._behind_bytes(entry.connection_id)
+        return replace(entry, behind_bytes=behind_bytes) if behind_bytes else entry

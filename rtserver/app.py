@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,26 @@ from handlers.context import HandlerContext
 from handlers.routes import application
 from handlers.test_endpoints import test_routes
 from rtserver.admission import Admission, Entry
-from rtserver.audit import Acting, Auditor
+from rtserver.audit import AUDIT_PROJECT, Acting, Auditor
 from rtserver.audit_actions import Action, Outcome
+from rtserver.audit_commands import AuditCommands
+from rtserver.audit_fanout import AuditFanout
+from rtserver.audit_protocol import parse_audit_command
+from rtserver.audit_watch import AuditWatch
 from rtserver.audited_commands import audited
 from rtserver.client_address import ClientAddresses
 from rtserver.close_codes import CloseCode
 from rtserver.commands import SessionCommands
 from rtserver.comments import CommentService
 from rtserver.completions_server import CompletionsServer
+from rtserver.connections import Connections, Reach
 from rtserver.control import Control
 from rtserver.demo import DEMO_PROJECT_ID, install_demo
 from rtserver.demo_llm import DEMO_MODEL, demo_server
 from rtserver.diffs import MAX_DIFF_BYTES
 from rtserver.dispatcher import Dispatcher
 from rtserver.errors import OperatorError, StoreUnavailableError
-from rtserver.events import present_moment
+from rtserver.events import EventPack, present_moment
 from rtserver.fanout import Fanout
 from rtserver.gateway import Gateway
 from rtserver.history import History
@@ -38,7 +44,7 @@ from rtserver.iterations import Iterations
 from rtserver.jwks import JwksCache
 from rtserver.llm import LanguageModel, LlmTimes
 from rtserver.locks import Lock, LockService
-from rtserver.membership import Membership
+from rtserver.membership import Membership, NoMembers
 from rtserver.metrics import LogMetrics, Metrics, RunKind
 from rtserver.origins import Origins
 from rtserver.positions_ticker import PositionsTicker
@@ -337,6 +343,7 @@ class Server:
             project_limit=settings.max_connections_per_project,
             lease_s=settings.lease_s,
             evict=self._evict,
+            behind_bytes=self._behind_bytes,
         )
         self._gateway = gateway = Gateway(
             verifier,
@@ -384,15 +391,16 @@ class Server:
             salvage={RunKind.ITERATION: iteration_salvage(writer)},
         )
         control.handle("close", self._on_close_message)
+        session_settings = SessionSettings(
+            ping_interval_s=settings.ping_interval_s,
+            pong_timeout_s=settings.pong_timeout_s,
+            outbox_bytes=settings.outbox_bytes,
+            max_message_bytes=settings.max_message_bytes,
+            max_messages_per_s=settings.max_messages_per_s,
+            max_message_burst=settings.max_message_burst,
+        )
         self._session_services = SessionServices(
-            settings=SessionSettings(
-                ping_interval_s=settings.ping_interval_s,
-                pong_timeout_s=settings.pong_timeout_s,
-                outbox_bytes=settings.outbox_bytes,
-                max_message_bytes=settings.max_message_bytes,
-                max_messages_per_s=settings.max_messages_per_s,
-                max_message_burst=settings.max_message_burst,
-            ),
+            settings=session_settings,
             log=log,
             dispatcher=dispatcher,
             wheel=self._wheel,
@@ -404,6 +412,15 @@ class Server:
             ),
             active_runs=runs.active_json,
             on_closed=gateway.closed,
+        )
+        self._audit_services = replace(
+            self._session_services,
+            log=self._audit_log,
+            dispatcher=self._audit_dispatcher,
+            commands=audited(
+                self.auditor, AuditCommands(gateway, self._audit_log, self.auditor).table()
+            ),
+            parse=parse_audit_command,
         )
         context = HandlerContext(
             gateway=gateway,
@@ -428,6 +445,12 @@ class Server:
             ),
             tasks=tasks,
             auditor=self.auditor,
+            audit_watch=AuditWatch(
+                gateway, self._audit_log, self.auditor, lambda: self._audit_services
+            ),
+            connections=Connections(
+                leases, self.auditor, Reach(self._close_anywhere, gateway.behind_bytes)
+            ),
             addresses=ClientAddresses(settings.trusted_proxies),
             max_message_bytes=settings.max_message_bytes,
             ping_interval_s=settings.ping_interval_s,
@@ -466,6 +489,23 @@ class Server:
                 f"the audit spool can't be kept in {spool_dir} ({error.strerror}): "
                 "set RT_DATA_DIR to a directory that can be written"
             ) from error
+        self._audit_dispatcher = Dispatcher(
+            self._audit_log,
+            AuditFanout(self.metrics.audit),
+            self._tasks,
+            Membership(NoMembers()),
+            recent_bytes=settings.recent_events_bytes,
+        )
+        self._audit_tail = EventTail(
+            database,
+            store.heads,
+            self.metrics.audit,
+            epoch=self._audit_log.epoch,
+            prepare=store.prepare,
+            on_packs=self._on_audit_packs,
+            on_epoch=self._on_audit_epoch,
+            collection=AUDIT,
+        )
         self._workers = Workers(
             MongoWorkers(database, lease_s=settings.lease_s),
             self.auditor,
@@ -473,6 +513,16 @@ class Server:
             lease_s=settings.lease_s,
             anchor_interval_s=settings.audit_anchor_interval_s,
         )
+
+    async def _on_audit_packs(self, packs: list[EventPack]) -> None:
+        self._audit_log.saw(AUDIT_PROJECT, packs[-1].last)
+        await self._audit_dispatcher.on_packs(packs)
+
+    def _on_audit_epoch(self, epoch: str) -> None:
+        """The audit log was lost: whoever watches begins anew."""
+        self._audit_log.begin_epoch(epoch)
+        self._audit_dispatcher.begin_epoch()
+        self._gateway.close_all(CloseCode.GOING_AWAY, AUDIT_PROJECT)
 
     def _on_primary(self, up: bool) -> None:
         """MongoDB's primary went or came."""
@@ -518,6 +568,8 @@ class Server:
         self._chain_begun = True
         loops = {
             "audit-heads": self._audit_heads.run(),
+            "audit-tail": self._audit_tail.run(),
+            "audit-positions": PositionsTicker(self._audit_dispatcher, self._audit_log).run(),
             "workers": self._workers.run(),
             "log-writer": self._log.run(),
             "tail": self._tail.run(),
@@ -568,15 +620,22 @@ class Server:
         self._dispatcher.begin_epoch()
         self._gateway.close_all(CloseCode.GOING_AWAY)
 
+    def _behind_bytes(self, connection_id: str) -> int | None:
+        return self._gateway.behind_bytes(connection_id)
+
     async def _evict(self, entry: Entry) -> None:
+        await self._close_anywhere(entry, CloseCode.REPLACED, None)
+
+    async def _close_anywhere(self, entry: Entry, code: CloseCode, reason: str | None) -> None:
         if entry.worker_id == self._settings.worker_id:
-            self._gateway.close(entry.connection_id, CloseCode.REPLACED)
+            self._gateway.close(entry.connection_id, code, reason)
         else:
             await self._control.send(
                 "close",
                 entry.worker_id,
                 connection_id=entry.connection_id,
-                code=CloseCode.REPLACED.value,
+                code=code.value,
+                reason=reason,
             )
 
     async def _on_close_message(self, message: dict[str, Any]) -> None:

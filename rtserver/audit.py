@@ -24,7 +24,7 @@ import structlog
 
 from rtserver.admission import Entry
 from rtserver.audit_actions import CATALOGUE, Action, Outcome
-from rtserver.audit_chain import MAX_DETAILS_BYTES, Chain, plain, sealed_hash, text
+from rtserver.audit_chain import MAX_DETAILS_BYTES, Chain, plain, sealed_action, sealed_hash, text
 from rtserver.audit_spool import Abandoned, Batch, Spool, abandoned
 from rtserver.errors import BusyError, StoreUnavailableError
 from rtserver.events import EventDraft, now_rfc3339
@@ -85,7 +85,7 @@ class Acting:
         return cls(
             ip=entry.ip or None,
             actor=entry.user_id,
-            project_id=entry.project_id,
+            project_id=None if entry.project_id == AUDIT_PROJECT else entry.project_id,
             connection_id=entry.connection_id,
         )
 
@@ -96,8 +96,9 @@ class SealedRecord(EventDraft):
     __slots__ = ("_body",)
 
     def __init__(self, body: str) -> None:
-        # The fields are what a publication's digest is made of: the hash stands for all of it.
-        super().__init__(AUDIT_PROJECT, "audit", {"hash": sealed_hash(body)})
+        # The type is the action, so that reading by action need not look into the text. The fields
+        # are what a publication's digest is made of: the hash stands for all of it.
+        super().__init__(AUDIT_PROJECT, sealed_action(body), {"hash": sealed_hash(body)})
         self._body = body
 
     def body(self) -> str:

@@ -139,7 +139,12 @@ CATALOGUE: Mapping[Action, Entry] = {
             "details": {"user_id": "ada", "worker": "host-17-a1b2c3"},
         },
         must=True,
-        details={"user_id": "whose it was", "worker": "the worker that holds it", **_REASON},
+        details={
+            "user_id": "whose it was",
+            "worker": "the worker that holds it",
+            "connections": "0 where the user had none",
+            **_REASON,
+        },
     ),
     Action.CONNECTION_LISTED: Entry(
         "An admin looked at who is connected.",

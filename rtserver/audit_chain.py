@@ -20,6 +20,7 @@ MAX_TEXT_CHARS = 1_000
 MAX_DETAILS_BYTES = 16 * 1024
 _MAX_DEPTH = 6
 _MAX_SAFE_INTEGER = 2**53 - 1  # RFC 8785 section 3.1: what every JSON parser keeps exactly
+_ACTION_HEAD = '{"action":"'
 _HASH_TAIL = ',"hash":"'
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -96,6 +97,11 @@ class Chain:
         self.n += 1
         self.hash = digest
         return f'{body[:-1].decode()}{_HASH_TAIL}{digest}"}}'
+
+
+def sealed_action(body: str) -> str:
+    """The action within a text that `Chain.seal` gave: its keys are in order, this is the first."""
+    return body[len(_ACTION_HEAD) : body.index('"', len(_ACTION_HEAD))]
 
 
 def sealed_hash(body: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rtserver import ids
 from rtserver.close_codes import CloseCode
-from rtserver.errors import InvalidError, RefusedError
+from rtserver.errors import ForbiddenError, InvalidError, RefusedError
 from rtserver.events import rfc3339
 from rtserver.gateway import Gateway
 from rtserver.iterations import Iterations
@@ -48,8 +48,49 @@ def view_of(proposal_ids: list[str]) -> frozenset[str] | None:
         raise InvalidError(str(error)) from None
 
 
-class SessionCommands:
-    """One method a command; each returns what its `ack` says."""
+class CommonCommands:
+    """What every kind of session takes. One method a command; each returns what its `ack` says."""
+
+    def __init__(self, gateway: Gateway, log: EventLog) -> None:
+        self._gateway = gateway
+        self._log = log
+
+    def table(self) -> Mapping[type[Command], CommandHandler]:
+        """From the type of a command to what carries it out."""
+        return {RefreshToken: self.refresh_token, Replay: self.replay}
+
+    def _position(self, seq: int) -> str:
+        return str(Position(self._log.epoch, seq))
+
+    async def refresh_token(self, session: Session, command: RefreshToken) -> dict[str, Any]:
+        """Go on under another token of the same user."""
+        try:
+            identity = await self._gateway.refresh(session.identity, command.token)
+        except TokenRefused as refused:
+            raise RefusedError(refused.message, "unauthorized") from None
+        if not session.allows(identity):
+            session.close(CloseCode.FORBIDDEN)
+            raise ForbiddenError("The new token does not open what this session is for")
+        session.renew_identity(identity)
+        expires_at = datetime.fromtimestamp(identity.expires_at, UTC)
+        return {"token_expires_at": rfc3339(expires_at)}
+
+    async def replay(self, session: Session, command: Replay) -> dict[str, Any]:
+        """Send again what came after a position."""
+        try:
+            position = Position.parse(command.from_)
+        except BadPositionError as error:
+            raise InvalidError(f"replay: {error}") from None
+        if position.epoch != self._log.epoch:
+            raise InvalidError("replay: the position is of an earlier log; fetch the state anew")
+        if position.seq > session.seq:
+            raise InvalidError("replay: the position is ahead of the log")
+        session.replay(position.seq)
+        return {"from": command.from_, "position": self._position(session.seq)}
+
+
+class SessionCommands(CommonCommands):
+    """The commands of a session that is for a project."""
 
     def __init__(
         self,
@@ -60,8 +101,7 @@ class SessionCommands:
         iterations: Iterations,
         validator: Validator,
     ) -> None:
-        self._gateway = gateway
-        self._log = log
+        super().__init__(gateway, log)
         self._proposals = proposals
         self._runs = runs
         self._iterations = iterations
@@ -70,17 +110,13 @@ class SessionCommands:
     def table(self) -> Mapping[type[Command], CommandHandler]:
         """From the type of a command to what carries it out."""
         return {
+            **super().table(),
             View: self.view,
             StartValidation: self.start_validation,
             CancelValidation: self.cancel_validation,
             StartIteration: self.start_iteration,
             CancelIteration: self.cancel_iteration,
-            RefreshToken: self.refresh_token,
-            Replay: self.replay,
         }
-
-    def _position(self, seq: int) -> str:
-        return str(Position(self._log.epoch, seq))
 
     async def view(self, session: Session, command: View) -> dict[str, Any]:
         """Narrow or widen what is viewed."""
@@ -127,32 +163,6 @@ class SessionCommands:
             session.identity, ids.run_id(command.run_id), RunKind.ITERATION
         )
         return {"run_id": run.run_id, "proposal_id": run.proposal_id}
-
-    async def refresh_token(self, session: Session, command: RefreshToken) -> dict[str, Any]:
-        """Go on under another token of the same user."""
-        try:
-            identity = await self._gateway.refresh(session.identity, command.token)
-        except TokenRefused as refused:
-            raise RefusedError(refused.message, "unauthorized") from None
-        if not identity.may_open(session.project_id):
-            session.close(CloseCode.FORBIDDEN)
-            return {}
-        session.renew_identity(identity)
-        expires_at = datetime.fromtimestamp(identity.expires_at, UTC)
-        return {"token_expires_at": rfc3339(expires_at)}
-
-    async def replay(self, session: Session, command: Replay) -> dict[str, Any]:
-        """Send again what came after a position."""
-        try:
-            position = Position.parse(command.from_)
-        except BadPositionError as error:
-            raise InvalidError(f"replay: {error}") from None
-        if position.epoch != self._log.epoch:
-            raise InvalidError("replay: the position is of an earlier log; fetch the state anew")
-        if position.seq > session.seq:
-            raise InvalidError("replay: the position is ahead of the log")
-        session.replay(position.seq)
-        return {"from": command.from_, "position": self._position(session.seq)}
 
 
 def _started(run: Run) -> dict[str, Any]:

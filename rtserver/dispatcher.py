@@ -23,6 +23,10 @@ CHANNEL_IDLE_S = 60.0
 _log = structlog.get_logger()
 
 
+async def _no_control(_event: StoredEvent) -> None:
+    """For a log that carries no messages between workers."""
+
+
 class Dispatcher:
     """Owns the channels. `on_packs` is what the tail calls."""
 
@@ -34,7 +38,7 @@ class Dispatcher:
         membership: Membership,
         *,
         recent_bytes: int,
-        on_control: Callable[[StoredEvent], Awaitable[None]],
+        on_control: Callable[[StoredEvent], Awaitable[None]] = _no_control,
     ) -> None:
         """Make a dispatcher.
 
@@ -44,7 +48,7 @@ class Dispatcher:
             tasks: owns the tasks that fill holes.
             membership: knows who belongs to a proposal.
             recent_bytes: how much of each project to keep in memory for those who resume.
-            on_control: awaited with each message between workers.
+            on_control: awaited with each message between workers, where the log carries any.
         """
         self._log = log
         self._fanout = fanout

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from rtserver.channel import Channel
 from rtserver.events import AudienceKind, StoredEvent
 from rtserver.framing import join_events
-from rtserver.metrics import Metrics
+from rtserver.metrics import LogMetrics
 from rtserver.visibility import visible
 
 CHUNK_BYTES = 128 * 1024
@@ -48,7 +48,7 @@ def _distinctions(events: list[StoredEvent]) -> tuple[bool, bool]:
 class Fanout:
     """Delivers to live subscribers, and tells those who were passed over where the log stands."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: LogMetrics) -> None:
         self._metrics = metrics
 
     async def deliver(self, channel: Channel, events: list[StoredEvent]) -> None:

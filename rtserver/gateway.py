@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from rtserver.admission import Admission, Entry, ProjectFullError
-from rtserver.audit import Acting, Auditor
+from rtserver.audit import AUDIT_PROJECT, Acting, Auditor
 from rtserver.audit_actions import Action, Outcome
 from rtserver.audit_outcome import outcome_of
 from rtserver.close_codes import CloseCode
@@ -88,8 +88,29 @@ class Gateway:
             ProjectFullError: no place is left in the project.
             StoreUnavailableError: the registries could not be reached.
         """
+        refusal = None
+        if not identity.may_open(project_id):
+            refusal = ForbiddenError("Forbidden: this token does not open the project")
+        return await self._enter(identity, project_id, transport, refusal)
+
+    async def enter_audit(self, identity: Identity, transport: str) -> Entry:
+        """Take a place for an admin who watches the audit log.
+
+        It counts among the connections of its user, and not among those of any project.
+
+        Raises:
+            ForbiddenError: the user is no admin.
+            StoreUnavailableError: the registries could not be reached.
+        """
+        refusal = None
+        if not identity.is_admin:
+            refusal = ForbiddenError("Forbidden: the audit log is for admins", "not_admin")
+        return await self._enter(identity, AUDIT_PROJECT, transport, refusal)
+
+    async def _enter(
+        self, identity: Identity, project_id: str, transport: str, refusal: ForbiddenError | None
+    ) -> Entry:
         acting = self._auditor.acting()
-        acting.project_id = project_id
         entry = Entry(
             connection_id=secrets.token_hex(8),
             worker_id=self._worker_id,
@@ -99,10 +120,11 @@ class Gateway:
             opened_at=time.time(),
             ip=acting.ip or "",
         )
+        acting.project_id = Acting.of(entry).project_id
         try:
-            if not identity.may_open(project_id):
-                raise ForbiddenError("Forbidden: this token does not open the project")
-            evicted = await self._admission.admit(entry)
+            if refusal is not None:
+                raise refusal
+            evicted = await self._admission.admit(entry, limited=project_id != AUDIT_PROJECT)
         except (ForbiddenError, ProjectFullError, StoreUnavailableError) as error:
             outcome, reason = outcome_of(error)
             self._auditor.record(
@@ -134,11 +156,16 @@ class Gateway:
     ) -> Session:
         """Make the session of a connection that has a place."""
         session = Session(self._services(), transport, identity, entry, proposal_ids)
+        self.register(session)
+        return session
+
+    def register(self, session: Session) -> None:
+        """Take up a session that has a place."""
+        entry = session.entry
         self.sessions[entry.connection_id] = session
         self._auditor.record(
             Action.CONNECTION_OPENED, by=Acting.of(entry), transport=entry.transport
         )
-        return session
 
     def closed(self, session: Session, ended: Ended) -> None:
         """A session has ended: its place is free."""
@@ -176,7 +203,13 @@ class Gateway:
         session.close(code, reason)
         return True
 
-    def close_all(self, code: CloseCode) -> None:
-        """Close every connection of this worker."""
+    def behind_bytes(self, connection_id: str) -> int | None:
+        """What waits for a connection of this worker; None where it is not here."""
+        session = self.sessions.get(connection_id)
+        return None if session is None else session.outbox.pending_bytes
+
+    def close_all(self, code: CloseCode, project_id: str | None = None) -> None:
+        """Close every connection of this worker, or every one that is for a project."""
         for session in list(self.sessions.values()):
-            session.close(code)
+            if project_id is None or session.project_id == project_id:
+                session.close(code)

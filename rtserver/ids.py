@@ -92,6 +92,15 @@ def comment_id(text: str) -> str:
     return _record_id("comment id", text)
 
 
+def connection_id(text: str) -> str:
+    """Check the id of a connection; the same form as `run_id`.
+
+    Raises:
+        BadIdentifier: It is anything else.
+    """
+    return _record_id("connection id", text)
+
+
 def event_type(text: str) -> str:
     """Check the type that a service gives to an event of its own, such as `build.finished`.
 

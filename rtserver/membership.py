@@ -27,6 +27,14 @@ class MemberSource(Protocol):
         """
 
 
+class NoMembers:
+    """For a log that has no proposals."""
+
+    async def members(self, project_id: str) -> Iterable[tuple[str, int, frozenset[str]]]:  # noqa: ARG002
+        """None."""
+        return ()
+
+
 class Membership:
     """What the dispatcher asks before it hands a batch on."""
 

@@ -3,7 +3,8 @@
 Frames are JSON objects with a `type`. A receiver ignores keys that it does not know.
 """
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, Union
 
 import msgspec
 
@@ -68,15 +69,6 @@ class Replay(Command, tag="replay"):
     from_: str = msgspec.field(name="from")
 
 
-AnyCommand = (
-    View
-    | StartValidation
-    | CancelValidation
-    | StartIteration
-    | CancelIteration
-    | RefreshToken
-    | Replay
-)
 COMMAND_TYPES: tuple[type[Command], ...] = (
     View,
     StartValidation,
@@ -86,7 +78,6 @@ COMMAND_TYPES: tuple[type[Command], ...] = (
     RefreshToken,
     Replay,
 )
-COMMAND_NAMES = tuple(str(kind.__struct_config__.tag) for kind in COMMAND_TYPES)
 
 
 class MessageRefusedError(Exception):
@@ -103,26 +94,35 @@ class MessageRefusedError(Exception):
         self.request_id = request_id
 
 
-_decode = msgspec.json.Decoder(AnyCommand).decode
+class CommandParser:
+    """Reads clients' messages, where they may be these commands."""
+
+    def __init__(self, kinds: Sequence[type[Command]]) -> None:
+        self._names = [str(kind.__struct_config__.tag) for kind in kinds]
+        self._decode = msgspec.json.Decoder(Union[tuple(kinds)]).decode  # noqa: UP007 - made here
+
+    def __call__(self, text: str) -> Command:
+        """Read a message.
+
+        Raises:
+            MessageRefusedError: it is not JSON, not an object, of no known type, or lacks
+                something.
+        """
+        try:
+            command: Command = self._decode(text)
+        except RecursionError:
+            raise MessageRefusedError("malformed", "The message is nested too deeply") from None
+        except UnicodeError:
+            raise MessageRefusedError("malformed", "The message is not valid Unicode") from None
+        except msgspec.ValidationError as error:
+            raise _explain(text, str(error), self._names) from None
+        except msgspec.DecodeError as error:
+            raise MessageRefusedError("malformed", f"The message is not JSON: {error}") from None
+        return command
 
 
-def parse_command(text: str) -> Command:
-    """Read a client's message.
-
-    Raises:
-        MessageRefusedError: it is not JSON, not an object, of no known type, or lacks something.
-    """
-    try:
-        command: Command = _decode(text)
-    except RecursionError:
-        raise MessageRefusedError("malformed", "The message is nested too deeply") from None
-    except UnicodeError:
-        raise MessageRefusedError("malformed", "The message is not valid Unicode") from None
-    except msgspec.ValidationError as error:
-        raise _explain(text, str(error)) from None
-    except msgspec.DecodeError as error:
-        raise MessageRefusedError("malformed", f"The message is not JSON: {error}") from None
-    return command
+parse_command = CommandParser(COMMAND_TYPES)
+"""Reads the messages of project sessions."""
 
 
 class Hello(msgspec.Struct, tag_field="type", tag="hello", kw_only=True):
@@ -151,7 +151,7 @@ def parse_hello(text: str | bytes) -> Hello:
         ) from None
 
 
-def _explain(text: str, complaint: str) -> MessageRefusedError:
+def _explain(text: str, complaint: str, names: list[str]) -> MessageRefusedError:
     try:
         message = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
@@ -166,8 +166,8 @@ def _explain(text: str, complaint: str) -> MessageRefusedError:
     kind = message.get("type")
     if not isinstance(kind, str):
         return MessageRefusedError("malformed", "The message has no type", request_id)
-    if kind not in COMMAND_NAMES:
-        known = ", ".join(COMMAND_NAMES)
+    if kind not in names:
+        known = ", ".join(names)
         return MessageRefusedError(
             "unknown_type", f"Unknown type {kind[:64]!r}; known are {known}", request_id
         )

@@ -9,7 +9,7 @@ to read (see docs/architecture.md, "Resume").
 import asyncio
 import enum
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -113,6 +113,7 @@ class SessionServices:
     commands: Mapping[type[Command], CommandHandler]
     active_runs: Callable[[str], Awaitable[list[dict[str, Any]]]]
     on_closed: Callable[["Session", "Ended"], None]
+    parse: Callable[[str], Command] = parse_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +217,8 @@ class Session:
                 return
             self._channel = channel
             resumption = await decide(services.log, channel, last_event_id, self._sight(channel))
-            # After the tip was fixed: a run that starts meanwhile is then in both, never in none.
-            active_runs = await services.active_runs(self.project_id)
-            if self.is_closing():
-                return
-            services.metrics.resumed(resumption.outcome)
-            self._welcome(resumption, active_runs)
-            await self._catch_up(channel, resumption.from_seq)
+            if not self.is_closing():
+                await self._begin(channel, resumption)
         except StoreUnavailableError as error:
             _log.warning("session_not_opened", project_id=self.project_id, error=str(error))
             self.close(CloseCode.INTERNAL_ERROR)
@@ -230,36 +226,52 @@ class Session:
             _log.exception("session_failed", project_id=self.project_id)
             self.close(CloseCode.INTERNAL_ERROR)
 
-    def _welcome(self, resumption: Resumption, active_runs: list[dict[str, Any]]) -> None:
-        settings = self._services.settings
-        lost = resumption.lost
-        self.send(
+    async def _begin(self, channel: Channel, resumption: Resumption) -> None:
+        """Welcome the client and send what it missed."""
+        # After the tip was fixed: a run that starts meanwhile is then in both, never in none.
+        active_runs = await self._services.active_runs(self.project_id)
+        if self.is_closing():
+            return
+        self._welcome(
             Welcome(
-                connection_id=self.entry.connection_id,
-                user_id=self.identity.user_id,
-                name=self.identity.name,
+                **self._welcome_fields(resumption),
                 project_id=self.project_id,
-                position=self._position(resumption.tip_seq),
-                resume=Resume(
-                    resumption.outcome.value,
-                    resumption.requested,
-                    resumption.replayed,
-                    lost,
-                ),
-                heartbeat=HeartbeatTimes(settings.ping_interval_s, settings.pong_timeout_s),
-                limits=Limits(
-                    settings.max_message_bytes, settings.outbox_bytes, settings.max_messages_per_s
-                ),
-                token_expires_at=rfc3339(datetime.fromtimestamp(self.identity.expires_at, UTC)),
                 active_runs=active_runs,
-            )
+            ),
+            resumption,
         )
+        await self._catch_up(channel, resumption.from_seq)
+
+    def _welcome_fields(self, resumption: Resumption) -> dict[str, Any]:
+        """What every welcome says."""
+        settings = self._services.settings
+        return {
+            "connection_id": self.entry.connection_id,
+            "user_id": self.identity.user_id,
+            "name": self.identity.name,
+            "position": self._position(resumption.tip_seq),
+            "resume": Resume(
+                resumption.outcome.value,
+                resumption.requested,
+                resumption.replayed,
+                resumption.lost,
+            ),
+            "heartbeat": HeartbeatTimes(settings.ping_interval_s, settings.pong_timeout_s),
+            "limits": Limits(
+                settings.max_message_bytes, settings.outbox_bytes, settings.max_messages_per_s
+            ),
+            "token_expires_at": rfc3339(datetime.fromtimestamp(self.identity.expires_at, UTC)),
+        }
+
+    def _welcome(self, frame: SessionFrame, resumption: Resumption) -> None:
+        self._services.metrics.resumed(resumption.outcome)
+        self.send(frame)
         if resumption.outcome.value == "lost":
             oldest = resumption.oldest_seq
             self._send_gap_frame(
                 resumption.requested or "",
                 None if oldest is None else self._position(oldest),
-                lost,
+                resumption.lost,
             )
         if self.encoding is Encoding.SSE and resumption.from_seq == resumption.tip_seq:
             # An event stream's client resumes from the last id that it saw, and the welcome has
@@ -279,8 +291,7 @@ class Session:
         sees = self._sight(channel)
         seq = from_seq
         passed_over = False
-        half = self._services.settings.outbox_bytes // 2
-        while not self.is_closing():
+        while not self.is_closing() and not self._is_held_back(seq):
             if seq >= channel.seq:
                 # No await since `seq` was compared: nothing can be delivered in between.
                 channel.live[self] = None
@@ -300,14 +311,26 @@ class Session:
                     continue
             if self.is_closing():
                 return
-            for part in chunks(events, min(half, 128 * 1024)):
+            for part in self._parts(events):
                 seen = [event for event in part if sees(event)]
                 passed_over = len(seen) < len(part) and not (seen and seen[-1] is part[-1])
-                if seen:
-                    self.outbox.send(join_events(self.encoding, seen))
                 seq = part[-1].seq
-                if self.outbox.pending_bytes > half and not await self._drained(half):
+                if not await self._send_part(seen):
                     return
+
+    def _is_held_back(self, seq: int) -> bool:  # noqa: ARG002 - for those that can be
+        """Whether to stop catching up where `seq` was the last that was sent."""
+        return False
+
+    def _parts(self, events: list[StoredEvent]) -> Iterator[list[StoredEvent]]:
+        return chunks(events, min(self._services.settings.outbox_bytes // 2, 128 * 1024))
+
+    async def _send_part(self, events: list[StoredEvent]) -> bool:
+        """Send some, and wait while too much is on the way; False where the session ended."""
+        half = self._services.settings.outbox_bytes // 2
+        if events:
+            self.outbox.send(join_events(self.encoding, events))
+        return self.outbox.pending_bytes <= half or await self._drained(half)
 
     async def _read(self, channel: Channel, after: int) -> list[StoredEvent]:
         upto = channel.seq
@@ -344,9 +367,13 @@ class Session:
                 requested=requested,
                 oldest_available=oldest,
                 lost=lost,
-                refetch=f"/api/v1/projects/{self.project_id}",
+                refetch=self._refetch(requested),
             )
         )
+
+    def _refetch(self, requested: str) -> str:  # noqa: ARG002 - for those who have a use for it
+        """Where to get what a gap left out, or the state that came of it."""
+        return f"/api/v1/projects/{self.project_id}"
 
     def _overflowed(self) -> None:
         if not self.is_closing():
@@ -375,7 +402,7 @@ class Session:
                 raise MessageRefusedError(
                     "too_large", f"A message may have {settings.max_message_bytes} bytes at most"
                 )
-            command = parse_command(message)
+            command = self._services.parse(message)
         except MessageRefusedError as refusal:
             self.refuse(refusal)
             return
@@ -432,6 +459,10 @@ class Session:
         """Narrow what is viewed, from the next event on."""
         self.viewer = Viewer(self.viewer.user_id, proposal_ids)
 
+    def allows(self, identity: Identity) -> bool:
+        """Whether this may go on under another token."""
+        return identity.may_open(self.project_id)
+
     def renew_identity(self, identity: Identity) -> None:
         """Go on under another token of the same user."""
         self.identity = identity
@@ -448,11 +479,15 @@ class Session:
             raise ConflictError("A replay is under way already", "busy")
         del channel.live[self]
         channel.behind.discard(self)
-        self._services.tasks.start(self._replay(channel, from_seq), name="replay-session")
+        self._go_on(self._catch_up(channel, from_seq))
 
-    async def _replay(self, channel: Channel, from_seq: int) -> None:
+    def _go_on(self, work: Coroutine[Any, Any, None]) -> None:
+        """Catch up anew, in a task."""
+        self._services.tasks.start(self._guarded(work), name="replay-session")
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._catch_up(channel, from_seq)
+            await work
         except StoreUnavailableError as error:
             _log.warning("replay_failed", project_id=self.project_id, error=str(error))
             self.close(CloseCode.INTERNAL_ERROR)

@@ -120,6 +120,11 @@ class MongoEventLog:
                 "The event log did not confirm in time; the event may still be stored"
             ) from None
 
+    def saw(self, project_id: str, seq: int) -> None:
+        """Another worker is known to have come so far: begin behind that, not in vain before."""
+        if self._last.get(project_id, seq) < seq:
+            self._last[project_id] = seq
+
     async def drain(self) -> None:
         """Return when nothing is waiting any more."""
         await self._idle.wait()

@@ -2,7 +2,7 @@
 
     _id        "project:ID" or "user:ID"
     entries    array of {c: connection, w: worker, u: user, p: project, t: transport, ip: address,
-               at: opened (Unix s), until: end of lease}
+               b: bytes behind, at: opened (Unix s), until: end of lease}
     evicted    only with a user: what left for the newest entry
     expires_at when MongoDB may remove the document (TTL index)
 
@@ -56,6 +56,7 @@ class MongoLeases:
             "t": {"$literal": entry.transport},
             "at": {"$literal": entry.opened_at},
             "ip": {"$literal": entry.ip},
+            "b": entry.behind_bytes,
             "until": self._until(),
         }
 
@@ -194,6 +195,30 @@ class MongoLeases:
         await self._connections.bulk_write(updates, ordered=False)
 
     @core_errors
+    async def search(
+        self,
+        *,
+        user_id: str | None = None,
+        project_id: str | None = None,
+        connection_id: str | None = None,
+        limit: int,
+    ) -> list[Entry]:
+        """See `rtserver.connections.Registry.search`. Those of projects are all there are."""
+        wanted = {"u": user_id, "p": project_id, "c": connection_id}
+        conditions = {key: {"$eq": value} for key, value in wanted.items() if value is not None}
+        of_project: Any = {"$regex": "^project:"}
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"_id": of_project if project_id is None else f"project:{project_id}"}},
+            {"$project": {"entries": _live()}},
+            {"$unwind": "$entries"},
+            {"$replaceRoot": {"newRoot": "$entries"}},
+            {"$match": conditions},
+            {"$sort": {"at": 1, "c": 1}},
+            {"$limit": limit},
+        ]
+        return [_entry(found) async for found in self._connections.aggregate(pipeline)]
+
+    @core_errors
     async def listed(self, project_id: str) -> list[Entry]:
         """The live connections of a project, over all workers."""
         pipeline: list[dict[str, Any]] = [
@@ -229,4 +254,5 @@ def _entry(found: dict[str, Any]) -> Entry:
         found["t"],
         found["at"],
         found.get("ip", ""),
+        found.get("b", 0),
     )

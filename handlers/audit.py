@@ -1,0 +1,98 @@
+"""`/ws/audit` and `/api/v1/audit`: the audit log, for admins."""
+
+from typing import ClassVar
+
+import msgspec
+
+from handlers.base import ApiHandler, BaseHandler, Problem
+from handlers.websocket import SessionSocket
+from rtserver.admission import Entry
+from rtserver.audit_actions import Action
+from rtserver.audit_filter import EVERYTHING, PARAMETERS, AuditFilter
+from rtserver.audit_watch import MAX_HISTORY, MAX_PAGE
+from rtserver.close_codes import CloseCode
+from rtserver.errors import InvalidError
+from rtserver.identity import Identity
+from rtserver.log import at
+from rtserver.positions import BadPositionError, Position
+from rtserver.session import Session
+
+
+def filter_of(handler: BaseHandler, *others: str) -> AuditFilter:
+    """The filter in the query of a request.
+
+    Args:
+        handler: of the request.
+        *others: parameters that are none of the filter's.
+
+    Raises:
+        InvalidError: a parameter is unknown, or has a value that it can't have.
+    """
+    names = [name for name in handler.request.query_arguments if name not in ("token", *others)]
+    known = {name: handler.get_query_arguments(name, strip=False) for name in names}
+    try:
+        return AuditFilter.make(known)
+    except InvalidError as error:
+        if all(name in PARAMETERS for name in names):
+            raise
+        also = f"; also taken here: {', '.join(others)}"
+        raise InvalidError(str(error) + also) from None
+
+
+class AuditSocket(SessionSocket):
+    """Records as they come, to an admin."""
+
+    audit_actions: ClassVar = {"GET": Action.CONNECTION_DENIED}
+
+    def _read_request(self, path_args: tuple[str, ...]) -> None:  # noqa: ARG002 - there are none
+        """A mistake is said after the upgrade: a browser shows its page nothing before that."""
+        self._wanted = EVERYTHING
+        self._history = 0
+        try:
+            self._wanted = filter_of(self, "history", "last_event_id")
+            self._history = self.number("history", 0, low=0, high=MAX_HISTORY)
+        except (InvalidError, Problem) as error:
+            said = error.detail if isinstance(error, Problem) else str(error)
+            self._refused = (CloseCode.PROTOCOL_ERROR, said)
+
+    async def _enter(self, identity: Identity) -> Entry:
+        return await self.context.audit_watch.enter(identity, self.encoding.value)
+
+    def _make_session(self, identity: Identity, entry: Entry) -> Session:
+        return self.context.audit_watch.open(self, identity, entry, self._wanted, self._history)
+
+
+class AuditHandler(ApiHandler):
+    """Pages of the log."""
+
+    audit_actions: ClassVar = {"GET": Action.AUDIT_READ}
+
+    async def get(self) -> None:
+        """Answer with the records after `after` that the filter wants, at most `limit`."""
+        wanted = filter_of(self, "after", "limit")
+        page = await self.context.audit_watch.read(
+            self.identity,
+            wanted,
+            after=await self._after(),
+            limit=self.number("limit", 100, low=1, high=MAX_PAGE),
+        )
+        self.json(
+            {
+                "records": [msgspec.Raw(record.payload) for record in page.records],
+                "position": str(at(self.context.audit_watch.log, page.seq)),
+                "more": page.more,
+                "lost": page.lost,
+            }
+        )
+
+    async def _after(self) -> int | None:
+        text = self.get_query_argument("after", None)
+        if text is None:
+            return None
+        try:
+            position = Position.parse(text)
+        except BadPositionError as error:
+            raise Problem(400, f"after: {error}", "invalid") from None
+        if not await self.context.audit_watch.reaches(position):
+            raise Problem(409, "after: this position is of another log; begin anew", "lost")
+        return position.seq

@@ -1,0 +1,65 @@
+"""What the commands of an audit session do."""
+
+from typing import Any
+
+from rtserver.audit import Acting, Auditor
+from rtserver.audit_actions import Action
+from rtserver.audit_filter import AuditFilter
+from rtserver.audit_protocol import FilterCommand, Pause, ResumeCommand
+from rtserver.audit_session import AuditSession
+from rtserver.commands import CommonCommands
+from rtserver.gateway import Gateway
+from rtserver.log import EventLog
+from rtserver.protocol import Command
+from rtserver.session import CommandHandler, Session
+
+
+class AuditCommands(CommonCommands):
+    """The commands of an audit session."""
+
+    def __init__(self, gateway: Gateway, log: EventLog, auditor: Auditor) -> None:
+        super().__init__(gateway, log)
+        self._auditor = auditor
+
+    def table(self) -> dict[type[Command], CommandHandler]:
+        """From the type of a command to what carries it out."""
+        return {
+            **super().table(),
+            FilterCommand: self.filter,
+            Pause: self.pause,
+            ResumeCommand: self.resume,
+        }
+
+    async def filter(self, session: Session, command: FilterCommand) -> dict[str, Any]:
+        """Show other records from here on.
+
+        There is no await in it: the `ack` goes out before any record that the new filter lets
+        through, and after the last that the old one did.
+        """
+        audit = _audit(session)
+        wanted = AuditFilter.make(command.parameters())
+        self._auditor.ensure(Action.AUDIT_WATCHED)
+        audit.filter = wanted
+        self._auditor.record(
+            Action.AUDIT_WATCHED,
+            by=Acting.of(session.entry),
+            filter=wanted.to_json(),
+            change=True,
+        )
+        return {"filter": wanted.to_json(), "position": self._position(session.seq)}
+
+    async def pause(self, session: Session, _command: Pause) -> dict[str, Any]:
+        """Send no more records."""
+        _audit(session).pause()
+        return {"paused": True, "position": self._position(session.seq)}
+
+    async def resume(self, session: Session, _command: ResumeCommand) -> dict[str, Any]:
+        """Send what came since, then go on live."""
+        _audit(session).resume()
+        return {"paused": False, "position": self._position(session.seq)}
+
+
+def _audit(session: Session) -> AuditSession:
+    if not isinstance(session, AuditSession):
+        raise TypeError("this command is for audit sessions")
+    return session
