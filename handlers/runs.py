@@ -51,6 +51,7 @@ class IterationsHandler(ApiHandler):
         context = self.context
         proposal_id = ids.proposal_id(proposal)
         body = self.body(IterationBody)
+        self.audit_details["instruction"] = body.instruction
         async with self.about(proposal_id):
             found = await proposal_for_run(context.proposals, self.identity, proposal_id)
         self.acting.project_id = found.project_id

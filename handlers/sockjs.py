@@ -13,6 +13,8 @@ from handlers.context import HandlerContext
 from handlers.sockjs_fixes import Router, SockJSConnection
 from rtserver import ids
 from rtserver.admission import ProjectFullError
+from rtserver.audit import Acting
+from rtserver.audit_actions import Action, Outcome
 from rtserver.close_codes import ADVICE, CloseCode, retry_after_ms
 from rtserver.commands import view_of
 from rtserver.errors import ForbiddenError, InvalidError, StoreUnavailableError
@@ -53,11 +55,15 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
         self._entering: asyncio.Task[None] | None = None
         self._early: list[str | bytes] = []
         self._session: Session | None = None
+        self._acting = Acting(path=PREFIX)
 
     # What sockjs-tornado calls
 
-    def on_open(self, request: Any) -> None:  # noqa: ARG002 - everything is in the hello
+    def on_open(self, request: Any) -> None:
         """The client connected; it has some time to say who it is."""
+        self._acting.ip = self._context.addresses.find(
+            request.ip or "", request.headers.get_list("X-Forwarded-For")
+        )
         self._router.strangers.add(self)
         now_s = asyncio.get_running_loop().time()
         self._context.wheel.schedule(self._hello, now_s + HELLO_S)
@@ -106,6 +112,7 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
         )
 
     async def _enter(self, hello: Hello) -> None:
+        self._context.auditor.act(self._acting)
         try:
             await self._let_in(hello)
         except TokenRefused as refused:
@@ -150,6 +157,15 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
             return
         advice = ADVICE[code]
         reason = reason or advice.reason
+        if not self._acting.recorded:
+            denied = code in (CloseCode.UNAUTHORIZED, CloseCode.TOO_MANY_MESSAGES)
+            self._context.auditor.record(
+                Action.CONNECTION_DENIED,
+                Outcome.DENIED if denied else Outcome.FAILED,
+                by=self._acting,
+                reason=code.name.lower(),
+                transport=TRANSPORT,
+            )
         frame = ClosingFrame(
             code=code,
             reason=reason,

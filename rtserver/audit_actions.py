@@ -119,7 +119,8 @@ CATALOGUE: Mapping[Action, Entry] = {
             "details": {"reason": "project_full", "transport": "websocket"},
         },
         details={
-            "reason": "`forbidden`, `project_full`, `origin`, `not_admin` or `unavailable`",
+            "reason": "`forbidden`, `project_full`, `origin`, `not_admin` or `unavailable`; over "
+            "SockJS also the name of a close code, where no usable hello came",
             "transport": "as in `connection.opened`",
         },
     ),
@@ -208,9 +209,12 @@ CATALOGUE: Mapping[Action, Entry] = {
     ),
     Action.ITERATION_STARTED: Entry(
         "An iteration was asked for; allowed: it is under way. `target` is the proposal.",
-        {**_RUN, "details": {"run_id": "5a1e42d0c1f2a3b4"}},
+        {
+            **_RUN,
+            "details": {"run_id": "5a1e42d0c1f2a3b4", "instruction": "Name the fees"},
+        },
         must=True,
-        details={"run_id": "the run", **_REASON},
+        details={"run_id": "the run", "instruction": "what was asked for", **_REASON},
     ),
     Action.ITERATION_CANCELLED: Entry(
         "Somebody asked for the end of an iteration. `target` is the proposal.",

@@ -46,7 +46,10 @@ def _audited(auditor: Auditor, handler: CommandHandler, action: Action | None) -
         if action is None:
             return await handler(session, command)
         target = getattr(command, "proposal_id", None)
-        details: dict[str, Any] = {"run_id": getattr(command, "run_id", None)}
+        details: dict[str, Any] = {
+            "run_id": getattr(command, "run_id", None),
+            "instruction": getattr(command, "instruction", None),
+        }
         outcome = Outcome.ALLOWED
         try:
             auditor.ensure(action)
