@@ -2,8 +2,8 @@
  * A project over SockJS, as a page of 2012 would follow it: ECMAScript 5, sockjs-client, no build.
  *
  * It says hello with the last event id that it has seen, so that whatever broke the connection, each
- * event is shown once and in order. Where the server says that events are lost, the state is fetched
- * anew. "#project=P&token=T" opens a project; "?transport=xhr-polling" forces one of sockjs-client's
+ * event is shown once and in order; the tab keeps that id, so that a reload goes on there, too. Where
+ * the server says that events are lost, the state is fetched anew. "#project=P&token=T" opens a project; "?transport=xhr-polling" forces one of sockjs-client's
  * transports.
  */
 (function () {
@@ -13,6 +13,7 @@
   var MAX_WAIT_MS = 30000;
   var STABLE_MS = 10000;
   var TOKEN_KEY = "rtserver.token";
+  var POSITION_KEY = "rtserver.legacy.";
 
   var project = null;
   var token = null;
@@ -21,8 +22,11 @@
   var closing = null;
   var failures = 0;
   var retryTimer = null;
+  var watchdog = null;
+  var quietMs = 60000;
   var fetching = false;
   var fetchAgain = false;
+  var hasState = false;
 
   function byId(id) {
     return document.getElementById(id);
@@ -44,7 +48,7 @@
     try {
       window.sessionStorage.setItem(key, value);
     } catch (ignored) {
-      // Storage may be off; then a reload asks for the token again.
+      // Storage may be off; then a reload begins anew.
     }
   }
 
@@ -54,6 +58,11 @@
     } catch (ignored) {
       return null;
     }
+  }
+
+  function seen(id) {
+    lastEventId = id;
+    remember(POSITION_KEY + project, id);
   }
 
   function show(text, kind) {
@@ -72,22 +81,37 @@
     var opened = new SockJS("/sockjs/projects", null, forced ? { transports: [forced] } : {});
     var openedMs = 0;
     socket = opened;
+    // Some transports don't notice that their connection is gone. The server is never silent for
+    // longer than its heartbeat, so whoever hears nothing has lost it.
+    opened.onheartbeat = heard;
     opened.onopen = function () {
+      heard();
       openedMs = new Date().getTime();
       opened.send(JSON.stringify({
         type: "hello", project_id: project, token: token, last_event_id: lastEventId
       }));
     };
     opened.onmessage = function (message) {
+      heard();
       take(JSON.parse(message.data), opened.transport);
     };
     opened.onclose = function (end) {
       socket = null;
+      window.clearTimeout(watchdog);
       if (openedMs && new Date().getTime() - openedMs > STABLE_MS) {
         failures = 0;
       }
       ended(end);
     };
+  }
+
+  function heard() {
+    window.clearTimeout(watchdog);
+    watchdog = window.setTimeout(function () {
+      if (socket !== null) {
+        socket.close(3000, "Nothing was heard any more");
+      }
+    }, quietMs);
   }
 
   function ended(end) {
@@ -129,9 +153,11 @@
     case "welcome":
       show("Live, over " + transport, "live");
       if (frame.resume.outcome === "fresh" || frame.resume.outcome === "lost") {
-        lastEventId = frame.position;
+        seen(frame.position);
       }
-      if (frame.resume.outcome === "fresh") {
+      quietMs = 1000 * (frame.heartbeat.ping_interval_s + frame.heartbeat.pong_timeout_s);
+      heard();
+      if (!hasState) {
         fetchState();
       }
       break;
@@ -141,7 +167,7 @@
       fetchState();
       break;
     case "position":
-      lastEventId = frame.id;
+      seen(frame.id);
       break;
     case "closing":
       closing = frame;
@@ -151,7 +177,7 @@
       break;
     default:
       if (frame.id) {
-        lastEventId = frame.id;
+        seen(frame.id);
         takeEvent(frame);
       }
     }
@@ -245,6 +271,7 @@
   }
 
   function showState(state) {
+    hasState = true;
     var body = byId("proposals").getElementsByTagName("tbody")[0];
     while (body.firstChild) {
       body.removeChild(body.firstChild);
@@ -286,6 +313,7 @@
 
   function open() {
     byId("project-name").textContent = project;
+    lastEventId = remembered(POSITION_KEY + project);
     byId("sign-in").hidden = true;
     byId("view").hidden = false;
     connect();
