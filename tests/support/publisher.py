@@ -1,6 +1,7 @@
 """A service that goes on publishing through restarts of the server, each event once."""
 
 import json
+import secrets
 import threading
 import time
 import urllib.error
@@ -34,6 +35,7 @@ class Publisher:
         self._project_id = project_id
         self._interval_s = interval_s
         self._authorization = f"Bearer {token('svc', roles=('service',))}"
+        self._key = secrets.token_hex(8)
         self._finish = threading.Event()
         self._thread = threading.Thread(target=self._run, name="publisher")
         self._failed: str | None = None
@@ -52,7 +54,7 @@ class Publisher:
         body = json.dumps({"type": "test.event", "data": number}).encode()
         headers = {
             "Authorization": self._authorization,
-            "Idempotency-Key": f"publisher-{number}",
+            "Idempotency-Key": f"{self._key}-{number}",
             "Content-Type": "application/json",
         }
         deadline_s = time.monotonic() + PATIENCE_S
