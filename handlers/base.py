@@ -1,5 +1,6 @@
 """What all handlers share: errors as problem documents, origins, identity, bounded bodies."""
 
+import asyncio
 import contextlib
 import http
 import json
@@ -13,6 +14,7 @@ import structlog
 from tornado import web
 
 from handlers.context import HandlerContext
+from handlers.tornado_body import expect_body, reading_on
 from rtserver import ids
 from rtserver.admission import ProjectFullError
 from rtserver.audit import Acting
@@ -24,6 +26,8 @@ from rtserver.token_source import FoundToken, find_token, offered_subprotocols, 
 from rtserver.tokens import TokenRefused
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
+DISCARD_BYTES = 64 * 1024 * 1024
+"""Of a body that is too large or not wanted, so much is read and thrown away."""
 RETRY_AFTER_S = 2
 PROJECT_FULL_RETRY_AFTER_S = 10
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -40,13 +44,23 @@ class Problem(web.HTTPError):
     Attributes:
         detail: what went wrong in this case, for people.
         reason_word: the same for programs, as the key `reason`.
+        headers: what the answer's status asks for.
         extra: further keys of the document.
     """
 
-    def __init__(self, status: int, detail: str, reason: str | None = None, **extra: Any) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        reason: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **extra: Any,
+    ) -> None:
         super().__init__(status)
         self.detail = detail
         self.reason_word = reason
+        self.headers = headers or {}
         self.extra = extra
 
 
@@ -100,9 +114,11 @@ class BaseHandler(web.RequestHandler):
         acting: on whose behalf the request is; handlers note the project that it concerns.
         audit_target: what it is done to; the first part of the address unless a handler says.
         audit_details: further details of the record.
+        answers_head: whether HEAD is answered wherever GET is.
     """
 
     audit_actions: ClassVar[Mapping[str, Action]] = {}
+    answers_head: ClassVar[bool] = True
     context: HandlerContext
 
     def initialize(self, context: HandlerContext) -> None:
@@ -190,12 +206,16 @@ class BaseHandler(web.RequestHandler):
             retry_after_s = error.extra.get("retry_after_s")
             if retry_after_s is not None:
                 self.set_header("Retry-After", str(retry_after_s))
+            for name, value in error.headers.items():
+                self.set_header(name, value)
             document.update(error.extra)
         elif status_code == 500:
             document["detail"] = "The server failed to answer this; try again"
         elif status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
             document["detail"] = f"{self.request.method} is not possible here"
             self.set_header("Allow", ", ".join(self._allowed_methods()))
+        else:
+            document["detail"] = http.HTTPStatus(status_code).description
         self._set_cors_headers()
         if status_code == http.HTTPStatus.UNAUTHORIZED:
             # RFC 6750 section 3
@@ -203,13 +223,22 @@ class BaseHandler(web.RequestHandler):
         self.set_header("Content-Type", "application/problem+json")
         self.finish(json.dumps(document))
 
+    def head(self, *args: Any, **kwargs: Any) -> Any:
+        """Answer as `get` does; Tornado leaves the body out (RFC 9110 section 9.3.2)."""
+        if "HEAD" not in self._allowed_methods():
+            raise web.HTTPError(http.HTTPStatus.METHOD_NOT_ALLOWED)
+        return self.get(*args, **kwargs)
+
     def _allowed_methods(self) -> list[str]:
         standard = web.RequestHandler
-        return sorted(
+        allowed = [
             method
-            for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+            for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
             if getattr(type(self), method.lower()) is not getattr(standard, method.lower())
-        )
+        ]
+        if "GET" in allowed and self.answers_head:
+            allowed.append("HEAD")
+        return sorted(allowed)
 
     def _set_cors_headers(self) -> None:
         origin = self.request.headers.get("Origin")
@@ -246,9 +275,10 @@ class BaseHandler(web.RequestHandler):
         text = self.get_query_argument(name, None)
         if text is None:
             return default
-        if not text.isascii() or not text.isdigit() or not low <= int(text[:20]) <= high:
+        digits = text.lstrip("0") or "0" if text.isascii() and text.isdigit() else ""
+        if not 1 <= len(digits) <= len(str(high)) or not low <= int(digits) <= high:
             raise Problem(400, f"{name} takes a whole number from {low} to {high}", "invalid")
-        return int(text)
+        return int(digits)
 
     def json(self, document: object, status: int = 200) -> None:
         """Answer with JSON."""
@@ -256,6 +286,10 @@ class BaseHandler(web.RequestHandler):
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")
         self.finish(msgspec.json.encode(document))
+
+
+def _too_large() -> Problem:
+    return Problem(413, f"A body may have {MAX_BODY_BYTES} bytes at most", "too_large")
 
 
 @web.stream_request_body
@@ -267,25 +301,49 @@ class ApiHandler(BaseHandler):
     def initialize(self, context: HandlerContext) -> None:
         """Take what the composition root gives."""
         super().initialize(context)
-        self._body = bytearray()
+        self._received = bytearray()
+        self._is_too_large = False
 
     async def prepare(self) -> None:
         """Check size, origin and token before the body is read."""
+        expect_body(self, DISCARD_BYTES)
         self._set_cors_headers()
         if self.request.method == "OPTIONS":
             return
-        length = self.request.headers.get("Content-Length", "0")
-        if length.isdigit() and int(length) > MAX_BODY_BYTES:
-            raise Problem(413, f"A body may have {MAX_BODY_BYTES} bytes at most", "too_large")
+        length = self.request.headers.get("Content-Length", "0").lstrip("0") or "0"
+        if length.isdigit() and (len(length) > 15 or int(length) > MAX_BODY_BYTES):
+            raise _too_large()
         self.identity = await self.context.gateway.identify(self.found_token())
         if self.request.method in CHANGING:
             self.context.auditor.ensure(self.audit_action)
 
     def data_received(self, chunk: bytes) -> None:
-        """Gather the body, up to its bound."""
-        self._body.extend(chunk)
-        if len(self._body) > MAX_BODY_BYTES:
-            raise Problem(413, f"A body may have {MAX_BODY_BYTES} bytes at most", "too_large")
+        """Gather the body, up to its bound; the rest is thrown away."""
+        if len(self._received) + len(chunk) > MAX_BODY_BYTES:
+            self._is_too_large = True
+            self._received.clear()
+        if not self._is_too_large:
+            self._received.extend(chunk)
+
+    def finish(self, chunk: Any = None) -> "asyncio.Future[None]":
+        """Answer; a body that is still coming in is read all the same.
+
+        Closing a socket with unread data resets it, and the client would not get to read what
+        was wrong with what it sends.
+        """
+        with reading_on(self):
+            return super().finish(chunk)
+
+    @property
+    def _body(self) -> bytearray:
+        """The body.
+
+        Raises:
+            Problem: 413 where it is too large.
+        """
+        if self._is_too_large:
+            raise _too_large()
+        return self._received
 
     def options(self, *_args: str) -> None:
         """Answer a preflight request (Fetch standard, CORS protocol)."""

@@ -30,11 +30,14 @@ class PageHandler(BaseHandler):
         self.finish(body)
 
 
-class AssetHandler(web.StaticFileHandler):
+class AssetHandler(web.StaticFileHandler, BaseHandler):
     """Scripts, styles and pictures."""
+
+    def initialize(self, context: HandlerContext, path: str) -> None:  # type: ignore[override]
+        """Take the folder's path."""
+        BaseHandler.initialize(self, context)
+        web.StaticFileHandler.initialize(self, path)
 
     def set_extra_headers(self, path: str) -> None:  # noqa: ARG002 - Tornado's signature
         """Browsers check by ETag: a new release must not run with old modules."""
         self.set_header("Cache-Control", "no-cache")
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.clear_header("Server")

@@ -36,8 +36,6 @@ def application(
     given: dict[str, Any] = {"context": context}
     page = {**given, "path": str(static_dir / "index.html")}
     console = {**given, "path": str(static_dir / "admin.html")}
-    # As npm installs it; the page and the iframe of SockJS need the same release.
-    sockjs_dir = static_dir.parent / "node_modules" / "sockjs-client" / "dist"
     return web.Application(
         [
             (r"/ws/projects/([^/]+)", SessionSocket, given),
@@ -61,9 +59,7 @@ def application(
             (r"/metrics", MetricsHandler, given),
             (r"/", PageHandler, page),
             (r"/admin", PageHandler, console),
-            (r"/legacy", PageHandler, {**given, "path": str(static_dir / "legacy.html")}),
-            (r"/static/vendor/(sockjs\.min\.js)", AssetHandler, {"path": str(sockjs_dir)}),
-            (r"/static/(.*)", AssetHandler, {"path": str(static_dir)}),
+            (r"/static/(.*)", AssetHandler, {**given, "path": str(static_dir)}),
             *further,
         ],
         default_handler_class=NotFoundHandler,

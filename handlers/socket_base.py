@@ -8,10 +8,11 @@ from tornado import httputil
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketHandler
 
-from handlers.base import BaseHandler
+from handlers.base import BaseHandler, Problem
 from handlers.tornado_socket import MESSAGE_TOO_BIG, SessionProtocol, protocol_of
 from rtserver.token_source import choose_subprotocol
 
+VERSION = "13"
 HARD_LIMIT_FACTOR = 16
 """Up to so many times `max_message_bytes` a message is read and refused in words, with its
 `request_id` where that can be read; beyond it the connection is closed."""
@@ -19,6 +20,46 @@ HARD_LIMIT_FACTOR = 16
 
 class SocketHandler(WebSocketHandler, BaseHandler):
     """A WebSocket on Tornado, with what Tornado leaves to its users."""
+
+    answers_head = False  # to look at a socket's address is no reason to open one
+
+    has_left = False
+    """Whether the client went away. Tornado says it once, also where nothing was open yet."""
+
+    def on_connection_close(self) -> None:
+        """The client is gone."""
+        self.has_left = True
+        super().on_connection_close()
+
+    def check_handshake(self) -> None:
+        """See whether the request is the opening of a WebSocket (RFC 6455 section 4.2.1).
+
+        Raises:
+            Problem: 426 with what would be understood, or 400.
+        """
+        headers = self.request.headers
+        if headers.get("Upgrade", "").strip().lower() != "websocket":
+            raise Problem(
+                426,
+                "This address is a WebSocket's: open one, or use the event stream",
+                "upgrade_required",
+                headers={"Upgrade": "websocket", "Connection": "Upgrade"},
+            )
+        connection = headers.get("Connection", "").lower().split(",")
+        if "upgrade" not in map(str.strip, connection) or not headers.get("Sec-WebSocket-Key"):
+            raise Problem(
+                400,
+                "The WebSocket's opening is incomplete; a proxy on the way may not pass on "
+                "Connection, Upgrade and Sec-WebSocket-Key",
+                "handshake",
+            )
+        if headers.get("Sec-WebSocket-Version") != VERSION:
+            raise Problem(
+                426,
+                f"Only version {VERSION} of WebSocket is spoken here",
+                "upgrade_required",
+                headers={"Upgrade": "websocket", "Sec-WebSocket-Version": VERSION},
+            )
 
     @property
     def hard_limit_bytes(self) -> int:
@@ -35,7 +76,7 @@ class SocketHandler(WebSocketHandler, BaseHandler):
 
     def get_websocket_protocol(self) -> SessionProtocol | None:
         """Tornado's protocol, with our answers to what a client does wrong."""
-        if self.request.headers.get("Sec-WebSocket-Version") != "13":
+        if self.request.headers.get("Sec-WebSocket-Version") != VERSION:
             return None
         return protocol_of(self, self.hard_limit_bytes)
 

@@ -18,6 +18,9 @@ from rtserver.protocol import ClosingFrame, MessageRefusedError, encode_frame
 from rtserver.session import Session
 from rtserver.tokens import TokenRefused
 
+CLIENT_HAS_LEFT = 499
+"""For the access log: nobody is there to get it. The number is nginx's."""
+
 
 class SessionSocket(SocketHandler):
     """Checks token, origin and room before the upgrade; then only passes bytes on."""
@@ -42,6 +45,7 @@ class SessionSocket(SocketHandler):
         A token that is not good is said after the upgrade, as a close code, because a browser
         shows a page nothing of a refused upgrade. A full project is said before it.
         """
+        self.check_handshake()
         self._read_request(args)
         origin = self.request.headers.get("Origin")
         if not self.context.origins.allows(origin, self.request.host):
@@ -49,7 +53,10 @@ class SessionSocket(SocketHandler):
         if self._refused is None:
             await self._try_to_enter()
         try:
-            await super().get(*args, **kwargs)
+            if self.has_left:
+                self.set_status(CLIENT_HAS_LEFT, "Client Closed Request")
+            else:
+                await super().get(*args, **kwargs)
         finally:
             if self._entry is not None and self._session is None:
                 await self.context.gateway.leave(self._entry)  # the upgrade failed

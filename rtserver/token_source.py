@@ -112,12 +112,19 @@ _JWT = re.compile(
 )
 
 
+# Letters, digits and "-._~", which nobody needs to escape in an address (RFC 3986 section 2.3).
+_ESCAPED_UNRESERVED = re.compile(r"(?i)%(2[DE]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])")
+
+
 def scrub(text: str) -> str:
     """Replaces whatever may be a token in a text by ``[token]``, for logs.
 
     It finds ``token=...`` in URLs, ``Bearer ...``, the pair ``bearer, ...``, JSON's
     ``"token":"..."`` and bare JWTs, whole or cut short. Rather too much is taken than too little.
+    Characters that are escaped as in an address, though they need not be, are shown as themselves:
+    ``t%6Fken=`` is ``token=`` to whoever reads the address.
     """
+    text = _ESCAPED_UNRESERVED.sub(lambda escaped: chr(int(escaped[1], 16)), text)
     text = _AFTER_BEARER.sub(rf"\1{SCRUBBED}", text)
     text = _AFTER_EQUALS.sub(rf"\1{SCRUBBED}", text)
     text = _AFTER_COLON.sub(rf"\1{SCRUBBED}", text)

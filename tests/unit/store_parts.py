@@ -42,21 +42,14 @@ class Follower:
         on_packs: awaited with each batch; a test puts its own here.
     """
 
-    def __init__(
-        self,
-        db: Database,
-        epoch: str,
-        *,
-        buffer_bytes: int = BUFFER_BYTES,
-        heads: Heads | None = None,
-    ) -> None:
+    def __init__(self, db: Database, epoch: str, *, buffer_bytes: int = BUFFER_BYTES) -> None:
         self.packs: list[EventPack] = []
         self.epochs: list[str] = []
         self.metrics = Metrics()
         self.on_packs: Callable[[list[EventPack]], Awaitable[None]] = self.take
         self.tail = EventTail(
             db,
-            heads or Heads(db, buffer_bytes=buffer_bytes),
+            Heads(db, buffer_bytes=buffer_bytes),
             self.metrics,
             epoch=epoch,
             prepare=lambda: prepare_log(db, EVENTS, buffer_bytes),
