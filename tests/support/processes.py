@@ -1,11 +1,13 @@
 """Child processes that end with the test run, however it ends."""
 
+import functools
 import resource
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -23,20 +25,30 @@ def spawn(
 ) -> "subprocess.Popen[bytes]":
     """Start a process whose output goes to files.
 
-    Call it from the main thread: where `setpriv` is found, the kernel ends the process together
-    with the thread that started it, so that a test run that is killed leaves nothing behind.
+    Where `setpriv` is found, a test run that is killed leaves nothing behind: the kernel ends the
+    process together with the thread that started it, which is one that lives as long as the run.
     """
     setpriv = shutil.which("setpriv")
     prefix = [setpriv, "--pdeathsig", "SIGKILL"] if setpriv else []
     with stdout.open("ab") as out, stderr.open("ab") as err:
-        return subprocess.Popen(
-            [*prefix, *argv],
-            env=dict(environ),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
+        return (
+            _spawner()
+            .submit(
+                subprocess.Popen,
+                [*prefix, *argv],
+                env=dict(environ),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+            )
+            .result()
         )
+
+
+@functools.cache
+def _spawner() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "spawner")
 
 
 def end(process: "subprocess.Popen[bytes]", *, tell: bool = True) -> bool:
