@@ -36,6 +36,8 @@ def application(
     given: dict[str, Any] = {"context": context}
     page = {**given, "path": str(static_dir / "index.html")}
     console = {**given, "path": str(static_dir / "admin.html")}
+    # As npm installs it; the page and the iframe of SockJS need the same release.
+    sockjs_dir = static_dir.parent / "node_modules" / "sockjs-client" / "dist"
     return web.Application(
         [
             (r"/ws/projects/([^/]+)", SessionSocket, given),
@@ -59,6 +61,8 @@ def application(
             (r"/metrics", MetricsHandler, given),
             (r"/", PageHandler, page),
             (r"/admin", PageHandler, console),
+            (r"/legacy", PageHandler, {**given, "path": str(static_dir / "legacy.html")}),
+            (r"/static/vendor/(sockjs\.min\.js)", AssetHandler, {**given, "path": str(sockjs_dir)}),
             (r"/static/(.*)", AssetHandler, {**given, "path": str(static_dir)}),
             *further,
         ],

@@ -425,9 +425,10 @@ class Settings:
     )
     event_log_bytes: int = _setting(
         256 * MIB,
-        _size(4 * KIB, 1024 * TIB),
-        "Size of the capped collection of events: how far back a client can resume. "
-        "Taken when the collection is made.",
+        _size(4 * MIB, 1024 * TIB),
+        "Size of the capped collection of events: how far back a client can resume. What is "
+        "published together may have a quarter of it at most. Taken when the collection is made, "
+        "and when a worker starts where MongoDB can resize it.",
     )
     audit_log_bytes: int = _setting(
         256 * MIB,

@@ -9,9 +9,10 @@ never stored twice.
 
 import asyncio
 import math
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from bson import ObjectId
@@ -24,13 +25,14 @@ from rtserver.metrics import LogMetrics
 from store.client import Database, DatabaseError, core_errors
 from store.event_collection import EVENTS, MAX_EVENTS_PER_PACK, read_pack
 from store.heads import Heads
-from store.packing import Packing, Publication, publication_of
+from store.packing import MAX_PUBLICATION_BYTES, Packing, Publication, publication_of
 
 DUPLICATE_KEY = 11000
 REFUSALS = frozenset({2, 9, 14, 22, 121, 10334})
 """BadValue, FailedToParse, TypeMismatch, InvalidBSON, DocumentValidationFailure, and
 BSONObjectTooLarge."""
 MAX_COMMIT_BYTES = 4 * 1024 * 1024
+LEAST_PUBLICATION_BYTES = 64 * 1024
 MAX_KNOWN_HEADS = 100_000
 RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -54,6 +56,13 @@ def _words(error: DatabaseError) -> str:
     if isinstance(error, BulkWriteError):
         return str(_first_error(error).get("errmsg", "a bulk write failed"))
     return str(error)
+
+
+class _Belief(NamedTuple):
+    """Where a project's sequence stood, and since when (monotonic time) that is known."""
+
+    seq: int
+    since_s: float
 
 
 class MongoEventLog:
@@ -82,7 +91,11 @@ class MongoEventLog:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._last: dict[str, int] = {}
+        self._last: dict[str, _Belief] = {}
+        self._commit_bytes = min(MAX_COMMIT_BYTES, heads.buffer_bytes // 8)
+        self._publication_bytes = max(
+            LEAST_PUBLICATION_BYTES, min(MAX_PUBLICATION_BYTES, heads.buffer_bytes // 4)
+        )
 
     @property
     def epoch(self) -> str:
@@ -102,7 +115,7 @@ class MongoEventLog:
         timeout_s: float | None = None,
     ) -> Published:
         """See `rtserver.log.EventLog.publish`."""
-        publication = publication_of(drafts, key)
+        publication = publication_of(drafts, key, limit_bytes=self._publication_bytes)
         if self._waiting_bytes + publication.size_bytes > self._queue_bytes and self._waiting:
             raise LogBusyError
         self._waiting.append(publication)
@@ -122,8 +135,10 @@ class MongoEventLog:
 
     def saw(self, project_id: str, seq: int) -> None:
         """Another worker is known to have come so far: begin behind that, not in vain before."""
-        if self._last.get(project_id, seq) < seq:
-            self._last[project_id] = seq
+        belief = self._last.get(project_id)
+        if belief is not None and belief.seq < seq:
+            # No fresher for that: nobody knows how long this was on its way.
+            self._last[project_id] = belief._replace(seq=seq)
 
     async def drain(self) -> None:
         """Return when nothing is waiting any more."""
@@ -152,7 +167,7 @@ class MongoEventLog:
         packings: list[Packing] = []
         open_packings: dict[str, Packing] = {}
         size_bytes = 0
-        while self._waiting and size_bytes < MAX_COMMIT_BYTES:
+        while self._waiting and size_bytes < self._commit_bytes:
             publication = self._waiting.popleft()
             size_bytes += publication.size_bytes
             packing = open_packings.get(publication.project_id)
@@ -205,6 +220,7 @@ class MongoEventLog:
     async def _insert(self, packings: list[Packing]) -> list[Packing]:
         """Insert packs as far as it goes; those that are left to be numbered anew."""
         await self._number(packings)
+        sent_s = time.monotonic()
         try:
             with self._metrics.publish_duration_seconds.time():
                 await self._events.insert_many([packing.document() for packing in packings])
@@ -213,31 +229,40 @@ class MongoEventLog:
             if first_error.get("code") == DUPLICATE_KEY and not error.details.get(
                 "writeConcernErrors"
             ):
-                return await self._after_duplicate(packings, first_error)
+                return await self._after_duplicate(packings, first_error, sent_s)
             raise
-        await self._stored(packings)
+        await self._stored(packings, sent_s)
         return []
 
     async def _number(self, packings: list[Packing]) -> None:
-        unknown = {packing.project_id for packing in packings} - self._last.keys()
-        if unknown:
+        """Give packs the numbers after the heads of their projects."""
+        now_s = time.monotonic()
+        names = {packing.project_id for packing in packings}
+        doubtful = [name for name in names if not self._is_fresh(name, now_s)]
+        if doubtful:
             if len(self._last) > MAX_KNOWN_HEADS:
                 self._last.clear()
-                unknown = {packing.project_id for packing in packings}
-            names = list(unknown)
-            heads = await asyncio.gather(*(self._heads.read(name, durable=False) for name in names))
-            self._last.update(zip(names, heads, strict=True))
-        following = {packing.project_id: self._last[packing.project_id] for packing in packings}
+                doubtful = list(names)
+            heads = await asyncio.gather(
+                *(self._heads.read(name, durable=False) for name in doubtful)
+            )
+            for name, head in zip(doubtful, heads, strict=True):
+                self._last[name] = _Belief(head, now_s)
+        following = {name: self._last[name].seq for name in names}
         for packing in packings:
             packing.first = following[packing.project_id] + 1
             following[packing.project_id] += len(packing.items)
 
+    def _is_fresh(self, project_id: str, now_s: float) -> bool:
+        belief = self._last.get(project_id)
+        return belief is not None and now_s - belief.since_s < self._heads.fresh_s
+
     async def _after_duplicate(
-        self, packings: list[Packing], write_error: dict[str, Any]
+        self, packings: list[Packing], write_error: dict[str, Any], sent_s: float
     ) -> list[Packing]:
         """What is left to write after an insert stopped at a duplicate key."""
         index = write_error["index"]
-        await self._stored(packings[:index])
+        await self._stored(packings[:index], sent_s)
         stopped, rest = packings[index], packings[index + 1 :]
         # Whichever index it was, what this worker believed of the head is out of date.
         self._last.pop(stopped.project_id, None)
@@ -280,13 +305,13 @@ class MongoEventLog:
         packing.first = document["first"]
         self._tell(packing, duplicate=packing.digest is not None)
 
-    async def _stored(self, packings: list[Packing]) -> None:
+    async def _stored(self, packings: list[Packing], sent_s: float) -> None:
         heads: dict[str, int] = {}
         for packing in packings:
             heads[packing.project_id] = packing.first + len(packing.items) - 1
             self._metrics.events_published_total.inc(len(packing.items))
             self._tell(packing)
-        self._last.update(heads)
+        self._last.update((name, _Belief(head, sent_s)) for name, head in heads.items())
         try:
             await self._heads.wrote(heads, sum(packing.size_bytes for packing in packings))
         except DatabaseError as error:

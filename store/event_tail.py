@@ -197,7 +197,8 @@ class EventTail:
             await self._barrier(newest["_id"])
             packs = [read_pack(document, self._epoch) for document in batch]
             for pack in packs:
-                self._heads.saw(pack.project_id, pack.last)
+                size_bytes = sum([len(item["b"]) for item in pack.items])
+                self._heads.saw(pack.project_id, pack.last, size_bytes)
             began_s = time.monotonic()
             await self._on_packs(packs)
             ended_s = time.monotonic()

@@ -79,8 +79,18 @@ class Packing:
         return pack_document(self.identity, self.project_id, self.first, self.items, self.digest)
 
 
-def publication_of(drafts: Sequence[EventDraft], key: str | None) -> Publication:
+def publication_of(
+    drafts: Sequence[EventDraft],
+    key: str | None,
+    *,
+    limit_bytes: int = MAX_PUBLICATION_BYTES,
+) -> Publication:
     """What a call of `publish` hands in.
+
+    Args:
+        drafts: 1 to 500 events of one project.
+        key: makes a second publication under it harmless.
+        limit_bytes: how large all of it may be: a small part of the buffer.
 
     Raises:
         ValueError: they are none, too many, or of several projects.
@@ -98,8 +108,8 @@ def publication_of(drafts: Sequence[EventDraft], key: str | None) -> Publication
         ]
         digest = hashlib.sha256(_encode(content)).hexdigest()
     size_bytes = sum(map(_size_bytes, items))
-    if size_bytes > MAX_PUBLICATION_BYTES:
-        raise PublicationTooLargeError(MAX_PUBLICATION_BYTES)
+    if size_bytes > limit_bytes:
+        raise PublicationTooLargeError(limit_bytes)
     done: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
     # Retrieved here too, or a failure that nobody waits for any more would be logged as lost.
     done.add_done_callback(lambda future: future.cancelled() or future.exception())

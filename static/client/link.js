@@ -81,7 +81,7 @@ export class Link {
   }
 
   tokenChanged() {
-    this.#run(this.#session.tokenChanged(this.#env.now()));
+    this.#run(this.#session.tokenChanged());
   }
 
   /** Whether commands can go over the connection itself; else they go by HTTP. */
@@ -93,7 +93,7 @@ export class Link {
     this.#view = view;
     if (!this.#handle) return; // The next connection is opened with it.
     if (this.#handle.setView) this.#handle.setView(view);
-    else if (this.carriesCommands) this.#sendView(() => {});
+    else if (this.carriesCommands) this.#sendView();
     this.#sink.state(this.state);
   }
 
@@ -262,12 +262,21 @@ export class Link {
 
   /** A command that changes nothing and is always answered; a stream is opened anew instead. */
   #check() {
-    if (this.#handle?.setToken) this.#handle.setToken(this.#options.tokens.current);
-    else this.#sendView(() => {});
+    if (this.#handle?.setToken) {
+      this.#handle.setToken(this.#options.tokens.current);
+      return;
+    }
+    const handle = this.#handle;
+    this.request("view", { proposal_ids: this.#view.proposals }).catch((error) => {
+      // A socket that is closing already, and waits for a peer that may be gone, is no use.
+      if (error.reason !== "not_connected" || this.#handle !== handle) return;
+      this.#drop();
+      this.#run(this.#session.closed({ code: 1006, reason: "cannot be sent on" }, this.#env.now()));
+    });
   }
 
-  #sendView(then) {
-    this.request("view", { proposal_ids: this.#view.proposals }).then(then, (error) => {
+  #sendView() {
+    this.request("view", { proposal_ids: this.#view.proposals }).catch((error) => {
       // Lost with the connection: the next one is opened with the view.
       if (error.reason !== "connection_lost" && error.reason !== "not_connected") {
         this.#sink.problem(error);

@@ -117,11 +117,11 @@ export class Session {
   }
 
   /** The app has a new token: a connection stopped for want of one goes on. */
-  tokenChanged(now) {
+  tokenChanged() {
     this.#forceToken = false;
     this.#forcedOnce = false;
-    if (this.#phase === "stopped" && this.state.because === STOPPED.unauthorized)
-      return this.start();
+    const refused = this.#phase === "stopped" && this.state.because === STOPPED.unauthorized;
+    if (refused) return this.start();
     if (this.#phase === "live") this.#effect({ do: "renew" });
     return this.#done();
   }

@@ -119,7 +119,7 @@ def test_offline_in_the_middle_and_back_with_nothing_missed(page: Page, site: Si
 def test_a_connection_that_is_cut_is_taken_up_again_and_says_what_came(
     page: Page, site: Site
 ) -> None:
-    """`set_offline` spares open sockets, so here the page's own socket is closed underneath it."""
+    """`set_offline` spares open sockets, so the page's own is cut: told that it is closed."""
     page.add_init_script(
         "window.sockets = []; const Native = WebSocket;"
         "window.WebSocket = class extends Native {"
@@ -131,7 +131,10 @@ def test_a_connection_that_is_cut_is_taken_up_again_and_says_what_came(
     start_validation(page)
     expect_lines(page, 10)
     offline(page, on=True)
-    page.evaluate("sockets.at(-1).close()")
+    page.evaluate(
+        "(() => { const socket = sockets.at(-1); const told = socket.onclose; socket.close();"
+        " told(new CloseEvent('close', { code: 1006 })); })()"
+    )
     expect(state(page)).to_have_text("Reconnecting")
     expect(page.locator(".head .banner")).to_contain_text("This page catches up by itself")
     expect(page.locator(".countdown")).to_contain_text("Trying again")

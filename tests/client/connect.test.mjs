@@ -64,11 +64,17 @@ function bench(t, options = {}) {
     url: "http://server.test/base/",
     project: "demo",
     token: options.getToken ? undefined : tokenFor("ada"),
-    timing: { backoff_base_ms: 4, check_dead_ms: 40, check_stale_ms: 10, request_timeout_ms: 200 },
     onEvent: (event) => seen.events.push(event.id),
     onState: (state) => seen.states.push(state),
     onProblem: (error) => seen.problems.push(error),
     ...options,
+    timing: {
+      backoff_base_ms: 4,
+      check_dead_ms: 40,
+      check_stale_ms: 10,
+      request_timeout_ms: 200,
+      ...options.timing,
+    },
     env: {
       WebSocket: Socket,
       SockJS: undefined,
@@ -138,6 +144,16 @@ test("what the first socket still says after it was given up is not heard", asyn
     first.sent.map(({ type }) => type),
     ["view"],
   );
+});
+
+test("a socket that is closing, and is not closed for want of a peer, is given up", async (t) => {
+  const { socket, target, connection } = bench(t, { timing: { check_dead_ms: 60_000 } });
+  const first = await socket(0);
+  first.accept();
+  first.readyState = 2;
+  target.dispatchEvent(new Event("online"));
+  (await socket(1)).accept();
+  assert.equal(connection.state.name, "live");
 });
 
 test("a command is answered with its ack, an error, nothing, or a lost connection", async (t) => {

@@ -47,6 +47,8 @@ class CuttingProxy:
         task = asyncio.ensure_future(self._serve(reader, writer))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
+        # Here and not in the task, which may be cancelled before it has begun.
+        task.add_done_callback(lambda _: writer.close())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         above_reader, above = await asyncio.open_unix_connection(self._path)
@@ -58,11 +60,10 @@ class CuttingProxy:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            above.close()
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            for end in (writer, above):
-                end.close()
 
     async def _forward(
         self, reader: asyncio.StreamReader, above: asyncio.StreamWriter, meant: set[bytes]

@@ -42,14 +42,21 @@ class Follower:
         on_packs: awaited with each batch; a test puts its own here.
     """
 
-    def __init__(self, db: Database, epoch: str, *, buffer_bytes: int = BUFFER_BYTES) -> None:
+    def __init__(
+        self,
+        db: Database,
+        epoch: str,
+        *,
+        buffer_bytes: int = BUFFER_BYTES,
+        heads: Heads | None = None,
+    ) -> None:
         self.packs: list[EventPack] = []
         self.epochs: list[str] = []
         self.metrics = Metrics()
         self.on_packs: Callable[[list[EventPack]], Awaitable[None]] = self.take
         self.tail = EventTail(
             db,
-            Heads(db, buffer_bytes=buffer_bytes),
+            heads or Heads(db, buffer_bytes=buffer_bytes),
             self.metrics,
             epoch=epoch,
             prepare=lambda: prepare_log(db, EVENTS, buffer_bytes),

@@ -249,8 +249,8 @@ async def test_what_cannot_be_written_at_all_stops_nobody_else(
 ) -> None:
     """A document that MongoDB refuses was tried for ever, and all publishing waited for it."""
     logs.expect("log_cannot_take")
-    log = await make_log(db, queue_bytes=1 << 30)
-    monkeypatch.setattr("store.packing.MAX_PUBLICATION_BYTES", 1 << 30)
+    monkeypatch.setattr("store.event_log.MAX_PUBLICATION_BYTES", 1 << 30)
+    log = await make_log(db, buffer_bytes=256 << 20, queue_bytes=1 << 30)
     huge = [draft("p1", text="x" * 60_000) for _ in range(300)]  # more than a document may have
     async with running(log.run()):
         results = await asyncio.gather(
@@ -266,7 +266,7 @@ async def test_what_cannot_be_written_at_all_stops_nobody_else(
 
 @pytest.mark.gen_test
 async def test_what_no_document_can_hold_is_refused_before_it_waits(db: Database) -> None:
-    log = await make_log(db)
+    log = await make_log(db, buffer_bytes=256 << 20)
     with pytest.raises(PublicationTooLargeError):
         await log.publish([draft("p1", text="\U0001f600" * 15_000) for _ in range(300)])
     async with running(log.run()):
@@ -277,6 +277,16 @@ async def test_what_no_document_can_hold_is_refused_before_it_waits(db: Database
         assert told.last == count
     (pack,) = await log.read("p1", after=0, upto=count, limit=count)
     assert len(pack.events()) == count
+
+
+@pytest.mark.gen_test
+async def test_a_publication_takes_a_part_of_a_small_buffer_at_most(db: Database) -> None:
+    """One that was larger than the buffer was tried for ever."""
+    log = await make_log(db, buffer_bytes=1 << 20)
+    with pytest.raises(PublicationTooLargeError, match="262144 bytes"):
+        await log.publish([draft("p1", text="x" * 50_000) for _ in range(6)])
+    async with running(log.run()):
+        assert (await log.publish([draft("p1", text="x" * 50_000) for _ in range(5)])).last == 5
 
 
 @pytest.mark.gen_test

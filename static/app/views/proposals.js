@@ -46,6 +46,13 @@ export function createProposalList({ store }) {
   };
 }
 
+/** Beside a title, "Done" would not say what was. */
+function labelOf(run, about) {
+  if (run?.kind !== "iteration") return about.label;
+  if (run.status === "running" && about.tone === "busy") return "Revising";
+  return run.status === "complete" ? "Revised" : `Revision: ${about.label.toLowerCase()}`;
+}
+
 function makeItem() {
   const title = h("span.item-title");
   const id = h("span.item-id");
@@ -78,7 +85,7 @@ function makeItem() {
       const about = describeRun(next.run, next.live);
       run.className = `item-run tone-${about.tone}`;
       run.hidden = !next.run;
-      setText(runText, about.label);
+      setText(runText, labelOf(next.run, about));
       fill(runMark, about.tone === "busy" ? spinner() : icon(RUN_ICONS[about.tone] ?? "stop"));
     },
   };

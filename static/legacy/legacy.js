@@ -1,0 +1,357 @@
+/*
+ * A project over SockJS, as a page of 2012 would follow it: ECMAScript 5, sockjs-client, no build.
+ *
+ * It says hello with the last event id that it has seen, so that whatever broke the connection, each
+ * event is shown once and in order; the tab keeps that id, so that a reload goes on there, too. Where
+ * the server says that events are lost, the state is fetched anew. "#project=P&token=T" opens a project; "?transport=xhr-polling" forces one of sockjs-client's
+ * transports.
+ */
+(function () {
+  "use strict";
+
+  var MAX_SHOWN = 1000;
+  var MAX_WAIT_MS = 30000;
+  var STABLE_MS = 10000;
+  var TOKEN_KEY = "rtserver.token";
+  var POSITION_KEY = "rtserver.legacy.";
+
+  var project = null;
+  var token = null;
+  var socket = null;
+  var lastEventId = null;
+  var closing = null;
+  var failures = 0;
+  var retryTimer = null;
+  var watchdog = null;
+  var quietMs = 60000;
+  var fetching = false;
+  var fetchAgain = false;
+  var hasState = false;
+
+  function byId(id) {
+    return document.getElementById(id);
+  }
+
+  function readPairs(text) {
+    var pairs = {};
+    var parts = text.replace(/^[?#]/, "").split("&");
+    for (var i = 0; i < parts.length; i += 1) {
+      var at = parts[i].indexOf("=");
+      if (at > 0) {
+        pairs[parts[i].slice(0, at)] = decodeURIComponent(parts[i].slice(at + 1).replace(/\+/g, " "));
+      }
+    }
+    return pairs;
+  }
+
+  function remember(key, value) {
+    try {
+      window.sessionStorage.setItem(key, value);
+    } catch (ignored) {
+      // Storage may be off; then a reload begins anew.
+    }
+  }
+
+  function remembered(key) {
+    try {
+      return window.sessionStorage.getItem(key);
+    } catch (ignored) {
+      return null;
+    }
+  }
+
+  function seen(id) {
+    lastEventId = id;
+    remember(POSITION_KEY + project, id);
+  }
+
+  function show(text, kind) {
+    var state = byId("state");
+    state.className = kind || "";
+    state.textContent = text;
+  }
+
+  // The connection
+
+  function connect() {
+    retryTimer = null;
+    closing = null;
+    show("Connecting");
+    var forced = readPairs(window.location.search).transport;
+    var opened = new SockJS("/sockjs/projects", null, forced ? { transports: [forced] } : {});
+    var openedMs = 0;
+    socket = opened;
+    // Some transports don't notice that their connection is gone. The server is never silent for
+    // longer than its heartbeat, so whoever hears nothing has lost it.
+    opened.onheartbeat = heard;
+    opened.onopen = function () {
+      heard();
+      openedMs = new Date().getTime();
+      opened.send(JSON.stringify({
+        type: "hello", project_id: project, token: token, last_event_id: lastEventId
+      }));
+    };
+    opened.onmessage = function (message) {
+      heard();
+      take(JSON.parse(message.data), opened.transport);
+    };
+    opened.onclose = function (end) {
+      socket = null;
+      window.clearTimeout(watchdog);
+      if (openedMs && new Date().getTime() - openedMs > STABLE_MS) {
+        failures = 0;
+      }
+      ended(end);
+    };
+  }
+
+  function heard() {
+    window.clearTimeout(watchdog);
+    watchdog = window.setTimeout(function () {
+      if (socket !== null) {
+        socket.close(3000, "Nothing was heard any more");
+      }
+    }, quietMs);
+  }
+
+  function ended(end) {
+    if (closing !== null && !closing.reconnect) {
+      show("Stopped: " + closing.reason, "stopped");
+      if (closing.code === 4001) {
+        signIn();
+      }
+      return;
+    }
+    failures += 1;
+    var most = Math.min(MAX_WAIT_MS, 500 * Math.pow(2, failures));
+    var waitMs = Math.round(Math.random() * most);
+    if (closing !== null && typeof closing.retry_after_ms === "number") {
+      waitMs = Math.max(waitMs, closing.retry_after_ms);
+    }
+    show("Disconnected (" + (closing ? closing.reason : end.reason || end.code) +
+      "), reconnecting in " + Math.ceil(waitMs / 1000) + " s");
+    retryTimer = window.setTimeout(connect, waitMs);
+  }
+
+  function reconnectNow() {
+    if (retryTimer !== null) {
+      window.clearTimeout(retryTimer);
+      connect();
+    }
+  }
+
+  function send(command) {
+    if (socket !== null) {
+      socket.send(JSON.stringify(command));
+    }
+  }
+
+  // What the server says
+
+  function take(frame, transport) {
+    switch (frame.type) {
+    case "welcome":
+      show("Live, over " + transport, "live");
+      if (frame.resume.outcome === "fresh" || frame.resume.outcome === "lost") {
+        seen(frame.position);
+      }
+      quietMs = 1000 * (frame.heartbeat.ping_interval_s + frame.heartbeat.pong_timeout_s);
+      heard();
+      if (!hasState) {
+        fetchState();
+      }
+      break;
+    case "gap":
+      addLine("gap", (frame.lost === null ? "Events" : frame.lost + " events") +
+        " could not be delivered; the state is fetched anew", "gap");
+      fetchState();
+      break;
+    case "position":
+      seen(frame.id);
+      break;
+    case "closing":
+      closing = frame;
+      break;
+    case "error":
+      addLine("refused", frame.error, "gap");
+      break;
+    default:
+      if (frame.id) {
+        seen(frame.id);
+        takeEvent(frame);
+      }
+    }
+  }
+
+  function takeEvent(event) {
+    addLine(event.type, describe(event), "", event.id);
+    if (/^proposal_|^status_changed$|^lock_changed$/.test(event.type)) {
+      fetchState();
+    }
+  }
+
+  function describe(event) {
+    var words = event.proposal_id ? event.proposal_id + "  " : "";
+    if (event.type === "output") {
+      return words + event.line;
+    }
+    if (event.type === "token") {
+      return words + event.content;
+    }
+    if (event.type === "status_changed") {
+      return words + event.from + " to " + event.to;
+    }
+    if (event.type === "comment_created") {
+      return words + event.comment.text;
+    }
+    if (event.type === "lock_changed") {
+      return event.locked ? "locked by " + event.by : "unlocked by " + event.by;
+    }
+    if (event.status) {
+      return words + event.status;
+    }
+    if (event.error) {
+      return words + event.error;
+    }
+    return words + (event.data === undefined ? "" : JSON.stringify(event.data));
+  }
+
+  function addLine(kind, text, className, id) {
+    var list = byId("events");
+    var atEnd = window.innerHeight + window.pageYOffset >= document.body.offsetHeight - 40;
+    var line = document.createElement("li");
+    var label = document.createElement("b");
+    line.className = className || "";
+    if (id) {
+      line.setAttribute("data-id", id);
+    }
+    label.appendChild(document.createTextNode(kind));
+    line.appendChild(label);
+    line.appendChild(document.createTextNode(text));
+    list.appendChild(line);
+    if (list.childNodes.length > MAX_SHOWN) {
+      list.removeChild(list.firstChild);
+    }
+    if (atEnd) {
+      line.scrollIntoView(false);
+    }
+  }
+
+  // The project's state
+
+  function fetchState() {
+    if (fetching) {
+      fetchAgain = true;
+      return;
+    }
+    fetching = true;
+    fetchAgain = false;
+    var request = new XMLHttpRequest();
+    request.open("GET", "/api/v1/projects/" + encodeURIComponent(project));
+    request.setRequestHeader("Authorization", "Bearer " + token);
+    request.onreadystatechange = function () {
+      if (request.readyState !== 4) {
+        return;
+      }
+      fetching = false;
+      if (request.status === 200) {
+        showState(JSON.parse(request.responseText));
+      }
+      if (fetchAgain) {
+        fetchState();
+      }
+    };
+    request.send();
+  }
+
+  function cell(tag, text) {
+    var made = document.createElement(tag);
+    made.appendChild(document.createTextNode(text));
+    return made;
+  }
+
+  function showState(state) {
+    hasState = true;
+    var body = byId("proposals").getElementsByTagName("tbody")[0];
+    while (body.firstChild) {
+      body.removeChild(body.firstChild);
+    }
+    for (var i = 0; i < state.proposals.length; i += 1) {
+      body.appendChild(proposalRow(state.proposals[i]));
+    }
+    byId("proposals").hidden = state.proposals.length === 0;
+    byId("no-proposals").hidden = state.proposals.length > 0;
+  }
+
+  function proposalRow(proposal) {
+    var row = document.createElement("tr");
+    var name = cell("th", proposal.title);
+    var action = document.createElement("td");
+    var button = cell("button", "Validate");
+    name.setAttribute("scope", "row");
+    button.setAttribute("type", "button");
+    button.setAttribute("aria-label", "Validate " + proposal.title);
+    button.onclick = function () {
+      send({ type: "start_validation", proposal_id: proposal.id });
+    };
+    action.appendChild(button);
+    row.setAttribute("data-proposal", proposal.id);
+    row.appendChild(name);
+    row.appendChild(cell("td", proposal.author));
+    row.appendChild(cell("td", proposal.status.replace("_", " ")));
+    row.appendChild(action);
+    return row;
+  }
+
+  // The way in
+
+  function signIn() {
+    byId("project").value = project || "";
+    byId("token").value = "";
+    byId("sign-in").hidden = false;
+  }
+
+  function open() {
+    byId("project-name").textContent = project;
+    lastEventId = remembered(POSITION_KEY + project);
+    byId("sign-in").hidden = true;
+    byId("view").hidden = false;
+    connect();
+  }
+
+  function begin() {
+    var place = readPairs(window.location.hash);
+    if (place.token) {
+      remember(TOKEN_KEY, place.token);
+      // A token is not for bookmarks and shoulders.
+      if (window.history.replaceState) {
+        window.history.replaceState(null, "", window.location.pathname + window.location.search +
+          "#project=" + encodeURIComponent(place.project || ""));
+      }
+    }
+    project = place.project || null;
+    token = place.token || remembered(TOKEN_KEY);
+    byId("sign-in").onsubmit = function () {
+      project = byId("project").value.replace(/^\s+|\s+$/g, "");
+      token = byId("token").value.replace(/^\s+|\s+$/g, "");
+      remember(TOKEN_KEY, token);
+      if (project && token && socket === null) {
+        open();
+      }
+      return false;
+    };
+    window.addEventListener("online", reconnectNow, false);
+    if (typeof SockJS === "undefined") {
+      show("sockjs-client is not installed on the server: run npm ci there", "stopped");
+    } else if (project && token) {
+      open();
+    } else {
+      show("Not connected");
+      signIn();
+    }
+  }
+
+  if (document.addEventListener) {
+    document.addEventListener("DOMContentLoaded", begin, false);
+  }
+}());
