@@ -133,6 +133,7 @@ static double seconds_of(struct timeval t) { return (double)t.tv_sec + (double)t
 
 static void report_done(const struct client *c, const struct measured *m) {
     double seconds = (double)(m->end_ns - m->start_ns) / 1e9;
+    if (seconds <= 0) seconds = 1e-9; /* a run that failed before: no division by zero */
     uint64_t most = 0;
     for (int i = 0; i < c->opt.connections; i++)
         if (c->received[i] != UINT64_MAX && c->received[i] > most) most = c->received[i];

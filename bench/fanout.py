@@ -24,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration-s", type=float, default=5.0)
     parser.add_argument("--chunk", type=int, default=0, help="0: a quarter of the window")
     parser.add_argument("--publish-conns", type=int, default=4)
+    parser.add_argument("--attempts", type=int, default=4, help="at an undisturbed run")
+    parser.add_argument("--patience-s", type=float, default=60.0, help="waiting for quiet cores")
     parser.add_argument("--without", nargs="*", default=[], help="servers to leave out")
 
 
@@ -55,7 +57,9 @@ def measure(options: argparse.Namespace, running: list[Server]) -> list[dict[str
                         publish_conns=options.publish_conns,
                         duration_s=options.duration_s,
                     )
-                    result = load.run_undisturbed(server, plan)
+                    result = load.run_undisturbed(
+                        server, plan, options.attempts, options.patience_s
+                    )
                     result |= {"asked_window": window, "round": round_}
                     runs.append(result)
                     print(line(result), flush=True)
@@ -72,9 +76,15 @@ def line(result: dict[str, Any]) -> str:
     )
 
 
-def rates(runs: list[dict[str, Any]], server: str, connections: int, window: int) -> list[float]:
+def rates(
+    runs: list[dict[str, Any]],
+    server: str,
+    connections: int,
+    window: int,
+    key: str = "deliveries_per_s",
+) -> list[float]:
     return [
-        run["deliveries_per_s"]
+        run[key]
         for run in runs
         if (run["server"], run["connections"], run["asked_window"]) == (server, connections, window)
     ]
@@ -87,6 +97,10 @@ def summarize(options: argparse.Namespace, runs: list[dict[str, Any]]) -> list[l
             ours = rates(runs, "rtserver", connections, window)
             theirs = rates(runs, "nats", connections, window)
             ratio = report.paired_ratio(ours, theirs)
+            per_cpu = report.paired_ratio(
+                rates(runs, "rtserver", connections, window, "deliveries_per_cpu_s"),
+                rates(runs, "nats", connections, window, "deliveries_per_cpu_s"),
+            )
             beside = [
                 report.middle(rates(runs, name, connections, options.windows[0]))
                 for name in ("bare_tornado", "raw_sender_each")
@@ -95,12 +109,18 @@ def summarize(options: argparse.Namespace, runs: list[dict[str, Any]]) -> list[l
             numbers = [report.middle(ours), report.middle(theirs), *beside, joined]
             outcome = report.verdict(ratio >= BAR_RATIO) if ours and theirs else "-"
             cells = [f"{number:,.0f}" if number else "-" for number in numbers]
-            rows.append([connections, window, *cells, f"{ratio:.2f}", outcome])
+            rows.append([connections, window, *cells, f"{ratio:.2f}", f"{per_cpu:.2f}", outcome])
     return rows
 
 
 HEADER = ["sockets", "under way", "rtserver/s", "NATS/s", "bare Tornado/s"]
-HEADER += ["C, one send each/s", "C, joined/s", "rtserver : NATS", f"bar {BAR_RATIO}"]
+HEADER += [
+    "C, one send each/s",
+    "C, joined/s",
+    "rtserver : NATS",
+    "the same by CPU time",
+    f"bar {BAR_RATIO}",
+]
 
 
 def main(options: argparse.Namespace) -> int:
