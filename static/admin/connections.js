@@ -1,0 +1,149 @@
+/** Who is connected, over all workers, and the way to end a connection. */
+import { fill, h, setText, show } from "../app/dom.js";
+import { momentMs } from "../client/tokens.js";
+
+const REFRESH_MS = 5_000;
+const KIB = 1024;
+
+function age(openedAt, now = Date.now()) {
+  const seconds = Math.max(0, Math.round((now - (momentMs(openedAt) ?? now)) / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+function size(bytes) {
+  if (bytes === null || bytes === undefined) return "–";
+  return bytes < KIB ? `${bytes} B` : `${Math.round(bytes / KIB)} KiB`;
+}
+
+/**
+ * @param {object} options
+ * @param {(method: string, path: string) => Promise<any>} options.request
+ */
+export function createConnections({ request }) {
+  const status = h("p.muted", { role: "status" });
+  const problem = h("p.field-error", { role: "alert", hidden: true });
+  const rows = h("tbody");
+  const table = h(
+    "table.connections",
+    {},
+    h("caption.visually-hidden", {}, "Open connections"),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        ["User", "Project", "Transport", "Open for", "Behind", "Address", "Worker", ""].map((name) =>
+          h("th", { scope: "col" }, name),
+        ),
+      ),
+    ),
+    rows,
+  );
+  const element = h("section.panel", { "aria-label": "Connections" }, status, problem, table);
+  let timer = null;
+  /** The one whose end is to be confirmed, so that a redraw does not take the question away. */
+  let asking = null;
+  let last = [];
+
+  async function load() {
+    try {
+      const { connections, more } = await request("GET", "/api/v1/connections");
+      last = connections;
+      draw();
+      const many = `${connections.length.toLocaleString()} connection${connections.length === 1 ? "" : "s"}`;
+      setText(status, more ? `The first ${many}` : many);
+      show(problem, false);
+    } catch (error) {
+      setText(problem, `The connections could not be read: ${error.message}`);
+      show(problem, true);
+    }
+  }
+
+  function draw() {
+    const focused = document.activeElement?.dataset?.connection;
+    fill(
+      rows,
+      last.map((one) =>
+        h(
+          "tr",
+          {},
+          h("td", {}, one.user_id),
+          h("td", {}, one.audit ? h("em", {}, "audit log") : one.project_id),
+          h("td", {}, one.transport),
+          h("td", {}, age(one.opened_at)),
+          h("td", {}, size(one.behind_bytes)),
+          h("td.mono", {}, one.ip ?? "–"),
+          h("td.mono", {}, one.worker),
+          h("td.act", {}, asking === one.id ? question(one) : button(one)),
+        ),
+      ),
+    );
+    if (focused) rows.querySelector(`[data-connection="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  function button(one) {
+    return h(
+      "button.danger.small",
+      {
+        type: "button",
+        dataset: { connection: one.id },
+        "aria-label": `Disconnect ${one.user_id}, ${one.transport}`,
+        onclick: () => {
+          asking = one.id;
+          draw();
+          rows.querySelector(".confirm")?.focus();
+        },
+      },
+      "Disconnect",
+    );
+  }
+
+  function question(one) {
+    const all = `/api/v1/connections?user_id=${encodeURIComponent(one.user_id)}`;
+    return h(
+      "span.question",
+      {
+        onkeydown: (event) => {
+          if (event.key === "Escape") cancel();
+        },
+      },
+      h(
+        "button.danger.small.confirm",
+        { type: "button", onclick: () => end(`/api/v1/connections/${one.id}`) },
+        "This one",
+      ),
+      h("button.danger.small", { type: "button", onclick: () => end(all) }, "All of the user"),
+      h("button.quiet.small", { type: "button", onclick: cancel }, "Keep"),
+    );
+  }
+
+  function cancel() {
+    asking = null;
+    draw();
+  }
+
+  async function end(path) {
+    asking = null;
+    try {
+      await request("DELETE", path);
+    } catch (error) {
+      setText(problem, `Not disconnected: ${error.message}`);
+      show(problem, true);
+      return;
+    }
+    await load();
+  }
+
+  return {
+    element,
+    start() {
+      void load();
+      clearInterval(timer);
+      timer = setInterval(() => document.hidden || asking || void load(), REFRESH_MS);
+    },
+    stop: () => clearInterval(timer),
+  };
+}

@@ -1,0 +1,144 @@
+/** The filter: a form that stands in the address, so that a view can be shared. */
+import { fill, h } from "../app/dom.js";
+
+const TEXTS = [
+  ["action", "Action", "connection.*"],
+  ["actor", "Actor", "anyone"],
+  ["project_id", "Project", "any"],
+  ["target", "Target", "any"],
+];
+const OUTCOMES = ["", "allowed", "denied", "failed"];
+const SPANS = [
+  ["", "All that is kept"],
+  ["15", "Last 15 minutes"],
+  ["60", "Last hour"],
+  ["1440", "Last day"],
+];
+
+/** What the address says: the server's filter, and the search over what is loaded. */
+export function filterInAddress() {
+  const given = new URLSearchParams(location.search);
+  const query = new URLSearchParams();
+  for (const name of ["action", "actor", "project_id", "target", "outcome", "since"]) {
+    for (const value of given.getAll(name)) if (value !== "") query.append(name, value);
+  }
+  return { query, search: given.get("q") ?? "" };
+}
+
+export function putInAddress(query, search) {
+  const all = new URLSearchParams(query);
+  if (search) all.set("q", search);
+  const text = all.toString();
+  history.replaceState(null, "", `${location.pathname}${text ? `?${text}` : ""}`);
+}
+
+/**
+ * @param {object} options
+ * @param {(query: URLSearchParams) => void} options.onFilter
+ * @param {(text: string) => void} options.onSearch
+ */
+export function createFilters({ onFilter, onSearch }) {
+  const start = filterInAddress();
+  const inputs = new Map();
+  const fields = TEXTS.map(([name, label, placeholder]) => {
+    const input = h("input", {
+      id: `filter-${name}`,
+      name,
+      placeholder,
+      value: start.query.getAll(name).join(", "),
+      autocomplete: "off",
+      spellcheck: false,
+    });
+    inputs.set(name, input);
+    return h("div.field", {}, h("label", { htmlFor: `filter-${name}` }, label), input);
+  });
+  const outcome = h(
+    "select",
+    { id: "filter-outcome", name: "outcome" },
+    OUTCOMES.map((value) => h("option", { value }, value || "any")),
+  );
+  outcome.value = start.query.get("outcome") ?? "";
+  const since = h("select", { id: "filter-since", name: "since" });
+  const spans = [...SPANS];
+  if (start.query.get("since")) {
+    spans.push(["as-given", `Since ${start.query.get("since")}`]);
+  }
+  fill(
+    since,
+    spans.map(([value, words]) => h("option", { value }, words)),
+  );
+  since.value = start.query.get("since") ? "as-given" : "";
+  const search = h("input.search", {
+    id: "search",
+    type: "search",
+    value: start.search,
+    placeholder: "Search in what is loaded",
+    "aria-label": "Search in what is loaded",
+    autocomplete: "off",
+    spellcheck: false,
+  });
+
+  function query() {
+    const made = new URLSearchParams();
+    for (const [name, input] of inputs) {
+      // Actions may be several; all else is one text, commas and all.
+      const values = name === "action" ? input.value.split(/[\s,]+/) : [input.value.trim()];
+      for (const value of values) if (value !== "") made.append(name, value);
+    }
+    if (outcome.value) made.set("outcome", outcome.value);
+    if (since.value === "as-given") made.set("since", start.query.get("since"));
+    else if (since.value) {
+      made.set("since", new Date(Date.now() - Number(since.value) * 60_000).toISOString());
+    }
+    return made;
+  }
+
+  const form = h(
+    "form.filters",
+    {
+      "aria-label": "Filter",
+      onsubmit: (event) => {
+        event.preventDefault();
+        onFilter(query());
+      },
+    },
+    fields,
+    h("div.field", {}, h("label", { htmlFor: "filter-outcome" }, "Outcome"), outcome),
+    h("div.field", {}, h("label", { htmlFor: "filter-since" }, "Time"), since),
+    h(
+      "div.filter-buttons",
+      {},
+      h("button.primary", { type: "submit" }, "Apply"),
+      h("button.quiet", { type: "button", onclick: clear }, "Clear"),
+    ),
+  );
+
+  function clear() {
+    for (const input of inputs.values()) input.value = "";
+    outcome.value = "";
+    since.value = "";
+    search.value = "";
+    onSearch("");
+    onFilter(query());
+  }
+
+  for (const select of [outcome, since]) {
+    select.addEventListener("change", () => onFilter(query()));
+  }
+  let timer = null;
+  search.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => onSearch(search.value), 150);
+  });
+
+  return {
+    element: form,
+    search,
+    /** Fill one field and apply, as from the drawer's "only these". */
+    narrow(name, value) {
+      if (inputs.has(name)) inputs.get(name).value = value;
+      if (name === "outcome") outcome.value = value;
+      onFilter(query());
+    },
+  };
+}

@@ -1,0 +1,308 @@
+/** The audit console: puts its parts together. */
+import {
+  complaintAbout,
+  forgetToken,
+  storedToken,
+  storeToken,
+  takeTokenFromAddress,
+} from "../app/address.js";
+import { fill, h, setText, show } from "../app/dom.js";
+import { icon } from "../app/icons.js";
+import { claimsOf } from "../client/tokens.js";
+import { createChart } from "./chart.js";
+import { createConnections } from "./connections.js";
+import { createDrawer } from "./drawer.js";
+import { Feed } from "./feed.js";
+import { createFilters, filterInAddress, putInAddress } from "./filters.js";
+import { asCsv, asJsonLines, download, Records } from "./records.js";
+import { createTable } from "./table.js";
+
+const HISTORY = 1_000;
+const root = document.getElementById("app");
+let current = null;
+
+function signIn(message) {
+  current?.destroy();
+  current = null;
+  const error = h("p.field-error", { role: "alert" }, message);
+  const token = h("textarea", {
+    id: "token",
+    rows: 4,
+    required: true,
+    spellcheck: false,
+    autocomplete: "off",
+  });
+  fill(
+    root,
+    h(
+      "main.sign-in",
+      {},
+      h("span.brand-mark", {}, icon("pulse")),
+      h("h1", {}, "Audit console"),
+      h("p.muted", {}, "Paste a token with the role admin."),
+      h(
+        "form",
+        {
+          onsubmit: (event) => {
+            event.preventDefault();
+            const complaint = complaintAbout(token.value.trim());
+            if (complaint) {
+              setText(error, complaint);
+              token.focus();
+              return;
+            }
+            storeToken(token.value.trim());
+            begin();
+          },
+        },
+        h("label", { htmlFor: "token" }, "Token"),
+        token,
+        error,
+        h("button.primary.wide", { type: "submit" }, "Sign in"),
+      ),
+    ),
+  );
+  token.focus();
+}
+
+function requester(token) {
+  return async (method, path) => {
+    const signal = AbortSignal.timeout(15_000);
+    const headers = { Authorization: `Bearer ${token}` };
+    const answer = await fetch(path, { method, headers, signal });
+    const body = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw new Error(body.detail ?? `the server answered ${answer.status}`);
+    return body;
+  };
+}
+
+function createConsole(token) {
+  const records = new Records();
+  const chart = createChart();
+  const state = h("span.state", { role: "status" });
+  const note = h("p.note", { role: "status", hidden: true });
+  const count = h("span.muted.count");
+  const empty = h("p.empty.muted");
+  let feed = null;
+  let phase = { phase: "connecting" };
+  let mistake = false;
+
+  const table = createTable({ onOpen: (record) => drawer.open(record) });
+  const drawer = createDrawer({
+    onClose: () => table.focus(),
+    onNarrow: (name, value) => filters.narrow(name, value),
+    onStep: (by) => table.step(by),
+  });
+  const filters = createFilters({
+    onFilter: (query) => {
+      putInAddress(query, filters.search.value);
+      follow(query);
+    },
+    onSearch: (text) => {
+      putInAddress(filterInAddress().query, text);
+      records.search(text);
+      refresh();
+    },
+  });
+  const connections = createConnections({ request: requester(token) });
+
+  const pause = h("button", { type: "button", onclick: togglePause });
+  const recordsPanel = h(
+    "section.panel.records",
+    { "aria-label": "Records" },
+    filters.element,
+    chart.element,
+    h(
+      "div.toolbar",
+      {},
+      filters.search,
+      count,
+      h("span.space"),
+      pause,
+      h("button", { type: "button", onclick: () => save("jsonl") }, icon("down"), "JSON Lines"),
+      h("button", { type: "button", onclick: () => save("csv") }, icon("down"), "CSV"),
+    ),
+    note,
+    h("div.table-and-drawer", {}, h("div.table-box", {}, table.element, empty), drawer.element),
+  );
+  const tabs = ["Records", "Connections"].map((name) =>
+    h("button.tab", { type: "button", role: "tab", onclick: () => openTab(name) }, name),
+  );
+  const body = h("main", { id: "main" });
+  const element = h(
+    "div.console",
+    {},
+    h(
+      "header.topbar",
+      {},
+      h("span.brand-mark", {}, icon("pulse")),
+      h("h1", {}, "Audit"),
+      h("div.tabs", { role: "tablist", "aria-label": "Audit console" }, tabs),
+      h("span.space"),
+      state,
+      h("span.muted.who", {}, claimsOf(token).name ?? claimsOf(token).sub ?? ""),
+      h(
+        "button.quiet.small",
+        {
+          type: "button",
+          onclick: () => {
+            forgetToken();
+            signIn("");
+          },
+        },
+        icon("out"),
+        "Sign out",
+      ),
+    ),
+    body,
+  );
+
+  function openTab(name) {
+    for (const tab of tabs) {
+      const chosen = tab.textContent === name;
+      tab.setAttribute("aria-selected", String(chosen));
+      tab.tabIndex = chosen ? 0 : -1;
+    }
+    if (name === "Connections") {
+      fill(body, connections.element);
+      connections.start();
+    } else {
+      connections.stop();
+      fill(body, recordsPanel);
+      refresh();
+    }
+  }
+
+  for (const tab of tabs) {
+    tab.addEventListener("keydown", (event) => {
+      if (event.key !== "ArrowRight" && event.key !== "ArrowLeft") return;
+      const other = tabs.find((one) => one !== tab);
+      openTab(other.textContent);
+      other.focus();
+    });
+  }
+
+  function follow(query) {
+    feed?.close();
+    records.clear();
+    chart.clear();
+    mistake = false;
+    say("");
+    refresh();
+    feed = new Feed({
+      token,
+      query,
+      history: HISTORY,
+      handlers: {
+        onRecords(batch) {
+          const added = records.add(batch);
+          chart.add(batch);
+          refresh(added);
+        },
+        onWelcome: () => say(""),
+        onGap(gap) {
+          const many = gap.lost === null ? "Records" : `${gap.lost.toLocaleString()} records`;
+          say(
+            gap.reason === "paused"
+              ? `${many} came during the pause beyond what is kept for it, and are left out here.`
+              : `${many} were overwritten before they could be shown.`,
+          );
+        },
+        onState(next) {
+          phase = next;
+          if (next.phase === "stopped") stopped(next.reason);
+          drawState();
+        },
+      },
+    });
+  }
+
+  function stopped(reason) {
+    if (/^unauthorized|^forbidden/i.test(reason)) {
+      forgetToken();
+      signIn(`${reason}. Sign in with a token that has the role admin.`);
+      return;
+    }
+    mistake = true;
+    say(reason || "The server ended the connection.");
+  }
+
+  function say(text) {
+    setText(note, text);
+    show(note, text !== "");
+    refresh();
+  }
+
+  function drawState() {
+    const seconds = Math.max(0, Math.ceil(((phase.retryAtMs ?? 0) - Date.now()) / 1000));
+    const looks = {
+      connecting: ["tone-quiet", "Connecting…"],
+      live: ["tone-good", "Live"],
+      paused: ["tone-info", "Paused"],
+      waiting: ["tone-warning", `Reconnecting in ${seconds} s`],
+      stopped: ["tone-bad", "Stopped"],
+    };
+    const [tone, words] = looks[phase.phase];
+    state.className = `state ${tone}`;
+    setText(state, words);
+    const isPaused = phase.phase === "paused";
+    setText(pause, isPaused ? "Resume" : "Pause");
+    pause.setAttribute("aria-pressed", String(isPaused));
+    pause.disabled = !["live", "paused"].includes(phase.phase);
+  }
+
+  function refresh(added = 0) {
+    table.update(records.shown, added);
+    const all = records.size.toLocaleString();
+    const shown = records.shown.length.toLocaleString();
+    setText(count, shown === all ? `${all} loaded` : `${shown} of ${all} loaded`);
+    show(empty, records.shown.length === 0);
+    if (mistake) setText(empty, "Correct the filter and apply it again.");
+    else if (records.size > 0) setText(empty, "Nothing that is loaded matches the search.");
+    else if (phase.phase === "live") setText(empty, "No records yet. They appear here as they come.");
+    else setText(empty, "Loading…");
+  }
+
+  function togglePause() {
+    if (phase.phase === "paused") feed.resume();
+    else feed.pause();
+  }
+
+  function save(form) {
+    // Oldest first, as they happened, like the archives.
+    const stamp = new Date().toISOString().replaceAll(":", "").slice(0, 15);
+    if (form === "csv") download(`audit-${stamp}.csv`, "text/csv", asCsv(records.shown));
+    else download(`audit-${stamp}.jsonl`, "application/jsonl", asJsonLines(records.shown));
+  }
+
+  const timer = setInterval(drawState, 500);
+  records.search(filterInAddress().search);
+  openTab("Records");
+  drawState();
+  follow(filterInAddress().query);
+  return {
+    element,
+    destroy() {
+      clearInterval(timer);
+      chart.destroy();
+      connections.stop();
+      feed?.close();
+    },
+  };
+}
+
+function begin() {
+  takeTokenFromAddress();
+  const token = storedToken();
+  const complaint = token ? complaintAbout(token) : "";
+  if (!token || complaint) {
+    signIn(complaint ?? "");
+    return;
+  }
+  current?.destroy();
+  current = createConsole(token);
+  fill(root, current.element);
+}
+
+addEventListener("hashchange", () => takeTokenFromAddress() && begin());
+begin();

@@ -1,0 +1,91 @@
+/** The records that are loaded, and which of them the search leaves. Newest last. */
+
+export const MOST_RECORDS = 100_000;
+/** Dropping one by one would move a hundred thousand records for each that comes. */
+const DROP_AT_ONCE = 5_000;
+
+export class Records {
+  #all = [];
+  #words = [];
+  #texts = new WeakMap();
+  /** @type {object[]} what the search leaves */
+  shown = [];
+  dropped = 0;
+
+  get size() {
+    return this.#all.length;
+  }
+
+  add(records) {
+    this.#all.push(...records);
+    const matching = this.#words.length === 0 ? records : records.filter((r) => this.#matches(r));
+    this.shown.push(...matching);
+    if (this.#all.length > MOST_RECORDS) {
+      const gone = new Set(this.#all.splice(0, DROP_AT_ONCE));
+      this.dropped += gone.size;
+      this.shown = this.shown.filter((record) => !gone.has(record));
+    }
+    return matching.length;
+  }
+
+  clear() {
+    this.#all = [];
+    this.shown = [];
+    this.dropped = 0;
+  }
+
+  /** Every word has to be somewhere in the record. */
+  search(text) {
+    this.#words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    this.shown =
+      this.#words.length === 0 ? [...this.#all] : this.#all.filter((r) => this.#matches(r));
+  }
+
+  #matches(record) {
+    let text = this.#texts.get(record);
+    if (text === undefined) {
+      text = JSON.stringify(record).toLowerCase();
+      this.#texts.set(record, text);
+    }
+    return this.#words.every((word) => text.includes(word));
+  }
+}
+
+export function asJsonLines(records) {
+  return records.map((record) => `${JSON.stringify(record)}\n`).join("");
+}
+
+const COLUMNS = [
+  "id",
+  "ts",
+  "actor",
+  "action",
+  "outcome",
+  "project_id",
+  "target",
+  "connection_id",
+  "ip",
+  "worker",
+  "details",
+];
+
+/** RFC 4180. A cell that a spreadsheet would take for a formula is made text by an apostrophe. */
+export function asCsv(records) {
+  const cell = (value) => {
+    if (value === null || value === undefined) return "";
+    const text = typeof value === "object" ? JSON.stringify(value) : String(value);
+    const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  };
+  const rows = records.map((record) => COLUMNS.map((name) => cell(record[name])).join(","));
+  return [COLUMNS.join(","), ...rows, ""].join("\r\n");
+}
+
+export function download(name, type, text) {
+  const address = URL.createObjectURL(new Blob([text], { type }));
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}
