@@ -41,9 +41,7 @@ def revision(prompt: str) -> str:
     wish = " ".join(found[-1].split())[:200].strip(" .!?") if found else ""
     wish = (wish[:1].upper() + wish[1:]) or "Say more clearly what changes"
     shown = prompt[: prompt.rfind("<instruction>")] if found else prompt
-    files = {
-        file.path: file.text for file in parse_reply(shown) if len(file.text) <= MAX_REWRITTEN_CHARS
-    }
+    files = _files_in(shown)
     changed = list(_changes(files, wish))
     words = (
         "I am the demo's stand-in for a language model: I understand nothing, but I know where "

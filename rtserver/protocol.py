@@ -180,7 +180,8 @@ class Resume(msgspec.Struct):
     Attributes:
         outcome: `fresh` (none asked for), `nothing_missed`, `replayed`, `lost`.
         requested: the position that the client asked for.
-        replayed: events that follow the welcome before live ones.
+        replayed: events that follow the welcome before live ones. Pieces of a model's reply come
+            joined, and count each.
         lost: events that are gone for good; None where nobody can tell.
     """
 

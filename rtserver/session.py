@@ -51,6 +51,7 @@ from rtserver.protocol import (
 from rtserver.rate import TokenBucket
 from rtserver.resume import Resumption, decide
 from rtserver.tasks import TaskOwner
+from rtserver.token_backlog import TokenBacklog
 from rtserver.visibility import Viewer, visible
 from rtserver.wheel import Timer, TimerWheel
 
@@ -60,6 +61,7 @@ READ_EVENTS = 500
 FLUSH_S = 3.0
 SLOW_FLUSH_S = 15.0
 REPLAY_STALL_S = 30.0
+MAX_PART_BYTES = 128 * 1024
 
 _log = structlog.get_logger()
 
@@ -291,8 +293,12 @@ class Session:
         sees = self._sight(channel)
         seq = from_seq
         passed_over = False
+        backlog = TokenBacklog(self._part_bytes)
         while not self.is_closing() and not self._is_held_back(seq):
             if seq >= channel.seq:
+                self._send_events(backlog.flush())
+                if self.is_closing():
+                    return
                 # No await since `seq` was compared: nothing can be delivered in between.
                 channel.live[self] = None
                 if passed_over:
@@ -304,8 +310,10 @@ class Session:
             if events is None:
                 events = await self._read(channel, seq)
                 if events and events[0].seq > seq + 1:
+                    self._send_events(backlog.flush())
                     self.send_gap(requested=seq, lost=events[0].seq - seq - 1)
                 elif not events:
+                    self._send_events(backlog.flush())
                     self.send_gap(requested=seq, lost=channel.seq - seq)
                     seq = channel.seq
                     continue
@@ -315,7 +323,7 @@ class Session:
                 seen = [event for event in part if sees(event)]
                 passed_over = len(seen) < len(part) and not (seen and seen[-1] is part[-1])
                 seq = part[-1].seq
-                if not await self._send_part(seen):
+                if not await self._send_part(backlog.add(seen)):
                     return
 
     def _is_held_back(self, seq: int) -> bool:  # noqa: ARG002 - for those that can be
@@ -323,14 +331,22 @@ class Session:
         return False
 
     def _parts(self, events: list[StoredEvent]) -> Iterator[list[StoredEvent]]:
-        return chunks(events, min(self._services.settings.outbox_bytes // 2, 128 * 1024))
+        return chunks(events, self._part_bytes)
+
+    def _send_events(self, events: list[StoredEvent]) -> None:
+        if events:
+            self.outbox.send(join_events(self.encoding, events))
 
     async def _send_part(self, events: list[StoredEvent]) -> bool:
         """Send some, and wait while too much is on the way; False where the session ended."""
         half = self._services.settings.outbox_bytes // 2
-        if events:
-            self.outbox.send(join_events(self.encoding, events))
+        self._send_events(events)
         return self.outbox.pending_bytes <= half or await self._drained(half)
+
+    @property
+    def _part_bytes(self) -> int:
+        # What was held back of a reply leaves together with the next part.
+        return min(self._services.settings.outbox_bytes // 4, MAX_PART_BYTES)
 
     async def _read(self, channel: Channel, after: int) -> list[StoredEvent]:
         upto = channel.seq

@@ -1,0 +1,130 @@
+"""What a language model is told."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtserver.findings import MAX_FINDINGS, findings_of
+from rtserver.folders import digest_of
+from rtserver.prompt import RULES, Prompt, build_prompt
+from rtserver.proposal_files import ProposalFiles, SeenFile
+from rtserver.reply_files import parse_reply
+
+
+def files_of(files: dict[str, str], unread: dict[str, str] | None = None) -> ProposalFiles:
+    seen = {path: SeenFile(text, digest_of(text.encode())) for path, text in files.items()}
+    return ProposalFiles(seen, unread or {})
+
+
+def prompt_of(
+    files: dict[str, str],
+    *,
+    unread: dict[str, str] | None = None,
+    findings: list[str] | None = None,
+    max_chars: int = 10_000,
+) -> Prompt:
+    return build_prompt(
+        proposal_id="c1",
+        title="A title",
+        files=files_of(files, unread),
+        findings=findings or [],
+        instruction="Make it better",
+        max_chars=max_chars,
+    )
+
+
+def test_everything_that_matters_is_in_it() -> None:
+    files = {"proposal.md": "# Why\n", "specs/fees/spec.md": "# Fees\n"}
+    prompt = prompt_of(files, findings=["ERROR: specs/fees: no scenario"])
+    system, user = prompt.messages
+    assert (system.role, system.content) == ("system", RULES)
+    assert user.role == "user"
+    shown = user.content[: user.content.index("<instruction>")]
+    assert {file.path: file.text for file in parse_reply(shown)} == files
+    assert "<instruction>\nMake it better\n</instruction>" in user.content
+    assert "- ERROR: specs/fees: no scenario" in user.content
+    assert "c1 (A title)" in user.content
+    assert prompt.shown == frozenset(files)
+    assert prompt.left_out == {}
+    assert "not shown" not in user.content
+
+
+def test_the_rules_say_how_to_answer() -> None:
+    for words in (
+        '<file path="RELATIVE">',
+        "</file>",
+        "SHALL or MUST",
+        "#### Scenario",
+        "MODIFIED",
+    ):
+        assert words in RULES
+
+
+def test_what_is_left_out_is_said() -> None:
+    files = {"specs/a/spec.md": "a" * 500, "proposal.md": "p" * 600, "tasks.md": "t" * 300}
+    prompt = prompt_of(files, unread={"logo.png": "it is not UTF-8 text"}, max_chars=1000)
+    assert prompt.shown == {"proposal.md", "tasks.md"}
+    assert set(prompt.left_out) == {"specs/a/spec.md", "logo.png"}
+    text = prompt.messages[1].content
+    assert "- specs/a/spec.md: it has 500 characters, and there was room for 100" in text
+    assert "- logo.png: it is not UTF-8 text" in text
+    assert "aaa" not in text
+
+
+def test_no_files() -> None:
+    prompt = prompt_of({})
+    assert "(none)" in prompt.messages[1].content
+
+
+def test_many_files_that_are_left_out() -> None:
+    prompt = prompt_of({f"specs/{n:03}/spec.md": "x" * 20 for n in range(300)}, max_chars=40)
+    assert len(prompt.left_out) == 298
+    assert "- and 198 more" in prompt.messages[1].content
+
+
+@given(
+    st.dictionaries(st.from_regex(r"[a-z]{1,9}\.md", fullmatch=True), st.text(max_size=300)),
+    st.integers(0, 1000),
+)
+def test_the_bound_holds_and_no_file_is_forgotten(files: dict[str, str], bound: int) -> None:
+    prompt = prompt_of(files, max_chars=bound)
+    assert sum(len(files[path]) for path in prompt.shown) <= bound
+    assert set(prompt.left_out) | prompt.shown == set(files)
+    assert not set(prompt.left_out) & prompt.shown
+
+
+REPORT = {
+    "items": [
+        {
+            "issues": [
+                {"level": "ERROR", "path": "fees/spec.md", "message": "No\n scenario"},
+                {"level": "INFO", "message": "x" * 900},
+                "odd",
+                {},
+            ]
+        },
+        "odd",
+    ]
+}
+
+
+def test_findings_of_a_validation_and_of_an_iteration() -> None:
+    expected = ["ERROR: fees/spec.md: No scenario", "INFO: " + "x" * 494 + "..."]
+    assert findings_of({"status": "failed", "summary": {"report": REPORT}}) == expected
+    assert findings_of({"status": "failed", "report": REPORT}) == expected
+
+
+def test_reports_of_another_form_are_passed_over() -> None:
+    odd: list[Any] = [None, [], "text", {"items": None}, {"items": [{"issues": 5}]}, {"items": [1]}]
+    for report in odd:
+        assert findings_of({"summary": {"report": report}}) == []
+    assert findings_of({}) == []
+    assert findings_of({"summary": None}) == []
+
+
+def test_findings_are_bounded() -> None:
+    issues = [{"level": "ERROR", "message": f"no {n}"} for n in range(250)]
+    found = findings_of({"report": {"items": [{"issues": issues}]}})
+    assert len(found) == MAX_FINDINGS + 1
+    assert found[-1] == "(150 more findings are left out)"
