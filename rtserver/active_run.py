@@ -28,6 +28,8 @@ class ActiveRun:
         lost: another worker has ended it.
         cancel_by: who cancelled it, if somebody did.
         told_place: the place in the queue that viewers were told last.
+        leased_until_s: loop time until which nobody else can have ended it for want of a sign of
+            life; a little less than the lease in the store.
     """
 
     def __init__(self, run: Run, work: Work, *, has_place: bool) -> None:
@@ -41,6 +43,8 @@ class ActiveRun:
         self.lost = False
         self.cancel_by: str | None = None
         self.told_place: int | None = None
+        self.leased_until_s = 0.0
+        self._renewed = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[Ending] | None = None
 
@@ -49,6 +53,21 @@ class ActiveRun:
         if self.cancel_by is None and not self.finishing:
             self.cancel_by = by
             self._interrupt()
+
+    def renew(self, leased_until_s: float) -> None:
+        """The store has confirmed its lease."""
+        self.leased_until_s = leased_until_s
+        self._renewed.set()
+
+    async def leased(self) -> None:
+        """Return while it is surely this worker's.
+
+        A worker that stood still for longer than its lease, on a machine that was suspended, say,
+        does not know yet that its run was ended, and has to ask before it goes on.
+        """
+        while asyncio.get_running_loop().time() >= self.leased_until_s:
+            self._renewed.clear()
+            await self._renewed.wait()
 
     def lose(self) -> None:
         """Stop: another worker has ended it."""

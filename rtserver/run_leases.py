@@ -94,12 +94,15 @@ class RunLeases:
         if not known:
             return
         runs = [active.run for active in known]
+        began_s = asyncio.get_running_loop().time()
         held = {run.run_id: run for run in await self._runs.renew(runs, self._worker_id)}
         for active in known:
             run = held.get(active.run.run_id)
             if run is None:
                 active.lose()
-            elif run.cancel_by is not None:
+                continue
+            active.renew(began_s + self._lease_s)
+            if run.cancel_by is not None:
                 active.cancel(run.cancel_by)
 
     async def _end(self, lapsed: list[Run]) -> None:

@@ -87,6 +87,7 @@ class RunService:
         self._metrics = metrics
         self._auditor = auditor
         self._worker_id = worker_id
+        self._lease_s = lease_s
         self._limits = limits
         self._active: dict[str, ActiveRun] = {}
         self._under_way = 0
@@ -155,6 +156,7 @@ class RunService:
 
     async def _store(self, active: ActiveRun) -> None:
         run = active.run
+        active.leased_until_s = asyncio.get_running_loop().time() + self._lease_s
         run.replay_from = str(at(self._log, await self._log.head(run.project_id)))
         if run.state is RunState.RUNNING:
             await self._runs.create(run, self._started(active))
@@ -302,10 +304,11 @@ class RunService:
 
     def _emit(self, active: ActiveRun) -> Emit:
         async def emit(type_: EventType, many: list[dict[str, Any]]) -> None:
-            if active.lost:
-                raise asyncio.CancelledError  # another worker has ended this run
             drafts = [_draft(active.run, type_, fields) for fields in many]
             while True:
+                await active.leased()  # or it might speak after its terminal event
+                if active.lost:
+                    raise asyncio.CancelledError  # another worker has ended this run
                 try:
                     await self._log.publish(drafts, timeout_s=math.inf)
                 except BusyError as error:

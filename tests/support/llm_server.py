@@ -1,13 +1,16 @@
-"""An OpenAI-compatible endpoint in the test's own loop that answers as a test tells it to.
+"""An OpenAI-compatible endpoint that answers as a test tells it to.
 
 It is the demo's server (`rtserver.completions_server`) with other answers. An answer is a coroutine
-function of a request; those here cover what goes wrong with real endpoints.
+function of a request; those here cover what goes wrong with real endpoints. `LlmServer` lives in
+the test's own loop, `LlmThread` beside workers that several tests share.
 """
 
 import asyncio
+import re
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -15,6 +18,7 @@ from rtserver.completions_server import Answer, CompletionRequest, CompletionsSe
 
 KEY = "sk-a-secret-key-of-the-tests"
 GONE_S = 30.0
+POLL_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,112 @@ async def llm_server(respond: Respond) -> AsyncIterator[LlmServer]:
     """An endpoint that answers all requests alike."""
     async with LlmServer(respond) as server:
         yield server
+
+
+class LlmThread:
+    """An endpoint in a thread of its own, whose answers depend on the proposal that it is about.
+
+    Attributes:
+        answers: by proposal id; what is not in it gets a short reply without files.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Respond] = {}
+        self._served: dict[str, list[Served]] = {}
+        self._started = threading.Event()
+        self._stop: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server = LlmServer(self._respond)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread.start()
+        if not self._started.wait(30):
+            raise RuntimeError("the endpoint did not start")
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        async with self._server:
+            self._started.set()
+            await self._stop.wait()
+
+    async def _respond(self, request: CompletionRequest, answer: Answer) -> None:
+        found = re.search(r"^The proposal (\S+) \(", request.prompt, re.MULTILINE)
+        proposal_id = found[1] if found else ""
+        self._served.setdefault(proposal_id, []).append(Served(request, answer))
+        await self.answers.get(proposal_id, says("There is nothing to do."))(request, answer)
+
+    @property
+    def base_url(self) -> str:
+        """For `RT_LLM_BASE_URL`."""
+        return self._server.base_url
+
+    async def asked(self, proposal_id: str, count: int = 1, timeout_s: float = 30.0) -> Served:
+        """The `count`-th request for a proposal, once it is there."""
+        await until(lambda: self.count(proposal_id) >= count, timeout_s)
+        return self._served[proposal_id][count - 1]
+
+    def count(self, proposal_id: str) -> int:
+        """How many requests for a proposal there were."""
+        return len(self._served.get(proposal_id, []))
+
+    def stop(self) -> None:
+        """End it; answers under way are cut."""
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(30)
+
+
+class Gate:
+    """Lets a reply go on when a test says so; may be opened from another thread."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+
+    def open(self) -> None:
+        """Let everything through."""
+        self._open.set()
+
+    async def passed(self, answer: Answer) -> None:
+        """Return when it is open, or the client is gone."""
+        await until(lambda: self._open.is_set() or answer.gone.is_set(), GONE_S * 4)
+
+
+def says_in_parts(
+    gate: Gate, before: Iterable[str], after: Iterable[str], *, pause_s: float = 0.0
+) -> Respond:
+    """A reply of which the second part comes when the gate is opened."""
+    first, second = list(before), list(after)
+
+    async def respond(_request: CompletionRequest, answer: Answer) -> None:
+        for piece in first:
+            await answer.text(piece)
+            await asyncio.sleep(pause_s)
+        await gate.passed(answer)
+        for piece in second:
+            await answer.text(piece)
+        await answer.finish()
+
+    return respond
+
+
+async def left(served: Served, timeout_s: float) -> None:
+    """Return when the client has closed a request."""
+    await until(served.answer.gone.is_set, timeout_s)
+
+
+async def until(
+    condition: Callable[[], bool], timeout_s: float = 30.0, *, poll_s: float = POLL_S
+) -> None:
+    """Return when something is so that happens in another thread or process.
+
+    Raises:
+        TimeoutError: it did not come about.
+    """
+    async with asyncio.timeout(timeout_s):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(poll_s)
 
 
 def pieces_of(text: str, size: int = 4) -> list[str]:

@@ -32,6 +32,11 @@ def streams() -> int:
     return 0
 
 
+def passes() -> int:
+    _say("good")
+    return 0
+
+
 def fails() -> int:
     _say("not good")
     return 1
@@ -88,6 +93,7 @@ def environment() -> int:
 def main() -> int:
     behaviours = {
         "streams": streams,
+        "passes": passes,
         "fails": fails,
         "other-status": other_status,
         "dies": dies,
