@@ -115,13 +115,14 @@ class RunStore(Protocol):
         """
 
     async def take_place(self, run: Run, limit: int) -> bool:
-        """Count a run as under way in its project, unless `limit` others are.
+        """Count a run as under way in its project.
 
-        A place is held on the run's lease.
+        False where `limit` others are, or would be if those had asked for it who wait since
+        before. A place is held on the run's lease; who waits has to ask again every second or so.
         """
 
     async def release_place(self, run: Run) -> None:
-        """Count a run no longer as under way."""
+        """Count a run no longer as under way, or as waiting."""
 
     async def progress(self, run: Run, stage: str, files: Sequence[str]) -> bool:
         """Note how far a run is and renew its lease; False if it is not this owner's any more."""

@@ -144,8 +144,8 @@ class RunService:
         except BaseException:
             self._active.pop(run.run_id, None)
             self._queue.remove(run.run_id, run.project_id)
-            if has_place:
-                await self._give_back(run)
+            self._under_way -= has_place
+            await self._withdraw(run)
             raise
         active.stored = True
         self._metrics.run_started(kind)
@@ -183,9 +183,8 @@ class RunService:
             self._under_way -= 1
         return taken
 
-    async def _give_back(self, run: Run) -> None:
-        """Free a place, here and over all workers."""
-        self._under_way -= 1
+    async def _withdraw(self, run: Run) -> None:
+        """Give a place back over all workers, or no longer ask for one."""
         self._queue_moves.set()
         try:
             await self._runs.release_place(run)
@@ -249,7 +248,8 @@ class RunService:
             self._queue.take(run.project_id)
             active.turn.set_result(True)
         elif taken:  # it was interrupted meanwhile
-            await self._give_back(run)
+            self._under_way -= 1
+            await self._withdraw(run)
         return taken
 
     async def _tell_places(self) -> None:
@@ -275,7 +275,6 @@ class RunService:
             has_place = await active.turn
             if not has_place:
                 self._queue.remove(active.run.run_id, active.run.project_id)
-                self._queue_moves.set()
                 ending = active.cut_short()
             elif active.run.state is RunState.QUEUED and not await self._begin(active):
                 return  # another worker has ended it
@@ -284,8 +283,8 @@ class RunService:
             await self._finish(active, ending)
         finally:
             self._active.pop(active.run.run_id, None)
-            if has_place:
-                await self._give_back(active.run)
+            self._under_way -= has_place
+            await self._withdraw(active.run)
 
     async def _begin(self, active: ActiveRun) -> bool:
         run = active.run
