@@ -29,7 +29,7 @@ def worker(module_workers: Workers) -> Worker:
             allowed_origins=ORIGIN,
             ping_interval_s=1,
             pong_timeout_s=1,
-            max_connections_per_project=2,
+            max_connections_per_project=4,
             outbox_bytes=65536,
             lease_s=60,
         )
@@ -236,7 +236,11 @@ async def test_who_says_nothing_is_sent_away_after_ten_seconds(worker: Worker) -
 
 @pytest.mark.gen_test
 async def test_a_full_project_is_4053_and_places_come_back_at_once(worker: Worker) -> None:
-    async with polled(worker.address, hello("full", "u1")) as one:
+    async with (
+        session(worker.address, "full", user="w1"),
+        session(worker.address, "full", user="w2"),
+        polled(worker.address, hello("full", "u1")) as one,
+    ):
         await one.recv_type("welcome")
         async with polled(worker.address, hello("full", "u2")) as two:
             await two.recv_type("welcome")
