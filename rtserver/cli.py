@@ -10,15 +10,20 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from msgspec import UNSET
+
 from rtserver.cli_check import check
-from rtserver.cli_log import publish, tail
+from rtserver.cli_log import tail
+from rtserver.cli_publish import STDIN, Publication, publish
 from rtserver.cli_serve import serve, shared_mongod
 from rtserver.cli_token import signing_secret, token
 from rtserver.errors import OperatorError, RefusedError, StoreUnavailableError
-from rtserver.ids import BadIdentifier, event_type, project_id
+from rtserver.history import EventFilter
+from rtserver.ids import BadIdentifier, event_type, project_id, proposal_id
 from rtserver.jwks import KeyConfigurationError
 from rtserver.logs import configure_logs
 from rtserver.positions import BadPositionError, Position
+from rtserver.publishing import PublishedEvent, UsersAudience
 from rtserver.settings import SettingError, Settings, add_flags, flags_of
 
 SUCCESS, FAILURE, USAGE = 0, 1, 2
@@ -48,20 +53,77 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--ttl", type=_positive, default=3600, metavar="SECONDS")
 
-    one = commands.add_parser("publish", help="append an event to a project")
-    one.add_argument("project", type=_checked(project_id))
-    one.add_argument("type", type=_checked(event_type), help="a dotted type: build.finished")
-    one.add_argument("data", nargs="?", type=_json, default={}, help="its data, as JSON")
-    one.add_argument("--key", help="idempotency key: a second publication under it does nothing")
-    one.add_argument("--proposal", help="the proposal that it concerns")
+    _add_publish(commands.add_parser("publish", help="append events to a project"))
 
     one = commands.add_parser("tail", help="print a project's events as they come")
     one.add_argument("project", type=_checked(project_id))
     one.add_argument("--from", dest="from_id", type=_position, help="begin after this event id")
+    one.add_argument(
+        "--type", action="append", default=[], help="only these; * at the end matches a prefix"
+    )
+    one.add_argument(
+        "--proposal",
+        action="append",
+        default=[],
+        type=_checked(proposal_id),
+        help="only what concerns these",
+    )
+    one.add_argument(
+        "--no-follow", action="store_true", help="print what there is, from the oldest, and end"
+    )
 
     commands.add_parser("check", help="try the settings and say what is wrong")
     commands.add_parser("mongod", help="run the private MongoDB for all workers of this host")
     return parser
+
+
+def _add_publish(one: argparse.ArgumentParser) -> None:
+    one.add_argument("project", type=_checked(project_id))
+    one.add_argument(
+        "type",
+        type=_type_or_stdin,
+        help="a dotted type: build.finished. Or -: events come on standard input, one JSON object "
+        'a line, {"type":...,"data":...,"proposal_id":...,"audience":...} or {"events":[...]}',
+    )
+    one.add_argument("data", nargs="?", type=_json, default=UNSET, help="its data, as JSON")
+    one.add_argument("--key", help="idempotency key: a second publication under it does nothing")
+    one.add_argument("--proposal", type=_checked(proposal_id), help="the proposal that it concerns")
+    one.add_argument(
+        "--audience",
+        choices=["project", "proposal"],
+        help="who gets it; the proposal's viewers where there is one, else the project",
+    )
+    one.add_argument(
+        "--user", action="append", default=[], help="only this user gets it; may be repeated"
+    )
+
+
+def _publication(given: argparse.Namespace) -> Publication:
+    """What `publish` was asked for.
+
+    Raises:
+        UsageError: options that contradict each other.
+    """
+    if given.type == STDIN:
+        if given.data is not UNSET or given.proposal or given.audience or given.user:
+            raise UsageError("publish: with -, each line says its data, proposal and audience")
+        return Publication(given.project, None, given.key)
+    if given.audience is not None and given.user:
+        raise UsageError("publish: give --audience or --user, not both")
+    if given.audience == "proposal" and given.proposal is None:
+        raise UsageError("publish: --audience proposal needs --proposal")
+    data = {} if given.data is UNSET else given.data
+    audience = UsersAudience(given.user) if given.user else given.audience
+    event = PublishedEvent(given.type, data, given.proposal, audience)
+    return Publication(given.project, event, given.key)
+
+
+class UsageError(Exception):
+    """The command line contradicts itself."""
+
+
+def _type_or_stdin(text: str) -> str:
+    return text if text == STDIN else _checked(event_type)(text)
 
 
 def _positive(text: str) -> int:
@@ -105,7 +167,7 @@ def main(arguments: Sequence[str]) -> int:
         settings = Settings.load(os.environ, flags)
         configure_logs(settings)
         return _run(given, settings)
-    except (SettingError, KeyConfigurationError) as error:
+    except (SettingError, KeyConfigurationError, UsageError) as error:
         return _complain(str(error), USAGE)
     except (RefusedError, StoreUnavailableError, OperatorError, OSError) as error:
         return _complain(str(error), FAILURE)
@@ -124,11 +186,12 @@ def _run(given: argparse.Namespace, settings: Settings) -> int:
             print(token(settings, given.user, given.name, given.project, given.role, given.ttl))
             return SUCCESS
         case "publish":
-            return asyncio.run(
-                publish(settings, given.project, given.type, given.data, given.key, given.proposal)
-            )
+            return asyncio.run(publish(settings, _publication(given)))
         case "tail":
-            return asyncio.run(tail(settings, given.project, given.from_id))
+            wanted = EventFilter(frozenset(given.type), frozenset(given.proposal))
+            return asyncio.run(
+                tail(settings, given.project, given.from_id, wanted, follow=not given.no_follow)
+            )
         case "check":
             return asyncio.run(check(settings))
         case _:

@@ -1,13 +1,15 @@
-"""`publish` and `tail`: the operator's hands on the log."""
+"""`tail`: the operator watches a project's log."""
 
 import asyncio
+import contextlib
 import signal
 import sys
-from typing import Any
+from collections.abc import Iterator
 
 from rtserver.app import operator_log
 from rtserver.errors import InvalidError
-from rtserver.events import EventDraft, viewers_of
+from rtserver.events import EventPack
+from rtserver.history import EVERYTHING, EventFilter
 from rtserver.positions import Position
 from rtserver.settings import Settings
 
@@ -15,60 +17,88 @@ POLL_S = 0.2
 READ_EVENTS = 500
 
 
-async def publish(
+async def tail(
     settings: Settings,
     project_id: str,
-    type_: str,
-    data: object,
-    key: str | None,
-    proposal_id: str | None,
+    begin: Position | None,
+    wanted: EventFilter = EVERYTHING,
+    *,
+    follow: bool = True,
 ) -> int:
-    """Append one event and print its id.
+    """Print a project's events, one JSON object a line, whoever they are for.
 
-    Raises:
-        OperatorError, StoreUnavailableError, RefusedError: it was not stored.
-    """
-    fields: dict[str, Any] = {"data": data, "actor": "operator"}
-    draft = EventDraft(project_id, type_, fields, proposal_id=proposal_id)
-    if proposal_id is not None:
-        draft.audience = viewers_of(proposal_id)
-    async with operator_log(settings) as log:
-        published = await log.publish([draft], key=None if key is None else f"operator:{key}")
-    print(published.ids[-1])
-    return 0
-
-
-async def tail(settings: Settings, project_id: str, begin: Position | None) -> int:
-    """Print a project's events, one JSON object a line, until SIGINT or SIGTERM.
+    Args:
+        settings: of the server.
+        project_id: whose events.
+        begin: after which event; None begins with the next one, or where `follow` is false with
+            the oldest.
+        wanted: which events.
+        follow: go on until SIGINT or SIGTERM; else end with the newest event there is.
 
     Raises:
         OperatorError, StoreUnavailableError: the log cannot be read.
         InvalidError: the position is of another log.
     """
-    told = asyncio.Event()
+    with _told_to_end() as told:
+        await _tail(settings, project_id, begin, wanted, follow, told)
+    return 0
+
+
+@contextlib.contextmanager
+def _told_to_end() -> Iterator[asyncio.Event]:
+    """Set by SIGINT and SIGTERM."""
+    told, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, told.set)
+    try:
+        yield told
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _tail(
+    settings: Settings,
+    project_id: str,
+    begin: Position | None,
+    wanted: EventFilter,
+    follow: bool,
+    told: asyncio.Event,
+) -> None:
     async with operator_log(settings) as log:
         if begin is not None and begin.epoch != log.epoch:
             raise InvalidError("--from: this position is of another log")
-        seq = await log.head(project_id) if begin is None else begin.seq
+        if begin is not None:
+            seq = begin.seq
+        else:
+            seq = await log.head(project_id) if follow else await log.oldest(project_id) - 1
         while not told.is_set():
             head = await log.head(project_id)
-            while seq < head:
+            while seq < head and not told.is_set():
                 packs = await log.read(project_id, after=seq, upto=head, limit=READ_EVENTS)
                 if not packs:
-                    break
+                    _say_lost(head - seq)
+                    seq = head
                 for pack in packs:
-                    for event in pack.events(after=seq, upto=head):
-                        if event.seq > seq + 1:
-                            lost = event.seq - seq - 1
-                            print(f"rtserver: {lost} events are overwritten", file=sys.stderr)
-                        sys.stdout.write(event.payload.decode() + "\n")
-                        seq = event.seq
+                    seq = _print(pack, seq, head, wanted)
                 sys.stdout.flush()
+            if not follow:
+                break
             try:
                 async with asyncio.timeout(POLL_S):
                     await told.wait()
             except TimeoutError:
                 continue
-    return 0
+
+
+def _print(pack: EventPack, seq: int, head: int, wanted: EventFilter) -> int:
+    """Print what is wanted of a pack; how far that goes."""
+    if pack.first > seq + 1:
+        _say_lost(pack.first - seq - 1)
+    for event in wanted.of_pack(pack, after=seq, upto=head):
+        sys.stdout.write(event.payload.decode() + "\n")
+    return max(seq, min(pack.last, head))
+
+
+def _say_lost(count: int) -> None:
+    print(f"rtserver: {count} events are overwritten", file=sys.stderr)
