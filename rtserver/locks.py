@@ -82,8 +82,14 @@ class LockStore(Protocol):
             The lock; None where there is none like this.
         """
 
-    async def take(self, lock: Lock, lease_s: float, changed: EventDraft) -> Lock | None:
-        """Lock what is free, or held by the same user; None where somebody else holds it."""
+    async def take(
+        self, lock: Lock, lease_s: float, changed: EventDraft, *, from_self: bool = False
+    ) -> Lock | None:
+        """Lock what is free or, if asked, what the same user holds for another reason.
+
+        Returns:
+            The lock; None where it is held otherwise.
+        """
 
     async def end(self, lock: Lock, changed: EventDraft, *, only_lapsed: bool) -> bool:
         """End exactly this lock; False where it was ended, changed or (if asked) renewed."""
@@ -175,7 +181,9 @@ class LockService:
                 await self._expire(held)
             now = present_moment()
             wanted = Lock(project_id, by, reason or "", now, now)
-            taken = await self._store.take(wanted, lease_s, _locked(wanted))
+            taken = await self._store.take(
+                wanted, lease_s, _locked(wanted), from_self=reason is not None
+            )
             if taken is not None:
                 return taken
 

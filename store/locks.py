@@ -62,7 +62,9 @@ class MongoLocks:
         return None if document is None else _lock(document)
 
     @core_errors
-    async def take(self, lock: Lock, lease_s: float, changed: EventDraft) -> Lock | None:
+    async def take(
+        self, lock: Lock, lease_s: float, changed: EventDraft, *, from_self: bool = False
+    ) -> Lock | None:
         """See `LockStore.take`."""
         # `$literal`: a user id or reason that begins with a dollar sign is no expression.
         update = {
@@ -77,15 +79,18 @@ class MongoLocks:
                 ]
             },
         }
+        free: list[dict[str, Any]] = [{"by": {"$exists": False}}]
+        if from_self:
+            free.append({"by": lock.by, "reason": {"$ne": lock.reason}})
         try:
             document = await self._locks.find_one_and_update(
-                {"_id": lock.project_id, "by": {"$in": [None, lock.by]}},
+                {"_id": lock.project_id, "$or": free},
                 [{"$set": update}],
                 upsert=True,
                 return_document=ReturnDocument.AFTER,
             )
         except DuplicateKeyError:
-            return None  # there is one, and it is somebody else's
+            return None  # there is one already
         await self._relay.try_relay(LOCKS, document)
         return _lock(document)
 
