@@ -209,10 +209,11 @@ class Auditor:
         if by is None:
             by = self._acting.get() or Acting()
         by.recorded += 1
-        if self._is_full() and not self._is_due(action, outcome):
+        full = self._is_full()
+        if full and not self._is_due(action, outcome):
             self._drop(action)
             return
-        if self._dropped:
+        if self._dropped and not full:
             self._tell_of_dropped()
         self._append(
             action,
@@ -304,6 +305,7 @@ class Auditor:
                 batch, size_bytes = self._take()
                 await self._keep(batch)
                 self._queue_bytes -= size_bytes
+                self._settle()
                 self._measure()
             if self._dropped and not self._is_full():
                 self._tell_of_dropped()
@@ -341,7 +343,7 @@ class Auditor:
                     await asyncio.wait({direct}, timeout=RETRY_S)
                     if direct.done():
                         direct.result()
-                        self._settle()
+                        self.stored = _head_of(batch)
                         return
         finally:
             # Where the spool took it after all: its key keeps it from being stored twice.

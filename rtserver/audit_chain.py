@@ -7,11 +7,14 @@ only one way to write them. The `id` is left out because it is given when the re
 """
 
 import hashlib
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+
+from rtserver.token_source import scrub
 
 GENESIS = "0" * 64
 """`prev` of a chain's first record."""
@@ -20,6 +23,9 @@ MAX_TEXT_CHARS = 1_000
 MAX_DETAILS_BYTES = 16 * 1024
 _MAX_DEPTH = 6
 _MAX_SAFE_INTEGER = 2**53 - 1  # RFC 8785 section 3.1: what every JSON parser keeps exactly
+# Scrubbing is thorough, and most texts here are short words: look first whether there is a reason.
+_SHORTEST_TOKEN_CHARS = 12
+_SUSPECT = re.compile(r"e[wy][A-Za-z0-9_-]{6}|[Tt]oken|TOKEN|[Bb]earer|BEARER")
 _ACTION_HEAD = '{"action":"'
 _HASH_TAIL = ',"hash":"'
 
@@ -59,9 +65,11 @@ def plain(value: object, depth: int = _MAX_DEPTH) -> Any:
 
 
 def text(value: str) -> str:
-    """A text that can be written as UTF-8, cut where it is long."""
+    """A text that can be written as UTF-8, cut where it is long, without what may be a token."""
     if len(value) > MAX_TEXT_CHARS:
         value = value[:MAX_TEXT_CHARS] + "..."
+    if len(value) >= _SHORTEST_TOKEN_CHARS and _SUSPECT.search(value):
+        value = scrub(value)
     if value.isascii():
         return str(value)
     return value.encode("utf-8", "replace").decode()
