@@ -27,7 +27,9 @@ from rtserver.tokens import TokenRefused
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 DISCARD_BYTES = 64 * 1024 * 1024
-"""Of a body that is too large or not wanted, so much is read and thrown away."""
+"""Of a body whose length is not announced, so much is read and thrown away beyond its bound. One
+that is announced is read over for as long as the server lets a body take."""
+MAX_LENGTH_DIGITS = 18
 RETRY_AFTER_S = 2
 PROJECT_FULL_RETRY_AFTER_S = 10
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -306,16 +308,21 @@ class ApiHandler(BaseHandler):
 
     async def prepare(self) -> None:
         """Check size, origin and token before the body is read."""
-        expect_body(self, DISCARD_BYTES)
+        announced_bytes = self._announced_bytes()
+        expect_body(self, max(announced_bytes, DISCARD_BYTES))
         self._set_cors_headers()
         if self.request.method == "OPTIONS":
             return
-        length = self.request.headers.get("Content-Length", "0").lstrip("0") or "0"
-        if length.isdigit() and (len(length) > 15 or int(length) > MAX_BODY_BYTES):
+        if announced_bytes > MAX_BODY_BYTES:
             raise _too_large()
         self.identity = await self.context.gateway.identify(self.found_token())
         if self.request.method in CHANGING:
             self.context.auditor.ensure(self.audit_action)
+
+    def _announced_bytes(self) -> int:
+        """The length that the request says; what is none is Tornado's to refuse."""
+        length = self.request.headers.get("Content-Length", "")
+        return int(length[:MAX_LENGTH_DIGITS]) if length.isascii() and length.isdigit() else 0
 
     def data_received(self, chunk: bytes) -> None:
         """Gather the body, up to its bound; the rest is thrown away."""

@@ -58,13 +58,15 @@ async def test_other_work_on_the_same_client_does_not_break_the_tail(db: Databas
 
     busy = asyncio.ensure_future(noise())
     try:
-        async with running(log.run()):
-            await log.publish([draft("a")])  # on an empty collection a cursor ends at once
-            async with running(follower.tail.run()):
-                for _ in range(39):
-                    await log.publish([draft("a")])
-                await until(lambda: follower.fresh("a")[-1:] == [40], "all of it")
-                assert follower.restarts() == 0
+        async with running(log.run()), running(follower.tail.run()):
+            await log.publish([draft("a")])
+            # Where there is nothing yet a cursor ends at once.
+            await until(follower.tail.ready.is_set, "the tail")
+            restarts = follower.restarts()
+            for _ in range(39):
+                await log.publish([draft("a")])
+            await until(lambda: follower.fresh("a")[-1:] == [40], "all of it")
+            assert follower.restarts() == restarts
     finally:
         stop = True
         await busy
