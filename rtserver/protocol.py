@@ -18,6 +18,7 @@ from rtserver.framing import (
 )
 
 RequestId = str | int | None
+MAX_ECHO_CHARS = 256
 
 
 class Command(msgspec.Struct, tag_field="type", kw_only=True):
@@ -159,9 +160,9 @@ def _explain(text: str, complaint: str, names: list[str]) -> MessageRefusedError
     if not isinstance(message, dict):
         return MessageRefusedError("malformed", "A message must be a JSON object with a type")
     request_id = message.get("request_id")
-    if not isinstance(request_id, str | int) or (
-        isinstance(request_id, str) and len(request_id) > 256
-    ):
+    is_text = isinstance(request_id, str) and len(request_id) <= MAX_ECHO_CHARS
+    is_number = isinstance(request_id, int) and not isinstance(request_id, bool)
+    if not (is_text or is_number):
         request_id = None
     kind = message.get("type")
     if not isinstance(kind, str):

@@ -67,15 +67,15 @@ _log = structlog.get_logger()
 
 
 class Transport(Protocol):
-    """One connection to a client.
+    """One connection to a client."""
 
-    Attributes:
-        encoding: its wire form.
-        sink: takes bytes in that form.
-    """
+    @property
+    def encoding(self) -> Encoding:
+        """Its wire form."""
 
-    encoding: Encoding
-    sink: Sink
+    @property
+    def sink(self) -> Sink:
+        """Takes bytes in that form."""
 
     def ping(self) -> None:
         """Ask the client for a sign of life; `Session.on_pong` reports it."""
@@ -147,6 +147,7 @@ class Session:
         "_bucket",
         "_channel",
         "_commands_in_flight",
+        "_early",
         "_expiry",
         "_heartbeat",
         "_ping_sent_s",
@@ -185,6 +186,7 @@ class Session:
         self._state = _State.OPENING
         self._strikes = 0
         self._commands_in_flight = 0
+        self._early: list[Command | MessageRefusedError] | None = []
         self._bucket: TokenBucket | None = None
         self._ping_sent_s: float | None = None
         self._heartbeat = Timer(self._beat)
@@ -279,6 +281,9 @@ class Session:
             # An event stream's client resumes from the last id that it saw, and the welcome has
             # none: without this it would lose what comes between a first and a second connection.
             self.outbox.send(wrap_position(self.encoding, self._position(resumption.tip_seq)))
+        early, self._early = self._early, None
+        for message in early or ():
+            self._take(message)
 
     def _position(self, seq: int) -> str:
         return str(Position(self._services.log.epoch, seq))
@@ -399,7 +404,7 @@ class Session:
     # What the client sends
 
     def on_message(self, message: str | bytes) -> None:
-        """Take a message from the client."""
+        """Take a message from the client. One that came before the welcome is answered after."""
         if self.is_closing():
             return
         now_s = _now_s()
@@ -411,16 +416,30 @@ class Session:
         if not self._bucket.take(now_s):
             self.close(CloseCode.TOO_MANY_MESSAGES)
             return
+        received = self._read_message(message)
+        if self._early is None:
+            self._take(received)
+        elif len(self._early) < MAX_COMMANDS_IN_FLIGHT:
+            self._early.append(received)
+        else:
+            self.close(CloseCode.TOO_MANY_MESSAGES)
+
+    def _read_message(self, message: str | bytes) -> Command | MessageRefusedError:
+        limit = self._services.settings.max_message_bytes
         try:
             if isinstance(message, bytes):
                 raise MessageRefusedError("binary", "Send JSON as text; binary is not taken")
-            if len(message.encode("utf-8", "surrogatepass")) > settings.max_message_bytes:
-                raise MessageRefusedError(
-                    "too_large", f"A message may have {settings.max_message_bytes} bytes at most"
-                )
-            command = self._services.parse(message)
+            if len(message.encode("utf-8", "surrogatepass")) > limit:
+                raise MessageRefusedError("too_large", f"A message may have {limit} bytes at most")
+            return self._services.parse(message)
         except MessageRefusedError as refusal:
-            self.refuse(refusal)
+            return refusal
+
+    def _take(self, command: Command | MessageRefusedError) -> None:
+        if self.is_closing():
+            return
+        if isinstance(command, MessageRefusedError):
+            self.refuse(command)
             return
         self._strikes = 0
         if self._commands_in_flight >= MAX_COMMANDS_IN_FLIGHT:

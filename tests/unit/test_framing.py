@@ -1,14 +1,11 @@
 """The wire forms, read by others' parsers."""
 
 import json
-import re
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
-from websockets.streams import StreamReader
 
 from rtserver.framing import (
     ENCODERS,
@@ -21,44 +18,7 @@ from rtserver.framing import (
 )
 from rtserver.protocol import wrap_frame, wrap_position
 from tests.unit.fakes import draft, stored
-
-
-def _parse_frames(data: bytes) -> list[Frame]:
-    """The frames in a client's input, as the `websockets` library reads them."""
-    reader = StreamReader()
-    reader.feed_data(data)
-    frames = []
-    while reader.buffer:
-        with pytest.raises(StopIteration) as stop:
-            next(Frame.parse(reader.read_exact, mask=False))
-        frames.append(stop.value.value)
-    return frames
-
-
-@dataclass
-class EventSource:
-    """What a browser makes of an event stream (HTML standard, section 9.2.6)."""
-
-    last_event_id: str = ""
-    dispatched: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def feed(self, stream: bytes) -> None:
-        event, data, event_id = "", "", self.last_event_id
-        for line in re.split("\r\n|\r|\n", stream.decode())[:-1]:
-            name, _, value = line.partition(":")
-            value = value.removeprefix(" ")
-            match name:
-                case "" if not line:
-                    self.last_event_id = event_id
-                    if data:
-                        self.dispatched.append((event or "message", data[:-1], event_id))
-                    event, data = "", ""
-                case "event":
-                    event = value
-                case "data":
-                    data += value + "\n"
-                case "id" if "\0" not in value:
-                    event_id = value
+from tests.unit.wire import EventSource, parse_frames
 
 
 @pytest.mark.parametrize("size", [0, 1, 124, 125, 126, 127, 65534, 65535, 65536, 65537, 200_000])
@@ -66,7 +26,7 @@ def test_a_websocket_frame_has_the_shortest_length_that_holds_it(size: int) -> N
     """RFC 6455 section 5.2: 7 bits to 125, 16 bits to 65,535, else 64 bits."""
     payload = b"x" * size
     data = websocket_frame(payload)
-    assert _parse_frames(data) == [Frame(Opcode.TEXT, payload)]
+    assert parse_frames(data) == [Frame(Opcode.TEXT, payload)]
     assert data == Frame(Opcode.TEXT, payload).serialize(mask=False)
     assert len(data) - size == (2 if size < 126 else 4 if size < 65536 else 10)
 
@@ -74,7 +34,7 @@ def test_a_websocket_frame_has_the_shortest_length_that_holds_it(size: int) -> N
 @given(st.lists(st.text(max_size=300), min_size=1, max_size=10))
 def test_a_batch_for_a_websocket_is_its_frames_one_after_the_other(texts: list[str]) -> None:
     events = stored(*(draft(text=text) for text in texts), first=9)
-    frames = _parse_frames(join_events(Encoding.WEBSOCKET, events))
+    frames = parse_frames(join_events(Encoding.WEBSOCKET, events))
     assert [json.loads(bytes(frame.data)) for frame in frames] == [e.frame() for e in events]
 
 
@@ -124,7 +84,7 @@ def test_a_batch_for_sockjs_is_the_inside_of_an_array_of_strings(texts: list[str
 @given(st.lists(st.text(max_size=100), min_size=1, max_size=8))
 def test_sockjs_over_a_websocket_is_one_array_a_frame(texts: list[str]) -> None:
     events = stored(*(draft(text=text) for text in texts))
-    frames = _parse_frames(join_events(Encoding.SOCKJS_WEBSOCKET, events))
+    frames = parse_frames(join_events(Encoding.SOCKJS_WEBSOCKET, events))
     messages = []
     for frame in frames:
         assert frame.opcode is Opcode.TEXT

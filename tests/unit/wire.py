@@ -1,0 +1,53 @@
+"""What the bytes on the wire mean, read by others' parsers or by the letter of the standard."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from websockets.frames import Frame
+from websockets.streams import StreamReader
+
+
+def parse_frames(data: bytes) -> list[Frame]:
+    """The frames in a client's input, as the `websockets` library reads them."""
+    reader = StreamReader()
+    reader.feed_data(data)
+    frames = []
+    while reader.buffer:
+        with pytest.raises(StopIteration) as stop:
+            next(Frame.parse(reader.read_exact, mask=False))
+        frames.append(stop.value.value)
+    return frames
+
+
+def messages(data: bytes) -> list[dict[str, Any]]:
+    """The JSON objects that a WebSocket client was sent."""
+    return [json.loads(bytes(frame.data)) for frame in parse_frames(data)]
+
+
+@dataclass
+class EventSource:
+    """What a browser makes of an event stream (HTML standard, section 9.2.6)."""
+
+    last_event_id: str = ""
+    dispatched: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def feed(self, stream: bytes) -> None:
+        event, data, event_id = "", "", self.last_event_id
+        for line in re.split("\r\n|\r|\n", stream.decode())[:-1]:
+            name, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            match name:
+                case "" if not line:
+                    self.last_event_id = event_id
+                    if data:
+                        self.dispatched.append((event or "message", data[:-1], event_id))
+                    event, data = "", ""
+                case "event":
+                    event = value
+                case "data":
+                    data += value + "\n"
+                case "id" if "\0" not in value:
+                    event_id = value
