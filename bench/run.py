@@ -1,4 +1,4 @@
-"""The benchmarks' command line: `python bench/run.py fanout|latency|memory|accept|publish|all`."""
+"""The benchmarks' command line: `python bench/run.py NAME`, or `all`."""
 
 import argparse
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 if __package__ in {None, ""}:  # run as a file: make `bench` importable
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench import accept, fanout, latency, memory, procs, publish
+from bench import accept, fanout, iterations, latency, memory, procs, publish
 
 BENCHMARKS = {
     "fanout": fanout,
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "memory": memory,
     "accept": accept,
     "publish": publish,
+    "iterations": iterations,
 }
 
 
