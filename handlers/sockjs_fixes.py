@@ -166,9 +166,17 @@ class ReceivingHandler(CorrectedHandler):
     """A request that carries what the server sends, once or for as long as it lasts."""
 
     session: PollSession | None
+    answers_head = False
     opens_sessions = True
     _attach_session: Callable[..., bool]
     _log_disconnect: Callable[[], None]
+
+    def send_complete(self, future: Any = None) -> None:
+        """What was sent is in the socket, or the connection broke: Tornado does not tell which."""
+        if stream_of(self).closed():
+            self.on_connection_close()
+        else:
+            super().send_complete(future)  # type: ignore[misc]
 
     def on_connection_close(self) -> None:
         """The client went away: what was under way may be lost, so the session is over."""
@@ -411,7 +419,7 @@ class CorrectedSocket(SocketHandler):
 
     def on_message_too_big(self) -> None:
         """A message is so large that it is not even read."""
-        if self.session is not None:
+        if self.session is not None and not self.session.is_closed:
             self.session.conn.on_message_too_big()
 
     def on_pong(self, data: bytes) -> None:  # noqa: ARG002 - Tornado's signature

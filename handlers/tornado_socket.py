@@ -1,6 +1,6 @@
 """All that reaches into Tornado for speed and for close codes.
 
-tests/unit/test_tornado_socket.py fails when a Tornado release changes underneath.
+tests/unit/test_tornado_contract.py fails when a Tornado release changes underneath.
 
 What is used beyond Tornado's public interface, and why:
 
@@ -70,6 +70,8 @@ def detect_dead_peer(stream: IOStream, after_s: float) -> None:
 
     For streams, which have no pong: whoever vanished without a word is found by what is sent next.
     """
+    if stream.closed():
+        return
     if hasattr(socket, "TCP_USER_TIMEOUT") and stream.socket.family != socket.AF_UNIX:
         timeout_ms = max(1, round(after_s * 1000))
         stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)

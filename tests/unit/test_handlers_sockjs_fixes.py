@@ -1,0 +1,84 @@
+"""`handlers.sockjs_fixes`: that nothing of the library is reached past the corrections."""
+
+import warnings
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import handlers.sockjs_fixes as fixes
+from handlers.socket_base import SocketHandler
+from handlers.sockjs_fixes import CALLBACK, CORRECTED, MAX_STRANGERS, CorrectedHandler, Router
+from rtserver.origins import Origins
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from sockjs.tornado import router as library
+    from sockjs.tornado import static
+
+
+def make_router(**options: Any) -> Router:
+    context: Any = SimpleNamespace(origins=Origins([]))
+    return Router(lambda _session: None, "/sockjs/x", context, script="/s.js", **options)
+
+
+@pytest.mark.gen_test
+async def test_every_handler_of_the_library_is_replaced() -> None:
+    handlers = {
+        *[handler for _, handler in library.GLOBAL_HANDLERS],
+        *library.TRANSPORTS.values(),
+        *library.STATIC_HANDLERS.values(),
+    }
+    assert handlers - {static.ChunkingTestHandler} == set(CORRECTED)
+    for pattern, handler, given in make_router().urls:
+        assert handler in CORRECTED.values(), pattern
+        assert issubclass(handler, CorrectedHandler | SocketHandler)
+        assert given["server"] is not None
+
+
+@pytest.mark.gen_test
+async def test_the_librarys_timers_do_not_run() -> None:
+    router = make_router()
+    assert not router._sessions_cleanup.is_running()
+    assert not router.stats._callback.is_running()
+
+
+@pytest.mark.gen_test
+async def test_without_websockets_there_is_no_address_for_them() -> None:
+    patterns = [pattern for pattern, *_ in make_router(websockets=False).urls]
+    assert not [pattern for pattern in patterns if "websocket" in pattern]
+    assert len(patterns) == len(make_router().urls) - 2
+
+
+@pytest.mark.gen_test
+async def test_only_so_many_may_wait_to_be_let_in() -> None:
+    router = make_router()
+    router.strangers.update(range(MAX_STRANGERS - 1))
+    assert router.has_room()
+    router.strangers.add("one more")
+    assert not router.has_room()
+
+
+@pytest.mark.parametrize("name", ["c", "_jp.a1b2c3", "a-b", "X" * 128])
+def test_callbacks_that_are_names(name: str) -> None:
+    assert CALLBACK.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a(", "alert`1`", "a\n", "ä", "a;b", "X" * 129])
+def test_callbacks_that_are_not(name: str) -> None:
+    assert not CALLBACK.fullmatch(name)
+
+
+@pytest.mark.parametrize(
+    ("headers", "page"),
+    [
+        ({}, None),
+        ({"Origin": "http://a.example"}, "http://a.example"),
+        ({"Origin": "null", "Referer": "http://a.example/x"}, "null"),
+        ({"Referer": "http://a.example:8080/x?y=1"}, "http://a.example:8080"),
+        ({"Referer": "http://[broken"}, None),
+    ],
+)
+def test_the_page_behind_a_request(headers: dict[str, str], page: str | None) -> None:
+    handler: Any = SimpleNamespace(request=SimpleNamespace(headers=headers))
+    assert fixes._page_of(handler) == page
