@@ -67,14 +67,20 @@ def wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -
 
 
 @contextlib.contextmanager
-def rtserver(users: int = 1, settings: dict[str, str] | None = None) -> Iterator[Server]:
+def rtserver(
+    users: int = 1,
+    settings: dict[str, str] | None = None,
+    program: tuple[str, ...] = ("rtserver", "serve"),
+) -> Iterator[Server]:
     """One rtserver worker with raised limits and an empty log.
 
     Args:
         users: How many users the connections belong to, in turn.
-        settings: RT_* variables on top of those of the benchmark.
+        settings: Environment variables on top of those of the benchmark.
+        program: The module that is run, with its arguments.
     """
-    port, secret = peers.free_port(), secrets.token_hex(32)
+    port = peers.free_port()
+    secret = (settings or {}).get("RT_JWT_SECRET") or secrets.token_hex(32)
     with tempfile.TemporaryDirectory(
         prefix="bench-rtserver-", ignore_cleanup_errors=True
     ) as folder:
@@ -91,7 +97,7 @@ def rtserver(users: int = 1, settings: dict[str, str] | None = None) -> Iterator
         }
         service = issue_token(env, "bench-publisher", service=True)
         log = Path(folder) / "server.log"
-        with peers.pinned([sys.executable, "-m", "rtserver", "serve"], env, log) as process:
+        with peers.pinned([sys.executable, "-m", *program], env, log) as process:
             wait_until_ready(process, port, log)
             databases = procs.pids_naming(f"{folder}/var")
             for pid in databases:
