@@ -63,7 +63,14 @@ from rtserver.wheel import TimerWheel
 from rtserver.workers import Workers
 from store.client import Database, DatabaseError, connect, is_replica_set, server_version
 from store.comments import COMMENTS, MongoComments, comment_fields
-from store.event_collection import AUDIT, EVENTS, prepare_log, size_difference
+from store.event_collection import (
+    AUDIT,
+    EVENTS,
+    log_exists,
+    prepare_log,
+    read_epoch,
+    size_difference,
+)
 from store.event_log import MongoEventLog
 from store.event_tail import EventTail
 from store.heads import Heads
@@ -180,16 +187,32 @@ class LogStore:
         self.heads = Heads(database, buffer_bytes=self._size_bytes, collection=collection)
 
     async def prepare(self) -> str:
-        """Make what the log needs; its epoch."""
-        return await prepare_log(self._database, self._collection, self._size_bytes)
+        """Make what is missing of the log; its epoch."""
+        return await prepare_log(self._database, self._collection, self._size_bytes, resize=False)
 
-    async def open(self) -> MongoEventLog:
-        """The log; its `run` is the caller's to start."""
+    async def open(self, *, existing: bool = False) -> MongoEventLog:
+        """The log; its `run` is the caller's to start.
+
+        Args:
+            existing: take it as it is: an operator's shell need not have the server's settings.
+
+        Raises:
+            OperatorError: it should exist, and does not.
+        """
+        if not existing:
+            epoch = await prepare_log(self._database, self._collection, self._size_bytes)
+        elif await log_exists(self._database, self._collection):
+            epoch = await read_epoch(self._database, self._collection)
+        else:
+            raise OperatorError(
+                f"no server has used the database {self._database.name!r} yet: start one, or set "
+                "RT_MONGODB_URI and RT_MONGODB_DATABASE to the server's"
+            )
         return MongoEventLog(
             self._database,
             self.heads,
             self._metrics,
-            epoch=await self.prepare(),
+            epoch=epoch,
             queue_bytes=self._settings.publish_queue_bytes,
             publish_timeout_s=self._settings.publish_timeout_s,
             collection=self._collection,
@@ -290,9 +313,7 @@ class Server:
                 raise OperatorError(NO_REPLICA_SET)
             await self._build(database, verifier)
         except DatabaseError as error:
-            raise OperatorError(
-                f"MongoDB does not answer ({type(error).__name__}); `check` tries the settings"
-            ) from error
+            raise _no_answer(error) from error
         await self._begin()
         self._http.add_sockets(sockets)
         _log.info("serving", host=settings.host, port=self.port, worker_id=settings.worker_id)
@@ -619,6 +640,9 @@ class Server:
         self._log.begin_epoch(epoch)
         self._dispatcher.begin_epoch()
         self._gateway.close_all(CloseCode.GOING_AWAY)
+        # As at the start: an empty log cannot be tailed.
+        hello = self._control.send("hello", self._settings.worker_id)
+        self._tasks.start(hello, name="hello")
 
     def _behind_bytes(self, connection_id: str) -> int | None:
         return self._gateway.behind_bytes(connection_id)
@@ -730,6 +754,12 @@ async def check_database(settings: Settings) -> list[str]:
         await mongo.close()
 
 
+def _no_answer(error: Exception) -> OperatorError:
+    return OperatorError(
+        f"MongoDB does not answer ({type(error).__name__}); `check` tries the settings"
+    )
+
+
 @contextlib.asynccontextmanager
 async def operator_log(settings: Settings) -> AsyncIterator[MongoEventLog]:
     """The log for an operator's command, beside running workers.
@@ -742,10 +772,12 @@ async def operator_log(settings: Settings) -> AsyncIterator[MongoEventLog]:
     tasks = TaskOwner()
     try:
         events = LogStore(settings, database, Metrics())
-        log = await events.open()
+        log = await events.open(existing=True)
         tasks.start(log.run(), name="log-writer")
         yield log
         await events.heads.flush()
+    except DatabaseError as error:
+        raise _no_answer(error) from error
     finally:
         await tasks.stop()
         await mongo.close()

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from msgspec import UNSET
 
@@ -29,8 +30,16 @@ from rtserver.settings import SettingError, Settings, add_flags, flags_of
 SUCCESS, FAILURE, USAGE = 0, 1, 2
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the usage of `serve` alone would fill a screen."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the message and where to read more."""
+        self.exit(USAGE, f"rtserver: {' '.join(message.split())}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m rtserver", description="The real-time server for proposal reviews."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

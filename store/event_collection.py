@@ -31,6 +31,9 @@ HEADS = "heads"
 MAX_EVENTS_PER_PACK = 500
 MAX_PACK_BYTES = 256 * 1024
 NAMESPACE_EXISTS = 48
+NOT_A_PACK = {
+    "$or": [{key: {"$exists": False}} for key in ("project_id", "first", "last", "stamp", "events")]
+}
 
 _log = structlog.get_logger()
 
@@ -39,8 +42,16 @@ class CollectionProblemError(Exception):
     """A collection is there in a form that cannot be used. The message says what to do."""
 
 
-async def prepare_capped(database: Database, name: str, size_bytes: int) -> str | None:
+async def prepare_capped(
+    database: Database, name: str, size_bytes: int, *, resize: bool = True
+) -> str | None:
     """Make a capped collection, or give the one that is there its size. Safe to do concurrently.
+
+    Args:
+        database: where.
+        name: the collection.
+        size_bytes: its size.
+        resize: False where one that is there may have another size, and keep it.
 
     Returns:
         A sentence for the operator where the collection is not as the setting wants it, else None.
@@ -53,14 +64,19 @@ async def prepare_capped(database: Database, name: str, size_bytes: int) -> str 
         if error.code != NAMESPACE_EXISTS:  # made by another worker meanwhile
             raise
     options = (await _description(database, name))["options"]
-    if not options.get("capped"):
-        return (
-            f"The collection {name!r} is not capped. Rename or drop it, and start again: "
-            "rtserver makes it anew."
-        )
     # MongoDB rounds the size of a capped collection up to a multiple of 256 bytes.
     wanted = -(-size_bytes // 256) * 256
-    if options["size"] in (size_bytes, wanted):
+    if not options.get("capped"):
+        if await database[name].find_one(NOT_A_PACK, {"_id": 1}) is not None:
+            return (
+                f"The collection {name!r} is not capped and holds something else. Rename or drop "
+                "it, and start again: rtserver makes it anew."
+            )
+        # The log was dropped, and before anybody noticed a writer's insert made it anew.
+        await database.command({"convertToCapped": name, "size": wanted})
+        _log.warning("collection_made_capped", name=name)
+        return None
+    if not resize or options["size"] in (size_bytes, wanted):
         return None
     try:
         await database.command({"collMod": name, "cappedSize": wanted})
@@ -89,21 +105,42 @@ async def size_difference(database: Database, name: str, size_bytes: int) -> str
     )
 
 
-async def prepare_log(database: Database, name: str, size_bytes: int) -> str:
+async def prepare_log(
+    database: Database, name: str, size_bytes: int, *, resize: bool = True
+) -> str:
     """Make what the log of that name needs, idempotently, and say its epoch.
+
+    Args:
+        database: where.
+        name: the collection.
+        size_bytes: its size.
+        resize: False where one that is there keeps its size. Only a start changes it: workers
+            that were started with different settings would undo each other's change all the time.
 
     Raises:
         CollectionProblemError: the collection is there and cannot be used.
     """
-    problem = await prepare_capped(database, name, size_bytes)
+    problem = await prepare_capped(database, name, size_bytes, resize=resize)
     if problem is not None and "not capped" in problem:
         raise CollectionProblemError(problem)
     if problem is not None:
         _log.warning("capped_collection_size_differs", problem=problem)
+    try:
+        await _index(database, name)
+    except DuplicateKeyError:
+        # Inserted by several writers while there was no index, see `prepare_capped`.
+        aside = f"{name}_set_aside_{secrets.token_hex(4)}"
+        await database[name].rename(aside)
+        _log.error("log_set_aside", name=name, renamed_to=aside)
+        await prepare_capped(database, name, size_bytes)
+        await _index(database, name)
+    return await read_epoch(database, name)
+
+
+async def _index(database: Database, name: str) -> None:
     await database[name].create_index(
         [("project_id", ASCENDING), ("first", ASCENDING)], unique=True, name="sequence"
     )
-    return await read_epoch(database, name)
 
 
 async def read_epoch(database: Database, name: str) -> str:
@@ -112,10 +149,9 @@ async def read_epoch(database: Database, name: str) -> str:
     The epoch is tied to the collection's UUID, which MongoDB gives at creation and keeps over
     resizing, restarts and failover. A collection that was dropped and made again has another.
     """
-    description = await _description(database, name)
-    uuid = description["info"]["uuid"]
     while True:
         known = await database[META].find_one({"_id": name})
+        uuid = (await _description(database, name))["info"]["uuid"]
         if known is not None and known["uuid"] == uuid:
             return str(known["epoch"])
         fresh = {"uuid": uuid, "epoch": secrets.token_hex(4)}
@@ -128,6 +164,11 @@ async def read_epoch(database: Database, name: str) -> str:
                 )
         except DuplicateKeyError:
             continue  # another worker was quicker: take its epoch
+
+
+async def log_exists(database: Database, name: str) -> bool:
+    """Whether a server has made the log of that name."""
+    return await _find_description(database, name) is not None
 
 
 async def _find_description(database: Database, name: str) -> dict[str, Any] | None:
