@@ -28,6 +28,7 @@ _SHORTEST_TOKEN_CHARS = 12
 _SUSPECT = re.compile(r"e[wy][A-Za-z0-9_-]{6}|[Tt]oken|TOKEN|[Bb]earer|BEARER")
 _ACTION_HEAD = '{"action":"'
 _HASH_TAIL = ',"hash":"'
+_TRUNCATED = b'{"truncated":true}'
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -42,14 +43,21 @@ def hash_of(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(record)).hexdigest()
 
 
+def sealed(record: Mapping[str, Any]) -> bytes:
+    """The text that a record is stored as, made anew from what it says, `id` left out."""
+    return canonical(record)[:-1] + f'{_HASH_TAIL}{record["hash"]}"}}'.encode()
+
+
 def plain(value: object, depth: int = _MAX_DEPTH) -> Any:
     """A value in the form that has one spelling in JSON: whole numbers, valid Unicode, bounded.
 
     What is none of JSON's kinds becomes text.
     """
+    if type(value) is str:  # the usual case, quickly
+        return text(value)
     match value:
         case str():
-            return text(value)
+            return text(str(value))
         case bool() | None:
             return value
         case int() if -_MAX_SAFE_INTEGER <= value <= _MAX_SAFE_INTEGER:
@@ -66,12 +74,13 @@ def plain(value: object, depth: int = _MAX_DEPTH) -> Any:
 
 def text(value: str) -> str:
     """A text that can be written as UTF-8, cut where it is long, without what may be a token."""
-    if len(value) > MAX_TEXT_CHARS:
-        value = value[:MAX_TEXT_CHARS] + "..."
-    if len(value) >= _SHORTEST_TOKEN_CHARS and _SUSPECT.search(value):
-        value = scrub(value)
+    if len(value) >= _SHORTEST_TOKEN_CHARS:
+        if len(value) > MAX_TEXT_CHARS:
+            value = value[:MAX_TEXT_CHARS] + "..."
+        if _SUSPECT.search(value):
+            value = scrub(value)
     if value.isascii():
-        return str(value)
+        return value
     return value.encode("utf-8", "replace").decode()
 
 
@@ -93,8 +102,8 @@ class Chain:
         """Put a record into the chain; the JSON text to be stored.
 
         Args:
-            record: the keys but those of the chain, which are added. Values are as `plain` gives
-                them.
+            record: the keys but those of the chain, which are added. Values are as `plain` and
+                `details_json` give them.
         """
         record["chain"] = self.name
         record["n"] = self.n + 1
@@ -105,6 +114,12 @@ class Chain:
         self.n += 1
         self.hash = digest
         return f'{body[:-1].decode()}{_HASH_TAIL}{digest}"}}'
+
+
+def details_json(details: Mapping[str, object]) -> msgspec.Raw:
+    """Details in canonical JSON, without those that are None; bounded as a whole too."""
+    encoded = _encode({key: plain(value) for key, value in details.items() if value is not None})
+    return msgspec.Raw(encoded if len(encoded) <= MAX_DETAILS_BYTES else _TRUNCATED)
 
 
 def sealed_action(body: str) -> str:

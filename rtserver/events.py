@@ -2,6 +2,7 @@
 
 import enum
 import functools
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -124,6 +125,27 @@ def present_moment() -> datetime:
     """The present moment in the precision that frames and MongoDB keep: milliseconds."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+class MillisecondClock:
+    """The present moment as in the `ts` of frames, for those who ask thousands of times a second.
+
+    Only the milliseconds are written anew each time.
+    """
+
+    __slots__ = ("_prefix", "_second")
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._prefix = ""
+
+    def now(self) -> str:
+        """The present moment."""
+        second, rest_ns = divmod(time.time_ns(), 1_000_000_000)
+        if second != self._second:
+            self._second = second
+            self._prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._prefix}.{rest_ns // 1_000_000:03d}Z"
 
 
 def now_rfc3339() -> str:
