@@ -23,7 +23,7 @@ help:
 	@echo "make lint    check formatting, lint and types"
 	@echo "make bench   run the benchmarks"
 	@echo "make soak    run the long tests"
-	@echo "make docs    write docs/settings.md anew"
+	@echo "make docs    write docs/settings.md and docs/audit.md anew"
 	@echo "make clean   remove what was installed and cached here; data in var/ stays"
 
 run: $(RUNTIME) $(NODE)
@@ -48,7 +48,9 @@ soak: $(TOOLS) $(NODE)
 docs: $(RUNTIME)
 	@$(PY) -m rtserver.settings_doc > docs/settings.md.new
 	@mv docs/settings.md.new docs/settings.md
-	@echo "Wrote docs/settings.md"
+	@$(PY) -m rtserver.audit_doc > docs/audit.md.new
+	@mv docs/audit.md.new docs/audit.md
+	@echo "Wrote docs/settings.md and docs/audit.md"
 
 clean:
 	rm -rf $(VENV) node_modules bench/build .mypy_cache .ruff_cache .pytest_cache .hypothesis

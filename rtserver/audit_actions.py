@@ -52,7 +52,6 @@ class Action(enum.StrEnum):
     AUDIT_READ = "audit.read"
     AUDIT_ANCHORED = "audit.anchored"
     AUDIT_DROPPED = "audit.dropped"
-    AUDIT_ARCHIVED = "audit.archived"
     WORKER_STARTED = "worker.started"
     WORKER_STOPPED = "worker.stopped"
     WORKER_LOST = "worker.lost"
@@ -409,12 +408,6 @@ CATALOGUE: Mapping[Action, Entry] = {
             "actions": "how many of each action",
             "since": "when the first was dropped",
         },
-    ),
-    Action.AUDIT_ARCHIVED: Entry(
-        "An hour's archive file is complete, or records were overwritten before they were "
-        "archived (failed).",
-        {"target": "audit-2026-01-31T14.jsonl.gz", "details": {"records": 81344}},
-        details={"records": "in the file, or how many are missing in it"},
     ),
     Action.WORKER_STARTED: Entry(
         "A worker began: the first record of its chain. `target` is the worker.",

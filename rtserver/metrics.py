@@ -7,7 +7,6 @@ appears with its first event misses that event, and a peer can't make series at 
 
 import asyncio
 import enum
-import math
 from collections import deque
 from collections.abc import Iterator
 from http import HTTPMethod, HTTPStatus
@@ -155,10 +154,6 @@ class AuditMetrics:
         records_dropped_total: acts that could not be recorded.
         queue_bytes: records that are not in the spool yet.
         spool_bytes: records on disk that are not in MongoDB yet.
-        archived_records_total: written to archive files by this worker.
-        archive_margin_ratio: how much of the capped collection may still be written before
-            something is overwritten that is not in the archive: 1 when all is archived, 0 when the
-            next record may cost an unarchived one. NaN where there is no archive.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -197,14 +192,6 @@ class AuditMetrics:
         self.records_dropped_total = counter("records_dropped", "Acts that could not be recorded")
         self.queue_bytes = gauge("queue_bytes", "Audit records that are not in the spool yet")
         self.spool_bytes = gauge("spool_bytes", "Audit records on disk that are not in MongoDB yet")
-        self.archived_records_total = counter(
-            "archived_records", "Audit records written to archive files by this worker"
-        )
-        self.archive_margin_ratio = gauge(
-            "archive_margin_ratio",
-            "How much of the capped collection may be written before an unarchived record goes",
-        )
-        self.archive_margin_ratio.set(math.nan)
         for outcome in Outcome:
             self.records_total.labels(outcome.value)
 

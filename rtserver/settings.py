@@ -264,13 +264,6 @@ def _parse_networks(text: str) -> str:
     )
 
 
-def _parse_watch(text: str) -> str:
-    items = [item.strip() for item in text.split(",")]
-    if not all(re.fullmatch(r"[^\s:]+:\S+", item) for item in items):
-        raise ValueError
-    return ",".join(items)
-
-
 _ALGORITHMS = (
     *("HS256", "HS384", "HS512"),
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
@@ -435,13 +428,6 @@ class Settings:
         _size(4 * KIB, 1024 * TIB),
         "Size of the capped collection of audit records. Taken when the collection is made.",
     )
-    audit_archive_dir: Path | None = _setting(
-        None,
-        _PATH,
-        "Directory to which audit records are also written as files, to outlive the capped "
-        "collection.",
-        unset="no archive",
-    )
     audit_spool_bytes: int = _setting(
         64 * MIB,
         _size(4 * KIB, TIB),
@@ -470,17 +456,6 @@ class Settings:
         16 * MIB,
         _size(4 * KIB, TIB),
         "Most events that wait to be appended; past it a publisher is refused.",
-    )
-    watch: str | None = _setting(
-        None,
-        Kind(
-            _parse_watch,
-            "a comma-separated list of COLLECTION:TYPE:...",
-            metavar="A,B,...",
-            is_list=True,
-        ),
-        "Collections of MongoDB whose changes are published as events.",
-        unset="none",
     )
 
     jwt_secret: str | None = _setting(

@@ -170,7 +170,6 @@ def test_bytes_as_they_are_shown_are_read_back(count: int) -> None:
         ("RT_LOG_FORMAT", "xml"),
         ("RT_LOG_LEVEL", "loud"),
         ("RT_WORKER_ID", "a b"),
-        ("RT_WATCH", "orders"),
     ],
 )
 def test_a_wrong_value_is_refused_in_one_clear_line(name: str, text: str) -> None:
@@ -240,8 +239,6 @@ def test_origins_are_kept_as_browsers_write_them() -> None:
 def test_lists_are_repeatable_flags() -> None:
     flags = _parse("--jwt-algorithms", "es256", "--jwt-algorithms", "EdDSA,RS256")
     assert Settings.load({}, flags).jwt_algorithms == ("ES256", "EdDSA", "RS256")
-    flags = _parse("--watch", "orders:order.changed", "--watch", "users:user.changed:p1")
-    assert Settings.load({}, flags).watch == "orders:order.changed,users:user.changed:p1"
 
 
 def test_paths_are_absolute() -> None:
