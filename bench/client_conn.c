@@ -64,7 +64,7 @@ static void conn_close(struct client *c, int index) {
     c->received[index] = UINT64_MAX;
     close(conn->fd);
     conn->fd = -1;
-    if (c->closed == c->opened) fail(c, "the server closed every connection");
+    if (c->closed > 0 && c->closed == c->opened) fail(c, "the server closed every connection");
 }
 
 void conn_open_more(struct client *c) {
