@@ -14,7 +14,6 @@ from rtserver.close_codes import CloseCode
 from rtserver.errors import InvalidError
 from rtserver.identity import Identity
 from rtserver.log import at
-from rtserver.positions import BadPositionError, Position
 from rtserver.session import Session
 
 
@@ -86,13 +85,9 @@ class AuditHandler(ApiHandler):
         )
 
     async def _after(self) -> int | None:
-        text = self.get_query_argument("after", None)
-        if text is None:
+        position = self.position("after")
+        if position is None:
             return None
-        try:
-            position = Position.parse(text)
-        except BadPositionError as error:
-            raise Problem(400, f"after: {error}", "invalid") from None
         if not await self.context.audit_watch.reaches(position):
             raise Problem(409, "after: this position is of another log; begin anew", "lost")
         return position.seq

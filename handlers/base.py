@@ -22,6 +22,7 @@ from rtserver.audit_actions import Action
 from rtserver.audit_outcome import outcome_of_status
 from rtserver.errors import BusyError, RefusedError, StoreUnavailableError
 from rtserver.identity import Identity
+from rtserver.positions import BadPositionError, Position
 from rtserver.token_source import FoundToken, find_token, offered_subprotocols, scrub
 from rtserver.tokens import TokenRefused
 
@@ -281,6 +282,18 @@ class BaseHandler(web.RequestHandler):
         if not 1 <= len(digits) <= len(str(high)) or not low <= int(digits) <= high:
             raise Problem(400, f"{name} takes a whole number from {low} to {high}", "invalid")
         return int(digits)
+
+    def position(self, name: str) -> Position | None:
+        """A position of the query; None where there is none.
+
+        Raises:
+            Problem: 400 where it does not have the form of one.
+        """
+        text = self.get_query_argument(name, None)
+        try:
+            return None if text is None else Position.parse(text)
+        except BadPositionError as error:
+            raise Problem(400, f"{name}: {error}", "invalid") from None
 
     def json(self, document: object, status: int = 200) -> None:
         """Answer with JSON."""

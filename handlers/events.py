@@ -10,7 +10,6 @@ from rtserver import ids
 from rtserver.audit_actions import Action
 from rtserver.history import EventFilter
 from rtserver.log import at
-from rtserver.positions import BadPositionError, Position
 from rtserver.publishing import MAX_KEY_CHARS, draft_of, parse_events
 
 MAX_HISTORY = 1000
@@ -56,13 +55,9 @@ class EventsHandler(ApiHandler):
         return EventFilter(frozenset(types), frozenset(map(ids.proposal_id, proposals)))
 
     async def _after(self, project_id: str) -> int | None:
-        text = self.get_query_argument("after", None)
-        if text is None:
+        position = self.position("after")
+        if position is None:
             return None
-        try:
-            position = Position.parse(text)
-        except BadPositionError as error:
-            raise Problem(400, f"after: {error}", "invalid") from None
         log = self.context.log
         if position.epoch != log.epoch or position.seq > await log.head(project_id):
             raise Problem(
