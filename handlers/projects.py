@@ -9,4 +9,5 @@ class ProjectHandler(ApiHandler):
     async def get(self, project: str) -> None:
         """Answer with the project as it is now."""
         project_id = self.open_project(project)
-        self.json(await self.context.snapshots.take(project_id))
+        snapshot = await self.context.snapshots.take(project_id)
+        self.json({**snapshot, "language_model": self.context.iterations.model_json()})

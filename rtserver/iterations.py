@@ -27,6 +27,12 @@ class Iterations:
         """
         self._parts = parts
 
+    def model_json(self) -> dict[str, object] | None:
+        """Who revises, as clients see it: `name`, and whether it is the demo's stand-in."""
+        if self._parts is None:
+            return None
+        return {"name": self._parts.model.name, "demo": self._parts.model.is_demo}
+
     def work(self, proposal: Proposal, by: Identity, instruction: str) -> IterationWork:
         """The work that an instruction stands for.
 

@@ -12,6 +12,7 @@ import {
   fromSnapshot,
   reduceAll,
   reduceHistory,
+  refill,
   withActiveRuns,
 } from "../client/index.js";
 
@@ -33,6 +34,8 @@ export class ProjectStore {
   #listeners = new Set();
   #poll = null;
   #over = false;
+  /** Replies that were asked for again: run id to how many pieces were missing then. */
+  #asked = new Map();
 
   /**
    * @param {object} options {project, token, transports, loadSockJS, focus}
@@ -144,24 +147,32 @@ export class ProjectStore {
     this.changed();
   }
 
-  /** Read the lines of a run that came before what this page knows, as far as they are stored. */
+  /** Read what this page did not get of a run's output, as far as it is stored. */
   async loadEarlier(runId) {
     const known = this.state.runs[runId];
     const reach = HISTORY_EVENTS + (known?.missing ?? 0) * 2;
-    const events = await this.#historyAfter(before(this.state.position, reach));
-    const again = reduceAll(
-      emptyState(this.project),
-      events.filter((event) => event.run_id === runId),
-    );
-    const run = this.state.runs[runId];
-    const found = again.runs[runId];
-    // Lines may have come meanwhile; then what was read is behind, and asking again will do.
-    if (!run || !found || found.last_n < run.last_n || found.missing >= run.missing) return false;
-    const { output, last_n, missing } = found;
-    const runs = { ...this.state.runs, [runId]: { ...run, output, last_n, missing } };
-    this.state = { ...this.state, runs };
+    const from = known?.replay_from ?? before(this.state.position, reach);
+    const events = await this.#historyAfter(from);
+    const filled = refill(this.state, runId, events);
+    if (filled === this.state) return false;
+    this.state = filled;
     this.changed();
     return true;
+  }
+
+  /** A reply is read as a whole: pieces that are missing in it are fetched unasked, once. */
+  async #completeReplies() {
+    for (const run of Object.values(this.state.runs)) {
+      if (run.kind !== "iteration" || run.missing === 0) continue;
+      if (this.#asked.get(run.run_id) === run.missing) continue;
+      this.#asked.set(run.run_id, run.missing);
+      try {
+        await this.loadEarlier(run.run_id);
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        console.warn("history:", error.message); // The page says that something is missing.
+      }
+    }
   }
 
   // ---- what comes -------------------------------------------------------------------------------
@@ -248,6 +259,7 @@ export class ProjectStore {
     const events = this.#queue;
     this.#queue = [];
     this.state = reduceAll(this.state, events);
+    void this.#completeReplies();
   }
 
   /** Tell the views, in the next frame. A hidden page draws no frames, but goes on working. */

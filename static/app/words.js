@@ -145,6 +145,8 @@ export function describeRun(run, live = true) {
       return live
         ? { tone: "busy", label: "Running" }
         : { tone: "quiet", label: "Running when last seen" };
+    case "queued":
+      return { tone: "busy", label: "Waiting" };
     case "passed":
       return { tone: "good", label: "Passed" };
     case "complete":

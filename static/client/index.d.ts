@@ -32,6 +32,9 @@ export interface ActiveRun {
   proposal_id: string;
   started_by?: string;
   started_at?: string;
+  state?: "queued" | "running";
+  /** How many wait until it is its turn, itself included; only while it is queued. */
+  place?: number;
   /** Just before the run's first event. */
   replay_from?: Position;
 }
@@ -221,6 +224,8 @@ export interface Snapshot {
   proposals: Proposal[];
   active_runs: ActiveRun[];
   present: { user_id: string; name?: string }[];
+  /** Who revises proposals; null where nobody does. */
+  language_model?: { name: string; demo: boolean } | null;
 }
 
 /** The HTTP interface. Each call rejects with an ApiError where it is refused. */
@@ -304,11 +309,13 @@ export function expiresAtMs(token: string): number | null;
 export {
   emptyState,
   fromSnapshot,
+  isActive,
   itemsOf,
   latestRun,
   reduce,
   reduceAll,
   reduceHistory,
+  refill,
   withActiveRuns,
 } from "./reducer.js";
 export type { Line, Log, Piece, ProjectState, Run } from "./reducer.js";

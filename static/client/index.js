@@ -8,10 +8,12 @@ export { claimsOf, expiresAtMs } from "./tokens.js";
 export {
   emptyState,
   fromSnapshot,
+  isActive,
   itemsOf,
   latestRun,
   reduce,
   reduceAll,
   reduceHistory,
+  refill,
   withActiveRuns,
 } from "./reducer.js";

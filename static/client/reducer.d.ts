@@ -16,8 +16,9 @@ export interface Line {
   truncated: boolean;
 }
 
-/** A piece of an iteration's reply. */
+/** A piece of an iteration's reply, or several joined: those from `first_n` to `n`. */
 export interface Piece {
+  first_n: number;
   n: number;
   content: string;
 }
@@ -27,7 +28,9 @@ export interface Run {
   kind: "validation" | "iteration";
   proposal_id: string;
   /** `unknown`: it ended, and this client did not hear how. */
-  status: "running" | "passed" | "failed" | "complete" | "error" | "cancelled" | "unknown";
+  status: "queued" | "running" | "passed" | "failed" | "complete" | "error" | "cancelled" | "unknown";
+  /** How many wait until it is its turn, itself included; only while it is queued. */
+  place: number | null;
   started_by: string | null;
   started_at: string | null;
   finished_at: string | null;
@@ -35,6 +38,8 @@ export interface Run {
   command: string | null;
   model: string | null;
   instruction: string | null;
+  /** A stand-in for a model answers: see `serve --demo`. */
+  demo: boolean;
   output: Log<Line | Piece>;
   last_n: number;
   /** Lines or pieces that this client did not get. */
@@ -46,6 +51,9 @@ export interface Run {
   files_modified?: string[];
   validation?: Record<string, unknown> | null;
   usage?: Record<string, unknown> | null;
+  diffs?: { path: string; diff: string; truncated?: boolean }[];
+  /** Files that the model was not shown, and why. */
+  left_out?: Record<string, string>;
 }
 
 export interface ProjectState {
@@ -57,6 +65,8 @@ export interface ProjectState {
   readonly order: readonly string[];
   readonly runs: Readonly<Record<string, Run>>;
   readonly present: readonly { user_id: string; name?: string }[];
+  /** null where the server has none, undefined where it was not asked yet. */
+  readonly language_model: { name: string; demo: boolean } | null | undefined;
 }
 
 /** A stored event, or one of the session frames `welcome` and `presence`. */
@@ -68,6 +78,12 @@ export function reduce(state: ProjectState, event: Reducible): ProjectState;
 export function reduceAll(state: ProjectState, events: readonly Reducible[]): ProjectState;
 export function reduceHistory(state: ProjectState, events: readonly StoredEvent[]): ProjectState;
 export function withActiveRuns(state: ProjectState, active: readonly ActiveRun[]): ProjectState;
+export function refill(
+  state: ProjectState,
+  runId: string,
+  events: readonly StoredEvent[],
+): ProjectState;
+export function isActive(run: Run | null | undefined): boolean;
 export function latestRun(
   state: ProjectState,
   proposalId: string,

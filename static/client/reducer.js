@@ -5,38 +5,13 @@
  * that a view can tell by `===` what to draw again. Applying an event twice, or events that a
  * snapshot already contains, changes nothing; a page may therefore refetch at any time.
  */
-import { comparePositions } from "./positions.js";
+import { EMPTY_LOG, refilled, withPieces } from "./pieces.js";
+import { before, comparePositions } from "./positions.js";
+
+export { appendTo, itemsOf } from "./pieces.js";
 
 /** Runs kept for each proposal and kind; older ones are forgotten. */
 const RUNS_KEPT = 3;
-const CHUNK = 512;
-
-/** An append-only list that shares all but its last chunk with the list it was made from. */
-const EMPTY_LOG = Object.freeze({ length: 0, chunks: Object.freeze([]) });
-
-export function appendTo(log, items) {
-  if (items.length === 0) return log;
-  const chunks = log.chunks.slice();
-  let last = chunks.length > 0 && chunks.at(-1).length < CHUNK ? chunks.pop().slice() : [];
-  for (const item of items) {
-    if (last.length === CHUNK) {
-      chunks.push(last);
-      last = [];
-    }
-    last.push(item);
-  }
-  chunks.push(last);
-  return { length: log.length + items.length, chunks };
-}
-
-/** The items from `start` on, as an array. */
-export function itemsOf(log, start = 0) {
-  const first = Math.floor(start / CHUNK);
-  return log.chunks
-    .slice(first)
-    .flat()
-    .slice(start - first * CHUNK);
-}
 
 /** @returns {import("./reducer.d.ts").ProjectState} before anything is known */
 export function emptyState(projectId) {
@@ -48,6 +23,8 @@ export function emptyState(projectId) {
     order: [],
     runs: {},
     present: [],
+    /** {name, demo}; null where the server has none, undefined where it was not asked yet. */
+    language_model: undefined,
   };
 }
 
@@ -69,6 +46,7 @@ export function fromSnapshot(snapshot, previous = emptyState(snapshot.project_id
     proposals,
     order: Object.keys(proposals),
     present: snapshot.present ?? [],
+    language_model: snapshot.language_model,
   };
   return withActiveRuns(state, snapshot.active_runs ?? []);
 }
@@ -82,16 +60,22 @@ export function withActiveRuns(state, active) {
   const listed = new Set(active.map((run) => run.run_id));
   let next = state;
   for (const run of Object.values(state.runs)) {
-    if (run.status === "running" && !listed.has(run.run_id)) {
+    if (isActive(run) && !listed.has(run.run_id)) {
       next = putRun(next, { ...run, status: "unknown" });
     }
   }
   for (const entry of active) {
     const known = next.runs[entry.run_id];
-    if (known && known.status !== "unknown") continue;
-    next = putRun(next, { ...newRun(entry), ...known, status: "running" });
+    if (known && known.status !== "unknown" && known.status !== "queued") continue;
+    const { status, place } = newRun(entry);
+    next = putRun(next, { ...newRun(entry), ...known, status, place });
   }
   return next;
+}
+
+/** Whether a run is under way or waits for its turn. */
+export function isActive(run) {
+  return run?.status === "running" || run?.status === "queued";
 }
 
 /** The newest run of a proposal, of one kind or of either; null where there is none. */
@@ -127,7 +111,7 @@ export function reduceAll(state, events) {
  */
 export function reduceHistory(state, events) {
   const about = events.filter((event) =>
-    /^(validation_|iteration_|output$|token$)/.test(event.type),
+    /^(validation_|iteration_|output$|token$|run_queued$)/.test(event.type),
   );
   return { ...reduceAll(state, about), position: state.position };
 }
@@ -143,7 +127,24 @@ export function reduce(state, event) {
   return moveTo(next, event.id);
 }
 
+/**
+ * Fill in what this client did not get of a run's output.
+ *
+ * @param {object[]} events the run's events as they are stored, from its first one on
+ * @returns {object} the same state where they do not have what is missing
+ */
+export function refill(state, runId, events) {
+  const run = state.runs[runId];
+  if (!run) return state;
+  const mine = events.filter(
+    ({ run_id: id, type }) => id === runId && (type === "output" || type === "token"),
+  );
+  const pieces = refilled(run, mine);
+  return pieces.missing < run.missing ? putRun(state, { ...run, ...pieces }) : state;
+}
+
 const HANDLERS = {
+  run_queued: (state, event) => enqueue(state, event),
   validation_start: (state, event) => begin(state, event, "validation"),
   iteration_start: (state, event) => begin(state, event, "iteration"),
   output: (state, event) => appendToRun(state, [event]),
@@ -158,6 +159,8 @@ const HANDLERS = {
       files_modified: event.files_modified ?? [],
       validation: event.validation ?? null,
       usage: event.usage ?? null,
+      diffs: event.diffs ?? [],
+      left_out: event.left_out ?? {},
     }),
   iteration_error: (state, event) => finish(state, event, failure(event)),
   iteration_cancelled: (state, event) => finish(state, event, cancelled(event)),
@@ -199,7 +202,9 @@ function newRun(entry) {
     run_id: entry.run_id,
     kind: entry.kind,
     proposal_id: entry.proposal_id,
-    status: "running",
+    status: entry.state === "queued" ? "queued" : "running",
+    /** How many wait until it is its turn, itself included; only while it is queued. */
+    place: entry.place ?? null,
     started_by: entry.started_by ?? null,
     started_at: entry.started_at ?? null,
     finished_at: null,
@@ -207,7 +212,9 @@ function newRun(entry) {
     command: entry.command ?? null,
     model: entry.model ?? null,
     instruction: entry.instruction ?? null,
-    /** Lines of a validation {n, stream, line}, or pieces of an iteration's reply {n, content}. */
+    /** A stand-in for a model answers. */
+    demo: entry.demo === true,
+    /** Lines of a validation {n, stream, line}, or of an iteration's reply {first_n, n, content}. */
     output: EMPTY_LOG,
     last_n: 0,
     /** Pieces that this client did not get: it joined late, or there was a gap. */
@@ -217,12 +224,28 @@ function newRun(entry) {
 
 function begin(state, event, kind) {
   const known = state.runs[event.run_id];
-  if (known && known.started_at !== null && known.command === (event.command ?? null)) return state;
-  const started = newRun({ ...event, kind, started_by: event.actor, started_at: event.ts });
+  const told = known?.command === (event.command ?? null) && known.model === (event.model ?? null);
+  if (known && known.started_at !== null && known.status !== "queued" && told) return state;
+  const started = newRun({
+    replay_from: before(event.id, 1),
+    ...event,
+    kind,
+    started_by: event.actor,
+    started_at: event.ts,
+  });
   if (!known) return putRun(state, started);
-  // It was in a list of active runs, which does not say all that the event does.
-  const { status, output, last_n, missing, finished_at } = known;
+  // It was in a list of active runs, or waited: neither says all that the event does.
+  const { output, last_n, missing, finished_at } = known;
+  const status = known.status === "queued" ? "running" : known.status;
   return putRun(state, { ...known, ...started, status, output, last_n, missing, finished_at });
+}
+
+function enqueue(state, event) {
+  const known = state.runs[event.run_id];
+  if (known && known.status !== "queued") return state;
+  const { kind, actor: started_by, ts: started_at, place } = event;
+  const run = known ?? newRun({ ...event, kind, started_by, started_at, state: "queued" });
+  return putRun(state, { ...run, place: place ?? null });
 }
 
 function appendToRun(state, events) {
@@ -230,22 +253,11 @@ function appendToRun(state, events) {
   if (id === undefined) return state;
   const kind = type === "token" ? "iteration" : "validation";
   const run = state.runs[id] ?? newRun({ run_id: id, kind, proposal_id: proposalId });
-  const items = [];
-  let { last_n: last, missing } = run;
-  for (const event of events) {
-    const n = event.n ?? last + 1;
-    if (n <= last) continue;
-    missing += n - last - 1;
-    last = n;
-    items.push(
-      type === "token"
-        ? { n, content: event.content }
-        : { n, stream: event.stream, line: event.line, truncated: event.truncated === true },
-    );
-  }
-  if (items.length === 0) return moveTo(state, events.at(-1).id);
-  const output = appendTo(run.output, items);
-  return moveTo(putRun(state, { ...run, output, last_n: last, missing }), events.at(-1).id);
+  // A worker that stood still may say something more of a run that others have ended.
+  const pieces = run.finished_at === null ? withPieces(run, events) : run;
+  const last = events.at(-1).id;
+  if (pieces.last_n === run.last_n) return moveTo(state, last);
+  return moveTo(putRun(state, { ...run, ...pieces }), last);
 }
 
 function finish(state, event, result) {
@@ -254,7 +266,7 @@ function finish(state, event, result) {
   const kind = event.type.startsWith("iteration") ? "iteration" : "validation";
   const run = state.runs[id] ?? newRun({ ...event, kind });
   if (run.finished_at !== null) return state;
-  return putRun(state, { ...run, ...result, finished_at: event.ts ?? "" });
+  return putRun(state, { ...run, place: null, ...result, finished_at: event.ts ?? "" });
 }
 
 function putRun(state, run) {
@@ -268,7 +280,7 @@ function forgetOld(runs, { proposal_id: proposalId, kind }) {
     (run) => run.proposal_id === proposalId && run.kind === kind,
   );
   for (const run of alike.slice(0, -RUNS_KEPT)) {
-    if (run.status !== "running") delete runs[run.run_id];
+    if (!isActive(run)) delete runs[run.run_id];
   }
 }
 

@@ -17,7 +17,7 @@ import { Leader } from "./tab-leader.js";
 const GATHER_MS = 120;
 
 /** What a narrowed view leaves out. Other events come to a user whatever is viewed. */
-const BY_VIEW = /^(validation_|iteration_|output$|token$|status_changed$)/;
+const BY_VIEW = /^(validation_|iteration_|output$|token$|run_queued$|status_changed$)/;
 
 export function canShare(env) {
   return typeof env.BroadcastChannel === "function" && typeof env.locks?.request === "function";

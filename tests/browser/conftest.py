@@ -7,7 +7,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser import validator_script
+from tests.support.mongo import MongodProcess
 from tests.support.tokens import token
 from tests.support.workers import Worker, Workers
 
@@ -33,6 +34,10 @@ SCREENSHOTS = Path(__file__).parent / "screenshots"
 SCRIPTED_VALIDATOR = shlex.join(
     [sys.executable, "-I", "-S", str(Path(validator_script.__file__)), "{proposal_id}"]
 )
+SCRIPTED: dict[str, object] = {
+    "validation_command": SCRIPTED_VALIDATOR,
+    "validation_report_command": "",
+}
 
 _numbers = itertools.count(1)
 _failed = pytest.StashKey[bool]()
@@ -62,9 +67,9 @@ def find_chromium() -> str | None:
     return named or next(filter(None, map(shutil.which, CHROMIUMS)), None)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """One browser for the tests of a file.
+    """One browser for the tests of this folder.
 
     Not for the whole run: Playwright's loop counts as running in this thread while it is open.
     """
@@ -143,16 +148,21 @@ def page(new_context: NewContext) -> Page:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A worker, and a project on it that no other test has."""
+    """A worker, and a project on it that no other test has.
+
+    Attributes:
+        front: host and port at which pages reach the worker, where that is not its own.
+    """
 
     worker: Worker
     project: str
     workspaces: Path
+    front: str | None = None
 
     @property
     def base(self) -> str:
         """Where the page is."""
-        return f"http://{self.worker.address}"
+        return f"http://{self.front or self.worker.address}"
 
     def address(
         self, user: str = "ada", *, proposal: str = "", query: str = "", **token_options: Any
@@ -162,15 +172,26 @@ class Site:
         place = f"&proposal={proposal}" if proposal else ""
         return f"{self.base}/{query}#token={signed}&project={self.project}{place}"
 
-    def post(self, page: Page, path: str, body: object, user: str = "ada") -> Any:
-        """A call of the HTTP interface, past the page's own script."""
-        answer = page.request.post(
-            f"{self.base}/api/v1{path}",
+    def call(
+        self, page: Page, method: str, path: str, body: object = None, user: str = "ada"
+    ) -> Any:
+        """A call of the HTTP interface, past the page's own script and whatever is in front."""
+        answer = page.request.fetch(
+            f"http://{self.worker.address}/api/v1{path}",
+            method=method,
             data=body,
             headers={"Authorization": f"Bearer {token(user, self.project)}"},
         )
         assert answer.ok, answer.text()
-        return answer.json()
+        return answer.json() if answer.body() else None
+
+    def post(self, page: Page, path: str, body: object, user: str = "ada") -> Any:
+        """A call that makes something."""
+        return self.call(page, "POST", path, body, user)
+
+    def delete(self, page: Page, path: str) -> None:
+        """A call that ends something."""
+        self.call(page, "DELETE", path)
 
     def propose(self, page: Page, proposal: str, **fields: Any) -> str:
         """Make a proposal; its id, made unique."""
@@ -179,72 +200,125 @@ class Site:
         self.post(page, f"/projects/{self.project}/proposals", body)
         return proposal_id
 
+    def events(self, page: Page, after: str) -> list[Any]:
+        """All events that are stored after a position."""
+        found: list[Any] = []
+        more = True
+        while more:
+            path = f"/projects/{self.project}/events?after={after}&limit=1000"
+            part = self.call(page, "GET", path)
+            found += part["events"]
+            after, more = part["position"], part["more"]
+        return found
 
-def _site(worker: Worker, workspaces: Path) -> Site:
+    def active_run(self, page: Page) -> str:
+        """The one run that is under way."""
+        (run,) = self.call(page, "GET", f"/projects/{self.project}")["active_runs"]
+        return str(run["run_id"])
+
+
+@pytest.fixture(scope="package")
+def _all_workers(
+    mongod: MongodProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Workers]:
+    with mongod.fresh_database() as name:
+        factory = Workers(
+            tmp_path_factory.mktemp("workers"),
+            {"mongodb_uri": mongod.uri, "mongodb_database": name},
+        )
+        yield factory
+        problems = factory.stop() + factory.unexpected()
+    if problems:
+        pytest.fail("workers had problems:\n" + "\n".join(problems))
+
+
+@pytest.fixture
+def browser_workers(_all_workers: Workers) -> Iterator[Workers]:
+    """Workers that all tests of this folder share, on one database."""
+    yield _all_workers
+    alarms = _all_workers.unexpected()
+    if alarms:
+        pytest.fail("workers logged errors:\n" + "\n".join(alarms))
+
+
+def _site(worker: Worker, workers: Workers) -> Site:
     project = f"page-{next(_numbers)}"
+    workspaces = workers.directory / "workspaces"
     (workspaces / project).mkdir(parents=True, exist_ok=True)
     return Site(worker, project, workspaces)
 
 
-@pytest.fixture(scope="module")
-def _scripted(_module_workers: Workers) -> Worker:
-    return _module_workers.start(
-        validation_command=SCRIPTED_VALIDATOR, validation_report_command=""
-    )
+@pytest.fixture(scope="package")
+def _scripted(_all_workers: Workers) -> Worker:
+    return _all_workers.start(**SCRIPTED)
 
 
 @pytest.fixture
-def site(_scripted: Worker, module_workers: Workers) -> Site:
+def site(_scripted: Worker, browser_workers: Workers) -> Site:
     """A project on a worker whose validator does what a proposal's id says."""
-    return _site(_scripted, module_workers.directory / "workspaces")
+    return _site(_scripted, browser_workers)
 
 
 @dataclass(slots=True)
 class Restartable:
-    """A worker that can be ended and started again on its port."""
+    """A worker that can be ended and started again on its port, beside the shared one."""
 
     workers: Workers
-    port: int
     site: Site
+
+    @property
+    def port(self) -> int:
+        """Where it listens, now and after a restart."""
+        return self.site.worker.port
+
+    def reach_by(self, front: str) -> None:
+        """Let pages come by another address."""
+        self.site = replace(self.site, front=front)
+
+    def in_project(self, other: Site) -> Site:
+        """Another site's project, seen through this worker."""
+        return replace(self.site, project=other.project)
 
     def stop(self) -> None:
         """End it in an orderly way."""
         assert self.site.worker.stop() == []
 
+    def kill(self) -> None:
+        """End it at once."""
+        self.site.worker.kill()
+
     def start(self) -> None:
         """Start another in its place."""
-        worker = self.workers.start(**_restartable_settings(self.port))
-        self.site = Site(worker, self.site.project, self.site.workspaces)
+        self.site = replace(self.site, worker=self.workers.start(**_on_port(self.port)))
 
 
 @pytest.fixture
-def restartable(workers: Workers) -> Restartable:
-    """A project on a worker of this test's own."""
+def restartable(browser_workers: Workers) -> Iterator[Restartable]:
+    """A project on a worker of this test's own, which shares the others' database."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    worker = workers.start(**_restartable_settings(port))
-    return Restartable(workers, port, _site(worker, workers.directory / "workspaces"))
+    worker = browser_workers.start(**_on_port(port))
+    one = Restartable(browser_workers, _site(worker, browser_workers))
+    yield one
+    assert one.site.worker.stop() == []
 
 
-def _restartable_settings(port: int) -> dict[str, object]:
-    return {
-        "port": port,
-        "validation_command": SCRIPTED_VALIDATOR,
-        "validation_report_command": "",
-    }
+def _on_port(port: int) -> dict[str, object]:
+    # The heartbeat tells pages whose transport does not notice that the connection is gone.
+    return {**SCRIPTED, "port": port, "ping_interval_s": 2, "pong_timeout_s": 2}
 
 
-@pytest.fixture(scope="module")
-def _demo(_module_workers: Workers) -> Worker:
+@pytest.fixture(scope="package")
+def _demo(_all_workers: Workers) -> Worker:
     local = Path(__file__).parents[2] / "node_modules" / ".bin" / "openspec"
     if not local.exists() and shutil.which("openspec") is None:
         pytest.skip("the OpenSpec validator is not installed: `npm install` gets it")
-    return _module_workers.start("--demo")
+    return _all_workers.start("--demo")
 
 
 @pytest.fixture
-def demo(_demo: Worker, module_workers: Workers) -> Site:
-    """The demo project, with the real validator."""
-    return Site(_demo, "demo", module_workers.directory / "workspaces")
+def demo(_demo: Worker, browser_workers: Workers) -> Site:
+    """The demo project, with the real validator and the stand-in for a language model."""
+    return Site(_demo, "demo", browser_workers.directory / "workspaces")

@@ -1,12 +1,17 @@
 """`/legacy`: sockjs-client in a real browser, through each transport that it has."""
 
 import re
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NewContext, Site
+from tests.browser.conftest import NewContext, Restartable, Site
 from tests.support.publisher import Publisher
 from tests.support.tokens import token
 from tests.support.workers import Workers
@@ -97,23 +102,19 @@ def test_asks_who_one_is_and_stops_where_it_should(page: Page, site: Site) -> No
 
 
 def test_each_transport_shows_every_event_once_through_a_crash_and_a_cut_network(
-    workers: Workers, new_context: NewContext
+    restartable: Restartable, new_context: NewContext
 ) -> None:
-    # The heartbeat tells pages whose transport does not notice that the connection is gone.
-    settings: dict[str, object] = {"ping_interval_s": 2, "pong_timeout_s": 2}
-    worker = workers.start(**settings)
-    settings["port"] = worker.port
-    site = Site(worker, "legacy", workers.directory)
+    site = restartable.site
     contexts = [new_context(width=600) for _ in TRANSPORTS]
     pages = [context.new_page() for context in contexts]
     for transport, page in zip(TRANSPORTS, pages, strict=True):
         page.goto(address(site, f"user-{transport}", transport))
     for transport, page in zip(TRANSPORTS, pages, strict=True):
         expect_live(page, transport)
-    with Publisher(lambda: worker.address, site.project, interval_s=0.05) as publisher:
+    with Publisher(lambda: site.worker.address, site.project, interval_s=0.05) as publisher:
         expect_more(pages, publisher)
-        worker.kill()
-        workers.start(**settings)
+        restartable.kill()
+        restartable.start()
         for transport, page in zip(TRANSPORTS, pages, strict=True):
             expect_live(page, transport)
         expect_more(pages, publisher)
@@ -127,6 +128,82 @@ def test_each_transport_shows_every_event_once_through_a_crash_and_a_cut_network
         expect_more(pages, publisher)
     for transport, page in zip(TRANSPORTS, pages, strict=True):
         assert published(page) == list(range(count)), transport
+
+
+ELSEWHERE = """<!doctype html><html lang="en"><title>elsewhere</title>
+<link rel="icon" href="data:,"><script src="sockjs.min.js"></script></html>"""
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[str]:
+    """The address of another site's page that has sockjs-client, and no more."""
+    (tmp_path / "index.html").write_text(ELSEWHERE, encoding="utf-8")
+    shutil.copy(ROOT / "node_modules/sockjs-client/dist/sockjs.min.js", tmp_path)
+
+    class Files(SimpleHTTPRequestHandler):
+        def log_message(self, *_words: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(tmp_path))) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://localhost:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_page_of_another_origin_gets_every_event_once_by_each_transport(
+    browser_workers: Workers, new_context: NewContext, elsewhere: str
+) -> None:
+    worker = browser_workers.start(allowed_origins=elsewhere)
+    site = Site(worker, "elsewhere", browser_workers.directory)
+    page = new_context().new_page()
+    page.goto(f"{elsewhere}/index.html")
+    transports = [name for name in TRANSPORTS if name != "htmlfile"]  # for one's own origin only
+    greetings = {
+        transport: {
+            "type": "hello",
+            "project_id": site.project,
+            "token": token(f"user-{transport}", site.project),
+        }
+        for transport in transports
+    }
+    page.evaluate(
+        """([url, greetings]) => {
+            window.got = {};
+            for (const [transport, greeting] of Object.entries(greetings)) {
+                const one = (got[transport] = { by: null, welcome: false, numbers: [], end: null });
+                const socket = new SockJS(url, null, { transports: [transport] });
+                socket.onopen = () => {
+                    one.by = socket.transport;
+                    socket.send(JSON.stringify(greeting));
+                };
+                socket.onmessage = ({ data }) => {
+                    const frame = JSON.parse(data);
+                    if (frame.type === "welcome") one.welcome = true;
+                    if (frame.type === "test.event") one.numbers.push(frame.data);
+                };
+                socket.onclose = ({ code, reason }) => { one.end = `${code} ${reason}`; };
+            }
+        }""",
+        [f"{site.base}/sockjs/projects", greetings],
+    )
+    page.wait_for_function("() => Object.values(got).every((one) => one.welcome || one.end)")
+    assert {name: one["by"] for name, one in page.evaluate("got").items()} == {
+        transport: transport for transport in transports
+    }
+    with Publisher(lambda: worker.address, site.project) as publisher:
+        page.wait_for_function(
+            "() => Object.values(got).every((one) => one.numbers.length >= 20 || one.end)"
+        )
+        count = publisher.finish()
+    page.wait_for_function(
+        "count => Object.values(got).every((one) => one.numbers.length >= count || one.end)",
+        arg=count,
+    )
+    for transport, one in page.evaluate("got").items():
+        assert (one["numbers"], one["end"]) == (list(range(count)), None), transport
+    assert worker.stop() == []
 
 
 def test_transports_may_change_in_mid_stream(site: Site, new_context: NewContext) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Complaints, NewContext, Restartable, Site
+from tests.browser.conftest import Complaints, NewContext, Site
 from tests.browser.views import (
     expect_lines,
     expect_live,
@@ -145,34 +145,6 @@ def test_a_connection_that_is_cut_is_taken_up_again_and_says_what_came(
     expect(outcome(page)).to_contain_text("Passed")
     expect_lines(page, 300)
     assert numbers(page) == list(range(1, 301))
-
-
-@pytest.mark.parametrize("transport", ["websocket", "sse", "sockjs"])
-def test_a_server_restart_is_ridden_out(
-    page: Page, restartable: Restartable, transport: str
-) -> None:
-    site = restartable.site
-    if transport == "sockjs" and site.worker.get_status("/static/vendor/sockjs.min.js") != 200:
-        pytest.skip("the SockJS client is not installed: `npm install` gets it")
-    proposal = site.propose(page, "endless")
-    page.goto(site.address(proposal=proposal, query=f"?transport={transport}"))
-    expect_live(page)
-    start_validation(page)
-    expect_lines(page, 20)
-    restartable.stop()
-    expect(state(page)).to_have_text(re.compile("Reconnecting|Connecting"))
-    expect(outcome(page)).not_to_contain_text(re.compile("^Running$"))
-    restartable.start()
-    expect_live(page)
-    expect(outcome(page)).to_contain_text("Could not finish")
-    shown = numbers(page)
-    assert shown == list(range(1, len(shown) + 1))
-    later = restartable.site.propose(page, "count.2")
-    expect(page.get_by_role("link", name="About count.2")).to_be_visible()
-    page.get_by_role("link", name="About count.2").click()
-    page.get_by_role("button", name="Validate").click()
-    expect(outcome(page)).to_contain_text("Passed")
-    assert later in page.url
 
 
 def test_a_validation_is_cancelled(page: Page, site: Site) -> None:

@@ -15,6 +15,16 @@ def expect_live(page: Page) -> None:
     expect(state(page)).to_have_text("Live")
 
 
+NAMES = {"websocket": "WebSocket", "sse": "event stream", "sockjs": "SockJS"}
+
+
+def expect_transport(page: Page, transport: str) -> None:
+    """Wait until the page is live over a transport."""
+    expect(page.locator('.pill[title*="Over "], .pill[title*=" over "]')).to_have_attribute(
+        "title", re.compile(f"[Oo]ver {NAMES[transport]}\\b")
+    )
+
+
 def outcome(page: Page) -> Locator:
     """How the latest run goes or went."""
     return page.locator(".run-status")

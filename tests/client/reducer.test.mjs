@@ -9,6 +9,7 @@ import {
   reduce,
   reduceAll,
   reduceHistory,
+  refill,
   withActiveRuns,
 } from "../../static/client/reducer.js";
 
@@ -242,6 +243,126 @@ test("an iteration's tokens and its outcome", () => {
   );
   assert.equal(state.runs.i1.status, "complete");
   assert.deepEqual(state.runs.i1.files_modified, ["a.md"]);
+});
+
+const ITERATION = { proposal_id: "p1", run_id: "i1" };
+const text = (state) =>
+  itemsOf(state.runs.i1.output)
+    .map(({ content }) => content)
+    .join("");
+const WORDS = Array.from({ length: 40 }, (_, at) => `word${at} `.repeat((at % 3) + 1));
+
+/** The token events `from` to `to`, as one frame. */
+function joined(events, from, to) {
+  const frame = { ...events[to - 1], content: WORDS.slice(from - 1, to).join("") };
+  return from === to ? frame : { ...frame, first_n: from };
+}
+
+function tokens() {
+  return WORDS.map((content, at) => event("token", { ...ITERATION, content, n: at + 1 }));
+}
+
+test("joined pieces: the text of whoever comes late has no seam and nothing twice", () => {
+  const events = tokens();
+  const start = fromSnapshot(SNAPSHOT);
+  const late = reduce(start, joined(events, 1, 30));
+  assert.equal(text(late), WORDS.slice(0, 30).join(""));
+  assert.equal(late.runs.i1.missing, 0);
+  assert.equal(late.runs.i1.last_n, 30);
+  assert.equal(text(reduceAll(late, events.slice(30))), WORDS.join(""));
+  assert.equal(reduce(late, joined(events, 1, 30)), late, "again: nothing changes");
+});
+
+test("joined pieces that overlap what is known, wherever they begin and end", () => {
+  for (let known = 1; known < 40; known += 3) {
+    for (let from = 1; from <= 40; from += 4) {
+      const events = tokens();
+      const here = reduceAll(fromSnapshot(SNAPSHOT), events.slice(0, known));
+      const state = reduce(freeze(here), joined(events, from, 40));
+      const { missing, last_n } = state.runs.i1;
+      assert.equal(last_n, 40);
+      assert.equal(missing, Math.max(0, from - known - 1));
+      const expected = [...WORDS.slice(0, known), ...WORDS.slice(Math.max(known, from - 1))];
+      assert.equal(text(state), expected.join(""), `${known} known, then ${from} to 40`);
+    }
+  }
+});
+
+test("joined pieces amid others that came joined are not guessed at, but can be filled in", () => {
+  const events = tokens();
+  const late = reduce(fromSnapshot(SNAPSHOT), joined(events, 1, 20));
+  const cut = reduceAll(late, [joined(events, 15, 30), ...events.slice(30, 35)]);
+  assert.equal(cut.runs.i1.missing, 10);
+  assert.equal(cut.runs.i1.last_n, 35);
+  // The history is not yet where this client is.
+  const filled = refill(freeze(cut), "i1", events.slice(0, 32));
+  assert.equal(text(filled), WORDS.slice(0, 35).join(""));
+  assert.equal(filled.runs.i1.missing, 0);
+  assert.equal(filled.runs.i1.last_n, 35);
+  assert.equal(refill(cut, "i1", events.slice(0, 12)), cut, "what does not help changes nothing");
+  assert.equal(refill(cut, "nobody", events), cut);
+});
+
+test("any way of joining, cutting off and repeating gives the same text", () => {
+  let random = 12345;
+  const below = (limit) => {
+    random = (random * 1103515245 + 12345) % 2 ** 31;
+    return random % limit;
+  };
+  for (let round = 0; round < 100; round += 1) {
+    const events = tokens();
+    let state = fromSnapshot(SNAPSHOT);
+    for (let sent = 0; sent < 40;) {
+      // A connection begins at or before what is known, as the earliest of several tabs needs it.
+      const from = Math.max(0, sent - below(8)) + 1;
+      const to = Math.min(40, sent + 1 + below(10));
+      state = reduce(state, joined(events, from, to));
+      sent = to;
+    }
+    state = refill(state, "i1", events);
+    assert.equal(text(state), WORDS.join(""));
+    assert.equal(state.runs.i1.missing, 0);
+  }
+});
+
+test("what is said of a run after its end is not taken", () => {
+  const events = tokens();
+  const end = event("iteration_error", { ...ITERATION, error: "gone", reason: "worker_lost" });
+  const state = reduceAll(fromSnapshot(SNAPSHOT), [...events.slice(0, 3), end]);
+  const stray = event("token", { ...ITERATION, content: "stray", n: 4 });
+  const after = reduce(state, stray);
+  assert.equal(after.runs, state.runs);
+  assert.equal(after.position, stray.id);
+});
+
+test("a run that waits says its place, and begins when its turn comes", () => {
+  const queued = (place) =>
+    event("run_queued", { ...ITERATION, kind: "iteration", place, actor: "ben" });
+  let state = reduceAll(fromSnapshot(SNAPSHOT), [queued(3), queued(1)]);
+  const waiting = latestRun(state, "p1", "iteration");
+  assert.deepEqual([waiting.status, waiting.place, waiting.started_by], ["queued", 1, "ben"]);
+  const entry = { ...ITERATION, kind: "iteration", started_by: "ben", started_at: "t" };
+  const listed = { type: "welcome", active_runs: [{ ...entry, state: "queued", place: 2 }] };
+  assert.equal(reduce(state, listed).runs.i1.place, 2);
+  assert.equal(reduce(state, { type: "welcome", active_runs: [] }).runs.i1.status, "unknown");
+  const begun = event("iteration_start", { ...ITERATION, model: "m", actor: "ben", demo: true });
+  state = reduce(state, begun);
+  const { status, place, model, demo, replay_from } = state.runs.i1;
+  const before = `e-${Number(begun.id.slice(2)) - 1}`;
+  assert.deepEqual([status, place, model, demo, replay_from], ["running", null, "m", true, before]);
+  assert.equal(reduce(state, queued(1)).runs.i1.status, "running", "an older word");
+  state = reduce(state, event("iteration_cancelled", { ...ITERATION, actor: "ben" }));
+  assert.equal(state.runs.i1.status, "cancelled");
+});
+
+test("a list of active runs does not hide which model was asked, and for what", () => {
+  const active = [
+    { ...ITERATION, kind: "iteration", state: "running", started_by: "ada", started_at: "t" },
+  ];
+  const start = event("iteration_start", { ...ITERATION, model: "m", instruction: "do", ts: "t" });
+  const state = reduceHistory(fromSnapshot({ ...SNAPSHOT, active_runs: active }), [start]);
+  assert.deepEqual([state.runs.i1.model, state.runs.i1.instruction], ["m", "do"]);
+  assert.equal(state.runs.i1.status, "running");
 });
 
 test("only the last runs of a proposal are kept, and never a running one forgotten", () => {

@@ -3,7 +3,7 @@ import { fill, h, setText, show } from "../dom.js";
 import { listOf, words } from "../format.js";
 import { icon, spinner } from "../icons.js";
 import { addressOf } from "../address.js";
-import { latestRun } from "../../client/index.js";
+import { isActive, latestRun } from "../../client/index.js";
 import { createDiscussion } from "./discussion.js";
 import { createIteration } from "./iteration.js";
 import { createValidation } from "./validation.js";
@@ -64,7 +64,8 @@ export function createDetail(context) {
 
   function drawButton(active, proposal, busy) {
     const mine = !active || mayCancel(active, proposal, actions.me());
-    const label = BUSY_LABELS[busy] ?? (active ? (mine ? "Cancel" : "Running") : "Validate");
+    const stop = active?.kind === "iteration" ? "Stop" : "Cancel";
+    const label = BUSY_LABELS[busy] ?? (active ? (mine ? stop : "Running") : "Validate");
     if (runText.textContent === label) return;
     setText(runText, label);
     const cancels = busy === "cancelling" || (Boolean(active) && mine);
@@ -91,7 +92,7 @@ export function createDetail(context) {
       }
       const kind = tab === "revision" ? "iteration" : "validation";
       const latest = latestRun(store.state, proposalId, kind);
-      const active = latest?.status === "running" ? latest : null;
+      const active = isActive(latest) ? latest : null;
       current = { id: proposalId, run: active };
       show(run, tab === "validation" || active !== null);
       drawButton(active, proposal, busy);

@@ -3,70 +3,95 @@ import { fill, h, setText, show } from "../dom.js";
 import { count, elapsed, timeOf } from "../format.js";
 import { icon, spinner } from "../icons.js";
 import { describeRun, isLive } from "../words.js";
-import { itemsOf, latestRun } from "../../client/index.js";
+import { isActive, itemsOf, latestRun } from "../../client/index.js";
+import { createOutcome } from "./outcome.js";
 
 const STATUS_ICONS = { good: "check", bad: "cross", quiet: "stop" };
 const NEAR_PX = 32;
+const NO_MODEL =
+  "This server has no language model, so nothing can be revised here. " +
+  "Its operator has to set RT_LLM_BASE_URL and RT_LLM_MODEL.";
+const DEMO =
+  "No language model is set up on this server. A stand-in answers: it understands nothing and " +
+  "makes up a plausible revision, so that you can see how it works.";
 
 export function createIteration({ store, actions }) {
   const instruction = h("textarea", {
     id: "instruction",
     rows: 3,
-    maxLength: 4000,
+    maxLength: 10_000,
     required: true,
     placeholder: "For example: add a scenario for a reader with two cards",
   });
   const start = h("button.primary", { type: "submit" }, icon("play"), h("span", {}, "Revise"));
+  const hint = h("p.hint", {}, "Files change only when the reply is complete, and then all at once.");
   const form = h(
     "form.iteration-form",
     {},
     h("label", { htmlFor: "instruction" }, "What should change?"),
     instruction,
-    h(
-      "div.form-foot",
-      {},
-      h("p.hint", {}, "The reply replaces files of this proposal only when it is complete."),
-      start,
-    ),
+    h("div.form-foot", {}, hint, start),
   );
+  const note = h("p.model-note", { hidden: true });
   const mark = h("span.status-mark");
   const label = h("strong");
+  const demo = h("span.badge.demo", { hidden: true }, "Demo");
   const facts = h("span.facts");
-  const status = h("div.run-status", { hidden: true }, mark, h("p", {}, label, " ", facts));
+  const status = h(
+    "div.run-status",
+    { hidden: true },
+    mark,
+    h("p", {}, label, " ", demo, " ", facts),
+  );
+  const asked = h("blockquote.asked", { hidden: true });
   const problem = h("p.run-problem", { hidden: true });
-  const files = h("ul.files");
-  const outcome = h("div.outcome", { hidden: true });
+  const outcome = createOutcome();
+  const gap = h("p.muted", { hidden: true });
+  const replyTitle = h("h3.reply-title", { hidden: true }, "The model’s reply");
   const reply = h("pre.reply", { tabIndex: 0, "aria-label": "The model's reply", hidden: true });
   const element = h(
     "section.iteration",
     { "aria-label": "Revision" },
+    note,
     form,
     status,
+    asked,
     problem,
-    outcome,
+    outcome.element,
+    replyTitle,
+    gap,
     reply,
   );
 
   let proposal = null;
   let drawn = null;
   let drawnTone = null;
-  let written = { id: null, pieces: 0 };
+  let written = { id: null, pieces: 0, missing: 0 };
 
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
+  async function submit(event) {
+    event?.preventDefault();
     const text = instruction.value.trim();
-    if (text === "") return;
+    if (text === "" || start.getAttribute("aria-disabled") === "true") return;
     if (await actions.startIteration(proposal, text)) instruction.value = "";
+  }
+  form.addEventListener("submit", (event) => void submit(event));
+  instruction.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void submit(event);
   });
 
   function write(run) {
     const id = run?.run_id ?? null;
-    if (id !== written.id) {
-      reply.replaceChildren();
-      written = { id, pieces: 0 };
+    const missing = run?.missing ?? 0;
+    if (id !== written.id || missing < written.missing) {
+      reply.replaceChildren(); // Another run, or what was missing has been found.
+      written = { id, pieces: 0, missing };
     }
+    written.missing = missing;
     const length = run?.output.length ?? 0;
     show(reply, length > 0);
+    show(replyTitle, length > 0);
+    show(gap, missing > 0);
+    setText(gap, `${count(missing, "piece is", "pieces are")} no longer stored, and missing here.`);
     if (length === written.pieces) return;
     const atEnd = reply.scrollHeight - reply.scrollTop - reply.clientHeight <= NEAR_PX;
     const fresh = itemsOf(run.output, written.pieces);
@@ -75,15 +100,27 @@ export function createIteration({ store, actions }) {
     if (atEnd) reply.scrollTop = reply.scrollHeight;
   }
 
+  function drawModel(model) {
+    const off = model === null;
+    const words = off ? NO_MODEL : DEMO;
+    show(note, off || model?.demo === true);
+    if (note.dataset.words === words) return;
+    note.dataset.words = words;
+    fill(note, h("span.badge.demo", {}, off ? "Off" : "Demo"), " ", words);
+    show(form, !off);
+  }
+
   return {
     element,
     update(proposalId) {
       proposal = proposalId;
+      drawModel(store.state.language_model);
       const run = latestRun(store.state, proposalId, "iteration");
-      const running = run?.status === "running";
-      start.disabled = running;
+      const active = isActive(run);
+      // Not `disabled`, which would throw the keyboard's focus away.
+      start.setAttribute("aria-disabled", String(active));
       write(run);
-      if (run === drawn && !running) return;
+      if (run === drawn && !active) return;
       const live = isLive(store.connection);
       const about = describeRun(run, live);
       show(status, run !== null);
@@ -92,48 +129,34 @@ export function createIteration({ store, actions }) {
         drawnTone = about.tone;
         fill(mark, about.tone === "busy" ? spinner() : icon(STATUS_ICONS[about.tone] ?? "play"));
       }
-      setText(label, running && live ? "Writing" : about.label);
+      setText(label, run ? headline(run, about, live) : "");
+      show(demo, run?.demo === true);
       setText(facts, run ? factsOf(run) : "");
+      show(asked, Boolean(run?.instruction));
+      setText(asked, run?.instruction ?? "");
       show(problem, run?.status === "error");
       setText(problem, run?.status === "error" ? (run.error ?? "It did not say why.") : "");
-      if (run !== drawn) drawOutcome(outcome, files, run);
+      if (run !== drawn) outcome.update(run);
       drawn = run;
     },
   };
+}
+
+function headline(run, about, live) {
+  if (run.status === "running" && live) return run.output.length > 0 ? "Writing" : "Reading";
+  if (run.status === "cancelled" && run.cancelled_by) return `Cancelled by ${run.cancelled_by}`;
+  return about.label;
 }
 
 function factsOf(run) {
   const facts = [];
   const began = Date.parse(run.started_at);
   if (run.status === "running" && !Number.isNaN(began)) facts.push(elapsed(Date.now() - began));
-  if (run.model) facts.push(run.model);
+  if (run.place !== null) facts.push(`number ${run.place} in line`);
+  if (run.model && !run.demo) facts.push(run.model);
+  if (run.usage?.total_tokens) facts.push(count(run.usage.total_tokens, "token"));
   if (run.started_by) facts.push(`started by ${run.started_by}`);
   const at = timeOf(run.finished_at || run.started_at);
   if (at) facts.push(at);
   return facts.join(" · ");
-}
-
-function drawOutcome(outcome, files, run) {
-  const done = run?.status === "complete";
-  show(outcome, done);
-  if (!done) return;
-  const changed = run.files_modified ?? [];
-  const verdict = run.validation?.status;
-  fill(
-    files,
-    changed.map((path) => h("li", {}, icon("file"), h("code", {}, String(path)))),
-  );
-  fill(
-    outcome,
-    h("h3", {}, changed.length > 0 ? "Files written" : "No file was changed"),
-    files,
-    verdict &&
-      h(
-        "p.muted",
-        {},
-        `Validated afterwards: ${describeRun({ status: verdict }).label.toLowerCase()}.`,
-      ),
-    run.instruction && h("p.muted", {}, `Asked: “${run.instruction}”`),
-    run.usage?.total_tokens && h("p.muted", {}, `${count(run.usage.total_tokens, "token")} used.`),
-  );
 }
