@@ -18,6 +18,9 @@ from handlers.test_endpoints import test_routes
 from rtserver.admission import Admission, Entry
 from rtserver.audit import AUDIT_PROJECT, Acting, Auditor
 from rtserver.audit_actions import Action, Outcome
+from rtserver.audit_archive import Archiver
+from rtserver.audit_archive_dir import ArchiveDirectory
+from rtserver.audit_archive_metrics import ArchiveMetrics
 from rtserver.audit_commands import AuditCommands
 from rtserver.audit_fanout import AuditFanout
 from rtserver.audit_protocol import parse_audit_command
@@ -61,6 +64,7 @@ from rtserver.tokens import TokenVerifier
 from rtserver.validator import Validator
 from rtserver.wheel import TimerWheel
 from rtserver.workers import Workers
+from store.audit_archive import MongoArchive
 from store.client import Database, DatabaseError, connect, is_replica_set, server_version
 from store.comments import COMMENTS, MongoComments, comment_fields
 from store.event_collection import (
@@ -288,6 +292,7 @@ class Server:
         self._stopping = False
         self._model: LanguageModel | None = None
         self._demo_llm: CompletionsServer | None = None
+        self._archiver: Archiver | None = None
         self.metrics = Metrics()
         self.port = settings.port
 
@@ -535,6 +540,15 @@ class Server:
             anchor_interval_s=settings.audit_anchor_interval_s,
         )
 
+        if settings.audit_archive_dir is not None:
+            self._archiver = Archiver(
+                MongoArchive(database, lease_s=settings.lease_s),
+                ArchiveDirectory(settings.audit_archive_dir),
+                self.auditor,
+                ArchiveMetrics(self.metrics.registry),
+                lease_s=settings.lease_s,
+            )
+
     async def _on_audit_packs(self, packs: list[EventPack]) -> None:
         self._audit_log.saw(AUDIT_PROJECT, packs[-1].last)
         await self._audit_dispatcher.on_packs(packs)
@@ -603,6 +617,8 @@ class Server:
             "positions": PositionsTicker(self._dispatcher, self._log).run(),
             "loop-lag": self.metrics.watch_loop_lag(),
         }
+        if self._archiver is not None:
+            loops["audit-archive"] = self._archiver.run()
         for name, loop in loops.items():
             self._tasks.start(loop, name=name)
         # A tailing cursor on an empty collection ends at once, so there has to be something.
@@ -685,8 +701,12 @@ class Server:
                 _log.warning("stopped_before_all_was_written", grace_s=grace_s)
         if self._chain_begun:
             await self.auditor.finish(grace_s)
+            if self._archiver is not None:
+                await self._archiver.finish(grace_s)
             await self._workers.end()
         await self._tasks.stop()
+        if self._archiver is not None:
+            self._archiver.close()
         with contextlib.suppress(AttributeError):
             self.auditor.close()
             try:

@@ -168,6 +168,11 @@ class Auditor:
         """The name of this worker's chain."""
         return self._chain.name
 
+    @property
+    def worker_id(self) -> str:
+        """This worker."""
+        return self._worker_id
+
     # Recording
 
     def act(self, acting: Acting) -> Acting:
@@ -463,6 +468,10 @@ class Auditor:
     async def flush(self) -> None:
         """Return when everything that was recorded so far is in MongoDB. No time-out here."""
         await self._settled.wait()
+
+    def is_finishing(self) -> bool:
+        """Whether the chain has its last record."""
+        return self._stopping
 
     def is_settled(self) -> bool:
         """Whether everything that was recorded is in MongoDB."""

@@ -52,6 +52,9 @@ class Action(enum.StrEnum):
     AUDIT_READ = "audit.read"
     AUDIT_ANCHORED = "audit.anchored"
     AUDIT_DROPPED = "audit.dropped"
+    AUDIT_ARCHIVE_TAKEN = "audit.archive_taken"
+    AUDIT_ARCHIVE_FAILED = "audit.archive_failed"
+    AUDIT_ARCHIVE_GAP = "audit.archive_gap"
     WORKER_STARTED = "worker.started"
     WORKER_STOPPED = "worker.stopped"
     WORKER_LOST = "worker.lost"
@@ -407,6 +410,54 @@ CATALOGUE: Mapping[Action, Entry] = {
             "records": "how many",
             "actions": "how many of each action",
             "since": "when the first was dropped",
+        },
+    ),
+    Action.AUDIT_ARCHIVE_TAKEN: Entry(
+        "A worker archives from here on: the first one, or after another that stopped or was lost.",
+        {
+            "details": {
+                "directory": "/var/lib/rtserver/archive",
+                "term": 7,
+                "position": "9c2e41aa-51207",
+            }
+        },
+        details={
+            "directory": "where to",
+            "term": "rises by at least one with every takeover",
+            "position": "the newest record that the archive had; left out where it had none",
+            "torn_bytes": "how much of the newest file was torn, because its writer died; it was "
+            "put aside, and the records are read from the log once more",
+            "salvaged": "how many whole records could be read of that",
+        },
+    ),
+    Action.AUDIT_ARCHIVE_FAILED: Entry(
+        "The archive can't be written. It is tried again; recorded once until it works again.",
+        {
+            "outcome": "failed",
+            "details": {
+                "directory": "/var/lib/rtserver/archive",
+                "reason": "No space left on device",
+                "position": "9c2e41aa-51207",
+            },
+        },
+        details={
+            "directory": "where to",
+            "reason": "what the operating system said",
+            "position": "the newest record that the archive has, where that is known",
+        },
+    ),
+    Action.AUDIT_ARCHIVE_GAP: Entry(
+        "Records are missing in the archive: they were overwritten before they were archived, or "
+        "the log was lost. The archive says so too, in a line where they would be.",
+        {
+            "outcome": "failed",
+            "details": {"first": 51208, "last": 60012, "reason": "overwritten"},
+        },
+        details={
+            "first": "sequence number of the first that is missing; left out where nobody can know",
+            "last": "of the last",
+            "reason": "`overwritten`, `log_lost` or `log_went_back` (it was put back to an earlier "
+            "state)",
         },
     ),
     Action.WORKER_STARTED: Entry(

@@ -1,8 +1,10 @@
 """`check`: tries the settings, and says what is wrong and how to mend it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from rtserver.app import check_database, make_model, make_validator, token_verifier
+from rtserver.audit_archive_dir import try_out
 from rtserver.cli_token import SECRET_FILE
 from rtserver.errors import OperatorError
 from rtserver.settings import Settings
@@ -17,6 +19,7 @@ async def check(settings: Settings) -> int:
         ("MongoDB", check_database),
         ("validator", _check_validator),
         ("LLM", _check_llm),
+        ("audit archive", _check_archive),
     ]
     failed = False
     for name, part in parts:
@@ -57,6 +60,13 @@ async def _check_tokens(settings: Settings) -> list[str]:
 
 async def _check_validator(settings: Settings) -> list[str]:
     return make_validator(settings).check()
+
+
+async def _check_archive(settings: Settings) -> list[str]:
+    if settings.audit_archive_dir is None:
+        return []
+    problem = await asyncio.to_thread(try_out, settings.audit_archive_dir)
+    return [] if problem is None else [f"{problem}. See RT_AUDIT_ARCHIVE_DIR"]
 
 
 async def _check_llm(settings: Settings) -> list[str]:

@@ -425,7 +425,7 @@ class Settings:
     )
     audit_log_bytes: int = _setting(
         256 * MIB,
-        _size(4 * KIB, 1024 * TIB),
+        _size(MIB, 1024 * TIB),
         "Size of the capped collection of audit records. Taken when the collection is made.",
     )
     audit_spool_bytes: int = _setting(
@@ -433,6 +433,14 @@ class Settings:
         _size(4 * KIB, TIB),
         "Most audit records that wait for MongoDB while it can't be reached. Past it the server is "
         "not ready, and refuses what must not go unrecorded.",
+    )
+    audit_archive_dir: Path | None = _setting(
+        None,
+        _PATH,
+        "Keeps audit records beyond the capped collection: gzipped JSON Lines, a file an hour. "
+        "Workers that share the directory write it in turn; one with a directory of its own keeps "
+        "a whole archive of its own.",
+        unset="none is kept",
     )
     audit_anchor_interval_s: float = _setting(
         60.0,

@@ -150,19 +150,24 @@ def test_port_that_is_taken(pair: Pair) -> None:
 def test_check_of_what_works_and_of_what_does_not(pair: Pair, tmp_path: Path) -> None:
     settings = {**settings_of(pair), "validation_command": "true", "workspace_root": tmp_path}
     settings["validation_report_command"] = ""
+    settings["audit_archive_dir"] = tmp_path / "archive"
     done = rtserver("check", **settings)
     assert (done.returncode, done.stderr) == (0, ""), done
     assert "MongoDB: ok" in done.stdout
+    assert "audit archive: ok" in done.stdout
+    (tmp_path / "file").touch()
     done = rtserver(
         "check",
         **{
             **settings,
             "event_log_bytes": 32 * 1024 * 1024,
             "validation_command": "no-such-validator",
+            "audit_archive_dir": tmp_path / "file" / "archive",
             "prot": 80,
         },
     )
     assert done.returncode == 1
+    assert "RT_AUDIT_ARCHIVE_DIR" in done.stdout
     assert "RT_PROT" in done.stdout
     assert "no-such-validator" in done.stdout
     assert "resizes" in done.stdout
