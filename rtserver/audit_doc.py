@@ -24,8 +24,8 @@ could not be done). `chain`, `n`, `prev` and `hash` tie each worker's records to
 Filters: `action` (repeatable, `*` at the end matches what begins so), `actor`, `project_id`,
 `target`, `outcome`, `since` (RFC 3339).
 
-The collection overwrites its oldest records. `RT_AUDIT_ARCHIVE_DIR` keeps them in files before that:
-see [operations.md](operations.md), "The audit archive".
+The collection overwrites its oldest records. `RT_AUDIT_ARCHIVE_DIR` keeps them in files before
+that: see [operations.md](operations.md), "The audit archive".
 """
 
 
