@@ -88,24 +88,13 @@ class MongoRuns:
     @core_errors
     async def begin(self, run: Run, started: EventDraft) -> bool:
         """See `RunStore.begin`."""
-        document = await self._runs.find_one_and_update(
-            {
-                "_id": run.run_id,
-                "active": True,
-                "owner": run.owner,
-                # Not `queued` alone: an attempt whose answer was lost may have succeeded.
-                "state": {"$in": [RunState.QUEUED.value, RunState.RUNNING.value]},
-            },
-            {
-                "$set": {"state": RunState.RUNNING.value, "replay_from": run.replay_from},
-                "$push": {"outbox": waiting_event(f"run:{run.run_id}:start", started)},
-            },
-            return_document=ReturnDocument.AFTER,
+        return await self._change(
+            run,
+            {"owner": run.owner, "active": True, "state": RunState.QUEUED.value},
+            {"$set": {"state": RunState.RUNNING.value, "replay_from": run.replay_from}},
+            waiting_event(f"run:{run.run_id}:start", started),
+            made={"owner": run.owner, "active": True, "state": RunState.RUNNING.value},
         )
-        if document is None:
-            return False
-        await self._relay.try_relay(RUNS, document)
-        return True
 
     @core_errors
     async def take_place(self, run: Run, limit: int) -> bool:
@@ -162,13 +151,15 @@ class MongoRuns:
         self, run: Run, state: RunState, result: dict[str, Any], ended: EventDraft
     ) -> bool:
         """See `RunStore.finish`."""
-        return await self._end({"owner": run.owner}, run, state, result, ended)
+        mine = {"owner": run.owner}
+        made = {**mine, "state": state.value, "result": result}
+        return await self._end(mine, run, state, result, ended, made=made)
 
     @core_errors
     async def lose(self, run: Run, result: dict[str, Any], ended: EventDraft) -> bool:
         """See `RunStore.lose`."""
         lapsed = {"$expr": {"$lt": ["$lease_until", "$$NOW"]}}
-        return await self._end(lapsed, run, RunState.ERROR, result, ended)
+        return await self._end(lapsed, run, RunState.ERROR, result, ended, made=None)
 
     async def _end(
         self,
@@ -177,17 +168,47 @@ class MongoRuns:
         state: RunState,
         result: dict[str, Any],
         ended: EventDraft,
+        *,
+        made: dict[str, Any] | None,
     ) -> bool:
-        document = await self._runs.find_one_and_update(
-            {"_id": run.run_id, "active": True, **condition},
+        return await self._change(
+            run,
+            {"active": True, **condition},
             {
                 "$set": {"state": state.value, "result": result},
                 "$currentDate": {"ended_at": True},
                 "$unset": {"active": ""},
-                "$push": {"outbox": waiting_event(f"run:{run.run_id}:end", ended)},
             },
+            waiting_event(f"run:{run.run_id}:end", ended),
+            made=made,
+        )
+
+    async def _change(
+        self,
+        run: Run,
+        condition: dict[str, Any],
+        change: dict[str, Any],
+        event: dict[str, Any],
+        *,
+        made: dict[str, Any] | None,
+    ) -> bool:
+        """Change a run together with its event; whether it is as it was to be.
+
+        Args:
+            run: which.
+            condition: what has to be so for the change.
+            change: the update.
+            event: waits in the outbox from then on.
+            made: what is so where an attempt succeeded whose answer was lost; None where nobody
+                tries again.
+        """
+        document = await self._runs.find_one_and_update(
+            {"_id": run.run_id, **condition},
+            {**change, "$push": {"outbox": event}},
             return_document=ReturnDocument.AFTER,
         )
+        if document is None and made is not None:
+            document = await self._runs.find_one({"_id": run.run_id, **made})
         if document is None:
             return False
         await self._relay.try_relay(RUNS, document)
