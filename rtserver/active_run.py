@@ -59,13 +59,18 @@ class ActiveRun:
         self.leased_until_s = leased_until_s
         self._renewed.set()
 
+    @property
+    def is_leased(self) -> bool:
+        """Whether it is surely this worker's."""
+        return asyncio.get_running_loop().time() < self.leased_until_s
+
     async def leased(self) -> None:
         """Return while it is surely this worker's.
 
         A worker that stood still for longer than its lease, on a machine that was suspended, say,
         does not know yet that its run was ended, and has to ask before it goes on.
         """
-        while asyncio.get_running_loop().time() >= self.leased_until_s:
+        while not self.is_leased:
             self._renewed.clear()
             await self._renewed.wait()
 

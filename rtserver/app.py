@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from tornado.httpserver import HTTPServer
@@ -45,7 +45,6 @@ from rtserver.history import History
 from rtserver.iteration import IterationParts, iteration_salvage
 from rtserver.iterations import Iterations
 from rtserver.jwks import JwksCache
-from rtserver.llm import LanguageModel, LlmTimes
 from rtserver.locks import Lock, LockService
 from rtserver.membership import Membership, NoMembers
 from rtserver.metrics import LogMetrics, Metrics, RunKind
@@ -88,6 +87,9 @@ from store.proposals import PROPOSALS, MongoProposals
 from store.runs import RUNS, MongoRuns
 from store.topology import PrimaryWatch
 from store.workers import MongoWorkers
+
+if TYPE_CHECKING:
+    from rtserver.llm import LanguageModel
 
 SERVER_ROOT = Path(__file__).resolve().parent.parent
 TICK_S = 0.05
@@ -252,8 +254,11 @@ def make_validator(settings: Settings) -> Validator:
 
 def make_model(
     settings: Settings, base_url: str, name: str, *, is_demo: bool = False
-) -> LanguageModel:
+) -> "LanguageModel":
     """A language model with the times and bounds that the settings ask for."""
+    # Not above: it costs every worker 33 MB, and most have no model.
+    from rtserver.llm import LanguageModel, LlmTimes  # noqa: PLC0415
+
     return LanguageModel(
         base_url,
         None if is_demo else settings.llm_api_key,
@@ -578,7 +583,7 @@ class Server:
         by = Acting(actor=lock.by, project_id=lock.project_id)
         self.auditor.record(Action.LOCK_EXPIRED, by=by, target=lock.project_id)
 
-    def _make_model(self) -> LanguageModel | None:
+    def _make_model(self) -> "LanguageModel | None":
         settings = self._settings
         if settings.llm_base_url is not None and settings.llm_model is not None:
             return make_model(settings, settings.llm_base_url, settings.llm_model)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -17,7 +17,6 @@ from rtserver.events import EventType
 from rtserver.findings import findings_of
 from rtserver.identity import Identity
 from rtserver.iteration_changes import Changes, changes_of
-from rtserver.llm import LanguageModel
 from rtserver.llm_errors import LlmError
 from rtserver.locks import LockedError, LockGuard
 from rtserver.prompt import MAX_NAMED, Prompt, build_prompt
@@ -32,9 +31,14 @@ from rtserver.threads import finish_in_thread
 from rtserver.token_joiner import TokenJoiner
 from rtserver.validator import Validator
 
+if TYPE_CHECKING:
+    from rtserver.llm import LanguageModel
+
 WRITING = "writing"
 VALIDATING = "validating"
 RETRY_S = 0.5
+
+T = TypeVar("T")
 
 _log = structlog.get_logger()
 
@@ -55,7 +59,7 @@ class IterationParts:
         max_diff_bytes: most of the diffs that viewers are shown.
     """
 
-    model: LanguageModel
+    model: "LanguageModel"
     runs: RunStore
     locks: LockGuard
     validator: Validator
@@ -164,16 +168,11 @@ class IterationWork:
         """
         if not changes.files:
             return False
-        parts = self._parts
-        await _until_answered(lambda: parts.locks.check(run.project_id, self._by), run)
-        # The lease runs from before the question, so it is over here before it is elsewhere.
-        deadline_s = time.monotonic() + parts.lease_s
-        if not await _until_answered(lambda: parts.runs.progress(run, WRITING, changes.paths), run):
-            raise asyncio.CancelledError  # another worker has ended this run
+        deadline_s = await self._claim(run, changes)
         ended = threading.Event()
 
         def write() -> None:
-            parts.writer.write(
+            self._parts.writer.write(
                 run.project_id,
                 run.proposal_id,
                 run.run_id,
@@ -182,6 +181,32 @@ class IterationWork:
             )
 
         return await finish_in_thread(write, on_cancel=ended.set)
+
+    async def _claim(self, run: Run, changes: Changes) -> float:
+        """Note that the files are about to be written.
+
+        Returns:
+            Until when, by the monotonic clock, nobody else can end the run.
+
+        Raises:
+            LockedError, CancelledError: see `_write`.
+        """
+        parts = self._parts
+
+        async def claim() -> float | None:
+            # The lease runs from before the question, so it is over here before it is elsewhere.
+            asked_s = time.monotonic()
+            claimed = await parts.runs.progress(run, WRITING, changes.paths)
+            return asked_s + parts.lease_s if claimed else None
+
+        while True:
+            deadline_s = await _until_answered(claim, run)
+            if deadline_s is None:
+                raise asyncio.CancelledError  # another worker has ended this run
+            # Last of all: between this answer and the write there is nothing that takes time.
+            await _until_answered(lambda: parts.locks.check(run.project_id, self._by), run)
+            if time.monotonic() < deadline_s:
+                return deadline_s
 
     async def _validation(self, run: Run, changes: Changes, *, interrupted: bool) -> dict[str, Any]:
         """Have the files judged; cancelled or not, they stay."""
@@ -251,7 +276,7 @@ def _failed(reason: str, message: str) -> Ending:
     return Ending(RunState.ERROR, EventType.ITERATION_ERROR, {"reason": reason, "error": message})
 
 
-async def _until_answered(ask: Callable[[], Awaitable[Any]], run: Run) -> Any:
+async def _until_answered(ask: Callable[[], Awaitable[T]], run: Run) -> T:
     """Ask the store until it answers: a run outlives an outage of MongoDB."""
     while True:
         try:

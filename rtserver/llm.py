@@ -1,4 +1,7 @@
-"""Replies of a language model behind any OpenAI-compatible endpoint, as they are written."""
+"""Replies of a language model behind any OpenAI-compatible endpoint, as they are written.
+
+Imported only where a model is configured: the `openai` package takes 33 MB and half a second.
+"""
 
 import asyncio
 import random
@@ -15,6 +18,7 @@ from openai.types.chat import ChatCompletionMessageParam
 
 from rtserver.bounded_errors import bound_error_body
 from rtserver.llm_errors import LlmError, broken, error_of_connection, error_of_status
+from rtserver.llm_message import Message
 from rtserver.llm_reply import OnText, ReplyReader, cut_off
 from rtserver.sse_reader import BrokenStreamError
 
@@ -49,14 +53,6 @@ class LlmTimes:
     first_token: float
     token: float
     whole: float
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is said to the model, and in whose role: `system` or `user`."""
-
-    role: str
-    content: str
 
 
 class LanguageModel:
@@ -174,7 +170,7 @@ class LanguageModel:
         clock = asyncio.timeout(self._times.first_token)
         try:
             async with clock:
-                await self._stream(messages, reader, clock)
+                await self._stream(messages, reader, Patience(clock))
         except TimeoutError:
             if not clock.expired():
                 raise
@@ -199,7 +195,7 @@ class LanguageModel:
         return True
 
     async def _stream(
-        self, messages: list[Message], reader: ReplyReader, clock: asyncio.Timeout
+        self, messages: list[Message], reader: ReplyReader, patience: "Patience"
     ) -> None:
         said: list[ChatCompletionMessageParam] = [
             {"role": "system", "content": message.content}
@@ -213,7 +209,6 @@ class LanguageModel:
         request = self._client.chat.completions.with_streaming_response.create(
             model=self.name, messages=said, stream=True, **options
         )
-        now_s = asyncio.get_running_loop().time
         async with request as response:
             if "json" in response.headers.get("content-type", ""):
                 raise BrokenStreamError("the reply is not streamed")
@@ -222,9 +217,9 @@ class LanguageModel:
                 if reader.done:
                     return
                 if reader.finished:
-                    clock.reschedule(now_s() + USAGE_WAIT_S)
+                    patience.begin_anew(USAGE_WAIT_S)
                 elif reader.pieces:
-                    clock.reschedule(now_s() + self._times.token)
+                    patience.begin_anew(self._times.token)
             reader.end()
 
     def _too_slow(self, reader: ReplyReader) -> LlmError:
@@ -248,6 +243,29 @@ class LanguageModel:
         except LlmError as error:
             return str(error)
         return None
+
+
+class Patience:
+    """How long to wait for what comes next, begun anew with each piece.
+
+    A timer a piece would cost more than reading it. So the timer is set a little later than it has
+    to be, and moved only when that is used up: a wait ends after `seconds` to 1.1 times that.
+    """
+
+    def __init__(self, clock: asyncio.Timeout) -> None:
+        self._clock = clock
+        self._now_s = asyncio.get_running_loop().time
+        self._seconds = 0.0
+        self._until_s = 0.0
+
+    def begin_anew(self, seconds: float) -> None:
+        """Wait for so long from now."""
+        needed_s = self._now_s() + seconds
+        if seconds == self._seconds and needed_s <= self._until_s:
+            return
+        self._seconds = seconds
+        self._until_s = needed_s + seconds / 10
+        self._clock.reschedule(self._until_s)
 
 
 def _certificates(base_url: str) -> ssl.SSLContext:

@@ -1,13 +1,16 @@
 """What went wrong with a language model's endpoint, in plain words and without its key."""
 
+from __future__ import annotations
+
 import email.utils
 import re
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx2
-import openai
+if TYPE_CHECKING:
+    import httpx2
+    import openai
 
 MAX_SAID_CHARS = 300
 MAX_RETRY_AFTER_S = 30.0
@@ -113,7 +116,7 @@ def said_by(body: object, key: str | None) -> str:
     return text if len(text) <= MAX_SAID_CHARS else text[:MAX_SAID_CHARS] + "..."
 
 
-def _retry_after_s(headers: "httpx2.Headers") -> float | None:
+def _retry_after_s(headers: httpx2.Headers) -> float | None:
     """`Retry-After` (RFC 9110 section 10.2.3), as seconds or as a date, within reason."""
     text = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", text):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rtserver.llm import Message
+from rtserver.llm_message import Message
 from rtserver.proposal_files import ProposalFiles
 
 MAX_NAMED = 100

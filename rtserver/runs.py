@@ -305,7 +305,8 @@ class RunService:
         async def emit(type_: EventType, many: list[dict[str, Any]]) -> None:
             drafts = [_draft(active.run, type_, fields) for fields in many]
             while True:
-                await active.leased()  # or it might speak after its terminal event
+                if not active.is_leased:  # or it might speak after its terminal event
+                    await active.leased()
                 if active.lost:
                     raise asyncio.CancelledError  # another worker has ended this run
                 try:

@@ -32,6 +32,9 @@ class SseReader:
         Raises:
             BrokenStreamError: a line or an event has no end.
         """
+        if not self._rest and not self._data and self._is_one_event(chunk):
+            yield chunk[6:-2]
+            return
         text = self._rest + chunk
         # A CR at the very end may be half of a line end; it waits for what follows.
         held = b"\r" if text.endswith(b"\r") else b""
@@ -60,3 +63,13 @@ class SseReader:
         data, self._data = self._data, []
         self._size = 0
         return data[0] if len(data) == 1 else b"\n".join(data)
+
+    def _is_one_event(self, chunk: bytes) -> bool:
+        """Whether it is what nearly every chunk is: one event of one line, whole."""
+        return (
+            chunk.startswith(b"data: ")
+            and chunk.endswith(b"\n\n")
+            and chunk.find(b"\n") == len(chunk) - 2
+            and b"\r" not in chunk
+            and len(chunk) <= self._max_event_bytes
+        )

@@ -1,6 +1,8 @@
 """Imports point inward: handlers -> rtserver <- store; only `rtserver/app.py` knows all three."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,10 @@ def test_each_layer_is_looked_at(layer: str) -> None:
 )
 def test_the_check_sees_what_it_should(path: str, source: str, seen: set[str]) -> None:
     assert _violations(Path(path), source) == seen
+
+
+def test_openai_is_loaded_only_where_a_model_is_configured() -> None:
+    """It would cost every worker 33 MB."""
+    code = "import sys, rtserver.cli; sys.exit(bool({'openai', 'aiohttp'} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=60, check=False)
+    assert loaded.returncode == 0

@@ -10,8 +10,9 @@ import pytest
 
 from rtserver import llm
 from rtserver.completions_server import Respond
-from rtserver.llm import LanguageModel, LlmTimes, Message
+from rtserver.llm import LanguageModel, LlmTimes
 from rtserver.llm_errors import LlmError
+from rtserver.llm_message import Message
 from tests.support.llm_server import (
     KEY,
     LlmServer,
