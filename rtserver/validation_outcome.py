@@ -1,7 +1,9 @@
 """What the end of a validator means: passed, failed or an error, and its report."""
 
+import re
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -91,11 +93,17 @@ def not_run(reason: str, error: str) -> ValidationOutcome:
     return ValidationOutcome("error", summary, error, reason)
 
 
-def report_of(captured: CapturedOutput, *, timeout_s: float, max_report_bytes: int) -> Any:
+def report_of(
+    captured: CapturedOutput, *, workspace: Path, timeout_s: float, max_report_bytes: int
+) -> Any:
     """The JSON that the report command printed, whatever its exit status.
+
+    Validators like to say where they are; a path below the workspace is made relative to it, since
+    where the server keeps its files is nothing for viewers.
 
     Args:
         captured: what it printed, and how it ended.
+        workspace: where it ran.
         timeout_s: how long it was given.
         max_report_bytes: how large the report may be, as compact JSON.
 
@@ -114,15 +122,27 @@ def report_of(captured: CapturedOutput, *, timeout_s: float, max_report_bytes: i
     if not captured.stdout.strip():
         raise NoReportError(f"the report command printed nothing (exit status {result.exit_code})")
     try:
-        report = msgspec.json.decode(captured.stdout)
-        size_bytes = len(msgspec.json.encode(report))
+        # Encoded anew, so that a path is written in one way only.
+        text = _relative(msgspec.json.encode(msgspec.json.decode(captured.stdout)), workspace)
+        report = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise NoReportError("the report is not JSON") from None
-    if size_bytes > max_report_bytes:
+    if len(text) > max_report_bytes:
         raise NoReportError(
-            f"the report has {size_bytes} bytes; no more than {max_report_bytes} go into an event"
+            f"the report has {len(text)} bytes; no more than {max_report_bytes} go into an event"
         )
     return report
+
+
+def _relative(text: bytes, workspace: Path) -> bytes:
+    """JSON with `.` for the workspace's path, and nothing for it in front of a path below it."""
+    path = re.escape(msgspec.json.encode(str(workspace))[1:-1])
+    # What may be part of a longer name; a dot at the end of a sentence is not.
+    name = rb"[^./\s\"'\\:;,()\[\]{}<>]"
+    before = rb"(?:(?<![.]|" + name + rb")|(?<=\\[bfnrt]))"
+    below = before + path + rb"/(?=[.]*" + name + rb")"
+    itself = before + path + rb"/?(?![.]*" + name + rb")"
+    return re.sub(itself, b".", re.sub(below, b"", text))
 
 
 def _signal_name(number: int) -> str:

@@ -126,6 +126,7 @@ class Validator:
             try:
                 outcome.summary["report"] = report_of(
                     captured,
+                    workspace=workspace,
                     timeout_s=self._timeout_s,
                     max_report_bytes=self._max_report_bytes,
                 )
