@@ -11,6 +11,11 @@ import re
 import sys
 import time
 
+import uvloop
+
+CHUNK = b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"bench","choices":'
+TOKEN = CHUNK + b'[{"index":0,"delta":{"content":"%s"}}]}\n\n'
+LAST = CHUNK + b'[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -49,20 +54,15 @@ class Model:
         writer.write(HEAD)
         due_s = time.monotonic()
         for _ in range(self._tokens):
-            token = f"{time.monotonic_ns()} "
-            sha.update(token.encode())
-            _chunk(writer, {"choices": [{"index": 0, "delta": {"content": token}}]})
+            token = b"%d " % time.monotonic_ns()
+            sha.update(token)
+            _send(writer, TOKEN % token)
             due_s += self._interval_s
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
         self.sums[found[1].decode() if found else ""] = sha.hexdigest()
-        _chunk(writer, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        _send(writer, LAST)
         _send(writer, b"data: [DONE]\n\n")
         writer.write(b"0\r\n\r\n")
-
-
-def _chunk(writer: asyncio.StreamWriter, said: dict[str, object]) -> None:
-    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "bench", **said}
-    _send(writer, b"data: " + json.dumps(chunk).encode() + b"\n\n")
 
 
 def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
@@ -77,4 +77,4 @@ async def main(port: int, tokens: int, rate_per_s: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
+    uvloop.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))

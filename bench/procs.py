@@ -47,6 +47,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
+def children_cpu_s(pid: int) -> float:
+    """Returns the processor time of a process's children that have ended, in seconds."""
+    fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / TICKS_PER_S
+
+
 def core_busy_s(core: int) -> float:
     """Returns how long a core has been busy since the start, in seconds."""
     for line in (PROC / "stat").read_text().splitlines():

@@ -1,4 +1,8 @@
-"""WebSocket connections that watch iterations, in one process and with as little work as can be."""
+"""WebSocket connections that watch iterations, in one process and with as little work as can be.
+
+While the tokens come, frames are only put aside with the time of their arrival; they are read when
+all is over. Otherwise the client would be what is measured.
+"""
 
 import asyncio
 import base64
@@ -6,6 +10,7 @@ import hashlib
 import json
 import os
 import time
+from typing import cast
 
 import msgspec
 
@@ -29,7 +34,12 @@ class Watcher(asyncio.Protocol):
 
     Attributes:
         welcomed: Done with the first frame.
-        ended: Done with the type of the terminal event.
+        ended: Done with the terminal event.
+
+    After `read`:
+
+    Attributes:
+        end: The type of the terminal event.
         frames: How many token frames came.
         latencies_ns: From a token's sending to its arrival here, for each token.
         sha: Of the text so far.
@@ -38,10 +48,12 @@ class Watcher(asyncio.Protocol):
     def __init__(self, path: str, token: str) -> None:
         loop = asyncio.get_running_loop()
         self.welcomed: asyncio.Future[None] = loop.create_future()
-        self.ended: asyncio.Future[str] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self.end = ""
         self.frames = 0
         self.latencies_ns: list[int] = []
         self.sha = hashlib.sha256()
+        self._kept: list[tuple[int, bytes]] = []
         self._path = path
         self._token = token
         self._rest = b""
@@ -50,10 +62,9 @@ class Watcher(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asks for the upgrade."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         key = base64.b64encode(os.urandom(16)).decode()
-        transport.write(
+        self._transport.write(
             f"GET {self._path} HTTP/1.1\r\nHost: {HOST}\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
             f"Authorization: Bearer {self._token}\r\n\r\n".encode()
@@ -75,20 +86,26 @@ class Watcher(asyncio.Protocol):
         while (frame := _frame_at(data, at)) is not None:
             payload, at, opcode = frame
             if opcode == 1:
-                self._take(_decode(payload), now_ns)
+                self._kept.append((now_ns, payload))
+                if not self.welcomed.done():
+                    self.welcomed.set_result(None)
+                elif b'"type":"iteration_' in payload and _decode(payload).type in ENDS:
+                    self.ended.set_result(None)
             elif opcode == 9 and self._transport is not None:
                 self._transport.write(_masked(0x8A, payload))
         self._rest = data[at:]
 
-    def _take(self, frame: Frame, now_ns: int) -> None:
-        if frame.type == "token":
-            self.frames += 1
-            self.sha.update(frame.content.encode())
-            self.latencies_ns += [now_ns - int(sent) for sent in frame.content.split()]
-        elif frame.type == "welcome":
-            self.welcomed.set_result(None)
-        elif frame.type in ENDS and not self.ended.done():
-            self.ended.set_result(frame.type)
+    def read(self) -> None:
+        """Reads what was put aside."""
+        for came_ns, payload in self._kept:
+            frame = _decode(payload)
+            if frame.type == "token":
+                self.frames += 1
+                self.sha.update(frame.content.encode())
+                self.latencies_ns += [came_ns - int(sent) for sent in frame.content.split()]
+            elif frame.type in ENDS:
+                self.end = frame.type
+        self._kept.clear()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Lets nobody wait."""
