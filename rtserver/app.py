@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from handlers.context import HandlerContext
 from handlers.routes import application
 from handlers.test_endpoints import test_routes
 from rtserver.admission import Admission, Entry
-from rtserver.audit import AUDIT_PROJECT, Acting, Auditor
+from rtserver.audit import AUDIT_PROJECT, Acting, Auditor, Head
 from rtserver.audit_actions import Action, Outcome
 from rtserver.audit_archive import Archiver
 from rtserver.audit_archive_dir import ArchiveDirectory
@@ -64,6 +64,7 @@ from rtserver.validator import Validator
 from rtserver.wheel import TimerWheel
 from rtserver.workers import Workers
 from store.audit_archive import MongoArchive
+from store.audit_buffer import MongoAuditBuffer
 from store.client import Database, DatabaseError, connect, is_replica_set, server_version
 from store.comments import COMMENTS, MongoComments, comment_fields
 from store.event_collection import (
@@ -540,6 +541,7 @@ class Server:
         self._workers = Workers(
             MongoWorkers(database, lease_s=settings.lease_s),
             self.auditor,
+            MongoAuditBuffer(database, self._audit_log),
             worker_id=settings.worker_id,
             lease_s=settings.lease_s,
             anchor_interval_s=settings.audit_anchor_interval_s,
@@ -605,6 +607,7 @@ class Server:
         self._tasks.start(self._audit_log.run(), name="audit-log-writer")
         self.auditor.start(self._tasks)
         await self._workers.begin()
+        self.auditor.adopt(self._tasks)
         self._chain_begun = True
         loops = {
             "audit-heads": self._audit_heads.run(),
@@ -783,6 +786,38 @@ def _no_answer(error: Exception) -> OperatorError:
     return OperatorError(
         f"MongoDB does not answer ({type(error).__name__}); `check` tries the settings"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class AuditAccess:
+    """The audit log for an operator's command."""
+
+    log: MongoEventLog
+    buffer: MongoAuditBuffer
+    workers: MongoWorkers
+
+    async def registry(self) -> dict[str, tuple[Head, bool]]:
+        """Where each chain of the registry stands, and whether it ended."""
+        return {one.chain: (one.head, one.ended) for one in await self.workers.listed()}
+
+
+@contextlib.asynccontextmanager
+async def operator_audit(settings: Settings) -> AsyncIterator[AuditAccess]:
+    """The audit log for an operator's command, beside running workers.
+
+    Raises:
+        OperatorError: there is no MongoDB.
+    """
+    mongo = MongoAccess(settings)
+    database = await mongo.open(may_start=False, beside=True)
+    try:
+        log = await LogStore(settings, database, Metrics().audit, AUDIT).open(existing=True)
+        workers = MongoWorkers(database, lease_s=settings.lease_s)
+        yield AuditAccess(log, MongoAuditBuffer(database, log), workers)
+    except DatabaseError as error:
+        raise _no_answer(error) from error
+    finally:
+        await mongo.close()
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import structlog
 
@@ -28,8 +28,9 @@ from rtserver.audit_chain import Chain, details_json, sealed_action, sealed_hash
 from rtserver.audit_spool import Abandoned, Batch, Spool, abandoned
 from rtserver.errors import BusyError, StoreUnavailableError
 from rtserver.events import EventDraft, MillisecondClock
-from rtserver.log import EventLog, KeyReusedError
+from rtserver.log import EventLog, KeyReusedError, Published
 from rtserver.metrics import AuditMetrics
+from rtserver.positions import Position
 from rtserver.tasks import TaskOwner
 
 AUDIT_PROJECT = "$audit"
@@ -108,10 +109,24 @@ class SealedRecord(EventDraft):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where a chain stands: the number and hash of a record."""
+    """Where a chain stands.
+
+    Attributes:
+        n: number of a record in it.
+        hash: of that record.
+        id: where that record is in the log; None where that is not known.
+    """
 
     n: int
     hash: str
+    id: str | None = None
+
+    def to_json(self, chain: str, *, ended: bool = False) -> dict[str, Any]:
+        """The head as other chains' records state it."""
+        stated: dict[str, Any] = {"chain": chain, "n": self.n, "hash": self.hash}
+        if self.id is not None:
+            stated["id"] = self.id
+        return {**stated, "ended": True} if ended else stated
 
 
 class Auditor:
@@ -149,6 +164,7 @@ class Auditor:
         self._queue: deque[str] = deque()
         self._queue_bytes = 0
         self._queued_from = 1
+        self._in_hand: Batch | None = None
         self._counted = dict.fromkeys(Outcome, 0)
         self._clock = MillisecondClock()
         self._dropped: Counter[str] = Counter()
@@ -157,6 +173,7 @@ class Auditor:
         self._arrived = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
+        self._progress = asyncio.Event()
         self._stopping = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit-spool")
         self._sync_thread = ThreadPoolExecutor(1, thread_name_prefix="audit-sync")
@@ -172,6 +189,11 @@ class Auditor:
     def worker_id(self) -> str:
         """This worker."""
         return self._worker_id
+
+    @property
+    def n(self) -> int:
+        """Number of the newest record of this worker's chain, stored or not."""
+        return self._chain.n
 
     # Recording
 
@@ -309,8 +331,9 @@ class Auditor:
                 await asyncio.sleep(GATHER_S)
             self._wake.clear()
             while self._queue:
-                batch, size_bytes = self._take()
-                await self._keep(batch)
+                self._in_hand, size_bytes = self._take()
+                await self._keep(self._in_hand)
+                self._in_hand = None
                 self._queue_bytes -= size_bytes
                 self._settle()
                 self._measure()
@@ -329,11 +352,13 @@ class Auditor:
 
     async def _keep(self, batch: Batch) -> None:
         """Put a batch into the spool, or where the disk is broken straight into the log."""
-        direct: asyncio.Task[None] | None = None
+        direct: asyncio.Task[Published | None] | None = None
         try:
             while True:
                 try:
-                    await self._in_thread(self._spool.append, batch)
+                    # Shielded: a batch that was taken from the queue is appended even if the
+                    # server stops before the thread comes to it.
+                    await asyncio.shield(self._in_thread(self._spool.append, batch))
                 except OSError as error:
                     if self._spool_problem is None:
                         _log.error("audit_spool_not_written", error=str(error))
@@ -349,8 +374,7 @@ class Auditor:
                 else:
                     await asyncio.wait({direct}, timeout=RETRY_S)
                     if direct.done():
-                        direct.result()
-                        self.stored = _head_of(batch)
+                        self._advance(_head_of(batch, direct.result()))
                         return
         finally:
             # Where the spool took it after all: its key keeps it from being stored twice.
@@ -366,9 +390,10 @@ class Auditor:
             self._arrived.clear()
             try:
                 while (batch := await self._first()) is not None:
-                    await self._publish(batch)
-                    self.stored = _head_of(batch)
-                    if self._spool.take():
+                    head = _head_of(batch, await self._publish(batch))
+                    last = self._spool.take()
+                    self._advance(head)
+                    if last:
                         await self._in_thread(self._spool.trim)
             except OSError as error:
                 _log.error("audit_spool_not_read", error=str(error))
@@ -383,20 +408,31 @@ class Auditor:
             return held
         return await self._in_thread(self._spool.first)
 
-    async def _publish(self, batch: Batch) -> None:
-        """Store a batch; returns when it is durable, however long that takes."""
+    async def _publish(self, batch: Batch) -> Published | None:
+        """Store a batch; returns when it is durable, however long that takes.
+
+        Where it is; None where something else is there under its key.
+        """
         drafts = [SealedRecord(record) for record in batch.records]
         while True:
             try:
-                await self._log.publish(drafts, key=batch.key, timeout_s=math.inf)
+                return await self._log.publish(drafts, key=batch.key, timeout_s=math.inf)
             except KeyReusedError:
                 # Impossible unless somebody stored other records under the key.
                 _log.exception("audit_batch_refused", key=batch.key)
+                return None
             except (BusyError, StoreUnavailableError) as error:
                 _log.warning("audit_batch_waits", error=str(error))
                 await asyncio.sleep(RETRY_S)
-                continue
-            return
+
+    def _advance(self, head: Head) -> None:
+        self.stored = head
+        self._pulse()
+
+    def _pulse(self) -> None:
+        """Let those who wait for progress look again."""
+        self._progress.set()
+        self._progress = asyncio.Event()
 
     async def _sync(self) -> None:
         """While MongoDB is away, see to it that a crash of the host costs a second at most."""
@@ -415,6 +451,7 @@ class Auditor:
 
     async def _adopt(self) -> None:
         """Deliver what dead workers of this host left, until cancelled."""
+        await self.flush()  # first of all it is stored that this worker is there
         while True:
             try:
                 for left in await self._in_thread(lambda: list(abandoned(self._spool_dir))):
@@ -425,19 +462,31 @@ class Auditor:
 
     async def _adopt_one(self, left: Abandoned) -> None:
         count = 0
+        head: Head | None = None
         done = False
         try:
             batches: Iterator[Batch] = left.batches()
             while (batch := await self._in_thread(lambda: next(batches, None))) is not None:
-                await self._publish(batch)
+                head = _head_of(batch, await self._publish(batch))
                 count += len(batch.records)
-            await self._in_thread(left.remove)
-            done = True
+            # Nothing will be added to that chain: said for good before the last trace is gone.
+            if head is None or await self._told_of_end(left.chain, head):
+                await self._in_thread(left.remove)
+                done = True
         finally:
             if not done:
                 left.release()
         if count:
             _log.info("audit_spool_adopted", chain=left.chain, records=count)
+
+    async def _told_of_end(self, chain: str, head: Head) -> bool:
+        """Have it stored where a chain ended; False where that can't be recorded now."""
+        before = self._chain.n
+        self.record(Action.AUDIT_ANCHORED, by=Acting(), heads=[head.to_json(chain, ended=True)])
+        if self._chain.n == before:
+            return False
+        await self.flush()
+        return True
 
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         loop = asyncio.get_running_loop()
@@ -446,6 +495,7 @@ class Auditor:
     def _settle(self) -> None:
         if not self._queue and not self._queue_bytes and not self._spool.pending:
             self._settled.set()
+            self._pulse()
 
     def _measure(self) -> None:
         # Counted in batches: a counter's lock costs more than a record should.
@@ -463,11 +513,16 @@ class Auditor:
         tasks.start(self._write(), name="audit-writer")
         tasks.start(self._deliver(), name="audit-deliverer")
         tasks.start(self._sync(), name="audit-sync")
+
+    def adopt(self, tasks: TaskOwner) -> None:
+        """Begin to deliver also what dead workers left, once the chain has its first record."""
         tasks.start(self._adopt(), name="audit-adopter")
 
     async def flush(self) -> None:
         """Return when everything that was recorded so far is in MongoDB. No time-out here."""
-        await self._settled.wait()
+        newest = self._chain.n
+        while self.stored.n < newest and not self._settled.is_set():
+            await self._progress.wait()  # under load there is no moment at which nothing waits
 
     def is_finishing(self) -> bool:
         """Whether the chain has its last record."""
@@ -475,7 +530,7 @@ class Auditor:
 
     def is_settled(self) -> bool:
         """Whether everything that was recorded is in MongoDB."""
-        return self._settled.is_set()
+        return self._settled.is_set() or self.stored.n >= self._chain.n
 
     async def finish(self, timeout_s: float) -> None:
         """Write the chain's last record and deliver what is left; the tasks still have to run.
@@ -494,19 +549,25 @@ class Auditor:
         """Let go of the spool, once the tasks have ended. Blocks for a moment."""
         self._thread.shutdown()
         self._sync_thread.shutdown()
+        left = [] if self._in_hand is None or self._spool.holds(self._in_hand) else [self._in_hand]
         while self._queue:
-            batch, _ = self._take()
-            try:
+            left.append(self._take()[0])
+        try:
+            for batch in left:
                 self._spool.append(batch)
-            except OSError as error:
-                _log.error("audit_spool_not_written", error=str(error))
-                break
+        except OSError as error:
+            _log.error("audit_spool_not_written", error=str(error))
         try:
             self._spool.close()
         except OSError as error:
             _log.error("audit_spool_not_synced", error=str(error))
 
 
-def _head_of(batch: Batch) -> Head:
+def _head_of(batch: Batch, published: Published | None) -> Head:
     first = int(batch.key.rpartition(":")[2])
-    return Head(first + len(batch.records) - 1, sealed_hash(batch.records[-1]))
+    position = None if published is None else Position(published.epoch, published.last)
+    return Head(
+        first + len(batch.records) - 1,
+        sealed_hash(batch.records[-1]),
+        None if position is None else str(position),
+    )

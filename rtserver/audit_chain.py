@@ -43,11 +43,6 @@ def hash_of(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(record)).hexdigest()
 
 
-def sealed(record: Mapping[str, Any]) -> bytes:
-    """The text that a record is stored as, made anew from what it says, `id` left out."""
-    return canonical(record)[:-1] + f'{_HASH_TAIL}{record["hash"]}"}}'.encode()
-
-
 def plain(value: object, depth: int = _MAX_DEPTH) -> Any:
     """A value in the form that has one spelling in JSON: whole numbers, valid Unicode, bounded.
 

@@ -89,6 +89,7 @@ class Spool:
         self._fd = -1
         self._kept_from = 1
         self._unsynced: set[int] = set()
+        self._newest = ""
         self._waiting: deque[_Place] = deque()
         # What waits, while it is little; None once something was left out and has to be read.
         self._memory: deque[Batch] | None = deque()
@@ -133,6 +134,7 @@ class Spool:
             self._close_segment()  # what was half written stays behind, and is never read
             raise
         with self._lock:
+            self._newest = batch.key
             self._unsynced.add(self._segment)
             self._waiting.append(_Place(self._segment, self._offset, len(line)))
             self.pending_bytes += len(line)
@@ -142,6 +144,10 @@ class Spool:
                 if self._memory_bytes > MEMORY_BYTES:
                     self._memory = None
         self._offset += len(line)
+
+    def holds(self, batch: Batch) -> bool:
+        """Whether a batch was the last that was appended."""
+        return self._newest == batch.key
 
     def first_held(self) -> Batch | None:
         """The oldest batch where it is in memory; None also where there is none at all."""

@@ -1,4 +1,4 @@
-"""The command line: `python -m rtserver serve|token|publish|tail|check|mongod`.
+"""The command line: `python -m rtserver serve|token|publish|tail|audit|check|mongod`.
 
 Exit status 0 on success, 2 for a wrong command line or setting (one clear line), 1 for a failure.
 """
@@ -9,16 +9,21 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from msgspec import UNSET
 
+from rtserver.audit_filter import EVERYTHING, PARAMETERS, AuditFilter
+from rtserver.audit_watch import MAX_HISTORY
+from rtserver.cli_audit import Reading, audit
+from rtserver.cli_audit_verify import Verification, verify
 from rtserver.cli_check import check
 from rtserver.cli_log import tail
 from rtserver.cli_publish import STDIN, Publication, publish
 from rtserver.cli_serve import serve, shared_mongod
 from rtserver.cli_token import signing_secret, token
-from rtserver.errors import OperatorError, RefusedError, StoreUnavailableError
+from rtserver.errors import InvalidError, OperatorError, RefusedError, StoreUnavailableError
 from rtserver.history import EventFilter
 from rtserver.ids import BadIdentifier, event_type, project_id, proposal_id
 from rtserver.jwks import KeyConfigurationError
@@ -81,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
         "--no-follow", action="store_true", help="print what there is, from the oldest, and end"
     )
 
+    _add_audit(commands.add_parser("audit", help="read, follow or verify the audit log"))
+
     commands.add_parser("check", help="try the settings and say what is wrong")
     commands.add_parser("mongod", help="run the private MongoDB for all workers of this host")
     return parser
@@ -105,6 +112,68 @@ def _add_publish(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--user", action="append", default=[], help="only this user gets it; may be repeated"
     )
+
+
+def _add_audit(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--action", action="append", default=[], help="only these; * at the end matches a prefix"
+    )
+    one.add_argument("--actor", help="only what this user did")
+    one.add_argument("--project-id", "--project", help="only what concerns this project")
+    one.add_argument("--target", help="only what was done to this")
+    one.add_argument("--outcome", help="allowed, denied or failed")
+    one.add_argument("--since", help="only from this time on: 2026-01-31T14:00:00Z")
+    one.add_argument(
+        "--history", type=_count, metavar="N", help="only the newest N that match, and what follows"
+    )
+    one.add_argument("--from", dest="from_id", type=_position, help="begin after this record's id")
+    one.add_argument("--follow", action="store_true", help="go on with the records that come")
+    one.add_argument("--json", action="store_true", help="one JSON object a line")
+    one = one.add_subparsers(dest="audit_command", metavar="verify").add_parser(
+        "verify", help="find records that were changed, removed or inserted"
+    )
+    one.add_argument(
+        "paths", nargs="*", type=_existing, metavar="FILE_OR_DIR", help="archives, beside the log"
+    )
+    one.add_argument("--offline", action="store_true", help="only the archives, not MongoDB")
+    one.add_argument(
+        "--against", type=_existing, metavar="REPORT", help="what verify --json printed earlier"
+    )
+    one.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="for programs")
+
+
+def _reading(given: argparse.Namespace) -> Reading:
+    """What `audit` was asked for.
+
+    Raises:
+        UsageError: a filter has a value that it can't have.
+    """
+    single = {name: getattr(given, name) for name in PARAMETERS if name != "action"}
+    filters = {name: [value] for name, value in single.items() if value is not None}
+    if given.action:
+        filters["action"] = given.action
+    if given.history is not None and given.from_id is not None:
+        raise UsageError("audit: give --history or --from, not both")
+    try:
+        wanted = AuditFilter.make(filters)
+    except InvalidError as error:
+        raise UsageError(f"audit: {error}") from None
+    return Reading(wanted, given.history, given.from_id, given.follow, given.json)
+
+
+def _verification(given: argparse.Namespace, settings: Settings) -> Verification:
+    """What `audit verify` was asked for.
+
+    Raises:
+        UsageError: filters, or nothing to look at.
+    """
+    if _reading(given) != Reading(EVERYTHING, as_json=given.json):
+        raise UsageError("audit verify takes no filters: a chain has to be whole")
+    archive = settings.audit_archive_dir
+    paths = given.paths or ([] if archive is None or not archive.is_dir() else [archive])
+    if given.offline and not paths:
+        raise UsageError("audit verify: --offline needs archives to read")
+    return Verification(tuple(paths), given.offline, given.against, given.json)
 
 
 def _publication(given: argparse.Namespace) -> Publication:
@@ -139,6 +208,19 @@ def _positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 10**9:
         raise argparse.ArgumentTypeError("takes a whole number of seconds above 0")
     return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MAX_HISTORY:
+        raise argparse.ArgumentTypeError(f"takes a whole number from 1 to {MAX_HISTORY}")
+    return int(text)
+
+
+def _existing(text: str) -> Path:
+    path = Path(text)
+    if not path.exists():
+        raise argparse.ArgumentTypeError(f"there is no {text!a}")
+    return path
 
 
 def _json(text: str) -> object:
@@ -201,6 +283,10 @@ def _run(given: argparse.Namespace, settings: Settings) -> int:
             return asyncio.run(
                 tail(settings, given.project, given.from_id, wanted, follow=not given.no_follow)
             )
+        case "audit" if given.audit_command:
+            return asyncio.run(verify(settings, _verification(given, settings)))
+        case "audit":
+            return asyncio.run(audit(settings, _reading(given)))
         case "check":
             return asyncio.run(check(settings))
         case _:

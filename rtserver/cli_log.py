@@ -12,6 +12,7 @@ from rtserver.events import EventPack
 from rtserver.history import EVERYTHING, EventFilter
 from rtserver.positions import Position
 from rtserver.settings import Settings
+from rtserver.texts import printable_json
 
 POLL_S = 0.2
 READ_EVENTS = 500
@@ -39,13 +40,13 @@ async def tail(
         OperatorError, StoreUnavailableError: the log cannot be read.
         InvalidError: the position is of another log.
     """
-    with _told_to_end() as told:
+    with told_to_end() as told:
         await _tail(settings, project_id, begin, wanted, follow, told)
     return 0
 
 
 @contextlib.contextmanager
-def _told_to_end() -> Iterator[asyncio.Event]:
+def told_to_end() -> Iterator[asyncio.Event]:
     """Set by SIGINT and SIGTERM."""
     told, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -96,7 +97,7 @@ def _print(pack: EventPack, seq: int, head: int, wanted: EventFilter) -> int:
     if pack.first > seq + 1:
         _say_lost(pack.first - seq - 1)
     for event in wanted.of_pack(pack, after=seq, upto=head):
-        sys.stdout.write(event.payload.decode() + "\n")
+        sys.stdout.write(printable_json(event.payload.decode()) + "\n")
     return max(seq, min(pack.last, head))
 
 

@@ -16,6 +16,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from rtserver.settings import Settings
+from rtserver.texts import printable
 from rtserver.token_source import scrub
 
 HIDDEN = "[secret]"
@@ -86,20 +87,11 @@ def escape_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> E
     A line end or an escape sequence in a value may be a peer's. Only tracebacks keep line ends.
     """
     return {
-        _escaped(key): _escaped(value.rstrip("\n"), "\n" if key in _TRACEBACKS else "")
+        printable(key): printable(value.rstrip("\n"), "\n" if key in _TRACEBACKS else "")
         if isinstance(value, str)
         else value
         for key, value in event.items()
     }
-
-
-def _escaped(text: str, kept: str = "") -> str:
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() or char in kept else char.encode("unicode_escape").decode()
-        for char in text
-    )
 
 
 class _Handler(logging.StreamHandler[TextIO]):

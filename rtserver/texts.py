@@ -1,5 +1,6 @@
-"""Checks texts of people before they are kept and shown to others."""
+"""Checks texts of people before they are kept, and makes them safe to be shown on a terminal."""
 
+import json
 import unicodedata
 
 from rtserver.errors import InvalidError
@@ -38,6 +39,28 @@ def user_id(what: str, text: str) -> str:
     """
     _check(what, text, 1, MAX_NAME_CHARS, allowed=frozenset())
     return text
+
+
+def printable(text: str, kept: str = "") -> str:
+    """A text in which nothing drives a terminal, forges a line or turns the reading direction.
+
+    Args:
+        text: somebody's.
+        kept: characters that stay as they are all the same.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in kept else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def printable_json(text: str) -> str:
+    """The same for JSON on one line, which stays the same JSON."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def _check(what: str, text: str, min_chars: int, max_chars: int, allowed: frozenset[str]) -> None:

@@ -1,8 +1,9 @@
 """Which workers there are, where their audit chains stand, and which of them are gone.
 
 Every worker keeps a lease with the newest of its records that is stored. The others write these
-heads into their own chains from time to time, so that no chain can be rewritten alone. A worker
-whose lease runs out is recorded as lost, by one of the others.
+heads into their own chains from time to time, so that no chain can be rewritten alone, and every
+chain's end into another before it leaves the registry. A worker whose lease runs out is recorded as
+lost, by one of the others.
 """
 
 import asyncio
@@ -15,8 +16,9 @@ from typing import Any, Protocol
 import structlog
 
 from rtserver import __version__
-from rtserver.audit import Acting, Auditor
+from rtserver.audit import Acting, Auditor, Head
 from rtserver.audit_actions import Action, Outcome
+from rtserver.audit_buffer import AuditBuffer
 from rtserver.errors import StoreUnavailableError
 
 RECORDED_S = 10.0
@@ -36,6 +38,8 @@ class Worker:
         pid: its process.
         n: number of the newest of its records that is known to be stored.
         hash: of that record.
+        id: where that record is in the log; None where that is not known.
+        ended: it ended in order, and that record is the chain's last.
     """
 
     chain: str
@@ -44,6 +48,13 @@ class Worker:
     pid: int
     n: int
     hash: str
+    id: str | None = None
+    ended: bool = False
+
+    @property
+    def head(self) -> Head:
+        """Where its chain stands."""
+        return Head(self.n, self.hash, self.id)
 
 
 class WorkerStore(Protocol):
@@ -56,10 +67,13 @@ class WorkerStore(Protocol):
         """Take a worker out."""
 
     async def listed(self) -> Sequence[Worker]:
-        """All workers that are in the registry, also those whose lease ran out."""
+        """All workers that are in the registry, also those that ended or lost their lease."""
 
     async def claim_lapsed(self) -> Worker | None:
-        """A worker whose lease ran out, for this caller alone for the time of a lease, or None."""
+        """A worker whose lease ran out, for this caller alone for the time of a lease, or None.
+
+        One that ended in order is none.
+        """
 
 
 class Workers:
@@ -69,6 +83,7 @@ class Workers:
         self,
         store: WorkerStore,
         auditor: Auditor,
+        buffer: AuditBuffer,
         *,
         worker_id: str,
         lease_s: float,
@@ -79,18 +94,22 @@ class Workers:
         Args:
             store: the registry.
             auditor: whose chain this is about.
+            buffer: what the log holds.
             worker_id: this worker.
             lease_s: how long a worker counts as alive without renewal.
             anchor_interval_s: time between two records with the heads of the other chains.
         """
         self._store = store
         self._auditor = auditor
+        self._buffer = buffer
         self._worker_id = worker_id
         self._lease_s = lease_s
         self._anchor_interval_s = anchor_interval_s
         self._anchored: dict[str, int] = {}
+        self._ended: dict[str, int] = {}
+        self._own_n = 0
 
-    def _myself(self) -> Worker:
+    def _myself(self, *, ended: bool = False) -> Worker:
         stored = self._auditor.stored
         return Worker(
             self._auditor.chain,
@@ -99,6 +118,8 @@ class Workers:
             os.getpid(),
             stored.n,
             stored.hash,
+            stored.id,
+            ended,
         )
 
     async def begin(self) -> None:
@@ -110,35 +131,78 @@ class Workers:
         me = self._myself()
         # First the registry: a chain that begins without being known there was made up.
         await self._store.renew(me)
-        self._auditor.record(
+        await self._record(
             Action.WORKER_STARTED,
-            by=_SERVER,
+            await self._news(),
             target=self._worker_id,
             host=me.host,
             pid=me.pid,
             version=__version__,
-            heads=await self._heads() or None,
         )
 
-    async def _heads(self) -> list[dict[str, Any]]:
-        """Where the other chains stand, as far as that is news to this one."""
-        heads = []
-        for other in await self._store.listed():
-            known = self._anchored.get(other.chain, 0)
-            if other.chain != self._auditor.chain and other.n > known:
-                heads.append({"chain": other.chain, "n": other.n, "hash": other.hash})
-                self._anchored[other.chain] = other.n
-        return heads
+    async def _news(self) -> list[Worker]:
+        """The other chains, as far as where they stand is news to this one."""
+        return [
+            other
+            for other in await self._store.listed()
+            if other.chain != self._auditor.chain
+            and (
+                other.n > self._anchored.get(other.chain, 0)
+                or (other.ended and other.chain not in self._ended)
+            )
+        ]
+
+    async def _record(
+        self,
+        action: Action,
+        others: Sequence[Worker],
+        *,
+        target: str | None = None,
+        **details: Any,
+    ) -> None:
+        """Write down where the chains stand, this one too, and what the buffer holds.
+
+        Whoever verifies learns from it what was in the log at this moment, and so which records
+        can have been overwritten since.
+        """
+        heads = [other.head.to_json(other.chain, ended=other.ended) for other in others]
+        if self._auditor.stored.n:
+            heads.append(self._auditor.stored.to_json(self._auditor.chain))
+        usage = await self._buffer.usage()
+        before = self._auditor.n
+        self._auditor.record(
+            action,
+            by=_SERVER,
+            target=target,
+            heads=heads or None,
+            log=usage.to_json(),
+            **details,
+        )
+        if self._auditor.n == before:
+            return  # the spool is full: it remains news
+        self._own_n = self._auditor.n
+        for other in others:
+            self._anchored[other.chain] = other.n
+            if other.ended:
+                self._ended[other.chain] = self._auditor.n
 
     async def anchor(self) -> None:
-        """Write down where the others stand.
+        """Write down where the chains stand, unless nothing happened but that.
 
         Raises:
             StoreUnavailableError: MongoDB does not answer.
         """
-        heads = await self._heads()
-        if heads:
-            self._auditor.record(Action.AUDIT_ANCHORED, by=_SERVER, heads=heads)
+        news = await self._news()
+        if news or self._auditor.stored.n > self._own_n:
+            await self._record(Action.AUDIT_ANCHORED, news)
+
+    async def _withdraw_ended(self) -> None:
+        """Take those out whose end is for ever in this chain."""
+        for chain, n in list(self._ended.items()):
+            if self._auditor.stored.n >= n:
+                await self._store.withdraw(chain)
+                del self._ended[chain]
+                self._anchored.pop(chain, None)
 
     async def run(self) -> None:
         """Keep the lease, and tell of those who lost theirs, until cancelled."""
@@ -150,6 +214,7 @@ class Workers:
             await asyncio.sleep(min(interval_s, self._anchor_interval_s))
             try:
                 await self._store.renew(self._myself())
+                await self._withdraw_ended()
                 if confident:
                     await self._tell_of_lost()
                 confident = True
@@ -164,14 +229,14 @@ class Workers:
     async def _tell_of_lost(self) -> None:
         while (lost := await self._store.claim_lapsed()) is not None:
             _log.warning("worker_lost", worker_id=lost.worker_id, chain=lost.chain)
+            found = await self._buffer.newest_of(lost.chain)
+            head = lost.head if found is None or found.n < lost.n else found
             self._auditor.record(
                 Action.WORKER_LOST,
                 Outcome.FAILED,
                 by=_SERVER,
                 target=lost.worker_id,
-                chain=lost.chain,
-                n=lost.n,
-                hash=lost.hash,
+                **head.to_json(lost.chain),
             )
             try:
                 async with asyncio.timeout(RECORDED_S):
@@ -182,9 +247,13 @@ class Workers:
             self._anchored.pop(lost.chain, None)
 
     async def end(self) -> None:
-        """Leave the registry, once the chain's last record is stored. A failure is logged."""
+        """Say that this chain ended, once its last record is stored. A failure is logged.
+
+        The entry stays in the registry until another worker, perhaps the next one to start, has
+        put the chain's end into its own: else the whole chain could be taken away unseen.
+        """
         try:
             if self._auditor.is_settled():
-                await self._store.withdraw(self._auditor.chain)
+                await self._store.renew(self._myself(ended=True))
         except StoreUnavailableError as error:
-            _log.warning("worker_not_withdrawn", error=str(error))
+            _log.warning("worker_end_not_registered", error=str(error))

@@ -1,7 +1,7 @@
 """The registry of workers.
 
-_id chain, worker_id, host, pid, n, hash, lease_until, claimed_until (while somebody tells that the
-worker is lost)
+_id chain, worker_id, host, pid, n, hash, id, ended, lease_until, claimed_until (while somebody
+tells that the worker is lost)
 """
 
 from typing import Any
@@ -34,6 +34,8 @@ class MongoWorkers:
             "pid": worker.pid,
             "n": Int64(worker.n),
             "hash": worker.hash,
+            "id": worker.id,
+            "ended": worker.ended,
             "lease_until": self._until(),
         }
         await self._workers.update_one({"_id": worker.chain}, [{"$set": fields}], upsert=True)
@@ -52,12 +54,13 @@ class MongoWorkers:
     async def claim_lapsed(self) -> Worker | None:
         """See `WorkerStore.claim_lapsed`."""
         lapsed = {
+            "ended": {"$ne": True},
             "$expr": {
                 "$and": [
                     {"$lt": ["$lease_until", "$$NOW"]},
                     {"$lt": [{"$ifNull": ["$claimed_until", "$lease_until"]}, "$$NOW"]},
                 ]
-            }
+            },
         }
         document = await self._workers.find_one_and_update(
             lapsed,
@@ -75,4 +78,6 @@ def _worker(document: dict[str, Any]) -> Worker:
         pid=document["pid"],
         n=document["n"],
         hash=document["hash"],
+        id=document.get("id"),
+        ended=bool(document.get("ended")),
     )

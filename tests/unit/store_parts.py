@@ -20,16 +20,18 @@ async def make_log(
     buffer_bytes: int = BUFFER_BYTES,
     queue_bytes: int = 1 << 20,
     publish_timeout_s: float = WAIT_S,
+    collection: str = EVENTS,
 ) -> MongoEventLog:
     """A log on a prepared collection; its writer does not run yet."""
-    epoch = await prepare_log(db, EVENTS, buffer_bytes)
+    epoch = await prepare_log(db, collection, buffer_bytes)
     return MongoEventLog(
         db,
-        Heads(db, buffer_bytes=buffer_bytes),
+        Heads(db, buffer_bytes=buffer_bytes, collection=collection),
         Metrics(),
         epoch=epoch,
         queue_bytes=queue_bytes,
         publish_timeout_s=publish_timeout_s,
+        collection=collection,
     )
 
 

@@ -1,10 +1,8 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,85 +10,16 @@ from rtserver import audit
 from rtserver.admission import Entry
 from rtserver.audit import AUDIT_PROJECT, Acting, AuditFullError, Auditor
 from rtserver.audit_actions import CATALOGUE, Action, Outcome
-from rtserver.audit_chain import GENESIS, hash_of
-from rtserver.events import EventDraft
-from rtserver.log import Published
-from rtserver.metrics import Metrics
-from rtserver.tasks import TaskOwner
+from rtserver.audit_chain import GENESIS
 from tests.support.recorder import LogRecorder
-from tests.unit.fakes import MemoryLog
+from tests.unit.audit_parts import KeyedLog, auditing, check_chain
 from tests.unit.waiting import until
 
 SERVER = Acting()
 
 
-class KeyedLog(MemoryLog):
-    """A log that knows keys, and can be away.
-
-    Attributes:
-        away: publications wait while it is set.
-        keys: every key, in the order in which it was first stored.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.here = asyncio.Event()
-        self.here.set()
-        self.keys: list[str] = []
-
-    async def publish(
-        self,
-        drafts: Sequence[EventDraft],
-        *,
-        key: str | None = None,
-        timeout_s: float | None = None,
-    ) -> Published:
-        await self.here.wait()
-        assert key is not None
-        if key in self.keys:
-            return Published(self.epoch, 1, 1, duplicate=True)
-        self.keys.append(key)
-        return await super().publish(drafts, key=key, timeout_s=timeout_s)
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        """The records that are stored."""
-        packs = self.packs.get(AUDIT_PROJECT, [])
-        return [event.frame() for pack in packs for event in pack.events()]
-
-
-@asynccontextmanager
-async def auditing(
-    directory: Path, log: KeyedLog | None = None, *, spool_bytes: int = 1 << 20, crash: bool = False
-) -> AsyncIterator[tuple[Auditor, KeyedLog]]:
-    """An auditor at work; ended in order, or as a killed process would leave it."""
-    log = log or KeyedLog()
-    auditor = Auditor(log, Metrics().audit, directory, worker_id="w1", spool_bytes=spool_bytes)
-    tasks = TaskOwner()
-    auditor.start(tasks)
-    try:
-        yield auditor, log
-    finally:
-        await tasks.stop()
-        if crash:
-            auditor._thread.shutdown()
-            auditor._sync_thread.shutdown()
-            os.close(auditor._spool._lock_fd)
-        else:
-            auditor.close()
-
-
 def _names(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir()]
-
-
-def _check_chain(records: list[dict[str, Any]]) -> None:
-    prev = GENESIS
-    for n, record in enumerate(records, start=1):
-        assert record["n"] == n
-        assert record["prev"] == prev
-        assert hash_of(record) == record["hash"]
-        prev = record["hash"]
 
 
 @pytest.mark.gen_test
@@ -100,7 +29,7 @@ async def test_records_reach_the_log_in_order_as_one_chain(tmp_path: Path) -> No
             auditor.record(Action.LIMIT_HIT, Outcome.DENIED, target=str(number), limit="x")
         await asyncio.wait_for(auditor.flush(), 10)
         assert [record["target"] for record in log.records] == [str(n) for n in range(1200)]
-        _check_chain(log.records)
+        check_chain(log.records)
         assert auditor.stored.n == 1200
         assert auditor.stored.hash == log.records[-1]["hash"]
 
@@ -178,7 +107,7 @@ async def test_what_is_not_delivered_yet_waits_on_disk_and_comes_later_in_order(
         log.here.set()
         await asyncio.wait_for(auditor.flush(), 10)
         assert [record["target"] for record in log.records] == [str(n) for n in range(40)]
-        _check_chain(log.records)
+        check_chain(log.records)
 
 
 @pytest.mark.gen_test
@@ -193,11 +122,17 @@ async def test_what_a_dead_worker_left_is_delivered_once_by_the_next(tmp_path: P
             auditor.record(Action.LIMIT_HIT, by=SERVER, target=str(number))
         await until(lambda: auditor._spool.pending > 0, "the state")
     log.here.set()
-    async with auditing(tmp_path, log) as (_, _):
-        await until(lambda: len(log.records) == 6, "the state")
-        _check_chain(log.records)
+    async with auditing(tmp_path, log) as (heir, _):
         await until(lambda: len(_names(tmp_path)) == 1, "the dead worker's spool gone")
-    assert len(log.records) == 6
+        # The last trace of the chain goes only when another one says where it ended.
+        assert heir.stored.n == 1
+    *left, told = log.records
+    assert len(left) == 6
+    check_chain(left)
+    assert told["action"] == "audit.anchored"
+    assert told["details"]["heads"] == [
+        {"chain": auditor.chain, "n": 6, "hash": left[-1]["hash"], "id": "e0e0-6", "ended": True}
+    ]
     assert _names(tmp_path) == []
 
 
@@ -213,13 +148,30 @@ async def test_what_cannot_be_delivered_before_the_end_waits_for_the_next_worker
         auditor.record(Action.LIMIT_HIT, by=SERVER, target="while it ends")
     log.here.set()
     async with auditing(tmp_path, log) as (_, _):
-        await until(lambda: len(log.records) == 3, "the state")
-    assert [record["action"] for record in log.records] == [
-        "limit.hit",
-        "worker.stopped",
-        "limit.hit",
-    ]
-    _check_chain(log.records)
+        await until(lambda: len(log.records) >= 3, "the state")
+    left = log.records[:3]
+    assert [record["action"] for record in left] == ["limit.hit", "worker.stopped", "limit.hit"]
+    check_chain(left)
+
+
+@pytest.mark.gen_test
+async def test_what_is_on_its_way_to_a_busy_disk_when_the_server_stops_is_kept(
+    tmp_path: Path,
+) -> None:
+    log = KeyedLog()
+    async with auditing(tmp_path, log) as (auditor, _):
+        await until(lambda: not auditor._thread._work_queue.qsize(), "an idle thread")
+        disk = threading.Event()
+        auditor._thread.submit(disk.wait)
+        auditor.record(Action.LIMIT_HIT, by=SERVER, target="1")
+        await until(lambda: auditor._in_hand is not None, "a batch that waits for the disk")
+        auditor.record(Action.LIMIT_HIT, by=SERVER, target="2")
+        threading.Timer(0.1, disk.set).start()
+    assert not log.records
+    async with auditing(tmp_path, log) as (_, _):
+        await until(lambda: len(log.records) >= 2, "the state")
+    assert [record["target"] for record in log.records[:2]] == ["1", "2"]
+    check_chain(log.records[:2])
 
 
 @pytest.mark.gen_test
@@ -262,7 +214,7 @@ async def test_past_the_bound_what_must_be_recorded_is_refused_and_the_rest_coun
         auditor.ensure(Action.LOCK_ACQUIRED)
         auditor.record(Action.LIMIT_HIT, by=SERVER)
         await asyncio.wait_for(auditor.flush(), 10)
-        _check_chain(log.records)
+        check_chain(log.records)
         assert [record["action"] for record in log.records[-2:]] == ["audit.dropped", "limit.hit"]
         details = log.records[-2]["details"]
         assert details["records"] == 6
@@ -287,7 +239,7 @@ async def test_memory_is_bounded_where_neither_disk_nor_database_take_anything(
         monkeypatch.undo()
         log.here.set()
         await asyncio.wait_for(auditor.flush(), 10)
-        _check_chain(log.records)
+        check_chain(log.records)
 
 
 @pytest.mark.gen_test
@@ -305,7 +257,7 @@ async def test_with_a_broken_disk_records_go_straight_into_the_database(
         monkeypatch.undo()
         auditor.record(Action.CONNECTION_OPENED, by=SERVER)
         await asyncio.wait_for(auditor.flush(), 10)
-        _check_chain(log.records)
+        check_chain(log.records)
 
 
 def _break_disk(auditor: Auditor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,516 @@
+"""Verifies the audit log: finds what was changed, removed or inserted, and says which.
+
+What there is to go by:
+
+- A record's hash covers all of it, and the next one of its chain names that hash. So within a chain
+  nothing can be changed, left out or put in between.
+- Every chain's place is written into the others' records from time to time (`Claim`): number, hash
+  and position. So a chain can't be rewritten from some point on, and what a claim names and the
+  buffer still covers has to be there. Before a chain leaves the registry its end is in another
+  chain, so nothing can be added to it later, and a chain that no other knows was made up.
+- Sequence numbers have no holes. So what is missing is either before everything that is there, or
+  it was removed.
+- What is missing before everything may have been overwritten: `rtserver.audit_wrap` looks whether
+  the buffer was full enough for that.
+
+Nothing here is secret: whoever can rewrite all of the collection, the registry and the archive can
+also make it all fit. An archive or an earlier report that is kept where they can't write shows it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from rtserver.audit import Head
+from rtserver.audit_actions import Action
+from rtserver.audit_chain import GENESIS
+from rtserver.audit_findings import ChainState, Finding, Kind, Report
+from rtserver.audit_seal import (
+    Claim,
+    SealBrokenError,
+    Sealed,
+    claim_of,
+    claims_of,
+    place_of,
+    read_sealed,
+    usage_of,
+)
+from rtserver.audit_trail import Trail
+from rtserver.audit_wrap import Wrapping
+from rtserver.positions import Position
+
+MAX_FINDINGS = 1_000
+MAX_SHOWN_CHARS = 80
+
+
+@dataclass(slots=True)
+class _Range:
+    """A part of the log that was read without a hole; `broken`: the hole before it is a trace."""
+
+    epoch: str
+    first: int
+    last: int
+    broken: bool = False
+
+
+class Verifier:
+    """Takes records in the order of the log, then says what is wrong.
+
+    Several sources may be given one after the other, oldest first; where they overlap they have to
+    agree.
+    """
+
+    def __init__(self, claims: Iterable[Claim] = ()) -> None:
+        """Begin.
+
+        Args:
+            claims: known from elsewhere: an earlier report.
+        """
+        self._report = Report()
+        self._given = list(claims)
+        self._trails: dict[str, Trail] = {}
+        self._ranges: list[_Range] = []
+        self._missing: dict[str, list[tuple[int, int, str, str]]] = {}
+        self._vouched: dict[str, int] = {}
+        self._vouchers: dict[str, set[str]] = {}
+        self._lost: set[str] = set()
+        self._wrapping = Wrapping()
+        self._latest_ts = ""
+        self._source = ""
+        self._source_place: Position | None = None
+        self._unchecked = 0
+        self._unplaced: list[int] = []
+
+    def begin(self, source: str) -> None:
+        """What follows is from another source, which may begin before the last one ended."""
+        self._source = source
+        self._source_place = None
+
+    def note(self, text: str) -> None:
+        """Something that should be known and is no trace of tampering."""
+        if text not in self._report.notes:
+            self._report.notes.append(text)
+
+    def find(
+        self,
+        kind: Kind,
+        where: str,
+        what: str,
+        chain: str | None = None,
+        first: int | None = None,
+        last: int | None = None,
+    ) -> None:
+        """A trace of tampering."""
+        if len(self._report.findings) < MAX_FINDINGS:
+            shown = None if chain is None else chain[:MAX_SHOWN_CHARS]
+            self._report.findings.append(Finding(kind, what, where, shown, first, last))
+        else:
+            self._report.more += 1
+
+    # Records
+
+    def add(self, position: Position, body: bytes, *, where: str = "", action: str = "") -> None:
+        """The next record.
+
+        Args:
+            position: its place in the log.
+            body: its text as it was sealed.
+            where: how to name the place for people; the position unless given.
+            action: that by which it is found in the log, where it is from there.
+        """
+        where = where or str(position)
+        is_new = self._place(position, where)
+        self._report.records += is_new
+        try:
+            record = read_sealed(body)
+            if action and action != record.action:
+                raise SealBrokenError("it is filed under another action")
+        except SealBrokenError as error:
+            self._break(position, body, where, str(error))
+            return
+        if not is_new:
+            self._compare(position, record, where)
+            return
+        self._latest_ts = max(self._latest_ts, record.ts)
+        self._link(position, record, where)
+        for claim in claims_of(record):
+            self._check(claim, where, position)
+        usage = usage_of(record)
+        if usage is not None:
+            self._wrapping.note(*usage, ts=record.ts, where=where, found=self.find)
+
+    def stray(self, where: str, why: str) -> None:
+        """A line of an archive is no record, and does not say what it is in the place of."""
+        if self._source_place is not None:
+            self._unplaced.append(self._source_place.seq + 1)
+        self.find(Kind.CHANGED, where, why)
+
+    def unreadable(self, first: Position, last: Position, why: str) -> None:
+        """Something is in the place of these records that is none."""
+        self._place(first, str(first))
+        self._ranges[-1].last = max(self._ranges[-1].last, last.seq)
+        self._source_place = last
+        self._unplaced += range(first.seq, last.seq + 1)
+        self.find(Kind.CHANGED, str(first), why)
+
+    def gap(self, first: Position, last: Position, why: str, *, until_ts: str = "") -> None:
+        """The source itself says that these records are not in it.
+
+        Args:
+            first: where the first of them would be.
+            last: where the last.
+            why: as the source says.
+            until_ts: when the buffer did not have them any more.
+        """
+        self._source_place = last
+        self._ranges.append(_Range(last.epoch, last.seq + 1, last.seq))
+        self._wrapping.gap(first.seq, last.seq, until_ts)
+        self.note(f"{self._source} does not have {first} to {last}: {why}")
+
+    def _place(self, position: Position, where: str) -> bool:
+        """Take note of a place; whether nothing was read there yet."""
+        before, self._source_place = self._source_place, position
+        current = self._ranges[-1] if self._ranges else None
+        joins = (
+            current is not None
+            and current.epoch == position.epoch
+            and current.last + 1 == position.seq
+        )
+        if current is not None and joins and before == Position(current.epoch, current.last):
+            current.last = position.seq  # as nearly always
+            return True
+        following = before is not None and before.epoch == position.epoch
+        if before is not None and following:
+            if position.seq <= before.seq:
+                self.find(Kind.INSERTED, where, f"it comes after {before}")
+            elif position.seq > before.seq + 1 and not self._is_covered(
+                Position(position.epoch, before.seq + 1)
+            ):
+                first = Position(before.epoch, before.seq + 1)
+                last = Position(before.epoch, position.seq - 1)
+                self.find(
+                    Kind.REMOVED, where, f"{self._source} lacks {first} to {last} in the middle"
+                )
+        if self._is_covered(position, exactly=True):
+            return False
+        if current is not None and joins:
+            current.last = position.seq
+            return True
+        if current is not None and current.epoch == position.epoch and not following:
+            if current.last < position.seq:
+                self.note(
+                    f"nothing that was read has {Position(current.epoch, current.last + 1)} to "
+                    f"{Position(position.epoch, position.seq - 1)}"
+                )
+        elif current is not None and current.epoch != position.epoch:
+            self.note(f"the log was made anew between epochs {current.epoch} and {position.epoch}")
+        self._ranges.append(_Range(position.epoch, position.seq, position.seq, following))
+        return True
+
+    def _is_covered(self, position: Position, *, exactly: bool = False) -> bool:
+        """Whether what stood in a place was read, if it was there.
+
+        Numbers go on where a log is made anew, and where it is copied they stay, so a place in an
+        epoch of which nothing was read is looked for in the newest one.
+        """
+        epochs = [part for part in self._ranges if part.epoch == position.epoch]
+        if not epochs and not exactly and self._ranges:
+            newest = self._ranges[-1].epoch
+            epochs = [part for part in self._ranges if part.epoch == newest]
+        return any(part.first <= position.seq <= part.last for part in epochs)
+
+    def _break(self, position: Position, body: bytes, where: str, why: str) -> None:
+        """A record is not what was sealed; where it can be told, take it for what it was."""
+        place = place_of(body)
+        trail = None if place is None else self._trails.get(place.chain)
+        if place is None or trail is None or place.n != trail.last + 1:
+            self._unplaced.append(position.seq)
+            self.find(Kind.CHANGED, where, why)
+            return
+        self.find(Kind.CHANGED, where, why, place.chain, place.n)
+        self._append(trail, position, place)
+
+    def _compare(self, position: Position, record: Sealed, where: str) -> None:
+        """A record in a place that was read before, in another source."""
+        trail = self._trails.get(record.chain)
+        if trail is not None and trail.forgets(record.n):
+            self._unchecked += 1
+            return
+        known = trail.find(record.n) if trail is not None else None
+        if known != (record.hash, position.seq):
+            self.find(
+                Kind.CHANGED,
+                where,
+                f"{self._source} does not have here what was read before",
+                record.chain,
+                record.n,
+            )
+
+    # Chains
+
+    def _link(self, position: Position, record: Sealed, where: str) -> None:
+        """Put a record to its chain."""
+        trail = self._trails.get(record.chain)
+        if trail is None:
+            self._begin_chain(position, record, where)
+            return
+        if record.n <= trail.last:
+            self._come_late(trail, position, record, where)
+            return
+        if record.n > trail.last + 1:
+            self._skip(trail, record, where)
+        elif record.prev != trail.hash:
+            self.find(
+                Kind.CHANGED,
+                where,
+                f"records {trail.last} and {record.n} do not belong together: one of them was "
+                "replaced",
+                record.chain,
+                trail.last,
+                record.n,
+            )
+        self._append(trail, position, record)
+
+    def _append(self, trail: Trail, position: Position, record: Sealed) -> None:
+        trail.append(record.n, record.hash, position)
+        trail.range_index = len(self._ranges) - 1
+        trail.seen_ts = self._latest_ts
+        trail.stopped = trail.stopped or record.action == Action.WORKER_STOPPED.value
+        if record.action == Action.WORKER_LOST.value:
+            self._lost |= {claim.chain for claim in claims_of(record)}
+
+    def _begin_chain(self, position: Position, record: Sealed, where: str) -> None:
+        trail = Trail(record.n, record.prev)
+        if record.n == 1 and record.prev != GENESIS:
+            self.find(Kind.CHANGED, where, "a chain can't begin so", record.chain, 1)
+        if record.n > 1 and len(self._ranges) == 1 and self._ranges[0].first == 1:
+            self._miss(record.chain, 1, record.n - 1, where, "nothing was overwritten yet")
+        self._append(trail, position, record)
+        self._trails[record.chain] = trail
+
+    def _skip(self, trail: Trail, record: Sealed, where: str) -> None:
+        """A chain goes on behind a hole in it."""
+        between = self._ranges[trail.range_index + 1 :]
+        unplaced = [seq for seq in self._unplaced if seq > trail.position.seq]
+        if len(unplaced) >= record.n - 1 - trail.last:
+            return  # said already: there is something else in their place
+        if all(part.broken for part in between):
+            self._miss(record.chain, trail.last + 1, record.n - 1, where, f"{record.n} is there")
+
+    def _come_late(self, trail: Trail, position: Position, record: Sealed, where: str) -> None:
+        """A record comes after one that is newer in its chain.
+
+        What a dead worker's spool holds is delivered once more where the log has overwritten it
+        meanwhile. That is a run of records as they were, and all of it was overwritten before.
+        """
+        known = trail.find(record.n)
+        if known is None and trail.forgets(record.n):
+            self._unchecked += 1
+        elif known is not None and known[0] == record.hash:
+            if self._wrapping.oldest > known[1]:
+                self.note(f"records of {record.chain} were stored again after being overwritten")
+            else:
+                self._insert(record, where, f"it is a copy of {position.epoch}-{known[1]}")
+        elif known is not None or record.n >= trail.first:
+            self._insert(record, where, "the chain has another record of that number, or none")
+        elif trail.late is not None and (record.n, record.prev) != (
+            trail.late[0] + 1,
+            trail.late[1],
+        ):
+            self._insert(record, where, "it does not belong to the chain")
+        elif record.n == trail.first - 1 and record.hash != trail.first_prev:
+            self._insert(record, where, "the chain had another record of that number")
+        else:
+            trail.late = (record.n, record.hash)
+
+    def _insert(self, record: Sealed, where: str, why: str) -> None:
+        self.find(Kind.INSERTED, where, why, record.chain, record.n)
+
+    def _miss(self, chain: str, first: int, last: int, where: str, why: str) -> None:
+        """Records of a chain are missing that can't have been overwritten."""
+        known = self._missing.setdefault(chain, [])
+        for index, (begin, end, seen_at, seen_why) in enumerate(known):
+            if first <= end and begin <= last:
+                known[index] = (min(first, begin), max(last, end), seen_at, seen_why)
+                return
+        known.append((first, last, where, why))
+
+    # Claims
+
+    def _check(self, claim: Claim, where: str, at: Position | None = None) -> None:
+        """Hold what was read against what somebody says of it.
+
+        Args:
+            claim: what is said.
+            where: that stands.
+            at: the position of the record in which it stands.
+        """
+        trail = self._trails.get(claim.chain)
+        if claim.by_chain != claim.chain:
+            self._vouched[claim.chain] = max(claim.n, self._vouched.get(claim.chain, 0))
+            if claim.by_chain is not None:
+                self._vouchers.setdefault(claim.chain, set()).add(claim.by_chain)
+        if trail is not None and trail.forgets(claim.n):
+            self._unchecked += 1
+            return
+        known = trail.find(claim.n) if trail is not None else None
+        if known is not None:
+            self._match(claim, known, where)
+            return
+        position = claim.position
+        if trail is not None and (position is None or not self._is_covered(position)):
+            # Without a place in what was read: it can only be said of what comes at the end.
+            if claim.n > trail.last and self._reaches(trail, position, at):
+                self._miss(claim.chain, trail.last + 1, claim.n, where, f"{claim.by} names it")
+        elif position is not None and self._is_covered(position):
+            if trail is None or not trail.first <= claim.n <= trail.last:
+                first, last = claim.n, claim.n
+                if trail is not None and claim.n > trail.last:
+                    first = trail.last + 1
+                elif trail is not None:
+                    last = trail.first - 1
+                self._miss(claim.chain, first, last, where, f"{claim.by} names it")
+        elif position is not None and at is None and self._is_behind_end(position):
+            self._miss(claim.chain, claim.n, claim.n, where, f"{claim.by} names it")
+
+    def _reaches(self, trail: Trail, position: Position | None, at: Position | None) -> bool:
+        """Whether a chain's records after its newest would have been read, if they were there."""
+        in_last = trail.range_index == len(self._ranges) - 1
+        return in_last and (position is None or at is None or position.seq > trail.position.seq)
+
+    def _is_behind_end(self, position: Position) -> bool:
+        return not self._ranges or position.seq > self._ranges[-1].last
+
+    def _match(self, claim: Claim, known: tuple[str, int], where: str) -> None:
+        digest, seq = known
+        if digest != claim.hash:
+            self.find(
+                Kind.CHANGED,
+                where,
+                f"{claim.by} knew another one: it and those before it may be made up",
+                claim.chain,
+                claim.n,
+            )
+        elif (
+            claim.position is not None
+            and claim.position.seq != seq
+            and self._is_covered(claim.position)
+        ):
+            self.find(
+                Kind.MOVED,
+                where,
+                f"{claim.by} knew it at {claim.position}, now it is at number {seq}: records were "
+                "removed or inserted before it",
+                claim.chain,
+                claim.n,
+            )
+
+    # The end
+
+    def finish(
+        self,
+        registry: Mapping[str, tuple[Head, bool]] | None = None,
+        *,
+        earlier: Mapping[str, tuple[Head, bool]] | None = None,
+        tip: Position | None = None,
+        usage: tuple[int, int, int] | None = None,
+        recent_ts: str = "~",
+    ) -> Report:
+        """What came out.
+
+        Args:
+            registry: where each chain stands that the workers' registry lists, and whether it
+                ended, after everything was read; None where only files were read.
+            earlier: the same before that.
+            tip: the newest place of the log, as far as that is known apart from its records.
+            usage: what the buffer holds now: oldest sequence number, bytes, capacity in bytes.
+            recent_ts: what came later may still be under way into the log.
+        """
+        for claim in self._given:
+            self._check(claim, claim.by)
+        known = {**(earlier or {}), **(registry or {})}
+        for chain, (head, _) in (earlier or {}).items():
+            stated = claim_of(chain, head, "the registry of workers")
+            if stated is not None:
+                self._check(stated, "the end")
+        for chain, (head, _) in known.items():
+            self._vouched[chain] = max(head.n, self._vouched.get(chain, 0))
+        newest = self._ranges[-1].last if self._ranges else 0
+        if tip is not None and tip.seq > newest:
+            following = Position(tip.epoch, newest + 1)
+            self.find(Kind.REMOVED, "the end", f"{following} to {tip} are not there any more")
+        if usage is not None:
+            self._wrapping.end(*usage, first=self._first_of_log(), found=self.find)
+        if registry is not None:
+            self._look_for_strangers(known, recent_ts)
+        for trail_name, trail in self._trails.items():
+            if trail.late is not None and trail.late[0] != trail.first - 1:
+                why = "it comes late and does not join on to the chain"
+                self.find(Kind.INSERTED, "the end", why, trail_name, trail.late[0])
+        for chain, missing in self._missing.items():
+            for first, last, where, why in missing:
+                self.find(Kind.REMOVED, where, f"not there, though {why}", chain, first, last)
+        return self._conclude(known, registry is not None)
+
+    def _first_of_log(self) -> int:
+        return self._ranges[-1].first if self._ranges else 0
+
+    def _look_for_strangers(self, known: Mapping[str, tuple[Head, bool]], recent_ts: str) -> None:
+        """Find what was added to chains that had ended, and chains that were made up."""
+        trusted = set(known)
+        growing = True
+        while growing:
+            found = {
+                chain
+                for chain, vouchers in self._vouchers.items()
+                if chain not in trusted and not vouchers.isdisjoint(trusted)
+            }
+            trusted |= found
+            growing = bool(found)
+        living = {chain for chain, (_, ended) in known.items() if not ended}
+        for chain, trail in self._trails.items():
+            if chain in living or trail.range_index != len(self._ranges) - 1:
+                continue
+            vouched = self._vouched.get(chain, 0) if chain in trusted else 0
+            if trail.last <= vouched:
+                continue
+            if living and trail.seen_ts > recent_ts:
+                self.note(f"the end of {chain} is not known to any other worker yet")
+                continue
+            first = max(vouched + 1, trail.first)
+            why = "no other worker knows of it" if vouched else "no other worker knows the chain"
+            self.find(Kind.INSERTED, str(trail.position), why, chain, first, trail.last)
+
+    def _conclude(self, known: Mapping[str, tuple[Head, bool]], knows_all: bool) -> Report:
+        report = self._report
+        report.ranges = [
+            (f"{part.epoch}-{part.first}", f"{part.epoch}-{part.last}")
+            for part in self._ranges
+            if part.last >= part.first
+        ]
+        if self._unchecked:
+            self.note(
+                f"{self._unchecked} statements were about records that were read too long ago"
+            )
+        for name, trail in sorted(self._trails.items()):
+            state = self._state(name, trail, known)
+            head = Head(trail.last, trail.hash, str(trail.position))
+            report.chains.append(
+                ChainState(name, trail.first, trail.last, head.hash, str(trail.position), state)
+            )
+            if trail.first > 1:
+                self.note(f"records 1 to {trail.first - 1} of {name} are before what was read")
+            if state == "lost":
+                self.note(
+                    f"the worker of {name} was killed or cut off after record {trail.last}: what "
+                    "it had not written yet is not there"
+                )
+            elif state == "open" and knows_all:
+                self.note(f"nobody says how {name} ended, after record {trail.last}")
+        return report
+
+    def _state(self, chain: str, trail: Trail, known: Mapping[str, tuple[Head, bool]]) -> str:
+        if trail.stopped:
+            return "ended"
+        if chain in self._lost:
+            return "lost"
+        return "registered" if chain in known else "open"
