@@ -385,16 +385,26 @@ CATALOGUE: Mapping[Action, Entry] = {
         details={"filter": "what was asked for", "records": "how many were given", **_REASON},
     ),
     Action.AUDIT_ANCHORED: Entry(
-        "A worker wrote down where the chains of the others stand, so that none of them can be "
-        "rewritten alone.",
+        "A worker wrote down where all chains stand, so that none of them can be rewritten alone, "
+        "and what the log holds, so that it can be known what was overwritten.",
         {
             "details": {
                 "heads": [
-                    {"chain": "host-18-d4e5f6.5b0c", "n": 4211, "hash": "9d3c6f" + "0" * 58},
-                ]
+                    {
+                        "chain": "host-18-d4e5f6.5b0c",
+                        "n": 4211,
+                        "hash": "9d3c6f" + "0" * 58,
+                        "id": "9c2e41aa-17093",
+                    },
+                ],
+                "log": {"oldest": 1, "bytes": 8123904, "capacity_bytes": 268435456},
             }
         },
-        details={"heads": "of each chain: its name, the newest record's number and hash"},
+        details={
+            "heads": "of each chain: its name, the newest record's number, hash and id; `ended` "
+            "where nothing will follow it",
+            "log": "sequence number of the oldest record, bytes in use, and how many there can be",
+        },
     ),
     Action.AUDIT_DROPPED: Entry(
         "Records were dropped, because MongoDB was away and the spool on disk was full.",
@@ -468,6 +478,7 @@ CATALOGUE: Mapping[Action, Entry] = {
             "pid": "its process id",
             "version": "of rtserver",
             "heads": "where the other chains stood, as in `audit.anchored`",
+            "log": "what the log held, as in `audit.anchored`",
         },
     ),
     Action.WORKER_STOPPED: Entry(
@@ -487,6 +498,7 @@ CATALOGUE: Mapping[Action, Entry] = {
             "chain": "its chain",
             "n": "the newest of its records that was known to be stored",
             "hash": "that record's hash",
+            "id": "that record's id",
         },
     ),
     Action.MONGODB_LOST: Entry(

@@ -13,13 +13,15 @@ _INTRODUCTION = """\
 
 Every act is a record in a capped collection of its own, in one sequence over all workers. It is
 read at `GET /api/v1/audit`, followed at `/ws/audit`, and shown at `/admin`; all three need the role
-`admin`. Records never hold a token.
+`admin`. Records never hold a token. From a shell: `python -m rtserver audit`.
 
     {"type": "audit", "id", "ts", "actor", "action", "outcome", "project_id", "target",
      "connection_id", "ip", "worker", "details"}
 
 `outcome` is `allowed`, `denied` (the server refused it: no right to it, or a limit) or `failed` (it
-could not be done). `chain`, `n`, `prev` and `hash` tie each worker's records together.
+could not be done). `chain`, `n`, `prev` and `hash` tie each worker's records together;
+`python -m rtserver audit verify` checks that nothing was changed, removed or inserted, see
+[operations.md](operations.md), "Verifying the audit log".
 
 Filters: `action` (repeatable, `*` at the end matches what begins so), `actor`, `project_id`,
 `target`, `outcome`, `since` (RFC 3339).

@@ -18,12 +18,12 @@ also make it all fit. An archive or an earlier report that is kept where they ca
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from rtserver.audit import Head
 from rtserver.audit_actions import Action
 from rtserver.audit_chain import GENESIS
 from rtserver.audit_findings import ChainState, Finding, Kind, Report
+from rtserver.audit_places import Places
 from rtserver.audit_seal import (
     Claim,
     SealBrokenError,
@@ -42,16 +42,6 @@ MAX_FINDINGS = 1_000
 MAX_SHOWN_CHARS = 80
 
 
-@dataclass(slots=True)
-class _Range:
-    """A part of the log that was read without a hole; `broken`: the hole before it is a trace."""
-
-    epoch: str
-    first: int
-    last: int
-    broken: bool = False
-
-
 class Verifier:
     """Takes records in the order of the log, then says what is wrong.
 
@@ -68,22 +58,19 @@ class Verifier:
         self._report = Report()
         self._given = list(claims)
         self._trails: dict[str, Trail] = {}
-        self._ranges: list[_Range] = []
+        self._places = Places(self.find, self.note)
         self._missing: dict[str, list[tuple[int, int, str, str]]] = {}
         self._vouched: dict[str, int] = {}
         self._vouchers: dict[str, set[str]] = {}
         self._lost: set[str] = set()
         self._wrapping = Wrapping()
         self._latest_ts = ""
-        self._source = ""
-        self._source_place: Position | None = None
         self._unchecked = 0
         self._unplaced: list[int] = []
 
-    def begin(self, source: str) -> None:
-        """What follows is from another source, which may begin before the last one ended."""
-        self._source = source
-        self._source_place = None
+    def begin(self, source: str, *, anew: bool = False) -> None:
+        """What follows is from this source; see `Places.begin`."""
+        self._places.begin(source, anew=anew)
 
     def note(self, text: str) -> None:
         """Something that should be known and is no trace of tampering."""
@@ -118,7 +105,7 @@ class Verifier:
             action: that by which it is found in the log, where it is from there.
         """
         where = where or str(position)
-        is_new = self._place(position, where)
+        is_new = self._places.take(position, where)
         self._report.records += is_new
         try:
             record = read_sealed(body)
@@ -140,15 +127,14 @@ class Verifier:
 
     def stray(self, where: str, why: str) -> None:
         """A line of an archive is no record, and does not say what it is in the place of."""
-        if self._source_place is not None:
-            self._unplaced.append(self._source_place.seq + 1)
+        if self._places.newest is not None:
+            self._unplaced.append(self._places.newest.seq + 1)
         self.find(Kind.CHANGED, where, why)
 
     def unreadable(self, first: Position, last: Position, why: str) -> None:
         """Something is in the place of these records that is none."""
-        self._place(first, str(first))
-        self._ranges[-1].last = max(self._ranges[-1].last, last.seq)
-        self._source_place = last
+        self._places.take(first, str(first))
+        self._places.stretch(last)
         self._unplaced += range(first.seq, last.seq + 1)
         self.find(Kind.CHANGED, str(first), why)
 
@@ -161,62 +147,9 @@ class Verifier:
             why: as the source says.
             until_ts: when the buffer did not have them any more.
         """
-        self._source_place = last
-        self._ranges.append(_Range(last.epoch, last.seq + 1, last.seq))
+        self._places.skip(last)
         self._wrapping.gap(first.seq, last.seq, until_ts)
-        self.note(f"{self._source} does not have {first} to {last}: {why}")
-
-    def _place(self, position: Position, where: str) -> bool:
-        """Take note of a place; whether nothing was read there yet."""
-        before, self._source_place = self._source_place, position
-        current = self._ranges[-1] if self._ranges else None
-        joins = (
-            current is not None
-            and current.epoch == position.epoch
-            and current.last + 1 == position.seq
-        )
-        if current is not None and joins and before == Position(current.epoch, current.last):
-            current.last = position.seq  # as nearly always
-            return True
-        following = before is not None and before.epoch == position.epoch
-        if before is not None and following:
-            if position.seq <= before.seq:
-                self.find(Kind.INSERTED, where, f"it comes after {before}")
-            elif position.seq > before.seq + 1 and not self._is_covered(
-                Position(position.epoch, before.seq + 1)
-            ):
-                first = Position(before.epoch, before.seq + 1)
-                last = Position(before.epoch, position.seq - 1)
-                self.find(
-                    Kind.REMOVED, where, f"{self._source} lacks {first} to {last} in the middle"
-                )
-        if self._is_covered(position, exactly=True):
-            return False
-        if current is not None and joins:
-            current.last = position.seq
-            return True
-        if current is not None and current.epoch == position.epoch and not following:
-            if current.last < position.seq:
-                self.note(
-                    f"nothing that was read has {Position(current.epoch, current.last + 1)} to "
-                    f"{Position(position.epoch, position.seq - 1)}"
-                )
-        elif current is not None and current.epoch != position.epoch:
-            self.note(f"the log was made anew between epochs {current.epoch} and {position.epoch}")
-        self._ranges.append(_Range(position.epoch, position.seq, position.seq, following))
-        return True
-
-    def _is_covered(self, position: Position, *, exactly: bool = False) -> bool:
-        """Whether what stood in a place was read, if it was there.
-
-        Numbers go on where a log is made anew, and where it is copied they stay, so a place in an
-        epoch of which nothing was read is looked for in the newest one.
-        """
-        epochs = [part for part in self._ranges if part.epoch == position.epoch]
-        if not epochs and not exactly and self._ranges:
-            newest = self._ranges[-1].epoch
-            epochs = [part for part in self._ranges if part.epoch == newest]
-        return any(part.first <= position.seq <= part.last for part in epochs)
+        self.note(f"{self._places.source} does not have {first} to {last}: {why}")
 
     def _break(self, position: Position, body: bytes, where: str, why: str) -> None:
         """A record is not what was sealed; where it can be told, take it for what it was."""
@@ -240,7 +173,7 @@ class Verifier:
             self.find(
                 Kind.CHANGED,
                 where,
-                f"{self._source} does not have here what was read before",
+                f"{self._places.source} does not have here what was read before",
                 record.chain,
                 record.n,
             )
@@ -272,7 +205,7 @@ class Verifier:
 
     def _append(self, trail: Trail, position: Position, record: Sealed) -> None:
         trail.append(record.n, record.hash, position)
-        trail.range_index = len(self._ranges) - 1
+        trail.range_index = self._places.range_index
         trail.seen_ts = self._latest_ts
         trail.stopped = trail.stopped or record.action == Action.WORKER_STOPPED.value
         if record.action == Action.WORKER_LOST.value:
@@ -282,18 +215,17 @@ class Verifier:
         trail = Trail(record.n, record.prev)
         if record.n == 1 and record.prev != GENESIS:
             self.find(Kind.CHANGED, where, "a chain can't begin so", record.chain, 1)
-        if record.n > 1 and len(self._ranges) == 1 and self._ranges[0].first == 1:
+        if record.n > 1 and self._places.are_complete():
             self._miss(record.chain, 1, record.n - 1, where, "nothing was overwritten yet")
         self._append(trail, position, record)
         self._trails[record.chain] = trail
 
     def _skip(self, trail: Trail, record: Sealed, where: str) -> None:
         """A chain goes on behind a hole in it."""
-        between = self._ranges[trail.range_index + 1 :]
         unplaced = [seq for seq in self._unplaced if seq > trail.position.seq]
         if len(unplaced) >= record.n - 1 - trail.last:
             return  # said already: there is something else in their place
-        if all(part.broken for part in between):
+        if self._places.are_joined_since(trail.range_index):
             self._miss(record.chain, trail.last + 1, record.n - 1, where, f"{record.n} is there")
 
     def _come_late(self, trail: Trail, position: Position, record: Sealed, where: str) -> None:
@@ -357,11 +289,11 @@ class Verifier:
             self._match(claim, known, where)
             return
         position = claim.position
-        if trail is not None and (position is None or not self._is_covered(position)):
+        if trail is not None and (position is None or not self._places.cover(position)):
             # Without a place in what was read: it can only be said of what comes at the end.
             if claim.n > trail.last and self._reaches(trail, position, at):
                 self._miss(claim.chain, trail.last + 1, claim.n, where, f"{claim.by} names it")
-        elif position is not None and self._is_covered(position):
+        elif position is not None and self._places.cover(position):
             if trail is None or not trail.first <= claim.n <= trail.last:
                 first, last = claim.n, claim.n
                 if trail is not None and claim.n > trail.last:
@@ -369,16 +301,13 @@ class Verifier:
                 elif trail is not None:
                     last = trail.first - 1
                 self._miss(claim.chain, first, last, where, f"{claim.by} names it")
-        elif position is not None and at is None and self._is_behind_end(position):
+        elif position is not None and at is None and self._places.end_before(position):
             self._miss(claim.chain, claim.n, claim.n, where, f"{claim.by} names it")
 
     def _reaches(self, trail: Trail, position: Position | None, at: Position | None) -> bool:
         """Whether a chain's records after its newest would have been read, if they were there."""
-        in_last = trail.range_index == len(self._ranges) - 1
+        in_last = trail.range_index == self._places.range_index
         return in_last and (position is None or at is None or position.seq > trail.position.seq)
-
-    def _is_behind_end(self, position: Position) -> bool:
-        return not self._ranges or position.seq > self._ranges[-1].last
 
     def _match(self, claim: Claim, known: tuple[str, int], where: str) -> None:
         digest, seq = known
@@ -393,7 +322,7 @@ class Verifier:
         elif (
             claim.position is not None
             and claim.position.seq != seq
-            and self._is_covered(claim.position)
+            and self._places.cover(claim.position)
         ):
             self.find(
                 Kind.MOVED,
@@ -434,12 +363,11 @@ class Verifier:
                 self._check(stated, "the end")
         for chain, (head, _) in known.items():
             self._vouched[chain] = max(head.n, self._vouched.get(chain, 0))
-        newest = self._ranges[-1].last if self._ranges else 0
-        if tip is not None and tip.seq > newest:
-            following = Position(tip.epoch, newest + 1)
+        if tip is not None and self._places.end_before(tip):
+            following = Position(tip.epoch, self._places.last + 1)
             self.find(Kind.REMOVED, "the end", f"{following} to {tip} are not there any more")
         if usage is not None:
-            self._wrapping.end(*usage, first=self._first_of_log(), found=self.find)
+            self._wrapping.end(*usage, first=self._places.first, found=self.find)
         if registry is not None:
             self._look_for_strangers(known, recent_ts)
         for trail_name, trail in self._trails.items():
@@ -450,9 +378,6 @@ class Verifier:
             for first, last, where, why in missing:
                 self.find(Kind.REMOVED, where, f"not there, though {why}", chain, first, last)
         return self._conclude(known, registry is not None)
-
-    def _first_of_log(self) -> int:
-        return self._ranges[-1].first if self._ranges else 0
 
     def _look_for_strangers(self, known: Mapping[str, tuple[Head, bool]], recent_ts: str) -> None:
         """Find what was added to chains that had ended, and chains that were made up."""
@@ -468,7 +393,7 @@ class Verifier:
             growing = bool(found)
         living = {chain for chain, (_, ended) in known.items() if not ended}
         for chain, trail in self._trails.items():
-            if chain in living or trail.range_index != len(self._ranges) - 1:
+            if chain in living or trail.range_index != self._places.range_index:
                 continue
             vouched = self._vouched.get(chain, 0) if chain in trusted else 0
             if trail.last <= vouched:
@@ -482,11 +407,7 @@ class Verifier:
 
     def _conclude(self, known: Mapping[str, tuple[Head, bool]], knows_all: bool) -> Report:
         report = self._report
-        report.ranges = [
-            (f"{part.epoch}-{part.first}", f"{part.epoch}-{part.last}")
-            for part in self._ranges
-            if part.last >= part.first
-        ]
+        report.ranges = self._places.ranges()
         if self._unchecked:
             self.note(
                 f"{self._unchecked} statements were about records that were read too long ago"

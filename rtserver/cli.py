@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from msgspec import UNSET
 
-from rtserver.audit_filter import EVERYTHING, PARAMETERS, AuditFilter
+from rtserver.audit_filter import PARAMETERS, AuditFilter
 from rtserver.audit_watch import MAX_HISTORY
 from rtserver.cli_audit import Reading, audit
 from rtserver.cli_audit_verify import Verification, verify
@@ -33,6 +33,7 @@ from rtserver.publishing import PublishedEvent, UsersAudience
 from rtserver.settings import SettingError, Settings, add_flags, flags_of
 
 SUCCESS, FAILURE, USAGE = 0, 1, 2
+AUDIT_VERIFY = "audit verify"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -86,7 +87,12 @@ def _parser() -> argparse.ArgumentParser:
         "--no-follow", action="store_true", help="print what there is, from the oldest, and end"
     )
 
-    _add_audit(commands.add_parser("audit", help="read, follow or verify the audit log"))
+    _add_audit(commands.add_parser("audit", help="read or follow the audit log"))
+    _add_verify(
+        commands.add_parser(
+            AUDIT_VERIFY, help="find audit records that were changed, removed or inserted"
+        )
+    )
 
     commands.add_parser("check", help="try the settings and say what is wrong")
     commands.add_parser("mongod", help="run the private MongoDB for all workers of this host")
@@ -129,9 +135,9 @@ def _add_audit(one: argparse.ArgumentParser) -> None:
     one.add_argument("--from", dest="from_id", type=_position, help="begin after this record's id")
     one.add_argument("--follow", action="store_true", help="go on with the records that come")
     one.add_argument("--json", action="store_true", help="one JSON object a line")
-    one = one.add_subparsers(dest="audit_command", metavar="verify").add_parser(
-        "verify", help="find records that were changed, removed or inserted"
-    )
+
+
+def _add_verify(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "paths", nargs="*", type=_existing, metavar="FILE_OR_DIR", help="archives, beside the log"
     )
@@ -139,7 +145,7 @@ def _add_audit(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--against", type=_existing, metavar="REPORT", help="what verify --json printed earlier"
     )
-    one.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="for programs")
+    one.add_argument("--json", action="store_true", help="a report for programs")
 
 
 def _reading(given: argparse.Namespace) -> Reading:
@@ -165,10 +171,8 @@ def _verification(given: argparse.Namespace, settings: Settings) -> Verification
     """What `audit verify` was asked for.
 
     Raises:
-        UsageError: filters, or nothing to look at.
+        UsageError: there is nothing to look at.
     """
-    if _reading(given) != Reading(EVERYTHING, as_json=given.json):
-        raise UsageError("audit verify takes no filters: a chain has to be whole")
     archive = settings.audit_archive_dir
     paths = given.paths or ([] if archive is None or not archive.is_dir() else [archive])
     if given.offline and not paths:
@@ -250,6 +254,8 @@ def _checked(check_id: Callable[[str], str]) -> Callable[[str], str]:
 def main(arguments: Sequence[str]) -> int:
     """Run a command; its exit status."""
     try:
+        if list(arguments[:2]) == AUDIT_VERIFY.split():
+            arguments = [AUDIT_VERIFY, *arguments[2:]]
         given = _parser().parse_args(arguments)
     except SystemExit as stop:
         return SUCCESS if stop.code == 0 else USAGE
@@ -283,7 +289,7 @@ def _run(given: argparse.Namespace, settings: Settings) -> int:
             return asyncio.run(
                 tail(settings, given.project, given.from_id, wanted, follow=not given.no_follow)
             )
-        case "audit" if given.audit_command:
+        case "audit verify":
             return asyncio.run(verify(settings, _verification(given, settings)))
         case "audit":
             return asyncio.run(audit(settings, _reading(given)))

@@ -187,7 +187,7 @@ async def read_log(verifier: Verifier, access: AuditAccess) -> Report:
     async for document in access.buffer.documents(seq, head):
         first, last = int(document["first"]), int(document["last"])
         if first > seq + 1 and (await access.log.oldest(AUDIT_PROJECT)) >= first:
-            verifier.begin("the log")  # overwritten while we read
+            verifier.begin("the log", anew=True)  # overwritten while we read
         bodies = _bodies(document)
         if bodies is None or len(bodies) != last - first + 1:
             why = "the document in its place holds something else"

@@ -69,7 +69,7 @@ class MongoAuditBuffer:
     async def documents(self, after: int, upto: int) -> AsyncIterator[dict[str, Any]]:
         """What is stored with `after < seq <= upto`, as it is, in order: `first`, `last`, `events`.
 
-        Nothing can be taken for granted but that the two numbers are numbers.
+        Nothing can be taken for granted but that the two are whole numbers.
 
         Raises:
             DatabaseError: MongoDB does not answer.
@@ -82,6 +82,7 @@ class MongoAuditBuffer:
         )
         try:
             async for document in cursor:
-                yield document
+                if isinstance(document["first"], int) and isinstance(document["last"], int):
+                    yield document
         finally:
             await cursor.close()

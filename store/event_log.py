@@ -334,7 +334,10 @@ class MongoEventLog:
     async def oldest(self, project_id: str) -> int:
         """See `rtserver.log.EventLog.oldest`."""
         document = await self._events.find_one(
-            {"project_id": project_id}, {"first": 1}, sort=[("first", 1)]
+            # A document that somebody tampered with may have none.
+            {"project_id": project_id, "first": {"$gt": 0}},
+            {"first": 1},
+            sort=[("first", 1)],
         )
         if document is not None:
             return int(document["first"])

@@ -1,7 +1,11 @@
 """Verification of real records, made by real auditors; only the log is in memory."""
 
 import asyncio
+import contextlib
 import copy
+import gzip
+import io
+import json
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,10 +18,13 @@ import pytest
 
 from rtserver.audit import AUDIT_PROJECT, Acting, Auditor, Head
 from rtserver.audit_actions import CATALOGUE, Action, Outcome
+from rtserver.audit_archive_file import archive_files, file_name, member
 from rtserver.audit_buffer import Usage
 from rtserver.audit_chain import GENESIS, hash_of
 from rtserver.audit_findings import Kind, Report
+from rtserver.audit_seal import claim_of
 from rtserver.audit_verify import Verifier
+from rtserver.cli import main
 from rtserver.positions import Position
 from rtserver.workers import Worker, Workers
 from tests.support.recorder import recording
@@ -374,3 +381,182 @@ def test_each_of_1000_tamperings_with_one_record_is_found(history: Log) -> None:
         if verified(log).is_clean:
             missed.append((number, name))
     assert missed == []
+
+
+def test_a_finding_says_which_record_it_is(history: Log) -> None:
+    lines = [copy.copy(line) for line in history.lines]
+    index = next(i for i, line in enumerate(lines) if line.action == "lock.acquired" and i > 20)
+    lines[index].put({**lines[index].fields, "actor": "eve"}, sealed=False)
+    (finding,) = verified(replace(history, lines=lines)).findings
+    known = history.lines[index].fields
+    assert (finding.kind, finding.chain) == (Kind.CHANGED, known["chain"])
+    assert (finding.first, finding.where) == (known["n"], f"{EPOCH}-{index + 1}")
+
+    report = verified(replace(history, lines=history.lines[:index] + history.lines[index + 1 :]))
+    (removed,) = [finding for finding in report.findings if finding.chain is not None]
+    assert (removed.kind, removed.chain) == (Kind.REMOVED, known["chain"])
+    assert (removed.first, removed.last) == (known["n"], known["n"])
+
+
+def test_the_newest_that_were_removed_are_missed(history: Log) -> None:
+    for count in (1, 5, 60):
+        lines = history.lines[:-count]
+        assert not verified(replace(history, lines=lines)).is_clean
+        # Even where nobody but the registry of workers knows how far the log went.
+        assert not verified(replace(history, lines=lines, tip=lines[-1].seq)).is_clean
+
+
+def test_what_was_rewritten_altogether_does_not_match_an_earlier_report(history: Log) -> None:
+    earlier = verified(history)
+    claims = [claim_of(one.chain, Head(one.last, one.hash, one.id), "it") for one in earlier.chains]
+    known = [claim for claim in claims if claim is not None]
+    assert verified(history, claims=known).is_clean
+    empty = replace(history, lines=[], registry={}, tip=0, usage=(1, 0, 1 << 30))
+    assert verified(empty).is_clean  # who can write everything can make it all fit
+    report = verified(empty, claims=known)
+    assert {finding.kind for finding in report.findings} == {Kind.REMOVED}
+
+
+@pytest.mark.gen_test
+async def test_what_is_forged_at_the_tip_of_a_living_chain_shows_with_its_next_record(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path)
+    async with site.worker() as one:
+        await site.work(one, rounds=1)
+        log = site.seen()
+        line = copy.copy(log.lines[-1])
+        last = line.fields
+        line.put({**last, "actor": "eve", "n": last["n"] + 1, "prev": last["hash"]}, sealed=True)
+        await site.work(one, rounds=1)
+        log = site.seen()
+        at = next(i for i, other in enumerate(log.lines) if other.fields["hash"] == last["hash"])
+        forged = log.renumbered([*log.lines[: at + 1], line, *log.lines[at + 1 :]])
+        assert not verified(forged).is_clean
+
+
+@pytest.mark.gen_test
+async def test_what_a_dead_workers_spool_brings_again_after_a_wrap_is_no_tampering(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path)
+    async with site.worker() as one:
+        async with site.worker(end=False) as killed:
+            await site.work(one, killed)
+        site.registry.lapsed.append(killed[0].chain)
+        await one[1]._tell_of_lost()
+        await site.work(one)
+    log = site.seen()
+    ours = [line for line in log.lines if line.fields["chain"] == killed[0].chain]
+    middle = ours[len(ours) // 2]
+    # The buffer went on to here; then the host of the killed worker came back.
+    left = [line for line in log.lines if line.seq > middle.seq]
+    again = [copy.copy(line) for line in ours[2:] if line.seq <= middle.seq]
+    tip = log.lines[-1].seq
+    for seq, line in enumerate(again, start=tip + 1):
+        line.seq = seq
+    full = (middle.seq + 1, 1 << 30, 1 << 30)
+    wrapped = replace(log, lines=[*left, *again], tip=tip + len(again), usage=full)
+    assert verified(wrapped).findings == []
+    again[-1].put({**again[-1].fields, "actor": "eve"}, sealed=True)
+    assert not verified(wrapped).is_clean
+
+
+# Archives
+
+
+def _archive(directory: Path, lines: Sequence[Line], *, files: int = 3) -> list[Path]:
+    directory.mkdir()
+    size = -(-len(lines) // files)
+    for number in range(files):
+        part = lines[number * size : (number + 1) * size]
+        texts = [b'{"id":"%s-%d",' % (EPOCH.encode(), one.seq) + one.body[1:] for one in part]
+        # Members follow each other as they were written.
+        half = len(texts) // 2
+        path = directory / file_name(490_000 + number)
+        path.write_bytes(member(texts[:half]) + member(texts[half:]))
+    return archive_files(directory)
+
+
+def _run(*arguments: object) -> tuple[int, dict[str, Any]]:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        status = main(["audit", "verify", "--json", *map(str, arguments)])
+    report: dict[str, Any] = json.loads(out.getvalue())
+    return status, report
+
+
+def test_an_archive_is_verified_without_mongodb(history: Log, tmp_path: Path) -> None:
+    files = _archive(tmp_path / "archive", history.lines)
+    status, report = _run("--offline", tmp_path / "archive")
+    assert (status, report["findings"]) == (0, [])
+    assert report["records"] == len(history.lines)
+    # So is what is read out of it as it is, and a part of it.
+    plain = tmp_path / "plain.jsonl"
+    plain.write_bytes(b"".join(gzip.decompress(path.read_bytes()) for path in files))
+    assert _run("--offline", plain)[0] == 0
+    status, report = _run("--offline", files[0], files[2])
+    assert status == 0
+    assert any("nothing that was read has" in note for note in report["notes"])
+    # In a directory the same is a hole.
+    files[1].unlink()
+    status, report = _run("--offline", tmp_path / "archive")
+    assert status == 1
+    assert {finding["kind"] for finding in report["findings"]} == {"removed"}
+
+
+def test_a_torn_file_is_said_and_what_is_missing_behind_it_found(
+    history: Log, tmp_path: Path
+) -> None:
+    files = _archive(tmp_path / "archive", history.lines)
+    files[2].write_bytes(files[2].read_bytes()[:-10])
+    status, report = _run("--offline", tmp_path / "archive")
+    assert status == 0
+    assert any("is torn" in note for note in report["notes"])
+    files[1].write_bytes(files[1].read_bytes()[:-1000])
+    assert _run("--offline", tmp_path / "archive")[0] == 1
+
+
+@pytest.mark.parametrize("how", [_change_a_field_and_its_hash, _remove, _insert_a_copy])
+def test_an_archive_and_the_log_are_held_against_each_other(history: Log, how: Tampering) -> None:
+    """The archive has what was overwritten, and both have the middle."""
+    third = len(history.lines) // 3
+    archived, kept = history.lines[: 2 * third], history.wrapped(history.packs[8])
+    assert kept.lines[0].seq < 2 * third
+    assert _both(archived, kept).findings == []
+    lines = [copy.copy(line) for line in archived]
+    tampered = how(replace(history, lines=lines), random.Random(1)).lines
+    assert not _both(tampered, kept).is_clean
+
+
+def _both(archived: Sequence[Line], log: Log) -> Report:
+    verifier = Verifier()
+    for name, lines in (("the archive", archived), ("the log", log.lines)):
+        verifier.begin(name)
+        for line in lines:
+            verifier.add(Position(EPOCH, line.seq), line.body)
+    tip = Position(EPOCH, log.tip)
+    return verifier.finish(log.registry, earlier=log.registry, tip=tip, usage=log.usage)
+
+
+def test_a_gap_in_an_archive_is_believed_unless_the_log_says_otherwise(history: Log) -> None:
+    """Where the buffer still had the records later, they had not been overwritten before."""
+    first, last = history.packs[10], history.packs[14] - 1
+
+    def read(ts: str) -> Report:
+        verifier = Verifier()
+        verifier.begin("the archive")
+        for line in history.lines:
+            if line.seq == first:
+                places = Position(EPOCH, first), Position(EPOCH, last)
+                verifier.gap(*places, "overwritten", until_ts=ts)
+            if not first <= line.seq <= last:
+                verifier.add(Position(EPOCH, line.seq), line.body)
+        return verifier.finish()
+
+    # They were still there when the last anchor was written.
+    kinds = {finding.kind for finding in read(history.lines[last].fields["ts"]).findings}
+    assert kinds == {Kind.REMOVED}
+    report = read(history.lines[-1].fields["ts"])
+    assert report.findings == []
+    assert any("overwritten" in note for note in report.notes)
