@@ -109,20 +109,20 @@ async def test_what_is_recorded_while_mongodb_is_away_comes_later_in_order(
                 await auditor.flush()
                 # It answers no more, and then the connection is lost before it does.
                 proxy.release = asyncio.Event()
-                proxy.cuts_after = 1
+                proxy.cuts_after = 2  # the driver tries a second time by itself
                 for act in range(1, 200):
                     auditor.record(Action.LIMIT_HIT, by=SERVER, target=str(act))
                     if act % 50 == 0:
                         pending = auditor._spool.pending
                         await until(lambda: auditor._spool.pending > pending, "a batch on disk")  # noqa: B023
-                assert auditor._spool.pending > 3
+                assert auditor._spool.pending == 3
                 assert auditor.stored.n == 1
                 assert not auditor.is_settled()
                 proxy.release.set()
                 await auditor.flush()
                 records = await _records(log)
         finally:
-            client.close()
+            await asyncio.to_thread(client.close)  # it says good-bye through the proxy
     assert [record["target"] for record in records] == [str(act) for act in range(200)]
     check_chain(records)
 
@@ -243,7 +243,7 @@ async def test_what_is_done_to_the_collection_is_found(db: Database, tmp_path: P
     await found(Kind.REMOVED)
     await audit.delete_many({})
     await found(Kind.REMOVED)
-    for without in range(len(documents)):
+    for without in (0, 1, middle, len(documents) - 2, len(documents) - 1):
         await attacker.put(attacker.renumbered(without))
         report = await _verified(db)
         assert not report.is_clean, without
