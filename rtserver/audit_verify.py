@@ -67,6 +67,7 @@ class Verifier:
         self._latest_ts = ""
         self._unchecked = 0
         self._unplaced: list[int] = []
+        self._shifts: set[int] = set()
 
     def begin(self, source: str, *, anew: bool = False) -> None:
         """What follows is from this source; see `Places.begin`."""
@@ -319,11 +320,7 @@ class Verifier:
                 claim.chain,
                 claim.n,
             )
-        elif (
-            claim.position is not None
-            and claim.position.seq != seq
-            and self._places.cover(claim.position)
-        ):
+        elif claim.position is not None and self._is_moved(claim.position, seq):
             self.find(
                 Kind.MOVED,
                 where,
@@ -332,6 +329,14 @@ class Verifier:
                 claim.chain,
                 claim.n,
             )
+
+    def _is_moved(self, stated: Position, seq: int) -> bool:
+        """Whether a record is elsewhere, and not just as far as another of which that was said."""
+        shift = seq - stated.seq
+        if not shift or shift in self._shifts or not self._places.cover(stated):
+            return False
+        self._shifts.add(shift)
+        return True
 
     # The end
 

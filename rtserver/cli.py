@@ -33,6 +33,7 @@ from rtserver.publishing import PublishedEvent, UsersAudience
 from rtserver.settings import SettingError, Settings, add_flags, flags_of
 
 SUCCESS, FAILURE, USAGE = 0, 1, 2
+BROKEN_PIPE = 128 + 13
 AUDIT_VERIFY = "audit verify"
 
 
@@ -171,10 +172,12 @@ def _verification(given: argparse.Namespace, settings: Settings) -> Verification
     """What `audit verify` was asked for.
 
     Raises:
-        UsageError: there is nothing to look at.
+        UsageError: there is nothing to look at, or it is gone.
     """
     archive = settings.audit_archive_dir
-    paths = given.paths or ([] if archive is None or not archive.is_dir() else [archive])
+    if not given.paths and archive is not None and not archive.is_dir():
+        raise UsageError(f"audit verify: there is no directory {archive}, see RT_AUDIT_ARCHIVE_DIR")
+    paths = given.paths or ([] if archive is None else [archive])
     if given.offline and not paths:
         raise UsageError("audit verify: --offline needs archives to read")
     return Verification(tuple(paths), given.offline, given.against, given.json)
@@ -266,6 +269,10 @@ def main(arguments: Sequence[str]) -> int:
         return _run(given, settings)
     except (SettingError, KeyConfigurationError, UsageError) as error:
         return _complain(str(error), USAGE)
+    except BrokenPipeError:
+        # Who read it, `head` perhaps, has seen enough. What is left must not be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except (RefusedError, StoreUnavailableError, OperatorError, OSError) as error:
         return _complain(str(error), FAILURE)
     except KeyboardInterrupt:
@@ -281,7 +288,7 @@ def _run(given: argparse.Namespace, settings: Settings) -> int:
             )
         case "token":
             print(token(settings, given.user, given.name, given.project, given.role, given.ttl))
-            return SUCCESS
+            return BROKEN_PIPE
         case "publish":
             return asyncio.run(publish(settings, _publication(given)))
         case "tail":
