@@ -77,6 +77,10 @@ class Places:
         self.source = source
         self.newest = None if anew else self._known.get(source)
 
+    def reached(self, source: str) -> Position | None:
+        """How far a source went; None where nothing was read of it."""
+        return self.newest if source == self.source else self._known.get(source)
+
     def skip(self, last: Position) -> None:
         """The source says that it has nothing up to this place."""
         self.newest = last

@@ -73,6 +73,24 @@ class Verifier:
         """What follows is from this source; see `Places.begin`."""
         self._places.begin(source, anew=anew)
 
+    def ends(self, source: str, stated: Position | None) -> None:
+        """All of an archive was read.
+
+        Args:
+            source: the archive.
+            stated: how far it went, as its writer said; None where that is not known.
+        """
+        reached = self._places.reached(source)
+        if reached is None:
+            self.note(f"{source} holds no records")
+        if stated is None or (reached is not None and reached.epoch != stated.epoch):
+            return
+        following = Position(stated.epoch, 1 if reached is None else reached.seq + 1)
+        if following.seq <= stated.seq:
+            self.find(
+                Kind.REMOVED, source, f"the archive went up to {stated}, {following} is not there"
+            )
+
     def note(self, text: str) -> None:
         """Something that should be known and is no trace of tampering."""
         if text not in self._report.notes:

@@ -12,6 +12,7 @@ import msgspec
 
 from rtserver.app import AuditAccess, operator_audit
 from rtserver.audit import AUDIT_PROJECT, Head
+from rtserver.audit_archive_dir import STATE_FILE
 from rtserver.audit_archive_file import GAP_TYPE, TornFileError, archive_files, read_lines
 from rtserver.audit_findings import Report
 from rtserver.audit_seal import Claim, SealBrokenError, claim_of, read_line
@@ -73,12 +74,12 @@ async def verify(settings: Settings, wanted: Verification) -> int:
         OperatorError, StoreUnavailableError: something can't be read.
     """
     verifier = Verifier(_earlier(wanted.against))
-    for path, source in _files(wanted.paths):
-        await asyncio.to_thread(_read_archive, verifier, path, source)
     if wanted.offline:
+        await _read_archives(verifier, wanted.paths)
         report = verifier.finish()
     else:
         async with operator_audit(settings) as access:
+            await _read_archives(verifier, wanted.paths, access)
             report = await read_log(verifier, access)
     _print(report, as_json=wanted.as_json)
     return 0 if report.is_clean else 1
@@ -105,6 +106,31 @@ def _earlier(path: Path | None) -> list[Claim]:
 
 
 # Archives
+
+
+async def _read_archives(
+    verifier: Verifier, paths: Sequence[Path], access: AuditAccess | None = None
+) -> None:
+    # First how far they went, then what is there: it only becomes more.
+    stated: dict[Path, Position | None] = {}
+    for path in paths:
+        archive_id = _archive_id(path)
+        if access is None or archive_id is None:
+            stated[path] = None
+        else:
+            stated[path] = await access.buffer.archived(archive_id)
+    for path, source in _files(paths):
+        await asyncio.to_thread(_read_archive, verifier, path, source)
+    for path, position in stated.items():
+        verifier.ends(str(path), position)
+
+
+def _archive_id(path: Path) -> str | None:
+    try:
+        found = msgspec.json.decode((path / STATE_FILE).read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return None  # a copy, or a part of one
+    return str(found.get("archive_id")) if isinstance(found, dict) else None
 
 
 def _files(paths: Sequence[Path]) -> list[tuple[Path, str]]:

@@ -9,6 +9,7 @@ from rtserver.audit import AUDIT_PROJECT, Head
 from rtserver.audit_buffer import Usage
 from rtserver.log import EventLog
 from rtserver.positions import Position
+from store.audit_archive import ARCHIVES
 from store.client import Database, core_errors
 from store.event_collection import AUDIT
 
@@ -32,6 +33,7 @@ class MongoAuditBuffer:
             log: the log.
         """
         self._audit = database[AUDIT]
+        self._archives = database[ARCHIVES]
         self._log = log
 
     @core_errors
@@ -65,6 +67,14 @@ class MongoAuditBuffer:
         except (msgspec.DecodeError, LookupError, TypeError):
             return None  # tampered with: `audit verify` says so
         return Head(place.n, place.hash, str(Position(self._log.epoch, int(document["last"]))))
+
+    @core_errors
+    async def archived(self, archive_id: str) -> Position | None:
+        """How far an archive went when its writer last said so; None where nobody did."""
+        document = await self._archives.find_one({"_id": archive_id})
+        if document is None or "epoch" not in document:
+            return None
+        return Position(document["epoch"], document["seq"])
 
     async def documents(self, after: int, upto: int) -> AsyncIterator[dict[str, Any]]:
         """What is stored with `after < seq <= upto`, as it is, in order: `first`, `last`, `events`.

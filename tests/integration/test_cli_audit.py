@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from rtserver.audit_archive_file import archive_files
 from rtserver.events import rfc3339
 from tests.integration.conftest import Pair
 from tests.support.api import api
@@ -126,9 +128,10 @@ async def _publish_until_it_dies(address: str, project: str, answered: list[date
 
 @pytest.mark.gen_test
 async def test_a_killed_worker_loses_a_moment_at_most_and_its_chain_says_so(
-    workers: Workers, project: str
+    workers: Workers, project: str, tmp_path: Path
 ) -> None:
-    killed = await asyncio.to_thread(workers.start, lease_s=1)
+    archive = tmp_path / "archive"
+    killed = await asyncio.to_thread(workers.start, lease_s=1, audit_archive_dir=archive)
     answered: list[list[datetime]] = [[], [], []]
     publishing = [
         asyncio.create_task(_publish_until_it_dies(killed.address, f"{project}-{number}", times))
@@ -138,7 +141,7 @@ async def test_a_killed_worker_loses_a_moment_at_most_and_its_chain_says_so(
     killed_at = datetime.now(UTC)
     killed.kill()
     await asyncio.gather(*publishing)
-    heir = await asyncio.to_thread(workers.start, lease_s=1)
+    heir = await asyncio.to_thread(workers.start, lease_s=1, audit_archive_dir=archive)
     await _recorded(heir, "action=worker.lost")
     spools = Path(str(heir.settings["data_dir"])) / "audit-spool"
     await until(lambda: len(list(spools.iterdir())) == 1, "the killed one's spool delivered")
@@ -152,9 +155,21 @@ async def test_a_killed_worker_loses_a_moment_at_most_and_its_chain_says_so(
     for times, count in zip(answered, counts, strict=True):
         assert count >= sum(moment < safe for moment in times)
 
-    done = await asyncio.to_thread(rtserver, "audit", "verify", "--json", **_settings(heir))
-    report = json.loads(done.stdout)
-    assert (done.returncode, report["findings"]) == (0, []), report
+    await until(lambda: heir.metric("rtserver_audit_archive_active") == 1, "it archives")
+    copied = tmp_path / "copied"
+    shutil.copytree(archive, copied)
+    archive_files(copied)[-1].unlink()
+    settings = {**_settings(heir), "audit_archive_dir": archive}
+    both, less = await asyncio.to_thread(
+        rtserver_many,
+        (["audit", "verify", "--json"], settings),
+        (["audit", "verify", "--json", str(copied)], settings),
+    )
+    report = json.loads(both.stdout)
+    assert (both.returncode, report["findings"]) == (0, []), report
+    assert less.returncode == 1
+    (finding,) = json.loads(less.stdout)["findings"]
+    assert (finding["kind"], finding["where"]) == ("removed", str(copied))
     states = [chain["state"] for chain in report["chains"]]
     assert states in (["lost", "registered"], ["registered", "lost"])
     assert any("killed or cut off" in note for note in report["notes"])

@@ -231,6 +231,9 @@ def test_an_honest_log_is_clean_and_says_how_each_chain_ended(history: Log) -> N
     assert report.findings == []
     assert sorted(chain.state for chain in report.chains) == ["ended"] * 4 + ["lost"]
     assert report.records == len(history.lines) > 150
+    # Each chain's end is in another one, and then it leaves the registry: all but the last one.
+    ((last, (_, ended)),) = history.registry.items()
+    assert (last, ended) == (history.lines[-1].fields["chain"], True)
     assert any("was killed or cut off after record" in note for note in report.notes)
 
 
@@ -521,6 +524,22 @@ def test_a_torn_file_is_said_and_what_is_missing_behind_it_found(
     assert any("is torn" in note for note in report["notes"])
     files[1].write_bytes(files[1].read_bytes()[:-1000])
     assert _run("--offline", tmp_path / "archive")[0] == 1
+
+
+def test_the_newest_of_an_archive_that_are_gone_are_missed(history: Log) -> None:
+    """Its writer says in MongoDB how far it went."""
+
+    def read(count: int) -> list[str]:
+        verifier = Verifier()
+        verifier.begin("the archive")
+        for line in history.lines[:count]:
+            verifier.add(Position(EPOCH, line.seq), line.body)
+        verifier.ends("the archive", Position(EPOCH, 50))
+        return [finding.what for finding in verifier.finish().findings]
+
+    assert read(50) == read(60) == []
+    assert read(49) == ["the archive went up to e0e0-50, e0e0-50 is not there"]
+    assert read(0) == ["the archive went up to e0e0-50, e0e0-1 is not there"]
 
 
 @pytest.mark.parametrize("how", [_change_a_field_and_its_hash, _remove, _insert_a_copy])
