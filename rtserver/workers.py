@@ -22,6 +22,8 @@ from rtserver.audit_buffer import AuditBuffer
 from rtserver.errors import StoreUnavailableError
 
 RECORDED_S = 10.0
+LATE_S = 1.0
+END_ATTEMPTS = 5
 
 _log = structlog.get_logger()
 _SERVER = Acting()
@@ -253,7 +255,23 @@ class Workers:
         put the chain's end into its own: else the whole chain could be taken away unseen.
         """
         try:
-            if self._auditor.is_settled():
-                await self._store.renew(self._myself(ended=True))
+            for _ in range(END_ATTEMPTS):
+                if not self._auditor.is_settled():
+                    return
+                me = self._myself(ended=True)
+                await self._store.renew(me)
+                if self._auditor.n == me.n:
+                    return
+                # Something was recorded meanwhile, and may be stored: the end is behind that.
+                await self._store.renew(self._myself())
+                await self._wait_for_late_records()
         except StoreUnavailableError as error:
             _log.warning("worker_end_not_registered", error=str(error))
+
+    async def _wait_for_late_records(self) -> None:
+        """What can't be stored in time is in the spool; the lease runs out, and somebody tells."""
+        try:
+            async with asyncio.timeout(LATE_S):
+                await self._auditor.flush()
+        except TimeoutError:
+            _log.warning("audit_left_in_spool", chain=self._auditor.chain)

@@ -250,6 +250,30 @@ def test_what_is_gone_from_a_buffer_that_was_not_full_was_removed(history: Log) 
         assert [finding.kind for finding in report.findings] == [Kind.REMOVED], oldest
 
 
+@pytest.mark.gen_test
+async def test_what_is_recorded_while_the_end_is_registered_belongs_to_the_chain(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path)
+    late: list[Auditor] = []
+    renew = site.registry.renew
+
+    async def slow_renew(worker: Worker) -> None:
+        if worker.ended and not late:
+            late.append(one[0])
+            _act(one[0], random.Random(1))
+            await one[0].flush()
+        await renew(worker)
+
+    async with site.worker() as one:
+        site.registry.renew = slow_renew  # type: ignore[method-assign]
+        await site.work(one, rounds=1)
+    async with site.worker() as other:
+        await site.work(other, rounds=1)
+    assert late
+    assert verified(site.seen()).findings == []
+
+
 # Tampering: one record each time
 
 
