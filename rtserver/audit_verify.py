@@ -20,17 +20,14 @@ also make it all fit. An archive or an earlier report that is kept where they ca
 from collections.abc import Iterable, Mapping
 
 from rtserver.audit import Head
-from rtserver.audit_actions import Action
-from rtserver.audit_chain import GENESIS
+from rtserver.audit_chains import Chains
 from rtserver.audit_findings import ChainState, Finding, Kind, Report
 from rtserver.audit_places import Places
 from rtserver.audit_seal import (
     Claim,
     SealBrokenError,
-    Sealed,
     claim_of,
     claims_of,
-    place_of,
     read_sealed,
     usage_of,
 )
@@ -57,16 +54,11 @@ class Verifier:
         """
         self._report = Report()
         self._given = list(claims)
-        self._trails: dict[str, Trail] = {}
         self._places = Places(self.find, self.note)
-        self._missing: dict[str, list[tuple[int, int, str, str]]] = {}
         self._vouched: dict[str, int] = {}
         self._vouchers: dict[str, set[str]] = {}
-        self._lost: set[str] = set()
         self._wrapping = Wrapping()
-        self._latest_ts = ""
-        self._unchecked = 0
-        self._unplaced: list[int] = []
+        self._chains = Chains(self._places, self._wrapping, self.find, self.note)
         self._shifts: set[int] = set()
 
     def begin(self, source: str, *, anew: bool = False) -> None:
@@ -131,13 +123,12 @@ class Verifier:
             if action and action != record.action:
                 raise SealBrokenError("it is filed under another action")
         except SealBrokenError as error:
-            self._break(position, body, where, str(error))
+            self._chains.take_broken(position, body, where, str(error))
             return
         if not is_new:
-            self._compare(position, record, where)
+            self._chains.compare(position, record, where)
             return
-        self._latest_ts = max(self._latest_ts, record.ts)
-        self._link(position, record, where)
+        self._chains.link(position, record, where)
         for claim in claims_of(record):
             self._check(claim, where, position)
         usage = usage_of(record)
@@ -147,14 +138,14 @@ class Verifier:
     def stray(self, where: str, why: str) -> None:
         """A line of an archive is no record, and does not say what it is in the place of."""
         if self._places.newest is not None:
-            self._unplaced.append(self._places.newest.seq + 1)
+            self._chains.unplaced.append(self._places.newest.seq + 1)
         self.find(Kind.CHANGED, where, why)
 
     def unreadable(self, first: Position, last: Position, why: str) -> None:
         """Something is in the place of these records that is none."""
         self._places.take(first, str(first))
         self._places.stretch(last)
-        self._unplaced += range(first.seq, last.seq + 1)
+        self._chains.unplaced += range(first.seq, last.seq + 1)
         self.find(Kind.CHANGED, str(first), why)
 
     def gap(self, first: Position, last: Position, why: str, *, until_ts: str = "") -> None:
@@ -170,121 +161,6 @@ class Verifier:
         self._wrapping.gap(first.seq, last.seq, until_ts)
         self.note(f"{self._places.source} does not have {first} to {last}: {why}")
 
-    def _break(self, position: Position, body: bytes, where: str, why: str) -> None:
-        """A record is not what was sealed; where it can be told, take it for what it was."""
-        place = place_of(body)
-        trail = None if place is None else self._trails.get(place.chain)
-        if place is None or trail is None or place.n != trail.last + 1:
-            self._unplaced.append(position.seq)
-            self.find(Kind.CHANGED, where, why)
-            return
-        self.find(Kind.CHANGED, where, why, place.chain, place.n)
-        self._append(trail, position, place)
-
-    def _compare(self, position: Position, record: Sealed, where: str) -> None:
-        """A record in a place that was read before, in another source."""
-        trail = self._trails.get(record.chain)
-        if trail is not None and trail.forgets(record.n):
-            self._unchecked += 1
-            return
-        known = trail.find(record.n) if trail is not None else None
-        if known != (record.hash, position.seq):
-            self.find(
-                Kind.CHANGED,
-                where,
-                f"{self._places.source} does not have here what was read before",
-                record.chain,
-                record.n,
-            )
-
-    # Chains
-
-    def _link(self, position: Position, record: Sealed, where: str) -> None:
-        """Put a record to its chain."""
-        trail = self._trails.get(record.chain)
-        if trail is None:
-            self._begin_chain(position, record, where)
-            return
-        if record.n <= trail.last:
-            self._come_late(trail, position, record, where)
-            return
-        if record.n > trail.last + 1:
-            self._skip(trail, record, where)
-        elif record.prev != trail.hash:
-            self.find(
-                Kind.CHANGED,
-                where,
-                f"records {trail.last} and {record.n} do not belong together: one of them was "
-                "replaced",
-                record.chain,
-                trail.last,
-                record.n,
-            )
-        self._append(trail, position, record)
-
-    def _append(self, trail: Trail, position: Position, record: Sealed) -> None:
-        trail.append(record.n, record.hash, position)
-        trail.range_index = self._places.range_index
-        trail.seen_ts = self._latest_ts
-        trail.stopped = trail.stopped or record.action == Action.WORKER_STOPPED.value
-        if record.action == Action.WORKER_LOST.value:
-            self._lost |= {claim.chain for claim in claims_of(record)}
-
-    def _begin_chain(self, position: Position, record: Sealed, where: str) -> None:
-        trail = Trail(record.n, record.prev)
-        if record.n == 1 and record.prev != GENESIS:
-            self.find(Kind.CHANGED, where, "a chain can't begin so", record.chain, 1)
-        if record.n > 1 and self._places.are_complete():
-            self._miss(record.chain, 1, record.n - 1, where, "nothing was overwritten yet")
-        self._append(trail, position, record)
-        self._trails[record.chain] = trail
-
-    def _skip(self, trail: Trail, record: Sealed, where: str) -> None:
-        """A chain goes on behind a hole in it."""
-        unplaced = [seq for seq in self._unplaced if seq > trail.position.seq]
-        if len(unplaced) >= record.n - 1 - trail.last:
-            return  # said already: there is something else in their place
-        if self._places.are_joined_since(trail.range_index):
-            self._miss(record.chain, trail.last + 1, record.n - 1, where, f"{record.n} is there")
-
-    def _come_late(self, trail: Trail, position: Position, record: Sealed, where: str) -> None:
-        """A record comes after one that is newer in its chain.
-
-        What a dead worker's spool holds is delivered once more where the log has overwritten it
-        meanwhile. That is a run of records as they were, and all of it was overwritten before.
-        """
-        known = trail.find(record.n)
-        if known is None and trail.forgets(record.n):
-            self._unchecked += 1
-        elif known is not None and known[0] == record.hash:
-            if self._wrapping.oldest > known[1]:
-                self.note(f"records of {record.chain} were stored again after being overwritten")
-            else:
-                self._insert(record, where, f"it is a copy of {position.epoch}-{known[1]}")
-        elif known is not None or record.n >= trail.first:
-            self._insert(record, where, "the chain has another record of that number, or none")
-        elif trail.late is not None and (record.n, record.prev) != (
-            trail.late[0] + 1,
-            trail.late[1],
-        ):
-            self._insert(record, where, "it does not belong to the chain")
-        elif record.n == trail.first - 1 and record.hash != trail.first_prev:
-            self._insert(record, where, "the chain had another record of that number")
-        else:
-            trail.late = (record.n, record.hash)
-
-    def _insert(self, record: Sealed, where: str, why: str) -> None:
-        self.find(Kind.INSERTED, where, why, record.chain, record.n)
-
-    def _miss(self, chain: str, first: int, last: int, where: str, why: str) -> None:
-        """Records of a chain are missing that can't have been overwritten."""
-        known = self._missing.setdefault(chain, [])
-        for index, (begin, end, seen_at, seen_why) in enumerate(known):
-            if first <= end and begin <= last:
-                known[index] = (min(first, begin), max(last, end), seen_at, seen_why)
-                return
-        known.append((first, last, where, why))
-
     # Claims
 
     def _check(self, claim: Claim, where: str, at: Position | None = None) -> None:
@@ -295,13 +171,13 @@ class Verifier:
             where: that stands.
             at: the position of the record in which it stands.
         """
-        trail = self._trails.get(claim.chain)
+        trail = self._chains.trails.get(claim.chain)
         if claim.by_chain != claim.chain:
             self._vouched[claim.chain] = max(claim.n, self._vouched.get(claim.chain, 0))
             if claim.by_chain is not None:
                 self._vouchers.setdefault(claim.chain, set()).add(claim.by_chain)
         if trail is not None and trail.forgets(claim.n):
-            self._unchecked += 1
+            self._chains.unchecked += 1
             return
         known = trail.find(claim.n) if trail is not None else None
         if known is not None:
@@ -311,7 +187,9 @@ class Verifier:
         if trail is not None and (position is None or not self._places.cover(position)):
             # Without a place in what was read: it can only be said of what comes at the end.
             if claim.n > trail.last and self._reaches(trail, position, at):
-                self._miss(claim.chain, trail.last + 1, claim.n, where, f"{claim.by} names it")
+                self._chains.miss(
+                    claim.chain, trail.last + 1, claim.n, where, f"{claim.by} names it"
+                )
         elif position is not None and self._places.cover(position):
             if trail is None or not trail.first <= claim.n <= trail.last:
                 first, last = claim.n, claim.n
@@ -319,9 +197,9 @@ class Verifier:
                     first = trail.last + 1
                 elif trail is not None:
                     last = trail.first - 1
-                self._miss(claim.chain, first, last, where, f"{claim.by} names it")
+                self._chains.miss(claim.chain, first, last, where, f"{claim.by} names it")
         elif position is not None and at is None and self._places.end_before(position):
-            self._miss(claim.chain, claim.n, claim.n, where, f"{claim.by} names it")
+            self._chains.miss(claim.chain, claim.n, claim.n, where, f"{claim.by} names it")
 
     def _reaches(self, trail: Trail, position: Position | None, at: Position | None) -> bool:
         """Whether a chain's records after its newest would have been read, if they were there."""
@@ -393,13 +271,7 @@ class Verifier:
             self._wrapping.end(*usage, first=self._places.first, found=self.find)
         if registry is not None:
             self._look_for_strangers(known, recent_ts)
-        for trail_name, trail in self._trails.items():
-            if trail.late is not None and trail.late[0] != trail.first - 1:
-                why = "it comes late and does not join on to the chain"
-                self.find(Kind.INSERTED, "the end", why, trail_name, trail.late[0])
-        for chain, missing in self._missing.items():
-            for first, last, where, why in missing:
-                self.find(Kind.REMOVED, where, f"not there, though {why}", chain, first, last)
+        self._chains.end()
         return self._conclude(known, registry is not None)
 
     def _look_for_strangers(self, known: Mapping[str, tuple[Head, bool]], recent_ts: str) -> None:
@@ -415,7 +287,7 @@ class Verifier:
             trusted |= found
             growing = bool(found)
         living = {chain for chain, (_, ended) in known.items() if not ended}
-        for chain, trail in self._trails.items():
+        for chain, trail in self._chains.trails.items():
             if chain in living or trail.range_index != self._places.range_index:
                 continue
             vouched = self._vouched.get(chain, 0) if chain in trusted else 0
@@ -431,18 +303,20 @@ class Verifier:
     def _conclude(self, known: Mapping[str, tuple[Head, bool]], knows_all: bool) -> Report:
         report = self._report
         report.ranges = self._places.ranges()
-        if self._unchecked:
-            self.note(
-                f"{self._unchecked} statements were about records that were read too long ago"
-            )
-        for name, trail in sorted(self._trails.items()):
+        if self._chains.unchecked:
+            count = self._chains.unchecked
+            self.note(f"{count} statements were about records that were read too long ago")
+        for name, trail in sorted(self._chains.trails.items()):
             state = self._state(name, trail, known)
             head = Head(trail.last, trail.hash, str(trail.position))
             report.chains.append(
                 ChainState(name, trail.first, trail.last, head.hash, str(trail.position), state)
             )
             if trail.first > 1:
-                self.note(f"records 1 to {trail.first - 1} of {name} are before what was read")
+                self.note(
+                    f"records 1 to {trail.first - 1} of {name} were overwritten, or are in an "
+                    "archive that was not read; nothing speaks against it"
+                )
             if state == "lost":
                 self.note(
                     f"the worker of {name} was killed or cut off after record {trail.last}: what "
@@ -455,6 +329,6 @@ class Verifier:
     def _state(self, chain: str, trail: Trail, known: Mapping[str, tuple[Head, bool]]) -> str:
         if trail.stopped:
             return "ended"
-        if chain in self._lost:
+        if chain in self._chains.lost:
             return "lost"
         return "registered" if chain in known else "open"
