@@ -288,7 +288,7 @@ def _run(given: argparse.Namespace, settings: Settings) -> int:
             )
         case "token":
             print(token(settings, given.user, given.name, given.project, given.role, given.ttl))
-            return BROKEN_PIPE
+            return SUCCESS
         case "publish":
             return asyncio.run(publish(settings, _publication(given)))
         case "tail":
