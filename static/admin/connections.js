@@ -4,6 +4,7 @@ import { momentMs } from "../client/tokens.js";
 
 const REFRESH_MS = 5_000;
 const KIB = 1024;
+const COLUMNS = ["User", "Project", "Transport", "Open for", "Behind", "Address", "Worker"];
 
 function age(openedAt, now = Date.now()) {
   const seconds = Math.max(0, Math.round((now - (momentMs(openedAt) ?? now)) / 1000));
@@ -35,9 +36,7 @@ export function createConnections({ request }) {
       h(
         "tr",
         {},
-        ["User", "Project", "Transport", "Open for", "Behind", "Address", "Worker", ""].map((name) =>
-          h("th", { scope: "col" }, name),
-        ),
+        [...COLUMNS, ""].map((name) => h("th", { scope: "col" }, name)),
       ),
     ),
     rows,
@@ -70,18 +69,25 @@ export function createConnections({ request }) {
         h(
           "tr",
           {},
-          h("td", {}, one.user_id),
-          h("td", {}, one.audit ? h("em", {}, "audit log") : one.project_id),
-          h("td", {}, one.transport),
-          h("td", {}, age(one.opened_at)),
-          h("td", {}, size(one.behind_bytes)),
-          h("td.mono", {}, one.ip ?? "–"),
-          h("td.mono", {}, one.worker),
+          cells(one),
           h("td.act", {}, asking === one.id ? question(one) : button(one)),
         ),
       ),
     );
     if (focused) rows.querySelector(`[data-connection="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  function cells(one) {
+    const values = [
+      one.user_id,
+      one.audit ? h("em", {}, "audit log") : one.project_id,
+      one.transport,
+      age(one.opened_at),
+      size(one.behind_bytes),
+      h("span.mono", {}, one.ip ?? "–"),
+      h("span.mono", {}, one.worker),
+    ];
+    return values.map((value, at) => h("td", { dataset: { label: COLUMNS[at] } }, value));
   }
 
   function button(one) {

@@ -212,6 +212,7 @@ function createConsole(token) {
           phase = next;
           if (next.phase === "stopped") stopped(next.reason);
           drawState();
+          refresh(); // Where nothing is there, the words depend on whether more may come.
         },
       },
     });

@@ -150,7 +150,8 @@ export function describeRun(run, live = true) {
     case "passed":
       return { tone: "good", label: "Passed" };
     case "complete":
-      return { tone: "good", label: "Done" };
+      // Its files are written; what they are worth is the validator's word.
+      return { tone: run.validation?.status === "failed" ? "warning" : "good", label: "Done" };
     case "failed":
       return { tone: "bad", label: "Failed" };
     case "error":

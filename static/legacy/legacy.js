@@ -27,6 +27,7 @@
   var fetching = false;
   var fetchAgain = false;
   var hasState = false;
+  var isLive = false;
 
   function byId(id) {
     return document.getElementById(id);
@@ -69,6 +70,11 @@
     var state = byId("state");
     state.className = kind || "";
     state.textContent = text;
+    isLive = kind === "live";
+    var buttons = byId("proposals").getElementsByTagName("button");
+    for (var i = 0; i < buttons.length; i += 1) {
+      buttons[i].disabled = !isLive;
+    }
   }
 
   // The connection
@@ -129,7 +135,7 @@
       waitMs = Math.max(waitMs, closing.retry_after_ms);
     }
     show("Disconnected (" + (closing ? closing.reason : end.reason || end.code) +
-      "), reconnecting in " + Math.ceil(waitMs / 1000) + " s");
+      "), reconnecting in " + Math.ceil(waitMs / 1000) + " s", "waiting");
     retryTimer = window.setTimeout(connect, waitMs);
   }
 
@@ -290,6 +296,7 @@
     var button = cell("button", "Validate");
     name.setAttribute("scope", "row");
     button.setAttribute("type", "button");
+    button.disabled = !isLive;
     button.setAttribute("aria-label", "Validate " + proposal.title);
     button.onclick = function () {
       send({ type: "start_validation", proposal_id: proposal.id });

@@ -4,10 +4,12 @@ import itertools
 import os
 import shlex
 import shutil
-import socket
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from tests.browser import validator_script
 from tests.support.mongo import MongodProcess
+from tests.support.processes import ROOT
 from tests.support.tokens import token
 from tests.support.workers import Worker, Workers
 
@@ -38,6 +41,11 @@ SCRIPTED: dict[str, object] = {
     "validation_command": SCRIPTED_VALIDATOR,
     "validation_report_command": "",
 }
+RESTARTABLE = {**SCRIPTED, "ping_interval_s": 1, "pong_timeout_s": 2}
+"""The heartbeat tells pages whose transport does not notice that the connection is gone."""
+
+ELSEWHERE = """<!doctype html><html lang="en"><title>elsewhere</title>
+<link rel="icon" href="data:,"><script src="sockjs.min.js"></script></html>"""
 
 _numbers = itertools.count(1)
 _failed = pytest.StashKey[bool]()
@@ -249,8 +257,29 @@ def _site(worker: Worker, workers: Workers) -> Site:
 
 
 @pytest.fixture(scope="package")
-def _scripted(_all_workers: Workers) -> Worker:
-    return _all_workers.start(**SCRIPTED)
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The origin of another site, whose page has sockjs-client, and no more."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "index.html").write_text(ELSEWHERE, encoding="utf-8")
+    library = ROOT / "node_modules/sockjs-client/dist/sockjs.min.js"
+    if library.exists():
+        shutil.copy(library, folder)
+
+    class Files(SimpleHTTPRequestHandler):
+        def log_message(self, *_words: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://localhost:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="package")
+def _scripted(_all_workers: Workers, elsewhere: str) -> Worker:
+    return _all_workers.start(**SCRIPTED, allowed_origins=elsewhere)
 
 
 @pytest.fixture
@@ -261,7 +290,7 @@ def site(_scripted: Worker, browser_workers: Workers) -> Site:
 
 @dataclass(slots=True)
 class Restartable:
-    """A worker that can be ended and started again on its port, beside the shared one."""
+    """A worker that can be ended and started again on its port, beside the one that all share."""
 
     workers: Workers
     site: Site
@@ -289,30 +318,28 @@ class Restartable:
 
     def start(self) -> None:
         """Start another in its place."""
-        self.site = replace(self.site, worker=self.workers.start(**_on_port(self.port)))
+        worker = self.workers.start(**RESTARTABLE, port=self.port)
+        self.site = replace(self.site, worker=worker)
+
+
+@pytest.fixture(scope="package")
+def _restartable(_all_workers: Workers) -> Restartable:
+    worker = _all_workers.start(**RESTARTABLE)
+    return Restartable(_all_workers, _site(worker, _all_workers))
 
 
 @pytest.fixture
-def restartable(browser_workers: Workers) -> Iterator[Restartable]:
-    """A project on a worker of this test's own, which shares the others' database."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    worker = browser_workers.start(**_on_port(port))
-    one = Restartable(browser_workers, _site(worker, browser_workers))
-    yield one
-    assert one.site.worker.stop() == []
-
-
-def _on_port(port: int) -> dict[str, object]:
-    # The heartbeat tells pages whose transport does not notice that the connection is gone.
-    return {**SCRIPTED, "port": port, "ping_interval_s": 2, "pong_timeout_s": 2}
+def restartable(_restartable: Restartable, browser_workers: Workers) -> Iterator[Restartable]:
+    """A project on a worker that a test may end, and shares the others' database."""
+    _restartable.site = _site(_restartable.site.worker, browser_workers)
+    yield _restartable
+    if _restartable.site.worker.process.poll() is not None:
+        _restartable.start()  # the test failed before it did
 
 
 @pytest.fixture(scope="package")
 def _demo(_all_workers: Workers) -> Worker:
-    local = Path(__file__).parents[2] / "node_modules" / ".bin" / "openspec"
+    local = ROOT / "node_modules" / ".bin" / "openspec"
     if not local.exists() and shutil.which("openspec") is None:
         pytest.skip("the OpenSpec validator is not installed: `npm install` gets it")
     return _all_workers.start("--demo")

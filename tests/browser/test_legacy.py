@@ -1,11 +1,6 @@
 """`/legacy`: sockjs-client in a real browser, through each transport that it has."""
 
 import re
-import shutil
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,7 +9,6 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import NewContext, Restartable, Site
 from tests.support.publisher import Publisher
 from tests.support.tokens import token
-from tests.support.workers import Workers
 
 ROOT = Path(__file__).parents[2]
 TRANSPORTS = (
@@ -43,6 +37,7 @@ def address(site: Site, user: str, transport: str = "", **token_options: float) 
 
 
 def expect_live(page: Page, transport: str, timeout_ms: int = LONG_MS) -> None:
+    page.bring_to_front()
     expect(page.locator("#state")).to_have_text(f"Live, over {transport}", timeout=timeout_ms)
 
 
@@ -59,6 +54,7 @@ def expect_more(pages: list[Page], publisher: Publisher) -> None:
     """Wait until every page shows what is published now."""
     latest = publisher.count - 1
     for page in pages:
+        page.bring_to_front()  # a page behind another is looked at once a second
         page.wait_for_function(
             """latest => {
                 const last = document.querySelector("#events li:last-child");
@@ -114,7 +110,13 @@ def test_each_transport_shows_every_event_once_through_a_crash_and_a_cut_network
     with Publisher(lambda: site.worker.address, site.project, interval_s=0.05) as publisher:
         expect_more(pages, publisher)
         restartable.kill()
+        for page in pages:
+            expect(page.locator("#state")).not_to_contain_text("Live", timeout=LONG_MS)
+        for context in contexts:
+            context.set_offline(True)
         restartable.start()
+        for context in contexts:
+            context.set_offline(False)  # which also ends whatever wait a page is in
         for transport, page in zip(TRANSPORTS, pages, strict=True):
             expect_live(page, transport)
         expect_more(pages, publisher)
@@ -130,33 +132,9 @@ def test_each_transport_shows_every_event_once_through_a_crash_and_a_cut_network
         assert published(page) == list(range(count)), transport
 
 
-ELSEWHERE = """<!doctype html><html lang="en"><title>elsewhere</title>
-<link rel="icon" href="data:,"><script src="sockjs.min.js"></script></html>"""
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[str]:
-    """The address of another site's page that has sockjs-client, and no more."""
-    (tmp_path / "index.html").write_text(ELSEWHERE, encoding="utf-8")
-    shutil.copy(ROOT / "node_modules/sockjs-client/dist/sockjs.min.js", tmp_path)
-
-    class Files(SimpleHTTPRequestHandler):
-        def log_message(self, *_words: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(tmp_path))) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://localhost:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
 def test_a_page_of_another_origin_gets_every_event_once_by_each_transport(
-    browser_workers: Workers, new_context: NewContext, elsewhere: str
+    site: Site, new_context: NewContext, elsewhere: str
 ) -> None:
-    worker = browser_workers.start(allowed_origins=elsewhere)
-    site = Site(worker, "elsewhere", browser_workers.directory)
     page = new_context().new_page()
     page.goto(f"{elsewhere}/index.html")
     transports = [name for name in TRANSPORTS if name != "htmlfile"]  # for one's own origin only
@@ -192,7 +170,7 @@ def test_a_page_of_another_origin_gets_every_event_once_by_each_transport(
     assert {name: one["by"] for name, one in page.evaluate("got").items()} == {
         transport: transport for transport in transports
     }
-    with Publisher(lambda: worker.address, site.project) as publisher:
+    with Publisher(lambda: site.worker.address, site.project) as publisher:
         page.wait_for_function(
             "() => Object.values(got).every((one) => one.numbers.length >= 20 || one.end)"
         )
@@ -203,7 +181,6 @@ def test_a_page_of_another_origin_gets_every_event_once_by_each_transport(
     )
     for transport, one in page.evaluate("got").items():
         assert (one["numbers"], one["end"]) == (list(range(count)), None), transport
-    assert worker.stop() == []
 
 
 def test_transports_may_change_in_mid_stream(site: Site, new_context: NewContext) -> None:

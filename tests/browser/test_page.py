@@ -2,10 +2,14 @@
 
 import json
 import re
+from collections import deque
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import connect
 
 from tests.browser.conftest import Complaints, NewContext, Site
 from tests.browser.views import (
@@ -14,6 +18,7 @@ from tests.browser.views import (
     lines,
     numbers,
     outcome,
+    poor_contrasts,
     run_button,
     sideways_px,
     start_validation,
@@ -99,7 +104,7 @@ def test_output_is_shown_as_a_terminal_shows_it_and_never_as_markup(page: Page, 
 
 
 def test_offline_in_the_middle_and_back_with_nothing_missed(page: Page, site: Site) -> None:
-    proposal = site.propose(page, "count.400")
+    proposal = site.propose(page, "count.250")
     page.goto(site.address(proposal=proposal))
     expect_live(page)
     start_validation(page)
@@ -110,10 +115,10 @@ def test_offline_in_the_middle_and_back_with_nothing_missed(page: Page, site: Si
     offline(page, on=False)
     expect_live(page)
     expect(outcome(page)).to_contain_text("Passed")
-    expect_lines(page, 400)
-    assert before < 400
-    assert numbers(page) == list(range(1, 401))
-    assert texts(page)[-1] == "line 400 of some"
+    expect_lines(page, 250)
+    assert before < 250
+    assert numbers(page) == list(range(1, 251))
+    assert texts(page)[-1] == "line 250 of some"
 
 
 def test_a_connection_that_is_cut_is_taken_up_again_and_says_what_came(
@@ -171,7 +176,9 @@ def test_a_page_opened_late_shows_the_run_from_its_beginning(page: Page, site: S
     # It is not Ben's to cancel, so he is not offered to.
     expect(run_button(late)).to_have_text("Running")
     expect(run_button(late)).to_have_attribute("aria-disabled", "true")
+    page.bring_to_front()
     page.get_by_role("button", name="Cancel").click()
+    late.bring_to_front()
     expect(outcome(late)).to_contain_text("Cancelled by ada")
 
 
@@ -192,10 +199,12 @@ def test_tabs_of_one_browser_share_a_connection_and_take_over(
         expect_lines(tab, 10)
     first.close()
     for tab in tabs[1:]:
-        expect_lines(tab, len(numbers(tab)) + 100)
+        expect_lines(tab, len(numbers(tab)) + 40)
         expect_live(tab)
+    tabs[1].bring_to_front()
     tabs[1].get_by_role("button", name="Cancel").click()
     for tab in tabs[1:]:
+        tab.bring_to_front()
         expect(outcome(tab)).to_contain_text("Cancelled by ada")
     ends = [numbers(tab) for tab in tabs[1:]]
     assert ends[0] == ends[1] == list(range(1, len(ends[0]) + 1))
@@ -235,7 +244,8 @@ def test_narrow_screens_scroll_in_one_direction_only(new_context: NewContext, de
     expect(page.get_by_role("link", name="Waive late fees")).to_be_visible()
     assert sideways_px(page) <= 0
     page.get_by_role("link", name="Waive late fees").click()
-    page.get_by_role("button", name="Validate").click()
+    if page.locator(".finding").count() == 0:  # the demo's worker is the same for all tests
+        page.get_by_role("button", name="Validate").click()
     expect(outcome(page)).to_contain_text("Failed")
     expect(page.locator(".finding").first).to_be_visible()
     assert sideways_px(page) <= 0
@@ -277,8 +287,8 @@ def test_a_token_for_another_project_is_refused_in_words(
 
 
 def test_an_expired_sign_in_is_renewed_where_one_left_off(page: Page, site: Site) -> None:
-    proposal = site.propose(page, "count.500")
-    page.goto(site.address(proposal=proposal, ttl_s=4))
+    proposal = site.propose(page, "count.350")
+    page.goto(site.address(proposal=proposal, ttl_s=3))
     start_validation(page)
     expect(state(page)).to_have_text("Stopped")
     expect(page.locator(".head .banner")).to_contain_text("Your sign-in is no longer valid")
@@ -287,57 +297,28 @@ def test_an_expired_sign_in_is_renewed_where_one_left_off(page: Page, site: Site
     page.get_by_role("button", name="Sign in", exact=True).click()
     expect_live(page)
     expect(outcome(page)).to_contain_text("Passed")
-    expect_lines(page, 500)
-    assert numbers(page) == list(range(1, 501))
+    expect_lines(page, 350)
+    assert numbers(page) == list(range(1, 351))
 
 
 def test_the_oldest_of_too_many_connections_says_so_and_can_be_taken_back(
-    new_context: NewContext, site: Site
+    page: Page, site: Site
 ) -> None:
-    pages = [new_context().new_page() for _ in range(6)]
-    site.propose(pages[0], "markup")
-    for each in pages:
-        each.goto(site.address("mia"))
-        expect_live(each)
-    expect(state(pages[0])).to_have_text("Stopped")
-    expect(pages[0].locator(".head .banner")).to_contain_text("Live updates are off in this window")
-    pages[0].get_by_role("button", name="Use this window").click()
-    expect_live(pages[0])
-    expect(state(pages[1])).to_have_text("Stopped")
-
-
-CONTRASTS = """() => {
-  const parse = (text) => {
-    const parts = text.match(/[\\d.]+/g).map(Number);
-    return { rgb: parts.slice(0, 3), alpha: parts[3] ?? 1 };
-  };
-  const luminance = (rgb) => {
-    const [r, g, b] = rgb.map((part) => {
-      const value = part / 255;
-      return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const { rgb, alpha } = parse(getComputedStyle(at).backgroundColor);
-      if (alpha === 1) return rgb;
-    }
-    return [255, 255, 255];
-  };
-  const poor = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || !element.checkVisibility()) continue;
-    if (element.closest('.visually-hidden, [aria-disabled="true"], :disabled, .skip')) continue;
-    const text = luminance(parse(getComputedStyle(element).color).rgb);
-    const under = luminance(ground(element));
-    const ratio = (Math.max(text, under) + 0.05) / (Math.min(text, under) + 0.05);
-    if (ratio < 4.5) poor.push(`${ratio.toFixed(2)} ${walker.currentNode.textContent}`);
-  }
-  return poor;
-}"""
+    site.propose(page, "markup")
+    page.goto(site.address("mia"))
+    expect_live(page)
+    url = (
+        f"ws://{site.worker.address}/ws/projects/{site.project}?token={token('mia', site.project)}"
+    )
+    with ExitStack() as stack:
+        others = [stack.enter_context(connect(url, proxy=None)) for _ in range(5)]
+        assert [json.loads(other.recv(10))["type"] for other in others] == ["welcome"] * 5
+        expect(state(page)).to_have_text("Stopped")
+        expect(page.locator(".head .banner")).to_contain_text("Live updates are off in this window")
+        page.get_by_role("button", name="Use this window").click()
+        expect_live(page)
+        with pytest.raises(ConnectionClosedError, match="4009"):
+            deque(others[0], maxlen=0)  # reads on, until it is closed
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -346,12 +327,13 @@ def test_all_text_can_be_read(new_context: NewContext, demo: Site, scheme: str) 
     page = context.new_page()
     page.goto(f"{demo.base}/")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    assert page.evaluate(CONTRASTS) == []
+    assert poor_contrasts(page) == []
     page.goto(demo.address(proposal="waive-late-fees"))
     expect_live(page)
-    page.get_by_role("button", name="Validate").click()
+    if page.locator(".finding").count() == 0:  # the demo's worker is the same for all tests
+        page.get_by_role("button", name="Validate").click()
     expect(page.locator(".finding").first).to_be_visible()
-    assert page.evaluate(CONTRASTS) == []
+    assert poor_contrasts(page) == []
     offline(page, on=True)
     expect(page.locator(".head .banner")).to_be_visible()
-    assert page.evaluate(CONTRASTS) == []
+    assert poor_contrasts(page) == []

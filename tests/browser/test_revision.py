@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewContext, Site
-from tests.browser.views import expect_live, outcome, run_button
+from tests.browser.views import expect_live, outcome, poor_contrasts, run_button
 
 PROPOSAL = "rename-patron-to-member"
 WISH = "Say what becomes of old cards"
@@ -18,6 +18,7 @@ def _open(page: Page, demo: Site, user: str, proposal: str = PROPOSAL, *, query:
 
 def _expect_said(page: Page, characters: int) -> None:
     """Wait until so much of the reply stands there."""
+    page.bring_to_front()
     page.wait_for_function(
         "many => document.querySelector('.reply')?.textContent.length >= many", arg=characters
     )
@@ -51,6 +52,7 @@ def test_a_revision_is_the_same_for_who_asked_who_came_late_and_who_was_cut_off(
     cut.context.set_offline(False)
     pages = (first, late, cut, last)
     for page in pages[:3]:
+        page.bring_to_front()
         expect(outcome(page)).to_contain_text("Done")
     _open(last, demo, "eva")
     expect(outcome(last)).to_contain_text("Done")
@@ -64,6 +66,9 @@ def test_a_revision_is_the_same_for_who_asked_who_came_late_and_who_was_cut_off(
         files = page.locator(".diff summary code").all_text_contents()
         assert files == end["files_modified"]
         expect(page.locator(".diff-line.added", has_text=WISH)).not_to_have_count(0)
+    for scheme in ("light", "dark"):
+        first.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        assert poor_contrasts(first) == []
     folder = demo.workspaces / "demo" / "openspec" / "changes" / PROPOSAL
     shown = first.locator(".diff", has_text="tasks.md").locator(".diff-line.added")
     added = [line[1:].rstrip("\n") for line in shown.all_text_contents()]

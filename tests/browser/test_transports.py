@@ -42,6 +42,7 @@ def _end(site: Site, run: str, pages: list[Page]) -> None:
     begun = site.call(pages[0], "GET", f"/runs/{run}")["replay_from"]
     site.delete(pages[0], f"/runs/{run}")
     for page in pages:
+        page.bring_to_front()
         expect(outcome(page)).to_contain_text("Cancelled by ada")
     events = site.events(pages[0], begun)
     printed = sum(event["type"] == "output" for event in events)
@@ -68,6 +69,7 @@ def test_each_transport_rides_out_a_crash_and_a_cut_network(
     _expect_more(pages)
     restartable.kill()
     for page in pages:
+        page.bring_to_front()
         expect(state(page)).to_have_text(re.compile("Reconnecting|Connecting"))
     restartable.start()
     _expect_more(pages)
@@ -75,6 +77,7 @@ def test_each_transport_rides_out_a_crash_and_a_cut_network(
         context.set_offline(True)
     proxy.block("/")  # sockets are spared by what Chromium calls offline
     for page in pages:
+        page.bring_to_front()
         expect(state(page)).to_have_text(re.compile("Reconnecting|Connecting"))
         expect(page.locator(".head .banner")).to_be_visible()
     before = [lines(page).count() for page in pages]

@@ -4,6 +4,39 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
+CONTRASTS = """() => {
+  const parse = (text) => {
+    const parts = text.match(/[\\d.]+/g).map(Number);
+    return { rgb: parts.slice(0, 3), alpha: parts[3] ?? 1 };
+  };
+  const luminance = (rgb) => {
+    const [r, g, b] = rgb.map((part) => {
+      const value = part / 255;
+      return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const { rgb, alpha } = parse(getComputedStyle(at).backgroundColor);
+      if (alpha === 1) return rgb;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || !element.checkVisibility()) continue;
+    if (element.closest('.visually-hidden, [aria-disabled="true"], :disabled, .skip')) continue;
+    const text = luminance(parse(getComputedStyle(element).color).rgb);
+    const under = luminance(ground(element));
+    const ratio = (Math.max(text, under) + 0.05) / (Math.min(text, under) + 0.05);
+    if (ratio < 4.5) poor.push(`${ratio.toFixed(2)} ${walker.currentNode.textContent}`);
+  }
+  return poor;
+}"""
+
 
 def state(page: Page) -> Locator:
     """The connection's state, at the top."""
@@ -12,6 +45,7 @@ def state(page: Page) -> Locator:
 
 def expect_live(page: Page) -> None:
     """Wait until the page is connected."""
+    page.bring_to_front()  # a page behind another draws a frame a second
     expect(state(page)).to_have_text("Live")
 
 
@@ -20,6 +54,7 @@ NAMES = {"websocket": "WebSocket", "sse": "event stream", "sockjs": "SockJS"}
 
 def expect_transport(page: Page, transport: str) -> None:
     """Wait until the page is live over a transport."""
+    page.bring_to_front()
     expect(page.locator('.pill[title*="Over "], .pill[title*=" over "]')).to_have_attribute(
         "title", re.compile(f"[Oo]ver {NAMES[transport]}\\b")
     )
@@ -60,6 +95,7 @@ def start_validation(page: Page) -> None:
 
 def expect_lines(page: Page, count: int) -> None:
     """Wait until the terminal has at least so many lines."""
+    page.bring_to_front()
     expect(lines(page).nth(count - 1)).to_be_attached()
 
 
@@ -71,3 +107,8 @@ def sideways_px(page: Page) -> int:
 def whole(text: str) -> re.Pattern[str]:
     """A pattern for all of a text."""
     return re.compile(f"^{re.escape(text)}$")
+
+
+def poor_contrasts(page: Page) -> list[str]:
+    """Text that stands out from its ground by less than 4.5 to 1 (WCAG 2, level AA)."""
+    return [str(text) for text in page.evaluate(CONTRASTS)]

@@ -94,7 +94,7 @@ export function createDetail(context) {
       const latest = latestRun(store.state, proposalId, kind);
       const active = isActive(latest) ? latest : null;
       current = { id: proposalId, run: active };
-      show(run, tab === "validation" || active !== null);
+      show(run, tab === "validation" || (tab === "revision" && active !== null));
       drawButton(active, proposal, busy);
       for (const { name, link } of tabs) {
         const address = addressOf({ project: store.project, proposal: proposalId, tab: name });

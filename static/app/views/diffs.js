@@ -54,8 +54,12 @@ function fileElement(path, entry, few) {
       {},
       icon("file"),
       h("code", {}, path),
-      h("span.diff-added", { "aria-hidden": "true" }, `+${added}`),
-      h("span.diff-removed", { "aria-hidden": "true" }, `−${removed}`),
+      h(
+        "span.diff-counts",
+        { "aria-hidden": "true" },
+        added > 0 && h("span.diff-added", {}, `+${added}`),
+        removed > 0 && h("span.diff-removed", {}, `−${removed}`),
+      ),
       h(
         "span.visually-hidden",
         {},

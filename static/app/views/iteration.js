@@ -6,7 +6,7 @@ import { describeRun, isLive } from "../words.js";
 import { isActive, itemsOf, latestRun } from "../../client/index.js";
 import { createOutcome } from "./outcome.js";
 
-const STATUS_ICONS = { good: "check", bad: "cross", quiet: "stop" };
+const STATUS_ICONS = { good: "check", bad: "cross", warning: "warning", quiet: "stop" };
 const NEAR_PX = 32;
 const NO_MODEL =
   "This server has no language model, so nothing can be revised here. " +

@@ -39,7 +39,7 @@ export function createOutcome() {
       setText(problem, validation?.error ?? "");
       show(problem, Boolean(validation?.error));
       findings.update(validation);
-      setText(heading, changed.length > 0 ? count(changed.length, "file") : "No file was changed");
+      setText(heading, changed.length > 0 ? `${count(changed.length, "file")} changed` : "No file was changed");
       diffs.update(changed, run.diffs ?? []);
       const unseen = Object.keys(run.left_out ?? {});
       setText(left, `The model was not shown: ${unseen.join(", ")}.`);

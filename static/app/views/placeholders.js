@@ -34,6 +34,8 @@ export function empty(project) {
   );
 }
 
+const AWAY = "It may be down for a moment, or your network is. What you had open is not lost.";
+
 export function failure(store, onSignIn) {
   const { error } = store.load;
   const refused = error.status === 401 || error.status === 403;
@@ -48,7 +50,7 @@ export function failure(store, onSignIn) {
     { role: "alert" },
     h("span.empty-mark.tone-bad", {}, icon(refused ? "lock" : "unplugged")),
     h("h1", {}, heading ?? "The project could not be loaded"),
-    h("p.muted", {}, error.message),
+    h("p.muted", {}, error.status === 0 ? AWAY : error.message),
     h(
       "div.empty-actions",
       {},

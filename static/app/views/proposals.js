@@ -6,7 +6,7 @@ import { addressOf } from "../address.js";
 import { describeRun, isLive } from "../words.js";
 import { latestRun } from "../../client/index.js";
 
-const RUN_ICONS = { good: "check", bad: "cross", quiet: "stop" };
+const RUN_ICONS = { good: "check", bad: "cross", warning: "warning", quiet: "stop" };
 
 export function createProposalList({ store }) {
   const heading = h("h2.list-title", { id: "proposals-title" }, "Proposals");
@@ -50,7 +50,8 @@ export function createProposalList({ store }) {
 function labelOf(run, about) {
   if (run?.kind !== "iteration") return about.label;
   if (run.status === "running" && about.tone === "busy") return "Revising";
-  return run.status === "complete" ? "Revised" : `Revision: ${about.label.toLowerCase()}`;
+  if (run.status !== "complete") return `Revision: ${about.label.toLowerCase()}`;
+  return about.tone === "good" ? "Revised" : "Revised, not valid";
 }
 
 function makeItem() {
