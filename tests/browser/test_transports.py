@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import NewContext, Restartable, Site
 from tests.browser.views import (
@@ -35,6 +35,11 @@ def _expect_more(pages: list[Page], many: int = 30) -> None:
     ahead = max(lines(page).count() for page in pages)
     for page in pages:
         expect_lines(page, ahead + many)
+
+
+def _offline(contexts: list[BrowserContext], *, on: bool) -> None:
+    for context in contexts:
+        context.set_offline(on)
 
 
 def _end(site: Site, run: str, pages: list[Page]) -> None:
@@ -71,10 +76,11 @@ def test_each_transport_rides_out_a_crash_and_a_cut_network(
     for page in pages:
         page.bring_to_front()
         expect(state(page)).to_have_text(re.compile("Reconnecting|Connecting"))
+    _offline(contexts, on=True)
     restartable.start()
+    _offline(contexts, on=False)  # which also ends whatever wait a page is in
     _expect_more(pages)
-    for context in contexts:
-        context.set_offline(True)
+    _offline(contexts, on=True)
     proxy.block("/")  # sockets are spared by what Chromium calls offline
     for page in pages:
         page.bring_to_front()
@@ -82,8 +88,7 @@ def test_each_transport_rides_out_a_crash_and_a_cut_network(
         expect(page.locator(".head .banner")).to_be_visible()
     before = [lines(page).count() for page in pages]
     proxy.block()
-    for context in contexts:
-        context.set_offline(False)
+    _offline(contexts, on=False)
     for transport, page, shown in zip(TRANSPORTS, pages, before, strict=True):
         expect_live(page)
         expect_transport(page, transport)
