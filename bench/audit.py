@@ -1,14 +1,18 @@
 """The audit log at 2,000 records/s: its way to an admin, what it costs others, what filters cost.
 
 Bars: from the act to a watching admin under 50 ms at the median; project events slow by less than
-10 %, with and without in turn; 100 admins with different filters cost under 3 times one.
+10 %, with and without in turn, where "with" is the records and an admin who watches all of them;
+100 admins with different filters cost under 3 times one.
 """
 
 import argparse
 import asyncio
+import base64
 import contextlib
 import json
+import os
 import socket
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from statistics import quantiles
@@ -25,6 +29,8 @@ BAR_P50_MS = 50.0
 BAR_SLOWER = 0.10
 BAR_FILTERS = 3.0
 SECRET = "a secret of the benchmark, long enough"
+ATTEMPTS = 3
+PARTS = ["way", "filters", "slowing"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration-s", type=float, default=5.0)
     parser.add_argument("--connections", type=int, default=200)
     parser.add_argument("--admins", type=int, default=100)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
 
 
 class Control:
@@ -93,6 +100,41 @@ async def ways_ms(server: Server, seconds: float) -> list[float]:
     return ways
 
 
+@contextlib.contextmanager
+def watched(server: Server) -> Iterator[None]:
+    """An admin who watches all, and costs the client's core next to nothing."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    request = (
+        f"GET /ws/audit HTTP/1.1\r\nHost: {HOST}\r\nUpgrade: websocket\r\n"
+        f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
+        f"Authorization: Bearer {admin_token(0)}\r\n\r\n"
+    )
+    admin = socket.create_connection((HOST, server.port), 30)
+    admin.sendall(request.encode())
+    seen = bytearray(admin.recv(65536))
+    if b" 101 " not in seen.partition(b"\r\n")[0]:
+        raise RuntimeError(f"not let in: {bytes(seen[:200])!r}")
+    received = 0
+
+    def drain() -> None:
+        nonlocal received
+        with contextlib.suppress(OSError):
+            while data := admin.recv(1 << 20):
+                received += len(data)
+
+    # It answers no ping, so it lasts for less than 40 s: longer than a run.
+    thread = threading.Thread(target=drain)
+    thread.start()
+    try:
+        yield
+    finally:
+        admin.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        admin.close()
+    if received == 0:
+        raise RuntimeError("the admin got nothing")
+
+
 def filters(count: int) -> list[str]:
     """Different filters, as different people would have them."""
     made = [f"?actor=user-{n}" for n in range(count // 2)]
@@ -150,8 +192,7 @@ def measure_slowing(
         for name, plan in plans.items():
             # In turn, and the first of each pair is now the one, now the other.
             for rate in (0.0, options.records_per_s)[:: 1 if round_ % 2 == 0 else -1]:
-                control.rate(rate)
-                result = load.run_undisturbed(server, plan)
+                result = run_with(server, control, plan, rate)
                 runs.append({"plan": name, "records_per_s": rate, "round": round_, **result})
                 print(
                     f"  {name:<8} {rate:>6.0f} records/s: {result['deliveries_per_s']:>11,.0f}"
@@ -159,8 +200,24 @@ def measure_slowing(
                     f" {result['server_share']:.0%}, others {result['foreign_share']:.0%}",
                     flush=True,
                 )
-    control.rate(0)
     return runs
+
+
+def run_with(server: Server, control: Control, plan: Load, rate: float) -> dict[str, Any]:
+    """One run with so many records a second; of up to three the one that others disturbed least."""
+    best: dict[str, Any] | None = None
+    for _ in range(ATTEMPTS):
+        load.wait_until_quiet(10)  # before the records begin: they keep the core busy themselves
+        with watched(server) if rate else contextlib.nullcontext():
+            control.rate(rate)
+            result = load.run(server, plan)
+            control.rate(0)
+        if best is None or result["foreign_share"] < best["foreign_share"]:
+            best = result
+        if best["foreign_share"] <= load.FOREIGN_LIMIT:
+            break
+    assert best is not None
+    return best
 
 
 def ratio(runs: list[dict[str, Any]], plan: str, key: str, records_per_s: float) -> float:
@@ -193,26 +250,29 @@ def measure_filters(
 
 
 def main(options: argparse.Namespace) -> int:
+    found: dict[str, Any] = {}
+    rows: list[tuple[str, str, str, bool]] = []
     with running() as (server, control):
-        way = measure_way(options, server, control)
-        shares = measure_filters(options, server, control)
-        runs = measure_slowing(options, server, control)
-    throughput = ratio(runs, "fan-out", "deliveries_per_s", options.records_per_s)
-    latency = ratio(runs, "latency", "p50_ms", options.records_per_s)
-    many = report.middle([share["many"] / share["one"] for share in shares])
-    met = [
-        way["p50_ms"] < BAR_P50_MS,
-        throughput > 1 - BAR_SLOWER,
-        latency < 1 + BAR_SLOWER,
-        many < BAR_FILTERS,
-    ]
-    rows = [
-        ["act to admin, p50", f"{way['p50_ms']:.1f} ms", f"< {BAR_P50_MS:g} ms"],
-        ["project fan-out, with : without", f"{throughput:.3f}", f"> {1 - BAR_SLOWER:g}"],
-        ["project latency p50, with : without", f"{latency:.3f}", f"< {1 + BAR_SLOWER:g}"],
-        [f"{options.admins} admins : one", f"{many:.2f}", f"< {BAR_FILTERS:g}"],
-    ]
-    table = [[*row, report.verdict(good)] for row, good in zip(rows, met, strict=True)]
+        if "way" in options.parts:
+            found["way"] = measure_way(options, server, control)
+            p50_ms = found["way"]["p50_ms"]
+            bar = f"< {BAR_P50_MS:g} ms"
+            rows.append(("act to admin, p50", f"{p50_ms:.1f} ms", bar, p50_ms < BAR_P50_MS))
+        if "filters" in options.parts:
+            found["filters"] = measure_filters(options, server, control)
+            many = report.middle([share["many"] / share["one"] for share in found["filters"]])
+            bar = f"< {BAR_FILTERS:g}"
+            rows.append((f"{options.admins} admins : one", f"{many:.2f}", bar, many < BAR_FILTERS))
+        if "slowing" in options.parts:
+            found["runs"] = runs = measure_slowing(options, server, control)
+            throughput = ratio(runs, "fan-out", "deliveries_per_s", options.records_per_s)
+            latency = ratio(runs, "latency", "p50_ms", options.records_per_s)
+            least, most = 1 - BAR_SLOWER, 1 + BAR_SLOWER
+            name = "project fan-out, with : without"
+            rows.append((name, f"{throughput:.3f}", f"> {least:g}", throughput > least))
+            name = "project latency p50, with : without"
+            rows.append((name, f"{latency:.3f}", f"< {most:g}", latency < most))
+    table = [[*row[:3], report.verdict(row[3])] for row in rows]
     print(report.table(["what", "measured", "bar", ""], table))
-    print("saved:", report.save("audit", {"way": way, "filters": shares, "runs": runs}))
-    return 0 if all(met) else 1
+    print("saved:", report.save("audit", found))
+    return 0 if all(row[3] for row in rows) else 1

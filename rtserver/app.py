@@ -537,6 +537,7 @@ class Server:
             on_packs=self._on_audit_packs,
             on_epoch=self._on_audit_epoch,
             collection=AUDIT,
+            is_watched=lambda: bool(self._audit_dispatcher.channels),
         )
         self._workers = Workers(
             MongoWorkers(database, lease_s=settings.lease_s),

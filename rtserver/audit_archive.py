@@ -95,19 +95,13 @@ class Extent:
 class ArchiveStore(Protocol):
     """Leases and records. Every method raises StoreUnavailableError where MongoDB is away."""
 
-    async def acquire(
-        self, archive_id: str, owner: str, *, above: int, may_begin: bool
-    ) -> Lease | None:
-        """Take the lease of a directory if it is free.
+    async def acquire(self, archive_id: str, owner: str, *, above: int) -> Lease:
+        """Take the lease of a directory if it is free, or none was known.
 
         Args:
             archive_id: the directory's.
             owner: this worker, as nobody else is called.
             above: the new term is higher than this, and than every earlier one.
-            may_begin: whether there may be a lease where none was known.
-
-        Returns:
-            None where none is known and none may begin.
         """
 
     async def renew(
@@ -230,13 +224,11 @@ class Archiver:
         """Hold the lease for as long as it is this worker's; False where it is another's."""
         state = await self._in_thread(self._directory.state)
         epoch = await self._store.epoch()
-        lease = await self._store.acquire(
-            state.archive_id,
-            self._owner,
-            above=state.term,
-            may_begin=state.epoch in ("", epoch),
-        )
-        if lease is None:
+        lease = await self._store.acquire(state.archive_id, self._owner, above=state.term)
+        known = {"", epoch, "" if lease.position is None else lease.position.epoch}
+        if state.epoch not in known:
+            if lease.term is not None:
+                await self._store.release(state.archive_id, self._owner, lease.term)
             raise ForeignDirectoryError(
                 f"{self._directory.path} holds the archive of another log: give each server a "
                 "directory of its own, or move the files away where the database was lost"
@@ -298,6 +290,7 @@ class Archiver:
             finishing = self._finishing
             try:
                 more = await self._advance()
+                await self._margin.measure(self._store, self._position)
             except OSError as error:
                 if error.errno not in _DISK_FULL:
                     raise
@@ -315,7 +308,6 @@ class Archiver:
                 continue
             self._failures = 0
             self._tell_works()
-            await self._margin.measure(self._store, self._position)
             if not more:
                 if finishing:
                     return

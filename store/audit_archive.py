@@ -50,9 +50,7 @@ class MongoArchive:
         return {"$add": ["$$NOW", self._lease_ms]}
 
     @core_errors
-    async def acquire(
-        self, archive_id: str, owner: str, *, above: int, may_begin: bool
-    ) -> Lease | None:
+    async def acquire(self, archive_id: str, owner: str, *, above: int) -> Lease:
         """See `ArchiveStore.acquire`."""
         free = {"$or": [{"$lt": ["$until", "$$NOW"]}, {"$eq": ["$owner", owner]}]}
         taken = {
@@ -66,20 +64,17 @@ class MongoArchive:
             return_document=ReturnDocument.AFTER,
         )
         if document is None:
-            document = await self._archives.find_one({"_id": archive_id})
-        if document is None and may_begin:
-            # As an update, for only that can ask MongoDB for its time.
-            try:
+            try:  # MongoDB takes no `$expr` for an upsert
                 document = await self._archives.find_one_and_update(
                     {"_id": archive_id, "owner": {"$exists": False}},
                     [{"$set": taken}],
                     upsert=True,
                     return_document=ReturnDocument.AFTER,
                 )
-            except DuplicateKeyError:
+            except DuplicateKeyError:  # it is there, and another's
                 document = await self._archives.find_one({"_id": archive_id})
         if document is None:
-            return None
+            return Lease(None, None)
         position = None
         if "epoch" in document:
             position = Position(document["epoch"], document["seq"])

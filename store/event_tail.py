@@ -31,6 +31,8 @@ REWIND_S = 5
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 MAX_GATHERED_PACKS = 10_000
 MAX_PAUSE_S = 0.02
+UNWATCHED_S = 0.25
+LOOK_S = 0.02
 
 _log = structlog.get_logger()
 
@@ -56,6 +58,7 @@ class EventTail:
         on_packs: Callable[[list[EventPack]], Awaitable[None]],
         on_epoch: Callable[[str], None],
         collection: str = EVENTS,
+        is_watched: Callable[[], bool] = lambda: True,
     ) -> None:
         """Make a tail; `run` starts it.
 
@@ -68,9 +71,12 @@ class EventTail:
             on_packs: awaited with every batch, in order, once it is durable.
             on_epoch: called where the log turns out to be another one.
             collection: the log.
+            is_watched: whether anybody here waits for what comes. Where nobody does, the tail is
+                followed in larger steps, which cost next to nothing.
         """
         self._database = database
         self._collection = collection
+        self._is_watched = is_watched
         self._heads = heads
         self._metrics = metrics
         self._epoch = epoch
@@ -150,6 +156,7 @@ class EventTail:
                 if not self.ready.is_set():
                     self.ready.set()
                     self._metrics.tail_up.set(1)
+                await self._rest()
                 reply = await self._database.command(
                     {"getMore": cursor_id, "collection": self._collection, "maxTimeMS": AWAIT_MS},
                     session=session,
@@ -159,6 +166,13 @@ class EventTail:
         finally:
             if cursor_id:
                 await self._kill_cursor(cursor_id)
+
+    async def _rest(self) -> None:
+        """Let more come together while nobody waits for it."""
+        rested_s = 0.0
+        while rested_s < UNWATCHED_S and not self._is_watched():
+            await asyncio.sleep(LOOK_S)
+            rested_s += LOOK_S
 
     async def _kill_cursor(self, cursor_id: int) -> None:
         try:

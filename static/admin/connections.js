@@ -23,7 +23,7 @@ function size(bytes) {
  * @param {(method: string, path: string) => Promise<any>} options.request
  */
 export function createConnections({ request }) {
-  const status = h("p.muted", { role: "status" });
+  const status = h("p.muted", { role: "status", tabIndex: -1 });
   const problem = h("p.field-error", { role: "alert", hidden: true });
   const rows = h("tbody");
   const table = h(
@@ -127,20 +127,32 @@ export function createConnections({ request }) {
   }
 
   function cancel() {
+    const kept = asking;
     asking = null;
     draw();
+    rows.querySelector(`[data-connection="${CSS.escape(kept)}"]`)?.focus();
+  }
+
+  /** The row that was acted on is gone: whoever uses the keyboard goes on at the one in its place. */
+  function focusRow(index) {
+    const buttons = rows.querySelectorAll("[data-connection]");
+    (buttons[Math.min(index, buttons.length - 1)] ?? status).focus();
   }
 
   async function end(path) {
+    const index = last.findIndex((one) => one.id === asking);
     asking = null;
     try {
       await request("DELETE", path);
     } catch (error) {
       setText(problem, `Not disconnected: ${error.message}`);
       show(problem, true);
+      draw();
+      focusRow(index);
       return;
     }
     await load();
+    focusRow(index);
   }
 
   return {

@@ -5,6 +5,8 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 30_000;
 /** The server pings, which a page can't see; so a page that slept asks for a sign of life. */
 const ANSWER_MS = 8_000;
+const LONGEST_BATCH_MS = 250;
+const MOST_AT_ONCE = 2_000;
 
 /**
  * @typedef {object} FeedHandlers
@@ -26,6 +28,7 @@ export class Feed {
   #timer = null;
   #closing = null;
   #batch = [];
+  #flushing = null;
   #paused = false;
   #ended = false;
   #wake = () => this.#wakeUp();
@@ -67,7 +70,8 @@ export class Feed {
     switch (frame.type) {
       case "audit":
         this.#lastId = frame.id;
-        if (this.#batch.push(frame) === 1) queueMicrotask(() => this.#flushSoon());
+        this.#batch.push(frame);
+        this.#flushSoon();
         return;
       case "position":
         this.#lastId = frame.id;
@@ -92,12 +96,16 @@ export class Feed {
 
   /** Many records come in one network read: hand them on together, once for each frame drawn. */
   #flushSoon() {
+    if (this.#batch.length >= MOST_AT_ONCE) this.#flush();
+    if (this.#batch.length === 0 || this.#flushing !== null) return;
     requestAnimationFrame(() => this.#flush());
-    // Hidden tabs draw no frames, and must not pile records up.
-    if (document.hidden) this.#flush();
+    // A hidden tab draws no frames, also if it was hidden only after it asked for one.
+    this.#flushing = setTimeout(() => this.#flush(), LONGEST_BATCH_MS);
   }
 
   #flush() {
+    clearTimeout(this.#flushing);
+    this.#flushing = null;
     const batch = this.#batch;
     if (batch.length === 0) return;
     this.#batch = [];
@@ -164,6 +172,8 @@ export class Feed {
   close() {
     this.#ended = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#flushing);
+    this.#batch = [];
     removeEventListener("online", this.#wake);
     document.removeEventListener("visibilitychange", this.#wake);
     this.#socket?.close();

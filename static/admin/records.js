@@ -17,11 +17,12 @@ export class Records {
   }
 
   add(records) {
-    this.#all.push(...records);
+    for (const record of records) this.#all.push(record);
     const matching = this.#words.length === 0 ? records : records.filter((r) => this.#matches(r));
-    this.shown.push(...matching);
-    if (this.#all.length > MOST_RECORDS) {
-      const gone = new Set(this.#all.splice(0, DROP_AT_ONCE));
+    for (const record of matching) this.shown.push(record);
+    const over = this.#all.length - MOST_RECORDS;
+    if (over > 0) {
+      const gone = new Set(this.#all.splice(0, Math.max(over, DROP_AT_ONCE)));
       this.dropped += gone.size;
       this.shown = this.shown.filter((record) => !gone.has(record));
     }

@@ -39,6 +39,7 @@ class Follower:
     """A tail, and what it has handed on.
 
     Attributes:
+        batches: how many it was handed.
         packs: every pack, in order, repetitions after a restart included.
         epochs: those that it was told of.
         on_packs: awaited with each batch; a test puts its own here.
@@ -51,7 +52,9 @@ class Follower:
         *,
         buffer_bytes: int = BUFFER_BYTES,
         heads: Heads | None = None,
+        is_watched: Callable[[], bool] = lambda: True,
     ) -> None:
+        self.batches = 0
         self.packs: list[EventPack] = []
         self.epochs: list[str] = []
         self.metrics = Metrics()
@@ -64,6 +67,7 @@ class Follower:
             prepare=lambda: prepare_log(db, EVENTS, buffer_bytes),
             on_packs=self._hand_over,
             on_epoch=self.epochs.append,
+            is_watched=is_watched,
         )
 
     async def _hand_over(self, packs: list[EventPack]) -> None:
@@ -71,6 +75,7 @@ class Follower:
 
     async def take(self, packs: list[EventPack]) -> None:
         """Note a batch."""
+        self.batches += 1
         self.packs.extend(packs)
 
     def restarts(self) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from rtserver.events import EventPack
+from store import event_tail
 from store.client import Database
 from store.event_collection import EVENTS, prepare_log
 from tests.support.recorder import LogRecorder
@@ -43,6 +44,27 @@ async def test_what_is_published_comes_once_in_order_with_its_content(db: Databa
     events = [event for pack in follower.packs for event in pack.events()]
     assert [event.frame()["data"] for event in events] == [1, 2, 3, 4]
     assert {event.epoch for event in events} == {log.epoch}
+
+
+@pytest.mark.gen_test
+async def test_a_tail_that_nobody_watches_takes_larger_steps(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_tail, "UNWATCHED_S", 60.0)
+    log = await make_log(db)
+    watched = True
+    follower = Follower(db, log.epoch, is_watched=lambda: watched)
+    async with running(log.run(), follower.tail.run()):
+        await log.publish([draft("a")])
+        await until(lambda: len(follower.packs) >= 1, "the first")
+        watched = False
+        for _ in range(10):
+            await log.publish([draft("a")])
+        # The read that was under way when the last one left may bring some.
+        before = follower.batches
+        assert before <= 3
+        watched = True
+        await until(lambda: follower.fresh("a") == list(range(1, 12)), "all of them, at once")
 
 
 @pytest.mark.gen_test
