@@ -367,6 +367,7 @@ class Server:
             prepare=events.prepare,
             on_packs=dispatcher.on_packs,
             on_epoch=self._on_epoch,
+            is_durable=log.is_durable,
         )
         self._wheel = TimerWheel(tick_s=TICK_S, now_s=asyncio.get_running_loop().time())
         self._admission = Admission(
@@ -538,6 +539,7 @@ class Server:
             on_epoch=self._on_audit_epoch,
             collection=AUDIT,
             is_watched=lambda: bool(self._audit_dispatcher.channels),
+            is_durable=self._audit_log.is_durable,
         )
         self._workers = Workers(
             MongoWorkers(database, lease_s=settings.lease_s),

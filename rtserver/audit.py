@@ -36,7 +36,7 @@ from rtserver.tasks import TaskOwner
 AUDIT_PROJECT = "$audit"
 """The sequence of the records; no token can name it ('$' is not allowed)."""
 
-GATHER_S = 0.03
+GATHER_S = 0.04
 """Each batch costs about as much as sixty records do; a killed worker may lose 50 ms of them."""
 
 MAX_BATCH_RECORDS = 500

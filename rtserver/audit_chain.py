@@ -48,8 +48,10 @@ def plain(value: object, depth: int = _MAX_DEPTH) -> Any:
 
     What is none of JSON's kinds becomes text.
     """
-    if type(value) is str:  # the usual case, quickly
+    if type(value) is str:  # the usual cases, quickly: a `match` asks one class after the other
         return text(value)
+    if type(value) is int and -_MAX_SAFE_INTEGER <= value <= _MAX_SAFE_INTEGER:
+        return value
     match value:
         case str():
             return text(str(value))

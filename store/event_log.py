@@ -34,6 +34,8 @@ BSONObjectTooLarge."""
 MAX_COMMIT_BYTES = 4 * 1024 * 1024
 LEAST_PUBLICATION_BYTES = 64 * 1024
 MAX_KNOWN_HEADS = 100_000
+MAX_KNOWN_ANSWERS = 4_096
+ANSWER_S = 1.0
 RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 _log = structlog.get_logger()
@@ -92,6 +94,7 @@ class MongoEventLog:
         self._idle = asyncio.Event()
         self._idle.set()
         self._last: dict[str, _Belief] = {}
+        self._answers: dict[Any, asyncio.Future[bool]] = {}
         self._commit_bytes = min(MAX_COMMIT_BYTES, heads.buffer_bytes // 8)
         self._publication_bytes = max(
             LEAST_PUBLICATION_BYTES, min(MAX_PUBLICATION_BYTES, heads.buffer_bytes // 4)
@@ -106,6 +109,26 @@ class MongoEventLog:
         """Go on in a log that was lost and made anew."""
         self._epoch = epoch
         self._last.clear()
+        self._answers.clear()
+
+    async def is_durable(self, identity: Any) -> bool:
+        """Whether this worker knows from MongoDB's answer that a majority has a pack.
+
+        Waits for the answer where the pack is on its way. False: it is another worker's, or the
+        answer was no plain success.
+        """
+        answer = self._answers.pop(identity, None)
+        if answer is None:
+            return False
+        await asyncio.wait({answer}, timeout=ANSWER_S)
+        return answer.done() and answer.result()
+
+    def _expect_answer(self, packings: list[Packing]) -> "asyncio.Future[bool]":
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._answers.update((packing.identity, answer) for packing in packings)
+        while len(self._answers) > MAX_KNOWN_ANSWERS:
+            del self._answers[next(iter(self._answers))]
+        return answer
 
     async def publish(
         self,
@@ -221,6 +244,7 @@ class MongoEventLog:
         """Insert packs as far as it goes; those that are left to be numbered anew."""
         await self._number(packings)
         sent_s = time.monotonic()
+        answer = self._expect_answer(packings)
         try:
             with self._metrics.publish_duration_seconds.time():
                 await self._events.insert_many([packing.document() for packing in packings])
@@ -231,6 +255,11 @@ class MongoEventLog:
             ):
                 return await self._after_duplicate(packings, first_error, sent_s)
             raise
+        else:
+            answer.set_result(True)
+        finally:
+            if not answer.done():
+                answer.set_result(False)
         await self._stored(packings, sent_s)
         return []
 

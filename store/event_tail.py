@@ -4,7 +4,8 @@ MongoDB wakes a tailing cursor at an insert, not when the commit point moves, so
 with read concern local and each batch then passes a barrier: a read of the batch's newest pack
 with read concern majority, not before the time of the batch. When it comes back with the pack,
 that pack and everything inserted before it is majority-committed. While one barrier is under way
-the next batch gathers.
+the next batch gathers. Where this worker inserted the newest pack itself, MongoDB's answer to that
+insert (a majority write) says the same, and no read is needed.
 
 The cursor is driven by `find` and `getMore` commands rather than by the driver's cursor class:
 that gives whole batches without a step through the executor for each document, and the operation
@@ -41,6 +42,10 @@ class _TailLostError(Exception):
     """The cursor ended or a batch was rolled back: open the tail again."""
 
 
+async def _is_unknown(_identity: Any) -> bool:
+    return False
+
+
 class EventTail:
     """One tailing cursor for this worker, reopened for as long as the worker lives.
 
@@ -59,6 +64,7 @@ class EventTail:
         on_epoch: Callable[[str], None],
         collection: str = EVENTS,
         is_watched: Callable[[], bool] = lambda: True,
+        is_durable: Callable[[Any], Awaitable[bool]] | None = None,
     ) -> None:
         """Make a tail; `run` starts it.
 
@@ -73,10 +79,13 @@ class EventTail:
             collection: the log.
             is_watched: whether anybody here waits for what comes. Where nobody does, the tail is
                 followed in larger steps, which cost next to nothing.
+            is_durable: whether a majority is known to have a pack, and so all before it; such a
+                batch needs no barrier. Unless given, nothing is known.
         """
         self._database = database
         self._collection = collection
         self._is_watched = is_watched
+        self._is_durable = is_durable or _is_unknown
         self._heads = heads
         self._metrics = metrics
         self._epoch = epoch
@@ -208,7 +217,8 @@ class EventTail:
             if not batch:
                 continue
             newest = batch[-1]
-            await self._barrier(newest["_id"])
+            if not await self._is_durable(newest["_id"]):
+                await self._barrier(newest["_id"])
             packs = [read_pack(document, self._epoch) for document in batch]
             for pack in packs:
                 size_bytes = sum([len(item["b"]) for item in pack.items])

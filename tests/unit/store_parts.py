@@ -1,6 +1,7 @@
 """The log's parts put together as the server does it, for tests on a real MongoDB."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from rtserver.events import EventPack
 from rtserver.metrics import Metrics
@@ -53,6 +54,7 @@ class Follower:
         buffer_bytes: int = BUFFER_BYTES,
         heads: Heads | None = None,
         is_watched: Callable[[], bool] = lambda: True,
+        is_durable: Callable[[Any], Awaitable[bool]] | None = None,
     ) -> None:
         self.batches = 0
         self.packs: list[EventPack] = []
@@ -68,6 +70,7 @@ class Follower:
             on_packs=self._hand_over,
             on_epoch=self.epochs.append,
             is_watched=is_watched,
+            is_durable=is_durable,
         )
 
     async def _hand_over(self, packs: list[EventPack]) -> None:

@@ -47,6 +47,45 @@ async def test_what_is_published_comes_once_in_order_with_its_content(db: Databa
 
 
 @pytest.mark.gen_test
+async def test_own_packs_need_no_barrier_and_those_of_others_do(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, others = await make_log(db), await make_log(db)
+    follower = Follower(db, log.epoch, is_durable=log.is_durable)
+    passed: list[Any] = []
+    barrier = follower.tail._barrier
+
+    async def counted(identity: Any) -> None:
+        passed.append(identity)
+        await barrier(identity)
+
+    monkeypatch.setattr(follower.tail, "_barrier", counted)
+    async with running(log.run(), others.run(), follower.tail.run()):
+        await log.publish([draft("b")])
+        await until(lambda: follower.fresh("b") == [1], "the first")
+        passed.clear()
+        for _ in range(5):
+            await log.publish([draft("a")])
+        await until(lambda: follower.fresh("a") == [1, 2, 3, 4, 5], "its own")
+        assert passed == []
+        await others.publish([draft("a")], key="theirs")
+        await until(lambda: follower.fresh("a") == [1, 2, 3, 4, 5, 6], "the other's")
+        assert passed == ["theirs"]
+
+
+@pytest.mark.gen_test
+async def test_an_answer_that_is_no_plain_success_says_nothing(db: Database) -> None:
+    log, others = await make_log(db), await make_log(db)
+    async with running(log.run(), others.run()):
+        await log.publish([draft("a")], key="mine")
+        assert await log.is_durable("mine")
+        assert not await log.is_durable("mine")  # asked for once
+        await others.publish([draft("a")], key="theirs")
+        assert (await log.publish([draft("a")], key="theirs")).duplicate
+        assert not await log.is_durable("theirs")
+
+
+@pytest.mark.gen_test
 async def test_a_tail_that_nobody_watches_takes_larger_steps(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
