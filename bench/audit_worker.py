@@ -21,6 +21,7 @@ from rtserver.settings import Settings
 
 TICK_S = 0.005
 USERS = 100
+TARGETS = 50
 ACTIONS = (
     Action.CONNECTION_OPENED,
     Action.CONNECTION_CLOSED,
@@ -37,17 +38,21 @@ class Acts:
         self._server = server
         self.rate_per_s = 0.0
         self._count = 0
+        # Made once: simulating an act should cost next to nothing, for only recording is measured.
+        self._people = [
+            Acting(f"203.0.113.{number}", f"user-{number}", f"p{number % 10}", f"{number:016x}")
+            for number in range(USERS)
+        ]
+        self._targets = [f"proposal-{number}" for number in range(TARGETS)]
 
     def _act(self) -> None:
         self._count += 1
         number = self._count
-        user = f"user-{number % USERS}"
-        by = Acting(f"203.0.113.{number % 200}", user, f"p{number % 10}", f"{number:016x}")
         self._server.auditor.record(
             ACTIONS[number % len(ACTIONS)],
             Outcome.DENIED if number % 20 == 0 else Outcome.ALLOWED,
-            by=by,
-            target=f"proposal-{number % 50}",
+            by=self._people[number % USERS],
+            target=self._targets[number % TARGETS],
             transport="websocket",
             at_us=time.time_ns() // 1000,
         )

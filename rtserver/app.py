@@ -538,7 +538,7 @@ class Server:
             on_packs=self._on_audit_packs,
             on_epoch=self._on_audit_epoch,
             collection=AUDIT,
-            is_watched=lambda: bool(self._audit_dispatcher.channels),
+            is_watched=self._audit_dispatcher.is_held,
             is_durable=self._audit_log.is_durable,
         )
         self._workers = Workers(

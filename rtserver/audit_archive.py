@@ -68,10 +68,12 @@ class Reading:
         epoch: the life of the log.
         packs: in order, without a hole between them; each with the hour (since the Unix epoch) in
             which MongoDB stored it.
+        more: whether there was more to read than was asked for.
     """
 
     epoch: str
     packs: list[tuple[int, EventPack]] = field(default_factory=list)
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +351,7 @@ class Archiver:
             self._metrics.records_total.inc(len(lines) - (gap is not None))
             self._position = Position(reading.epoch, last)
             self._metrics.position.set(last)
-        return reading.packs[-1][1].last - reading.packs[0][1].first >= READ_RECORDS // 2
+        return reading.more
 
     def _seq_in(self, epoch: str) -> int:
         position = self._position

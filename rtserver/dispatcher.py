@@ -149,6 +149,10 @@ class Dispatcher:
         if channel.holders == 0:
             channel.idle_since_s = asyncio.get_running_loop().time()
 
+    def is_held(self) -> bool:
+        """Whether any session here holds a channel."""
+        return any(channel.holders for channel in self.channels.values())
+
     def sweep(self) -> None:
         """Forget channels that nobody has held for a while."""
         horizon_s = asyncio.get_running_loop().time() - CHANNEL_IDLE_S

@@ -33,6 +33,7 @@ from store.event_collection import (
 
 ARCHIVES = "audit_archives"
 READ_TIMEOUT_MS = 10_000
+MAX_READ_BYTES = 8 * 1024 * 1024
 
 
 class MongoArchive:
@@ -126,15 +127,19 @@ class MongoArchive:
         )
         reading = Reading(epoch)
         seq = None
-        count = 0
+        count = size_bytes = 0
         async for document in cursor:
             pack = read_pack(document, epoch)
             if seq is not None and pack.first > seq + 1:
-                break  # overwritten while it was read: what is missing shows in the next reading
+                # Overwritten while it was read: what is missing shows in the next reading.
+                reading.more = True
+                break
             reading.packs.append((document["stamp"].time // HOUR_S, pack))
             seq = pack.last
             count += len(pack.items)
-            if count >= limit:
+            size_bytes += sum(len(item["b"]) for item in pack.items)
+            if count >= limit or size_bytes >= MAX_READ_BYTES:
+                reading.more = True
                 break
         await cursor.close()
         if reading.packs and await self.epoch() != epoch:

@@ -33,7 +33,7 @@ BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 MAX_GATHERED_PACKS = 10_000
 MAX_PAUSE_S = 0.02
 UNWATCHED_S = 0.25
-LOOK_S = 0.02
+LOOK_S = 0.05
 
 _log = structlog.get_logger()
 

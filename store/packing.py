@@ -103,8 +103,8 @@ def publication_of(
     digest = None
     if key is not None:
         content = [
-            (draft.type, draft.proposal_id, draft.audience.to_document(), draft.fields)
-            for draft in drafts
+            (draft.type, draft.proposal_id, item.get("a"), draft.fields)
+            for draft, item in zip(drafts, items, strict=True)
         ]
         digest = hashlib.sha256(_encode(content)).hexdigest()
     size_bytes = sum(map(_size_bytes, items))

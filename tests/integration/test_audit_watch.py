@@ -86,7 +86,9 @@ async def test_a_record_says_who_did_what_from_where_and_how_it_ended(pair: Pair
 
 @pytest.mark.gen_test
 async def test_history_then_what_follows_has_no_seam(pair: Pair, who: str) -> None:
-    await lock(pair.one.address, who, 5)
+    async with watching(pair.other.address, actor=who) as client:
+        await lock(pair.one.address, who, 5)
+        await records(client, 5)
     acting = asyncio.create_task(lock(pair.one.address, who, 40))
     seen: list[list[str]] = []
     while not acting.done() or len(seen) < 3:
@@ -119,7 +121,8 @@ async def test_a_watcher_resumes_where_it_was_on_another_worker(pair: Pair, who:
     await lock(pair.other.address, who, 2)
     async with watching(pair.other.address, actor=who, last_event_id=first["id"]) as client:
         assert client.frames[0]["resume"]["outcome"] == "replayed"
-        assert client.frames[0]["resume"]["replayed"] == 4
+        # The last acts' records may still be on their way; they follow then.
+        assert 2 <= client.frames[0]["resume"]["replayed"] <= 4
         assert words(await records(client, 4)) == ["1", "2", "0", "1"]
     path = f"/ws/audit?last_event_id=beef-{seq_of(first['id'])}"
     async with session(pair.one.address, path=path, token=admin()) as client:
@@ -164,8 +167,8 @@ def _user(client: SocketClient) -> str:
 
 @pytest.mark.gen_test
 async def test_pages_go_through_the_log_once(pair: Pair, who: str) -> None:
-    await lock(pair.one.address, who, 7)
-    async with watching(pair.one.address, actor=who, history=7) as client:
+    async with watching(pair.one.address, actor=who) as client:
+        await lock(pair.one.address, who, 7)
         expected = await records(client, 7)
     async with admin_api(pair.other.address) as root:
         found: list[Frame] = []
