@@ -4,16 +4,23 @@ from typing import ClassVar
 
 import msgspec
 
-from handlers.base import ApiHandler
+from handlers.base import ApiHandler, Problem
 from rtserver.audit_actions import Action
 from rtserver.locks import Lock
 
 
 class LockBody(msgspec.Struct):
-    """The body of `PUT .../lock`; it may be left out."""
+    """The body of `PUT .../lock`; it may be left out.
+
+    Attributes:
+        reason: why, for people; None keeps what it was.
+        lease_s: how long the lock is held without renewal; the setting's value unless given.
+        renew: only extend the lease of a lock that is held; 409 where the caller holds none.
+    """
 
     reason: str | None = None
     lease_s: float | None = None
+    renew: bool = False
 
 
 class LockHandler(ApiHandler):
@@ -31,10 +38,14 @@ class LockHandler(ApiHandler):
         project_id = self.open_project(project)
         body = self.body(LockBody) if self._body else LockBody()
         self.audit_details["words"] = body.reason
-        lock = await self.context.locks.acquire(
-            self.identity, project_id, body.reason, body.lease_s
-        )
-        self.json(_shown(lock))
+        locks = self.context.locks
+        if body.renew:
+            if body.reason is not None:
+                raise Problem(422, "A renewal keeps the reason: leave it out", "invalid")
+            lock = await locks.renew(self.identity, project_id, body.lease_s)
+        else:
+            lock = await locks.acquire(self.identity, project_id, body.reason, body.lease_s)
+        self.json({**_shown(lock), "lease_s": locks.lease_of(body.lease_s)})
 
     async def delete(self, project: str) -> None:
         """Give the lock back; 409 where another user holds it and the caller is no admin."""

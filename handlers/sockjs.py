@@ -16,7 +16,7 @@ from rtserver.admission import ProjectFullError
 from rtserver.audit import Acting
 from rtserver.audit_actions import Action, Outcome
 from rtserver.close_codes import ADVICE, CloseCode, retry_after_ms
-from rtserver.commands import view_of
+from rtserver.commands import looked_at, view_of
 from rtserver.errors import ForbiddenError, InvalidError, StoreUnavailableError
 from rtserver.framing import Encoding
 from rtserver.outbox import Sink
@@ -137,9 +137,10 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
         gateway = self._context.gateway
         project_id = ids.project_id(hello.project_id)
         view = view_of(hello.proposal_ids)
+        looking_at = looked_at(hello.focus or None, view)
         found = FoundToken(hello.token, TokenSource.QUERY) if hello.token else None
         identity = await gateway.identify(found)
-        entry = await gateway.enter(identity, project_id, TRANSPORT)
+        entry = await gateway.enter(identity, project_id, TRANSPORT, looking_at)
         if self.is_closed:
             await gateway.leave(entry)
             return

@@ -107,7 +107,8 @@ class ProposalEventsHandler(ApiHandler):
         """Begin the stream."""
         proposal = await self._proposal(proposal_id)
         gateway = self.context.gateway
-        entry = await gateway.enter(self.identity, proposal.project_id, Encoding.SSE.value)
+        viewed = frozenset([proposal.proposal_id])
+        entry = await gateway.enter(self.identity, proposal.project_id, Encoding.SSE.value, viewed)
         stream = self.detach()
         self._log()
         if stream.closed():
@@ -117,7 +118,7 @@ class ProposalEventsHandler(ApiHandler):
         self.set_header("Connection", "close")
         transport = EventStream(stream, self.context.tasks, self.context.pong_timeout_s)
         transport.sink.write(self._head())
-        session = gateway.open(transport, self.identity, entry, frozenset([proposal.proposal_id]))
+        session = gateway.open(transport, self.identity, entry, viewed)
         transport.session = session
         session.start(self._last_event_id())
         self.context.tasks.start(transport.watch(session), name="event-stream")

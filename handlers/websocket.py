@@ -9,7 +9,7 @@ from handlers.tornado_socket import StreamSink
 from rtserver.admission import Entry
 from rtserver.audit_actions import Action
 from rtserver.close_codes import ADVICE, CloseCode
-from rtserver.commands import view_of
+from rtserver.commands import looked_at, view_of
 from rtserver.errors import ForbiddenError
 from rtserver.framing import Encoding
 from rtserver.identity import Identity
@@ -38,6 +38,7 @@ class SessionSocket(SocketHandler):
         self._entry: Entry | None = None
         self._project_id = ""
         self._view: frozenset[str] | None = None
+        self._looking_at: frozenset[str] = frozenset()
 
     async def get(self, *args: str, **kwargs: str) -> None:
         """Let the client in, or say why not.
@@ -69,10 +70,14 @@ class SessionSocket(SocketHandler):
         """
         self.acting.project_id = self._project_id = self.project_id(path_args[0])
         self._view = view_of(self.get_query_arguments("proposal_id", strip=False))
+        focus = self.get_query_arguments("focus", strip=False)
+        self._looking_at = looked_at(focus or None, self._view)
 
     async def _enter(self, identity: Identity) -> Entry:
         """Take a place."""
-        return await self.context.gateway.enter(identity, self._project_id, self.encoding.value)
+        return await self.context.gateway.enter(
+            identity, self._project_id, self.encoding.value, self._looking_at
+        )
 
     def _make_session(self, identity: Identity, entry: Entry) -> Session:
         """Make the session of a connection that has a place."""

@@ -28,6 +28,8 @@ class Entry:
         opened_at: Unix time in seconds.
         ip: the client's address.
         behind_bytes: what waited for it when its lease was last renewed.
+        name: what to call the user.
+        looking_at: the proposals that the user looks at through it; empty for the whole project.
     """
 
     connection_id: str
@@ -38,6 +40,8 @@ class Entry:
     opened_at: float
     ip: str = ""
     behind_bytes: int = 0
+    name: str = ""
+    looking_at: frozenset[str] = frozenset()
 
 
 class LeaseStore(Protocol):
@@ -128,6 +132,11 @@ class Admission:
             await self._leases.release(entry)
         except StoreUnavailableError as error:
             _log.warning("lease_not_released", error=str(error))
+
+    def note(self, entry: Entry) -> None:
+        """Renew an entry as it is now, from the next time on; nothing where it was released."""
+        if entry.connection_id in self._entries:
+            self._entries[entry.connection_id] = entry
 
     async def run(self) -> None:
         """Renew leases until cancelled."""

@@ -50,6 +50,9 @@ from rtserver.membership import Membership, NoMembers
 from rtserver.metrics import LogMetrics, Metrics, RunKind
 from rtserver.origins import Origins
 from rtserver.positions_ticker import PositionsTicker
+from rtserver.presence import NoPresence, PresenceService
+from rtserver.presence_fleet import PresenceFleet
+from rtserver.presence_room import MAX_LIST_BYTES, Bounds
 from rtserver.proposal_writer import ProposalWriter
 from rtserver.proposals import Proposal, ProposalExistsError, ProposalService, creation_event
 from rtserver.readiness import Readiness
@@ -386,6 +389,20 @@ class Server:
             self.auditor,
             worker_id=settings.worker_id,
         )
+        self._presence = presence = PresenceService(
+            dispatcher.channels,
+            Bounds(frame_bytes=min(MAX_LIST_BYTES, settings.outbox_bytes // 8)),
+            self._admission.note,
+        )
+        self._fleet = presence.fleet = PresenceFleet(
+            presence,
+            leases,
+            self._worker_store,
+            control,
+            tasks,
+            worker_id=settings.worker_id,
+            lease_s=settings.lease_s,
+        )
         validator = make_validator(settings)
         writer = ProposalWriter(settings.workspaces_dir)
         await asyncio.to_thread(writer.settle_all)
@@ -445,6 +462,7 @@ class Server:
             ),
             active_runs=runs.active_json,
             on_closed=gateway.closed,
+            presence=presence,
         )
         self._audit_services = replace(
             self._session_services,
@@ -454,6 +472,7 @@ class Server:
                 self.auditor, AuditCommands(gateway, self._audit_log, self.auditor).table()
             ),
             parse=parse_audit_command,
+            presence=NoPresence(),
         )
         context = HandlerContext(
             gateway=gateway,
@@ -465,7 +484,7 @@ class Server:
             locks=locks,
             runs=runs,
             iterations=iterations,
-            snapshots=Snapshots(log, proposals, lock_store, run_store),
+            snapshots=Snapshots(log, proposals, lock_store, run_store, presence.present),
             validator=validator,
             metrics=metrics,
             origins=Origins(settings.allowed_origins),
@@ -541,8 +560,9 @@ class Server:
             is_watched=self._audit_dispatcher.is_held,
             is_durable=self._audit_log.is_durable,
         )
+        self._worker_store = MongoWorkers(database, lease_s=settings.lease_s)
         self._workers = Workers(
-            MongoWorkers(database, lease_s=settings.lease_s),
+            self._worker_store,
             self.auditor,
             MongoAuditBuffer(database, self._audit_log),
             worker_id=settings.worker_id,
@@ -612,6 +632,7 @@ class Server:
         await self._workers.begin()
         self.auditor.adopt(self._tasks)
         self._chain_begun = True
+        await self._fleet.begin()
         loops = {
             "audit-heads": self._audit_heads.run(),
             "audit-tail": self._audit_tail.run(),
@@ -625,6 +646,7 @@ class Server:
             "leases": self._admission.run(),
             "runs": self._runs.run(),
             "locks": self._locks.run(),
+            "presence": self._fleet.run(),
             "positions": PositionsTicker(self._dispatcher, self._log).run(),
             "loop-lag": self.metrics.watch_loop_lag(),
         }
@@ -702,6 +724,8 @@ class Server:
             self._http.stop()
             await self._runs.stop()
             self._gateway.close_all(CloseCode.GOING_AWAY)
+            await self._fleet.end()
+            self._presence.stop()
             try:
                 async with asyncio.timeout(grace_s):
                     await self._log.drain()

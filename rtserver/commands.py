@@ -32,6 +32,8 @@ from rtserver.validation import ValidationWork
 from rtserver.validator import Validator
 
 MAX_VIEWED = 100
+MAX_LOOKED_AT = 10
+"""Of one connection; the rest is not told."""
 
 
 def view_of(proposal_ids: list[str]) -> frozenset[str] | None:
@@ -46,6 +48,18 @@ def view_of(proposal_ids: list[str]) -> frozenset[str] | None:
         return frozenset(map(ids.proposal_id, proposal_ids)) or None
     except ids.BadIdentifier as error:
         raise InvalidError(str(error)) from None
+
+
+def looked_at(focus: list[str] | None, viewed: frozenset[str] | None) -> frozenset[str]:
+    """What presence says that a user looks at: the focus, or else what is viewed by name.
+
+    Raises:
+        InvalidError: an id is not one, or there are too many.
+    """
+    focused = viewed if focus is None else view_of(focus)
+    if focused is None:
+        return frozenset()
+    return focused if len(focused) <= MAX_LOOKED_AT else frozenset(sorted(focused)[:MAX_LOOKED_AT])
 
 
 class CommonCommands:
@@ -121,7 +135,9 @@ class SessionCommands(CommonCommands):
     async def view(self, session: Session, command: View) -> dict[str, Any]:
         """Narrow or widen what is viewed."""
         viewed = view_of(command.proposal_ids)
+        looking_at = looked_at(command.focus, viewed)
         session.set_view(viewed)
+        session.look_at(looking_at)
         return {"proposal_ids": sorted(viewed or ()), "position": self._position(session.seq)}
 
     async def start_validation(self, session: Session, command: StartValidation) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 {"op": "close", "worker_id": W, "connection_id": C, "code": N, "reason": R?}
 {"op": "cancel", "worker_id": W, "run_id": R}
 {"op": "hello", "worker_id": W}    a worker started; it also keeps the log from being empty
+{"op": "presence" | "bye", "from": W, ...}    to all others, see presence_fleet.py
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,10 +22,15 @@ class Control:
         self._log = log
         self._worker_id = worker_id
         self._operations: dict[str, Operation] = {}
+        self._heard: dict[str, Operation] = {}
 
     def handle(self, op: str, operation: Operation) -> None:
         """What to do when a message of this kind comes for this worker."""
         self._operations[op] = operation
+
+    def hear(self, op: str, operation: Operation) -> None:
+        """What to do when a message of this kind comes from another worker, to whomever."""
+        self._heard[op] = operation
 
     async def send(self, op: str, worker_id: str, **fields: Any) -> None:
         """Tell a worker something; returns when the message is durable.
@@ -32,13 +38,33 @@ class Control:
         Raises:
             LogBusyError, LogUnavailableError: see `EventLog.publish`.
         """
-        fields = {"op": op, "worker_id": worker_id, **fields}
-        draft = EventDraft(CONTROL_PROJECT, EventType.CONTROL, fields, audience=WORKERS)
+        await self._publish({"op": op, "worker_id": worker_id, **fields})
+
+    async def tell_all(self, op: str, **fields: Any) -> None:
+        """Tell all other workers something; returns when the message is durable.
+
+        Raises:
+            LogBusyError, LogUnavailableError: see `EventLog.publish`.
+        """
+        await self._publish({"op": op, "from": self._worker_id, **fields})
+
+    async def _publish(self, message: dict[str, Any]) -> None:
+        draft = EventDraft(CONTROL_PROJECT, EventType.CONTROL, message, audience=WORKERS)
         await self._log.publish([draft])
 
     async def on_event(self, event: StoredEvent) -> None:
         """Act on a message if it is for this worker."""
         message = event.frame()
-        operation = self._operations.get(message.get("op", ""))
+        op = message.get("op", "")
+        operation = self._operations.get(op)
         if operation is not None and message.get("worker_id") == self._worker_id:
             await operation(message)
+        heard = self._heard.get(op)
+        if heard is not None and sender_of(message) != self._worker_id:
+            await heard(message)
+
+
+def sender_of(message: dict[str, Any]) -> str:
+    """The worker that a message to all is from."""
+    sender: str = message.get("from") or message.get("worker_id", "")
+    return sender

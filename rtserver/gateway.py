@@ -80,8 +80,20 @@ class Gateway:
             self._refused(refused)
             raise
 
-    async def enter(self, identity: Identity, project_id: str, transport: str) -> Entry:
+    async def enter(
+        self,
+        identity: Identity,
+        project_id: str,
+        transport: str,
+        looking_at: frozenset[str] = frozenset(),
+    ) -> Entry:
         """Take a place for a connection; `leave` gives it back.
+
+        Args:
+            identity: whose it is.
+            project_id: what it is for.
+            transport: how it comes.
+            looking_at: the proposals that the user looks at; empty for the whole project.
 
         Raises:
             ForbiddenError: the project is not this user's.
@@ -91,7 +103,7 @@ class Gateway:
         refusal = None
         if not identity.may_open(project_id):
             refusal = ForbiddenError("Forbidden: this token does not open the project")
-        return await self._enter(identity, project_id, transport, refusal)
+        return await self._enter(identity, project_id, transport, refusal, looking_at)
 
     async def enter_audit(self, identity: Identity, transport: str) -> Entry:
         """Take a place for an admin who watches the audit log.
@@ -108,7 +120,12 @@ class Gateway:
         return await self._enter(identity, AUDIT_PROJECT, transport, refusal)
 
     async def _enter(
-        self, identity: Identity, project_id: str, transport: str, refusal: ForbiddenError | None
+        self,
+        identity: Identity,
+        project_id: str,
+        transport: str,
+        refusal: ForbiddenError | None,
+        looking_at: frozenset[str] = frozenset(),
     ) -> Entry:
         acting = self._auditor.acting()
         entry = Entry(
@@ -119,6 +136,8 @@ class Gateway:
             transport=transport,
             opened_at=time.time(),
             ip=acting.ip or "",
+            name=identity.name,
+            looking_at=looking_at,
         )
         acting.project_id = Acting.of(entry).project_id
         try:

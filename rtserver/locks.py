@@ -64,6 +64,15 @@ class LockedError(ConflictError):
         super().__init__(f"The project is locked by {lock.by}{why}", lock=lock.to_json_with_lease())
 
 
+class NotHeldError(ConflictError):
+    """The caller's lock has ended."""
+
+    reason = "not_held"
+
+    def __init__(self) -> None:
+        super().__init__("You do not hold the project's lock (any more)")
+
+
 class LockStore(Protocol):
     """Locks, kept where all workers see them. Each change and its event are one.
 
@@ -165,10 +174,7 @@ class LockService:
         """
         if reason is not None:
             reason = texts.line("reason", reason, MAX_REASON_CHARS, min_chars=0)
-        if lease_s is None:
-            lease_s = self.lease_s
-        elif not MIN_LEASE_S <= lease_s <= MAX_LEASE_S:
-            raise InvalidError(f"lease_s takes {MIN_LEASE_S:g} to {MAX_LEASE_S:g} seconds")
+        lease_s = self.lease_of(lease_s)
         by = identity.user_id
         while True:
             renewed = await self._store.renew(project_id, by, reason, lease_s)
@@ -186,6 +192,39 @@ class LockService:
             )
             if taken is not None:
                 return taken
+
+    async def renew(self, identity: Identity, project_id: str, lease_s: float | None) -> Lock:
+        """Extend the lease of one's own lock, and do nothing where that has ended.
+
+        For a page that keeps a lock: what its user gave back in another window, or an admin took
+        away, must not be taken anew.
+
+        Raises:
+            LockedError: somebody else holds it.
+            NotHeldError: nobody does.
+            InvalidError: the lease cannot be used.
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        by = identity.user_id
+        renewed = await self._store.renew(project_id, by, None, self.lease_of(lease_s))
+        if renewed is not None:
+            return renewed
+        held = await self._store.get(project_id)
+        if held is not None and held.by != by and not held.lapsed:
+            raise LockedError(held)
+        raise NotHeldError
+
+    def lease_of(self, wanted_s: float | None) -> float:
+        """How long a lock is held for whom asks for so long.
+
+        Raises:
+            InvalidError: that is too short or too long.
+        """
+        if wanted_s is None:
+            return self.lease_s
+        if not MIN_LEASE_S <= wanted_s <= MAX_LEASE_S:
+            raise InvalidError(f"lease_s takes {MIN_LEASE_S:g} to {MAX_LEASE_S:g} seconds")
+        return wanted_s
 
     async def release(self, identity: Identity, project_id: str) -> None:
         """Give a lock back; nothing happens where there is none.

@@ -28,9 +28,15 @@ class Command(msgspec.Struct, tag_field="type", kw_only=True):
 
 
 class View(Command, tag="view"):
-    """Narrow what is viewed to these proposals; an empty list views the whole project."""
+    """Narrow what is viewed to these proposals; an empty list views the whole project.
+
+    Attributes:
+        proposal_ids: what to get events of.
+        focus: what the user looks at, as presence tells it; what is viewed unless given.
+    """
 
     proposal_ids: list[str]
+    focus: list[str] | None = None
 
 
 class StartValidation(Command, tag="start_validation"):
@@ -133,6 +139,7 @@ class Hello(msgspec.Struct, tag_field="type", tag="hello", kw_only=True):
     token: str = ""
     last_event_id: str | None = None
     proposal_ids: list[str] = []
+    focus: list[str] = []
 
 
 _decode_hello = msgspec.json.Decoder(Hello).decode
@@ -239,6 +246,37 @@ class PositionFrame(SessionFrame, tag="position"):
     """Where the log stands, for a client that was not sent the last events."""
 
     id: str
+
+
+class Person(msgspec.Struct, frozen=True):
+    """Somebody who is present, once, however many connections they have.
+
+    Attributes:
+        user_id, name: as their token says.
+        proposal_ids: what they look at; empty where that is the project as a whole.
+    """
+
+    user_id: str
+    name: str
+    proposal_ids: tuple[str, ...] = ()
+
+
+class Presence(SessionFrame, tag="presence", omit_defaults=True):
+    """Who is present: everyone (`present`), or what changed since the frame before.
+
+    Attributes:
+        count: how many people are present, listed or not.
+        present: all who are listed; replaces what was known.
+        joined: new on the list.
+        moved: they look at something else now, or have another name.
+        left: ids of those who are off the list.
+    """
+
+    count: int
+    present: list[Person] | msgspec.UnsetType = msgspec.UNSET
+    joined: list[Person] = msgspec.field(default_factory=list)
+    moved: list[Person] = msgspec.field(default_factory=list)
+    left: list[str] = msgspec.field(default_factory=list)
 
 
 class ErrorFrame(SessionFrame, tag="error", omit_defaults=True):

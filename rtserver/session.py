@@ -10,7 +10,7 @@ import asyncio
 import enum
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -30,6 +30,7 @@ from rtserver.log import EventLog
 from rtserver.metrics import Metrics
 from rtserver.outbox import Outbox, Sink
 from rtserver.positions import Position
+from rtserver.presence import PresenceKeeper
 from rtserver.protocol import (
     ClosingFrame,
     Command,
@@ -115,6 +116,7 @@ class SessionServices:
     commands: Mapping[type[Command], CommandHandler]
     active_runs: Callable[[str], Awaitable[list[dict[str, Any]]]]
     on_closed: Callable[["Session", "Ended"], None]
+    presence: PresenceKeeper
     parse: Callable[[str], Command] = parse_command
 
 
@@ -281,6 +283,9 @@ class Session:
             # An event stream's client resumes from the last id that it saw, and the welcome has
             # none: without this it would lose what comes between a first and a second connection.
             self.outbox.send(wrap_position(self.encoding, self._position(resumption.tip_seq)))
+        if self.is_closing():
+            return
+        self._services.presence.arrive(self.entry)
         early, self._early = self._early, None
         for message in early or ():
             self._take(message)
@@ -310,6 +315,7 @@ class Session:
                     channel.behind.add(self)
                 if self._state is _State.OPENING:
                     self._state = _State.LIVE
+                self._services.presence.greet(self.project_id, self)
                 return
             events = channel.recent.after(seq, READ_EVENTS)
             if events is None:
@@ -494,6 +500,16 @@ class Session:
         """Narrow what is viewed, from the next event on."""
         self.viewer = Viewer(self.viewer.user_id, proposal_ids)
 
+    def look_at(self, proposal_ids: frozenset[str]) -> None:
+        """Say what the user looks at: presence tells the others."""
+        if proposal_ids != self.entry.looking_at:
+            self._stand(replace(self.entry, looking_at=proposal_ids))
+
+    def _stand(self, entry: Entry) -> None:
+        if not self.is_closing():
+            self.entry = entry
+            self._services.presence.move(entry)
+
     def allows(self, identity: Identity) -> bool:
         """Whether this may go on under another token."""
         return identity.may_open(self.project_id)
@@ -502,6 +518,8 @@ class Session:
         """Go on under another token of the same user."""
         self.identity = identity
         self._schedule_expiry()
+        if identity.name != self.entry.name:
+            self._stand(replace(self.entry, name=identity.name))
 
     def replay(self, from_seq: int) -> None:
         """Send again what came after `from_seq`, then go on live.
@@ -618,6 +636,8 @@ class Session:
             channel.live.pop(self, None)
             channel.behind.discard(self)
             services.dispatcher.release(channel)
+        if self._early is None:  # it was welcomed
+            services.presence.depart(self.entry)
         services.metrics.connection_closed(self.encoding, ended.code)
         services.on_closed(self, ended)
 

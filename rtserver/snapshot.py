@@ -1,11 +1,15 @@
 """A project as it is now, with the position that it is at least as new as."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+import msgspec
 
 from rtserver.locks import LockStore
 from rtserver.log import EventLog, at
 from rtserver.proposals import ProposalStore
+from rtserver.protocol import Person
 from rtserver.run_model import RunStore
 
 
@@ -13,12 +17,18 @@ class Snapshots:
     """Puts a project's state together for those who begin or begin anew."""
 
     def __init__(
-        self, log: EventLog, proposals: ProposalStore, locks: LockStore, runs: RunStore
+        self,
+        log: EventLog,
+        proposals: ProposalStore,
+        locks: LockStore,
+        runs: RunStore,
+        present: Callable[[str], Awaitable[tuple[list[Person], int]]],
     ) -> None:
         self._log = log
         self._proposals = proposals
         self._locks = locks
         self._runs = runs
+        self._present = present
 
     async def take(self, project_id: str) -> dict[str, Any]:
         """The snapshot. Applying all events after `position` to it gives the later state.
@@ -28,10 +38,11 @@ class Snapshots:
         """
         # The position first: what changes while the rest is read has its event after it.
         position = at(self._log, await self._log.head(project_id))
-        proposals, lock, active_runs = await asyncio.gather(
+        proposals, lock, active_runs, (present, present_count) = await asyncio.gather(
             self._proposals.of_project(project_id),
             self._locks.get(project_id),
             self._runs.active(project_id),
+            self._present(project_id),
         )
         return {
             "project_id": project_id,
@@ -39,5 +50,6 @@ class Snapshots:
             "lock": None if lock is None else lock.to_json(),
             "proposals": [proposal.to_json() for proposal in proposals],
             "active_runs": [run.to_json() for run in active_runs],
-            "present": [],
+            "present": msgspec.to_builtins(present),
+            "present_count": present_count,
         }

@@ -1,8 +1,9 @@
 """The registries of connections: one document a project, one a user, changed in one step each.
 
     _id        "project:ID" or "user:ID"
-    entries    array of {c: connection, w: worker, u: user, p: project, t: transport, ip: address,
-               b: bytes behind, at: opened (Unix s), until: end of lease}
+    entries    array of {c: connection, w: worker, u: user, n: the user's name, p: project,
+               l: proposals looked at, t: transport, ip: address, b: bytes behind,
+               at: opened (Unix s), until: end of lease}
     evicted    only with a user: what left for the newest entry
     expires_at when MongoDB may remove the document (TTL index)
 
@@ -52,7 +53,9 @@ class MongoLeases:
             "c": {"$literal": entry.connection_id},
             "w": {"$literal": entry.worker_id},
             "u": {"$literal": entry.user_id},
+            "n": {"$literal": entry.name},
             "p": {"$literal": entry.project_id},
+            "l": {"$literal": sorted(entry.looking_at)},
             "t": {"$literal": entry.transport},
             "at": {"$literal": entry.opened_at},
             "ip": {"$literal": entry.ip},
@@ -195,6 +198,36 @@ class MongoLeases:
         await self._connections.bulk_write(updates, ordered=False)
 
     @core_errors
+    async def move(self, entries: Sequence[Entry]) -> None:
+        """Say what the users of connections look at now. Those that are released stay so."""
+        updates = [
+            UpdateOne(
+                {"_id": f"project:{entry.project_id}", "entries.c": entry.connection_id},
+                {"$set": {"entries.$.l": sorted(entry.looking_at), "entries.$.n": entry.name}},
+            )
+            for entry in entries
+        ]
+        await self._connections.bulk_write(updates, ordered=False)
+
+    @core_errors
+    async def present(
+        self, project_ids: Sequence[str], *, but_worker: str | None = None
+    ) -> dict[str, list[Entry]]:
+        """The live connections of projects, over all workers but one, the oldest first."""
+        live = _live()
+        if but_worker is not None:
+            others = {"$ne": ["$$this.w", {"$literal": but_worker}]}
+            live["$filter"]["cond"] = {"$and": [others, live["$filter"]["cond"]]}
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"_id": {"$in": [f"project:{project_id}" for project_id in project_ids]}}},
+            {"$project": {"entries": live}},
+        ]
+        return {
+            document["_id"].removeprefix("project:"): [_entry(e) for e in document["entries"]]
+            async for document in self._connections.aggregate(pipeline)
+        }
+
+    @core_errors
     async def search(
         self,
         *,
@@ -255,4 +288,6 @@ def _entry(found: dict[str, Any]) -> Entry:
         found["at"],
         found.get("ip", ""),
         found.get("b", 0),
+        found.get("n", ""),
+        frozenset(found.get("l", ())),
     )

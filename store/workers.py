@@ -51,6 +51,13 @@ class MongoWorkers:
         return [_worker(document) async for document in self._workers.find().sort("_id", 1)]
 
     @core_errors
+    async def leases(self) -> list[tuple[str, float]]:
+        """See `rtserver.presence_fleet.Leases`."""
+        left_ms = {"$subtract": ["$lease_until", "$$NOW"]}
+        found = self._workers.find({}, {"worker_id": 1, "left_ms": left_ms})
+        return [(worker["worker_id"], worker["left_ms"] / 1000) async for worker in found]
+
+    @core_errors
     async def claim_lapsed(self) -> Worker | None:
         """See `WorkerStore.claim_lapsed`."""
         lapsed = {

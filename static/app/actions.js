@@ -34,6 +34,7 @@ export function createActions({ store, toasts, busy, onSignOut, onSignIn }) {
     reconnect: () => store.reconnect(),
     reload: () => location.reload(),
     "sign-in": () => onSignIn("Paste a new token to go on where you left off."),
+    lock: (reason) => attempt(null, "", () => store.api.lock(store.project, reason)),
     unlock: () => attempt(null, "", () => store.api.unlock(store.project)),
     startValidation: (id) => attempt(id, "starting", () => store.startValidation(id)),
     startIteration: (id, text) => attempt(id, "starting", () => store.startIteration(id, text)),

@@ -3,8 +3,11 @@ import { replaceRoute, route } from "./address.js";
 import { createActions } from "./actions.js";
 import { fill, h, setText } from "./dom.js";
 import { describeConnection, describeGap, describeResume, describeRun } from "./words.js";
-import { createConnectionBanner, createGapBanner, createProjectBanners } from "./views/banner.js";
+import { LockKeeper } from "./lock-keeper.js";
+import { createConnectionBanner, createExpiryBanner, createGapBanner } from "./views/banner.js";
 import { createDetail } from "./views/detail.js";
+import { createLock, describeEndedLock } from "./views/lock.js";
+import { createPeople } from "./views/people.js";
 import { empty, failure, missing, skeleton, unchosen } from "./views/placeholders.js";
 import { createProposalList } from "./views/proposals.js";
 import { createToasts } from "./views/toasts.js";
@@ -27,10 +30,12 @@ export function createShell({ store, onSignOut, onSignIn }) {
   const busy = new Map();
   const actions = createActions({ store, toasts, busy, onSignOut, onSignIn });
   const context = { store, actions };
-  const topbar = createTopbar(context);
+  const lock = createLock(context);
+  const people = createPeople(context);
+  const topbar = createTopbar(context, people.element, lock.button);
   const banner = createConnectionBanner(context);
   const gapBanner = createGapBanner();
-  const projectBanners = createProjectBanners(context);
+  const expiryBanner = createExpiryBanner(context);
   const list = createProposalList(context);
   const detail = createDetail(context);
   const main = h("main.main", { id: "main" });
@@ -41,11 +46,18 @@ export function createShell({ store, onSignOut, onSignIn }) {
     h("a.skip", { href: "#main", onclick: skipTo(main) }, "Skip to the proposal"),
     h("div.head", {}, topbar.element, banner.element),
     gapBanner.element,
-    projectBanners.element,
+    lock.element,
+    expiryBanner.element,
     layout,
     toasts.element,
     announcer,
   );
+
+  const keeper = new LockKeeper({
+    me: actions.me().id,
+    renew: () => store.api.renewLock(store.project),
+    onEnded: (ended) => toasts.say(describeEndedLock(ended), { tone: "warning" }),
+  });
 
   let selected = null;
   let mainShows = null;
@@ -95,7 +107,10 @@ export function createShell({ store, onSignOut, onSignIn }) {
     layout.classList.toggle("alone", nothing);
     topbar.update();
     banner.update();
-    projectBanners.update();
+    people.update();
+    lock.update();
+    if (ready) keeper.update(store.state.lock);
+    expiryBanner.update();
     list.update(selected);
     drawMain(place.tab);
     const title = store.state.proposals[selected]?.title;
@@ -129,6 +144,8 @@ export function createShell({ store, onSignOut, onSignIn }) {
     } else if (kind === "resumed") {
       const words = describeResume(detailOf);
       if (words) toasts.say(words);
+    } else if (kind === "lock") {
+      keeper.heard(detailOf);
     } else if (kind === "gap") {
       gapBanner.say(describeGap(detailOf));
     }
@@ -147,6 +164,8 @@ export function createShell({ store, onSignOut, onSignIn }) {
     destroy() {
       stop();
       clearInterval(tick);
+      keeper.stop();
+      people.destroy();
       wide.removeEventListener("change", update);
     },
   };

@@ -72,7 +72,7 @@ export class ProjectStore {
     return this.#connection.api;
   }
 
-  /** @param {(kind: "change" | "resumed" | "gap", detail?: unknown) => void} listener */
+  /** @param {(kind: "change" | "resumed" | "gap" | "lock", detail?: unknown) => void} listener */
   subscribe(listener) {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -250,6 +250,7 @@ export class ProjectStore {
 
   #enqueue(event) {
     this.#queue.push(event);
+    if (event.type === "lock_changed") this.#tell("lock", event); // The state has no causes.
     if (this.#queue.length >= QUEUE_LIMIT) this.#flush();
     this.changed();
   }

@@ -88,6 +88,10 @@ export class Api {
     return this.request("PUT", `/projects/${enc(project)}/lock`, { body: { reason } });
   }
 
+  renewLock(project) {
+    return this.request("PUT", `/projects/${enc(project)}/lock`, { body: { renew: true } });
+  }
+
   unlock(project) {
     return this.request("DELETE", `/projects/${enc(project)}/lock`);
   }

@@ -61,6 +61,26 @@ export interface Welcome {
   active_runs: ActiveRun[];
 }
 
+/** Somebody who has the project open, once, however many windows that is. */
+export interface Person {
+  user_id: string;
+  name: string;
+  /** What they look at; empty: the project as a whole. */
+  proposal_ids: string[];
+}
+
+/** Who is there: everyone (`present`), or what changed since the frame before. */
+export interface Presence {
+  type: "presence";
+  /** How many are there, listed or not. */
+  count: number;
+  present?: Person[];
+  joined?: Person[];
+  moved?: Person[];
+  /** User ids. */
+  left?: string[];
+}
+
 /** Events that were missed are no longer stored. */
 export interface Gap {
   type: "gap";
@@ -139,7 +159,7 @@ export interface Handlers {
   onGap?(gap: Gap, help: GapHelp): unknown;
   onResumed?(info: Resumed): void;
   onWelcome?(frame: Welcome): void;
-  onPresence?(frame: { type: "presence"; [key: string]: unknown }): void;
+  onPresence?(frame: Presence): void;
   /** Every frame that is not stored. */
   onSession?(frame: { type: string; [key: string]: unknown }): void;
   /** What went wrong and was dealt with: for logs. */
@@ -171,7 +191,7 @@ export interface ConnectOptions extends Handlers {
   transports?: TransportName[];
   /** What to view; none for the whole project. */
   proposals?: string[];
-  /** What to read first where a transport cannot carry everything. */
+  /** What the user looks at: told to others, and read first where not everything can be. */
   focus?: string[];
   /** Where to resume from, a snapshot's position for instance. */
   position?: Position | null;
@@ -223,9 +243,21 @@ export interface Snapshot {
   lock: { locked: true; by: string; reason: string; at?: string } | null;
   proposals: Proposal[];
   active_runs: ActiveRun[];
-  present: { user_id: string; name?: string }[];
+  present: Person[];
+  present_count: number;
   /** Who revises proposals; null where nobody does. */
   language_model?: { name: string; demo: boolean } | null;
+}
+
+/** A lock as its holder is answered. */
+export interface HeldLock {
+  locked: true;
+  by: string;
+  reason: string;
+  at: string;
+  expires_at: string;
+  /** How long it is held without renewal, from this answer on. */
+  lease_s: number;
 }
 
 /** The HTTP interface. Each call rejects with an ApiError where it is refused. */
@@ -242,7 +274,9 @@ export interface Api {
   comments(proposal: string): Promise<unknown>;
   addComment(proposal: string, comment: { text: string }): Promise<unknown>;
   updateProposal(proposal: string, changes: Partial<Proposal>): Promise<Proposal>;
-  lock(project: string, reason?: string): Promise<unknown>;
+  lock(project: string, reason?: string): Promise<HeldLock>;
+  /** Rejects with 409 where the caller does not hold the lock (any more). */
+  renewLock(project: string): Promise<HeldLock>;
   unlock(project: string): Promise<unknown>;
   request(method: string, path: string, options?: { body?: unknown }): Promise<unknown>;
 }
@@ -253,7 +287,7 @@ export interface EventMap {
   gap: Gap;
   resumed: Resumed;
   welcome: Welcome;
-  presence: { type: "presence"; [key: string]: unknown };
+  presence: Presence;
   session: { type: string; [key: string]: unknown };
   problem: unknown;
 }
@@ -302,6 +336,10 @@ export const TIMING: Readonly<Timing>;
 
 export function before(id: Position, count: number): Position | null;
 export function comparePositions(a: Position | null, b: Position | null): number | null;
+export function withPresence(
+  known: { present: readonly Person[]; count: number },
+  frame: Presence,
+): { present: readonly Person[]; count: number };
 export function parsePosition(id: unknown): { epoch: string; seq: number } | null;
 export function claimsOf(token: string): Record<string, unknown>;
 export function expiresAtMs(token: string): number | null;

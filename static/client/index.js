@@ -4,6 +4,7 @@ export { ApiError } from "./http.js";
 export { CommandError } from "./errors.js";
 export { STOPPED, TIMING } from "./policy.js";
 export { before, comparePositions, parsePosition } from "./positions.js";
+export { withPresence } from "./presence.js";
 export { claimsOf, expiresAtMs } from "./tokens.js";
 export {
   emptyState,

@@ -267,7 +267,7 @@ export class Link {
       return;
     }
     const handle = this.#handle;
-    this.request("view", { proposal_ids: this.#view.proposals }).catch((error) => {
+    this.request("view", this.#viewFields()).catch((error) => {
       // A socket that is closing already, and waits for a peer that may be gone, is no use.
       if (error.reason !== "not_connected" || this.#handle !== handle) return;
       this.#drop();
@@ -275,8 +275,14 @@ export class Link {
     });
   }
 
+  #viewFields() {
+    const { proposals, focus } = this.#view;
+    // Without a focus, what is viewed is what the user looks at.
+    return { proposal_ids: proposals, ...(focus.length > 0 && { focus }) };
+  }
+
   #sendView() {
-    this.request("view", { proposal_ids: this.#view.proposals }).catch((error) => {
+    this.request("view", this.#viewFields()).catch((error) => {
       // Lost with the connection: the next one is opened with the view.
       if (error.reason !== "connection_lost" && error.reason !== "not_connected") {
         this.#sink.problem(error);

@@ -1,5 +1,5 @@
 /** Types of the reducer. What it does stands in docs/client.md. */
-import type { ActiveRun, Proposal, Snapshot, StoredEvent } from "./index.js";
+import type { ActiveRun, Person, Proposal, Snapshot, StoredEvent } from "./index.js";
 
 /** An append-only list; read it with `itemsOf`. */
 export interface Log<Item> {
@@ -64,7 +64,12 @@ export interface ProjectState {
   /** The proposals' ids, in the server's order. */
   readonly order: readonly string[];
   readonly runs: Readonly<Record<string, Run>>;
-  readonly present: readonly { user_id: string; name?: string }[];
+  /** Everyone once; where there are very many, the first of them. */
+  readonly present: readonly Person[];
+  /** How many are there, listed or not. */
+  readonly present_count: number;
+  /** Whether frames say who is there; until then it is the snapshot's list. */
+  readonly present_live: boolean;
   /** null where the server has none, undefined where it was not asked yet. */
   readonly language_model: { name: string; demo: boolean } | null | undefined;
 }

@@ -7,6 +7,7 @@
  */
 import { EMPTY_LOG, refilled, withPieces } from "./pieces.js";
 import { before, comparePositions } from "./positions.js";
+import { withPresence } from "./presence.js";
 
 export { appendTo, itemsOf } from "./pieces.js";
 
@@ -23,6 +24,9 @@ export function emptyState(projectId) {
     order: [],
     runs: {},
     present: [],
+    present_count: 0,
+    /** Whether frames say who is there. They are newer than any snapshot that is fetched later. */
+    present_live: false,
     /** {name, demo}; null where the server has none, undefined where it was not asked yet. */
     language_model: undefined,
   };
@@ -45,7 +49,10 @@ export function fromSnapshot(snapshot, previous = emptyState(snapshot.project_id
     lock: lockOf(snapshot.lock),
     proposals,
     order: Object.keys(proposals),
-    present: snapshot.present ?? [],
+    ...(!previous.present_live && {
+      present: snapshot.present ?? [],
+      present_count: snapshot.present_count ?? snapshot.present?.length ?? 0,
+    }),
     language_model: snapshot.language_model,
   };
   return withActiveRuns(state, snapshot.active_runs ?? []);
@@ -186,7 +193,14 @@ const HANDLERS = {
   proposal_updated: (state, event) => mergeProposal(state, event),
 
   welcome: (state, frame) => withActiveRuns(state, frame.active_runs ?? []),
-  presence: (state, frame) => ({ ...state, present: frame.present ?? frame.users ?? [] }),
+  presence: (state, frame) => {
+    const { present, count } = withPresence(
+      { present: state.present, count: state.present_count },
+      frame,
+    );
+    const live = state.present_live || frame.present !== undefined;
+    return { ...state, present, present_count: count, present_live: live };
+  },
 };
 
 function failure({ error, reason }) {

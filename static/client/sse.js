@@ -68,7 +68,7 @@ class SseStreams {
 
   #open(proposal) {
     const stream = new SseStream(this.#context, proposal, {
-      frame: (frame) => this.#frame(frame),
+      frame: (frame) => this.#frame(frame, proposal),
       heard: () => this.#report.heard(),
       malformed: (text) => this.#report.malformed(text),
       closed: (end) => this.#end(end),
@@ -77,8 +77,11 @@ class SseStreams {
     return stream;
   }
 
-  #frame(frame) {
+  #frame(frame, proposal) {
     if (this.#over) return;
+    // Each stream tells who is there; what one of them says of changes fits its own list.
+    const [first] = this.#streams.keys();
+    if (frame.type === "presence" && proposal !== first) return;
     const low = this.#lowWater();
     if (frame.type === "welcome") {
       if (this.#welcomed) return;

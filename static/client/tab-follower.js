@@ -142,10 +142,11 @@ export class Follower {
     return true;
   }
 
-  async #joined({ position, state, welcome }) {
+  async #joined({ position, state, welcome, presence }) {
     if (this.#catchingUp) return;
     const { session, setState, window } = this.#seat;
     if (welcome) session(welcome);
+    if (presence) session(presence);
     setState(state);
     const order = comparePositions(this.#position, position);
     if (this.#position === null) {

@@ -2,6 +2,7 @@
 import { CommandError } from "./errors.js";
 import { comparePositions, earlier } from "./positions.js";
 import { STOPPED } from "./policy.js";
+import { presenceFrame, withPresence } from "./presence.js";
 
 export class Leader {
   name = "leader";
@@ -13,6 +14,8 @@ export class Leader {
   /** The position up to which the followers were told, so that they notice what did not come. */
   #told = null;
   #lastWelcome = null;
+  /** Who is there, for tabs that come later; null while that is not known. */
+  #people = null;
 
   /** @param {object} seat what `SharedLink` gives its roles */
   constructor(seat) {
@@ -116,6 +119,7 @@ export class Leader {
       position: this.#link.position,
       state: this.#seat.state(),
       welcome: this.#lastWelcome,
+      presence: this.#people && presenceFrame(this.#people),
     });
   }
 
@@ -155,6 +159,9 @@ export class Leader {
       },
       session: (frame) => {
         if (frame.type === "welcome") this.#lastWelcome = frame;
+        if (frame.type === "presence") {
+          this.#people = withPresence(this.#people ?? { present: [], count: 0 }, frame);
+        }
         if (frame.type === "position") this.#tellPosition(frame);
         else if (frame.request_id === undefined) post({ kind: "session", frame });
         session(frame);

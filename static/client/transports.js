@@ -68,6 +68,7 @@ export function openWebSocket({ base, project, view, token, lastEventId, env }, 
   const query = new URLSearchParams();
   if (lastEventId) query.set("last_event_id", lastEventId);
   for (const id of view.proposals) query.append("proposal_id", id);
+  for (const id of view.focus) query.append("focus", id);
   const suffix = query.size === 0 ? "" : `?${query}`;
   const path = `/ws/projects/${encodeURIComponent(project)}${suffix}`;
   // The token goes as a subprotocol: a query would end up in access logs.
@@ -80,6 +81,7 @@ export function openSockJs({ base, project, view, token, lastEventId, env }, rep
   return socketHandle(socket, report, () => {
     const hello = { type: "hello", token, project_id: project, proposal_ids: view.proposals };
     if (lastEventId) hello.last_event_id = lastEventId;
+    if (view.focus.length > 0) hello.focus = view.focus;
     socket.send(JSON.stringify(hello));
   });
 }

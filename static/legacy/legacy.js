@@ -167,6 +167,10 @@
         fetchState();
       }
       break;
+    case "presence":
+      byId("present").textContent = frame.count === 1 ? "Nobody else has the project open." :
+        frame.count + " people have the project open.";
+      break;
     case "gap":
       addLine("gap", (frame.lost === null ? "Events" : frame.lost + " events") +
         " could not be delivered; the state is fetched anew", "gap");

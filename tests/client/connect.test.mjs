@@ -106,13 +106,25 @@ test("it needs a project, and a token or a way to one", () => {
 
 test("the token goes as a subprotocol, the position and the view in the query", async (t) => {
   const token = tokenFor("ada");
-  const { socket } = bench(t, { token, position: "e-7", proposals: ["a b", "c"] });
-  const { url, protocols } = await socket(0);
+  const options = { token, position: "e-7", proposals: ["a b", "c"], focus: ["c"] };
+  const { socket, connection } = bench(t, options);
+  const first = await socket(0);
+  const { url, protocols } = first;
   assert.equal(
     url.href,
-    "ws://server.test/base/ws/projects/demo?last_event_id=e-7&proposal_id=a+b&proposal_id=c",
+    "ws://server.test/base/ws/projects/demo?last_event_id=e-7&proposal_id=a+b&proposal_id=c&focus=c",
   );
   assert.deepEqual(protocols, ["bearer", token]);
+  first.accept();
+  connection.view([], { focus: ["d"] });
+  connection.view(["a"], { focus: [] });
+  assert.deepEqual(
+    first.sent.map(({ proposal_ids, focus }) => [proposal_ids, focus]),
+    [
+      [[], ["d"]],
+      [["a"], undefined],
+    ],
+  );
 });
 
 test("events are told in order, and a lost connection resumes after the last", async (t) => {

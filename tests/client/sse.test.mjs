@@ -127,11 +127,16 @@ test("several proposals: the mark is where the slowest stream is", async (t) => 
     response.send(block(WELCOME));
   }
   await report.until(({ frame }) => frame?.type === "welcome");
+  // Both tell who is there; one is enough, and one list fits to one stream's changes.
+  for (const { response } of [second, first]) {
+    response.send(block({ type: "presence", count: 1, present: [{ user_id: "ada" }] }));
+  }
   first.response.send(block({ type: "output", id: "e-8" }));
   assert.equal((await report.until(({ frame }) => frame?.id === "e-8")).low, "e-5");
   second.response.send("id: e-7\n\n");
   assert.equal((await report.until(({ frame }) => frame?.id === "e-7")).low, "e-7");
   assert.equal(report.seen.filter(({ frame }) => frame?.type === "welcome").length, 1);
+  assert.equal(report.seen.filter(({ frame }) => frame?.type === "presence").length, 1);
 });
 
 test("a whole project is narrowed to what is in focus, and its position kept back", async (t) => {

@@ -1,6 +1,7 @@
 /** Several tabs in one process: real BroadcastChannels, locks as the Web Locks API has them. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { withPresence } from "../../static/client/presence.js";
 import { SharedLink } from "../../static/client/tabs.js";
 
 const WAIT_MS = 5_000;
@@ -114,7 +115,7 @@ class Browser {
   }
 
   tab({ position = null, proposals = [], focus = [], timeScale = 1, hung = false } = {}) {
-    const seen = { events: [], states: [], gaps: [], resumed: [], problems: [] };
+    const seen = { events: [], states: [], gaps: [], resumed: [], problems: [], people: null };
     let id = 0;
     const env = {
       BroadcastChannel,
@@ -146,7 +147,10 @@ class Browser {
     const shared = new SharedLink(options, env, {
       state: (state) => seen.states.push(state),
       event: (frame) => seen.events.push(frame.id),
-      session: () => {},
+      session: (frame) => {
+        if (frame.type !== "presence") return;
+        seen.people = withPresence(seen.people ?? { present: [], count: 0 }, frame);
+      },
       gap: (frame) => seen.gaps.push(frame),
       resumed: (info) => seen.resumed.push(info),
       problem: (error) => seen.problems.push(error),
@@ -252,6 +256,20 @@ test("when the leader goes, another leads from the earliest position of any tab"
   await until("the follower too", () => follower.seen.events.at(-1) === "e-3");
   assert.deepEqual(follower.seen.events, ["e-1", "e-2", "e-3"], "each once");
   assert.equal(leader.seen.states.at(-1).because, "closed");
+});
+
+test("a tab that comes later knows who is there, and hears what changes", async (t) => {
+  const { browser, leader, follower } = await twoTabs(t);
+  const tell = (frame) => browser.link.sink.session({ type: "presence", ...frame });
+  tell({ count: 2, present: [{ user_id: "ada" }, { user_id: "ben" }] });
+  tell({ count: 2, left: ["ben"], joined: [{ user_id: "cleo" }] });
+  const third = browser.tab({ position: "e-0" });
+  const ids = ({ seen }) => seen.people?.present.map(({ user_id: id }) => id).join() ?? "";
+  await until("the list", () => ids(third) === "ada,cleo");
+  tell({ count: 3, joined: [{ user_id: "dora" }] });
+  for (const tab of [leader, follower, third]) {
+    await until("the change", () => ids(tab) === "ada,cleo,dora" && tab.seen.people.count === 3);
+  }
 });
 
 test("commands of a follower go through the leader, and so do their answers", async (t) => {

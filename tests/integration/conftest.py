@@ -82,6 +82,12 @@ def pair(_session_workers: Workers, _pair: Pair) -> Iterator[Pair]:
 
 
 @pytest.fixture
+def pair_workers(_session_workers: Workers) -> Workers:
+    """What started the pair, to start another one beside it."""
+    return _session_workers
+
+
+@pytest.fixture
 def project(request: pytest.FixtureRequest) -> str:
     """A project id that no other test has."""
     name = re.sub(r"[^a-z0-9_]+", "-", str(request.node.name).lower()).strip("-")

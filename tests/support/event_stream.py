@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from tests.support.people import People
 from tests.support.tokens import token as signed_token
 
 RECV_S = 20.0
@@ -53,7 +54,8 @@ class EventStreamClient:
     Attributes:
         status: of the response.
         headers: of the response, names in lower case.
-        blocks: all that came so far.
+        blocks: all that came so far, but for `presence`, which comes at any time.
+        people: what the `presence` events say.
         last_event_id: what a browser would send when it reconnects.
     """
 
@@ -63,6 +65,7 @@ class EventStreamClient:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.blocks: list[Block] = []
+        self.people = People()
         self.last_event_id = ""
 
     async def read_head(self) -> None:
@@ -90,9 +93,15 @@ class EventStreamClient:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                raw = await self._reader.readuntil(b"\n\n")
+                while (block := await self._recv_any()).event == "presence":
+                    self.people.take(block.frame)
         except (asyncio.IncompleteReadError, ConnectionResetError) as error:
             raise StreamEndedError(str([block.event for block in self.blocks[-10:]])) from error
+        self.blocks.append(block)
+        return block
+
+    async def _recv_any(self) -> Block:
+        raw = await self._reader.readuntil(b"\n\n")
         fields: dict[str, str] = {}
         comments: list[str] = []
         for line in raw.decode().rstrip("\n").split("\n"):
@@ -102,8 +111,16 @@ class EventStreamClient:
             else:
                 fields[name] = value.removeprefix(" ")
         self.last_event_id = fields.get("id", self.last_event_id)
-        self.blocks.append(Block(fields, tuple(comments), self.last_event_id))
-        return self.blocks[-1]
+        return Block(fields, tuple(comments), self.last_event_id)
+
+    async def sees(self, *names: str, timeout_s: float = RECV_S) -> People:
+        """Wait until exactly these users are there; what else comes is passed over."""
+        async with asyncio.timeout(timeout_s):
+            while self.people.names != sorted(names):
+                block = await self._recv_any()
+                if block.event == "presence":
+                    self.people.take(block.frame)
+        return self.people
 
     async def recv(self, wanted: str | None = None, timeout_s: float = RECV_S) -> Frame:
         """The next event's frame, or the next of this type; other blocks are passed over."""

@@ -11,6 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from tests.support.people import People
 from tests.support.tokens import token as signed_token
 
 RECV_S = 20.0
@@ -40,12 +41,14 @@ class SocketClient:
     Attributes:
         ws: the connection of the `websockets` library, for what is not wrapped here.
         frames: every frame that was received, in order.
+        people: what the `presence` frames say, which come at any time and are in `frames` not.
         last_event_id: the newest position that it learned of, as a client would keep it.
     """
 
     def __init__(self, ws: ClientConnection) -> None:
         self.ws = ws
         self.frames: list[Frame] = []
+        self.people = People()
         self.last_event_id: str | None = None
         self._set_aside: list[Frame] = []
 
@@ -57,7 +60,9 @@ class SocketClient:
     async def _receive(self, timeout_s: float) -> Frame:
         try:
             async with asyncio.timeout(timeout_s):
-                message = await self.ws.recv()
+                frame = await self._receive_any()
+                while frame["type"] == "presence":
+                    frame = await self._receive_any()
         except ConnectionClosed as closed:
             code = closed.rcvd.code if closed.rcvd else None
             reason = closed.rcvd.reason if closed.rcvd else ""
@@ -65,13 +70,47 @@ class SocketClient:
         except TimeoutError:
             kinds = [frame["type"] for frame in self.frames[-10:]]
             raise TimeoutError(f"nothing within {timeout_s:g} s after {kinds}") from None
-        frame: Frame = json.loads(message)
         self.frames.append(frame)
         if frame["type"] == "welcome" and frame["resume"]["outcome"] in ("fresh", "lost"):
             self.last_event_id = frame["position"]
         elif "id" in frame:
             self.last_event_id = frame["id"]
         return frame
+
+    async def _receive_any(self) -> Frame:
+        frame: Frame = json.loads(await self.ws.recv())
+        if frame["type"] == "presence":
+            self.people.take(frame)
+        return frame
+
+    async def recv_presence(self, timeout_s: float = RECV_S) -> People:
+        """Wait until something is told of who is there; other frames stay to be received."""
+        told = len(self.people.frames)
+        async with asyncio.timeout(timeout_s):
+            while len(self.people.frames) == told:
+                await self._set_others_aside()
+        return self.people
+
+    async def _set_others_aside(self) -> None:
+        frame = await self._receive_any()
+        if frame["type"] != "presence":
+            self.frames.append(frame)
+            self._set_aside.append(frame)
+
+    async def sees(self, *names: str, timeout_s: float = RECV_S) -> People:
+        """Wait until exactly these users are there; other frames stay to be received.
+
+        Raises:
+            TimeoutError: it did not get there.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.people.names != sorted(names):
+                    await self._set_others_aside()
+        except TimeoutError:
+            there = self.people.names
+            raise TimeoutError(f"not {sorted(names)} within {timeout_s:g} s: {there}") from None
+        return self.people
 
     async def recv(self, timeout_s: float = RECV_S) -> Frame:
         """The next frame.

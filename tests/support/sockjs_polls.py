@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 
+from tests.support.people import People
 from tests.support.tokens import token as signed_token
 
 RECV_S = 30.0
@@ -22,7 +23,8 @@ class PolledSession:
     Attributes:
         url: of the session.
         responses: the body of every poll.
-        frames: every frame of the session that came.
+        frames: every frame of the session that came, but for `presence`, which comes at any time.
+        people: what the `presence` frames say.
         closed: code and reason of SockJS's close frame.
     """
 
@@ -31,6 +33,7 @@ class PolledSession:
         self.url = f"{base}/000/{uuid.uuid4().hex}"
         self.responses: list[str] = []
         self.frames: list[Frame] = []
+        self.people = People()
         self.closed: tuple[int, str] | None = None
 
     async def poll(self) -> str:
@@ -41,7 +44,11 @@ class PolledSession:
         body = answer.text.removesuffix("\n")
         self.responses.append(body)
         if body.startswith("a"):
-            self.frames.extend(map(json.loads, json.loads(body[1:])))
+            for frame in map(json.loads, json.loads(body[1:])):
+                if frame["type"] == "presence":
+                    self.people.take(frame)
+                else:
+                    self.frames.append(frame)
         elif body.startswith("c"):
             code, reason = json.loads(body[1:])
             self.closed = (code, reason)

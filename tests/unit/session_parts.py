@@ -14,6 +14,7 @@ from rtserver.framing import Encoding
 from rtserver.identity import Identity
 from rtserver.membership import Membership, NoMembers
 from rtserver.metrics import Metrics
+from rtserver.presence import NoPresence, PresenceKeeper
 from rtserver.protocol import Command
 from rtserver.session import Ended, Session, SessionServices, SessionSettings
 from rtserver.tasks import TaskOwner
@@ -24,6 +25,7 @@ from tests.unit.wire import messages
 
 TICK_S = 0.05
 PING_S, PONG_S = 30.0, 10.0
+NO_PRESENCE = NoPresence()
 
 CommandTable = Mapping[type[Command], Callable[[Session, Any], Awaitable[dict[str, Any]]]]
 
@@ -42,6 +44,7 @@ class Stage:
         *,
         commands: CommandTable | None = None,
         recent_bytes: int = 1 << 20,
+        presence: PresenceKeeper = NO_PRESENCE,
         **settings: float,
     ) -> None:
         self.log = MemoryLog()
@@ -77,6 +80,7 @@ class Stage:
             commands=commands or {},
             active_runs=self._active_runs,
             on_closed=lambda _session, ended: self.ended.append(ended),
+            presence=presence,
         )
 
     async def _active_runs(self, _project_id: str) -> list[dict[str, Any]]:

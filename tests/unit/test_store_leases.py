@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -202,3 +203,36 @@ async def test_a_registry_that_nobody_uses_any_more_is_removed_in_time(db: Datab
     (one,) = document["entries"]
     # MongoDB removes it by the index above, not before its last lease has run out.
     assert document["expires_at"] > one["until"]
+
+
+@pytest.mark.gen_test
+async def test_who_is_present_where_by_all_other_workers(db: Database) -> None:
+    leases = MongoLeases(db, lease_s=LONG_S)
+    ada = replace(entry("c1"), name="$ada", looking_at=frozenset(["b", "$a"]))
+    for one in (
+        ada,
+        entry("c2", user="ben", worker="w2"),
+        entry("c3", user="cleo", worker="w2"),
+        entry("c4", user="ben", project="p2", worker="w2"),
+    ):
+        assert await leases.admit(one, limit=50)
+    assert await leases.present(["p1", "nobody"]) == {"p1": [ada, *(await leases.listed("p1"))[1:]]}
+    await _lapse(db, "c3")
+    found = await leases.present(["p1", "p2", "p3"], but_worker="w1")
+    seen = {project: [one.connection_id for one in of] for project, of in found.items()}
+    assert seen == {"p1": ["c2"], "p2": ["c4"]}
+
+
+@pytest.mark.gen_test
+async def test_what_is_looked_at_moves_with_its_connection_only(db: Database) -> None:
+    leases = MongoLeases(db, lease_s=LONG_S)
+    ada, ben = entry("c1"), entry("c2", user="ben")
+    for one in (ada, ben):
+        assert await leases.admit(one, limit=50)
+    await leases.release(ben)
+    moved = [replace(one, looking_at=frozenset(["x"]), name="N") for one in (ada, ben)]
+    await leases.move(moved)
+    assert (await leases.present(["p1"]))["p1"] == moved[:1]
+    # A renewal writes what is so at that time.
+    await leases.renew([replace(ada, looking_at=frozenset(["y"]))])
+    assert (await leases.present(["p1"]))["p1"][0].looking_at == {"y"}

@@ -1,4 +1,4 @@
-/** The strip under the top bar: said only when the connection needs words, or the project is locked. */
+/** The strip under the top bar: said only when the connection needs words. */
 import { fill, h, setText, show } from "../dom.js";
 import { timeOf } from "../format.js";
 import { icon } from "../icons.js";
@@ -72,17 +72,8 @@ export function createGapBanner() {
   };
 }
 
-/** The project's lock, and a sign-in that is about to expire. */
-export function createProjectBanners({ store, actions }) {
-  const lockText = h("p.banner-text");
-  const unlock = h("button.small", { type: "button", onclick: actions.unlock }, "Unlock");
-  const lock = h(
-    "div.banner.tone-info",
-    { hidden: true },
-    h("span.banner-mark", {}, icon("lock")),
-    lockText,
-    unlock,
-  );
+/** A sign-in that is about to expire. */
+export function createExpiryBanner({ store, actions }) {
   const expiryText = h("p.banner-text");
   const expiry = h(
     "div.banner.tone-warning",
@@ -91,25 +82,9 @@ export function createProjectBanners({ store, actions }) {
     expiryText,
     h("button.small", { type: "button", onclick: actions["sign-in"] }, "Sign in again"),
   );
-  let drawnLock;
   return {
-    element: h("div.banners", {}, lock, expiry),
+    element: h("div.banners", {}, expiry),
     update() {
-      const held = store.state.lock;
-      if (held !== drawnLock) {
-        drawnLock = held;
-        show(lock, held !== null);
-        if (held) {
-          fill(
-            lockText,
-            h("strong", {}, `${held.by ? `Locked by ${held.by}` : "Locked"}.`),
-            " ",
-            held.reason || "No reason was given.",
-          );
-          const me = actions.me();
-          show(unlock, held.by === me.id || me.admin);
-        }
-      }
       const expires = store.tokenExpiresAt;
       const left = expires === null ? Infinity : expires - Date.now();
       const soon = left > 0 && left < EXPIRES_SOON_MS && store.connection.name !== "stopped";
