@@ -68,6 +68,29 @@ async def test_take_renew_release(pair: Pair, project: str) -> None:
 
 
 @pytest.mark.gen_test
+async def test_a_renewal_never_takes_a_lock(pair: Pair, project: str) -> None:
+    """So a page that renews can't take anew what its user gave back in another window."""
+    async with AsyncExitStack() as stack:
+        ada = await stack.enter_async_context(api(pair.one.address, "ada", ()))
+        ben = await stack.enter_async_context(api(pair.other.address, "ben", ()))
+        refused = await ada.put(_lock(project), {"renew": True}, 409)
+        assert refused["reason"] == "not_held"
+        taken = await ada.put(_lock(project), {"reason": "mine", "lease_s": 30})
+        assert taken["lease_s"] == 30
+        renewed = await ada.put(_lock(project), {"renew": True})
+        assert renewed["lease_s"] == 120
+        assert (renewed["reason"], renewed["at"]) == ("mine", taken["at"])
+        assert renewed["expires_at"] > taken["expires_at"]
+        refused = await ben.put(_lock(project), {"renew": True}, 409)
+        assert (refused["reason"], refused["lock"]["by"]) == ("locked", "ada")
+        await ada.put(_lock(project), {"renew": True, "reason": "other"}, 422)
+        await ada.put(_lock(project), {"renew": True, "lease_s": 0.1}, 422)
+        await ada.delete(_lock(project), 204)
+        await ada.put(_lock(project), {"renew": True}, 409)
+        assert len(await _story(ada, project)) == 2
+
+
+@pytest.mark.gen_test
 async def test_an_admin_may_release_but_not_take(pair: Pair, project: str) -> None:
     async with AsyncExitStack() as stack:
         ada = await stack.enter_async_context(api(pair.one.address, "ada", ()))
