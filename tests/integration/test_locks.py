@@ -40,6 +40,7 @@ async def test_take_renew_release(pair: Pair, project: str) -> None:
         taken = await ada.put(_lock(project), {"reason": "releasing 2.0"})
         assert (taken["locked"], taken["by"], taken["reason"]) == (True, "ada", "releasing 2.0")
         renewed = await ada.put(_lock(project))
+        assert renewed.pop("lease_s") == 120
         assert renewed["at"] == taken["at"]
         assert renewed["expires_at"] > taken["expires_at"]
         assert await ben.get(_lock(project)) == renewed

@@ -60,10 +60,10 @@ class Framed:
     async def _receive(self) -> None:
         async with asyncio.timeout(20):
             text = str(await self.socket.recv())
-        if self._raw:
-            self.frames.append(json.loads(text))
-        elif text.startswith("a"):
-            self.frames.extend(map(json.loads, json.loads(text[1:])))
+        if self._raw or text.startswith("a"):
+            frames = map(json.loads, [text] if self._raw else json.loads(text[1:]))
+            # Who is there is told at any time.
+            self.frames.extend(frame for frame in frames if frame["type"] != "presence")
         elif text.startswith("c"):
             code, reason = json.loads(text[1:])
             self.sockjs_closed = (code, reason)
