@@ -3,7 +3,6 @@ import { fill, h, keyedList, setText, show } from "../dom.js";
 import { count, initials, listOf } from "../format.js";
 import { icon } from "../icons.js";
 import { addressOf } from "../address.js";
-import { isLive } from "../words.js";
 
 const SHOWN_PEOPLE = 4;
 const PANEL_ID = "people-panel";
@@ -65,7 +64,7 @@ export function createPeople({ store, actions }) {
   function update() {
     const { present, present_count: people, proposals } = store.state;
     const me = actions.me().id;
-    const live = isLive(store.connection);
+    const live = store.connection.name === "live";
     if (drawn.present !== present || drawn.people !== people || drawn.live !== live) {
       drawn = { ...drawn, present, people, live };
       element.classList.toggle("old", !live);
