@@ -2,28 +2,30 @@
 
 import asyncio
 import json
-import os
-import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 import pytest
 from websockets.asyncio.client import connect
 
+from tests.integration.proxy_case import (
+    SOCKJS_TRANSPORTS,
+    Front,
+    find_program,
+    free_address,
+    running,
+    sample_of,
+)
 from tests.support.api import api
 from tests.support.event_stream import event_stream, events_path, request_stream
 from tests.support.line_process import LineProcess, line_process, node_client
-from tests.support.processes import ROOT, end, spawn, wait_until
 from tests.support.sockets import session
 from tests.support.sockjs_polls import hello, polled
 from tests.support.tokens import token
 from tests.support.workers import Worker, Workers
 
-SAMPLE = ROOT / "docs" / "nginx.conf"
 MAIN = """
 daemon off;
 worker_processes 1;
@@ -42,55 +44,19 @@ http {{
 """
 
 
-@dataclass(frozen=True)
-class Front:
-    """nginx, and the workers behind it."""
-
-    address: str
-    workers: list[Worker]
-
-
 @pytest.fixture(scope="module")
 def front(_module_workers: Workers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    executable = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
-    if executable is None:
-        pytest.skip("nginx is not installed")
+    executable = find_program("nginx")
     workers = _module_workers.start_many(2, ping_interval_s=1)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    sample = SAMPLE.read_text(encoding="utf-8")
-    for documented, used in (
-        ("server 127.0.0.1:8000;", f"server {workers[0].address};"),
-        ("server 127.0.0.1:8001;", f"server {workers[1].address};"),
-        ("listen 80;", f"listen {address};"),
-    ):
-        assert documented in sample
-        sample = sample.replace(documented, used)
+    address = free_address()
+    sample = sample_of("nginx.conf", workers, ("listen 80;", f"listen {address};"))
     directory = tmp_path_factory.mktemp("nginx")
     (directory / "rtserver.conf").write_text(sample, encoding="utf-8")
     (directory / "nginx.conf").write_text(MAIN.format(directory=directory), encoding="utf-8")
-    process = spawn(
-        [executable, "-p", str(directory), "-c", str(directory / "nginx.conf")],
-        environ=dict(os.environ),
-        stdout=directory / "out",
-        stderr=directory / "err",
-    )
-
-    def explain() -> str:
-        files = (directory / "err", directory / "error.log")
-        return "\n".join(file.read_text(errors="replace") for file in files if file.exists())
-
-    def is_up() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", int(address.partition(":")[2]))) == 0
-
-    try:
-        wait_until(is_up, "nginx listens", explain=explain)
+    argv = [executable, "-p", str(directory), "-c", str(directory / "nginx.conf")]
+    with running(argv, address, directory) as written:
         yield Front(address, workers)
-    finally:
-        end(process)
-    alarms = [line for line in explain().splitlines() if "[emerg]" in line or "[crit]" in line]
+    alarms = [line for line in written().splitlines() if "[emerg]" in line or "[crit]" in line]
     assert alarms == []
 
 
@@ -165,7 +131,7 @@ async def test_polling_sessions_stick_to_their_worker(front: Front) -> None:
 def test_sockjs_client_through_the_proxy(front: Front, tmp_path: Path) -> None:
     with ExitStack() as stack:
         clients: dict[str, LineProcess] = {}
-        for transport in ("websocket", "xhr-streaming", "eventsource", "xhr-polling"):
+        for transport in SOCKJS_TRANSPORTS:
             greeting = json.dumps(hello("node", f"user-{transport}"))
             command = node_client(
                 "sockjs_client.cjs", f"http://{front.address}/sockjs/projects", transport, greeting
