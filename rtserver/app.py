@@ -86,6 +86,7 @@ from store.locks import LOCKS, MongoLocks
 from store.mongod import PrivateMongod
 from store.mongod_attach import attach
 from store.mongod_errors import MongodError
+from store.mongod_reach import reach
 from store.outbox import OutboxRelay
 from store.proposals import PROPOSALS, MongoProposals
 from store.runs import RUNS, MongoRuns
@@ -137,16 +138,16 @@ class MongoAccess:
         settings = self._settings
         uri = settings.mongodb_uri
         try:
+            if uri is None and beside:
+                uri = await attach(settings.data_dir, private_too=True)
+            if uri is None and not may_start:
+                raise OperatorError(
+                    f"no server runs on {settings.data_dir}: start one, or set RT_MONGODB_URI"
+                )
             if uri is None:
-                uri = await attach(settings.data_dir, private_too=beside)
-            if uri is None:
-                if not may_start:
-                    raise OperatorError(
-                        f"no server runs on {settings.data_dir}: start one, or set RT_MONGODB_URI"
-                    )
-                private = PrivateMongod(settings.data_dir)
-                uri = await private.start()
-                self.private = private
+                uri, self.private = await reach(
+                    settings.data_dir, shared_wait_s=settings.shared_mongod_wait_s
+                )
         except MongodError as error:
             raise OperatorError(str(error)) from error
         listeners = () if self._on_primary is None else (PrimaryWatch(self._on_primary),)
@@ -319,6 +320,16 @@ class Server:
         # Taken first: a port that is in use should be said before anything is started.
         sockets = bind_sockets(settings.port, settings.host, reuse_port=False)
         self.port = sockets[0].getsockname()[1]
+        try:
+            await self._connect_and_begin(verifier)
+        except BaseException:
+            for one in sockets:
+                one.close()
+            raise
+        self._http.add_sockets(sockets)
+        _log.info("serving", host=settings.host, port=self.port, worker_id=settings.worker_id)
+
+    async def _connect_and_begin(self, verifier: TokenVerifier) -> None:
         database = await self._mongo.open()
         if self._mongo.private is not None:
             self._tasks.start(self._mongo.watch(), name="mongod-watch")
@@ -329,8 +340,6 @@ class Server:
         except DatabaseError as error:
             raise _no_answer(error) from error
         await self._begin()
-        self._http.add_sockets(sockets)
-        _log.info("serving", host=settings.host, port=self.port, worker_id=settings.worker_id)
 
     async def _build(self, database: Database, verifier: TokenVerifier) -> None:
         settings, metrics, tasks = self._settings, self.metrics, self._tasks
@@ -759,22 +768,18 @@ class Server:
             await self._jwks.close()
 
 
-async def run_shared_mongod(settings: Settings, until: asyncio.Event) -> None:
-    """Hold a private mongod for all workers of this host, until the event is set.
+async def run_shared_mongod(settings: Settings) -> None:
+    """Hold a private mongod for all workers of this host, until cancelled.
 
     Raises:
-        OperatorError: it cannot run.
+        OperatorError: it cannot run, or ended by itself.
     """
     mongod = PrivateMongod(settings.data_dir, mode="shared")
     try:
         await mongod.start()
         _log.info("mongod_ready", data_dir=str(mongod.data_dir))
-        told = asyncio.create_task(until.wait())
-        waiting: set[asyncio.Future[Any]] = {told, mongod.exited}
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
-        if not until.is_set():
-            raise OperatorError(f"mongod ended by itself; see {mongod.data_dir}/mongod/mongod.log")
+        await asyncio.shield(mongod.exited)
+        raise OperatorError(f"mongod ended by itself; see {mongod.data_dir}/mongod/mongod.log")
     except MongodError as error:
         raise OperatorError(str(error)) from error
     finally:

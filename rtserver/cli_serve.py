@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import signal
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
@@ -32,6 +34,22 @@ def _until_told() -> asyncio.Event:
     return told
 
 
+async def _done_unless_told(work: Coroutine[Any, Any, None], told: asyncio.Event) -> bool:
+    """Do some work, and give it up when this process is told to stop; whether it was done."""
+    doing = asyncio.ensure_future(work)
+    waiting = asyncio.create_task(told.wait())
+    try:
+        await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            doing.result()
+            return True
+        return False
+    finally:
+        for task in (doing, waiting):
+            task.cancel()
+        await asyncio.gather(doing, waiting, return_exceptions=True)
+
+
 async def serve(
     settings: Settings, *, secret: str | None, demo: bool, test_endpoints: bool = False
 ) -> int:
@@ -45,7 +63,9 @@ async def serve(
     told = _until_told()
     server = Server(settings, secret=secret, demo=demo, test_endpoints=test_endpoints)
     try:
-        await server.start()
+        if not await _done_unless_told(server.start(), told):
+            _log.info("stopping")
+            return 0
         if demo and secret is not None:
             for line in demo_pages(settings, secret, server.port):
                 print(line, flush=True)
@@ -70,5 +90,5 @@ async def shared_mongod(settings: Settings) -> int:
     Raises:
         OperatorError: it cannot run.
     """
-    await run_shared_mongod(settings, _until_told())
+    await _done_unless_told(run_shared_mongod(settings), _until_told())
     return 0

@@ -411,6 +411,13 @@ class Settings:
         unset="a private mongod in the data directory",
         secret=True,
     )
+    shared_mongod_wait_s: float = _setting(
+        0.0,
+        _seconds(0, 3600),
+        "How long a worker without `RT_MONGODB_URI` waits for the MongoDB that `python -m rtserver "
+        "mongod` shares in the data directory. 0: it does not wait, and starts one for itself "
+        "where none is shared. Set it where both are started together.",
+    )
     mongodb_database: str = _setting(
         "rtserver",
         _text(r"[A-Za-z0-9_-]{1,63}", "1 to 63 letters, digits, _ and -"),

@@ -6,10 +6,12 @@ import json
 import time
 
 import pytest
+from bson import Timestamp
 from websockets.exceptions import ConnectionClosed
 
 from tests.integration.conftest import Pair
 from tests.support.api import api
+from tests.support.mongo import MongodProcess
 from tests.support.processes import wait_until
 from tests.support.raw import Opcode, RawClient, raw_client
 from tests.support.sockets import Frame, SocketClient, open_socket, seq_of, session
@@ -228,6 +230,29 @@ async def test_1001_when_the_worker_is_stopped(workers: Workers) -> None:
         await service.publish("p1", 2)
     async with session(other.address, "p1", last_event_id=client.last_event_id) as client:
         assert (await client.recv_events(1))[0]["data"] == 2
+
+
+@pytest.mark.gen_test
+async def test_1011_for_a_fault_in_one_session(
+    pair: Pair, project: str, mongod: MongodProcess
+) -> None:
+    name = str(pair.one.settings["mongodb_database"])
+    healthy = f"{project}.2"
+    async with session(pair.one.address, healthy) as neighbour, api(pair.other.address) as service:
+        # Nobody writes such a pack. It is too old for the tail, so only who resumes meets it.
+        pack = {"project_id": project, "first": 1, "last": 1, "stamp": Timestamp(1, 1)}
+        with mongod.client() as client:
+            client[name].events.insert_one({**pack, "events": ["no event"]})
+        epoch = neighbour.frames[0]["position"].partition("-")[0]
+        pair.expect("session_failed")
+        broken = await open_socket(pair.one.address, project, last_event_id=f"{epoch}-0")
+        async with broken:
+            closing = await closed_with(broken, 1011)
+            assert closing["reason"] == "Internal error"
+            assert [frame["type"] for frame in broken.frames] == ["closing"]
+        assert pair.one.logged("session_failed")
+        await service.publish(healthy, "as ever")
+        assert (await neighbour.recv_events(1))[0]["data"] == "as ever"
 
 
 @pytest.mark.gen_test

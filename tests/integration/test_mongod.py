@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,10 @@ def mode(path: Path) -> int:
 
 def sockets_of(pid: int) -> tuple[set[str], set[str]]:
     """The inodes of a process's sockets, and of all the TCP and UDP sockets there are."""
-    links = [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+    links = []
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            links.append(str(fd.readlink()))
     of_process = {link[8:-1] for link in links if link.startswith("socket:")}
     tables = [Path("/proc/net", name) for name in ("tcp", "tcp6", "udp", "udp6")]
     rows = [line.split() for table in tables for line in table.read_text().splitlines()[1:]]

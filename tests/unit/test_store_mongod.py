@@ -1,5 +1,6 @@
 """The parts of the private mongod that need no mongod: finding it, its directory, its log."""
 
+import asyncio
 import importlib.metadata
 import os
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 from store.mongod import DataDirInUse, MongodFailed, MongodNotFound, PrivateMongod, attach
 from store.mongod_binary import find_mongod
 from store.mongod_command import ended
-from store.mongod_dir import Holder, MongodDir
+from store.mongod_dir import Holder, Mode, MongodDir
 from store.mongod_log import last_words, open_log, rotate_log
+from store.mongod_reach import reach
 
 
 @pytest.fixture
@@ -81,6 +83,57 @@ async def test_attach_waits_for_a_shared_mongod_that_is_starting(directory: Mong
     directory.unlock()
     directory.unlock()
     assert await attach(data_dir) is None
+
+
+@pytest.mark.gen_test
+async def test_shared_mongod_is_waited_for_also_before_anybody_holds_the_directory(
+    tmp_path: Path,
+) -> None:
+    directory = MongodDir(tmp_path / "not-there-yet")
+    waiting = asyncio.create_task(reach(directory.data_dir, shared_wait_s=30))
+    await asyncio.sleep(0.1)
+    directory.create()
+    await directory.lock("shared")
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    directory.write_holder(Holder(os.getpid(), "shared", "mongodb://somewhere"))
+    assert await asyncio.wait_for(waiting, 5) == ("mongodb://somewhere", None)
+    directory.unlock()
+
+
+@pytest.mark.gen_test
+async def test_waiting_for_a_shared_mongod_ends_with_what_to_do(directory: MongodDir) -> None:
+    with pytest.raises(MongodFailed, match=r"within 0\.1 s: run `python -m rtserver mongod`"):
+        await reach(directory.data_dir, shared_wait_s=0.1)
+    await directory.lock("private")
+    with pytest.raises(MongodFailed, match=rf"process {os.getpid()} holds it for itself alone"):
+        await reach(directory.data_dir, shared_wait_s=0.1)
+    directory.unlock()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("mode", ["shared", "private"])
+async def test_directory_that_is_taken_between_a_look_and_the_start(
+    directory: MongodDir, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    async def attach_late(data_dir: Path) -> str | None:
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            return await attach(data_dir)
+        await directory.lock(mode)
+        directory.write_holder(Holder(os.getpid(), mode, "mongodb://somewhere"))
+        return None
+
+    monkeypatch.setattr("store.mongod_reach.attach", attach_late)
+    if mode == "shared":
+        assert await reach(directory.data_dir) == ("mongodb://somewhere", None)
+    else:
+        with pytest.raises(DataDirInUse, match=f"kill {os.getpid()}"):
+            await reach(directory.data_dir)
+    directory.unlock()
 
 
 @pytest.mark.gen_test
