@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo.errors import PyMongoError
@@ -17,9 +18,13 @@ Database = AsyncIOMotorDatabase[Any]
 DatabaseError = PyMongoError
 """What every operation of this package may raise where its docstring names nothing narrower."""
 
-SELECTION_TIMEOUT_MS = 5_000
-SOCKET_TIMEOUT_MS = 20_000
-WRITE_TIMEOUT_MS = 10_000
+TIMEOUTS_MS = {
+    "serverSelectionTimeoutMS": 5_000,
+    "connectTimeoutMS": 5_000,
+    "socketTimeoutMS": 20_000,
+    "wTimeoutMS": 10_000,
+}
+"""Where the URI names none of its own."""
 
 
 def connect(uri: str, listeners: Sequence[TopologyListener] = ()) -> AsyncIOMotorClient[Any]:
@@ -31,18 +36,18 @@ def connect(uri: str, listeners: Sequence[TopologyListener] = ()) -> AsyncIOMoto
     the operation time on without flushing the journal, and the tail's barrier would wait for the
     next periodic flush.
     """
+    # The driver lets arguments win over the URI; here the operator's URI wins.
+    given = {name.lower() for name in parse_qs(urlsplit(uri).query)}
+    times = {name: ms for name, ms in TIMEOUTS_MS.items() if name.lower() not in given}
     return AsyncIOMotorClient(
         uri,
         w="majority",
-        wTimeoutMS=WRITE_TIMEOUT_MS,
         retryWrites=True,
         retryReads=True,
-        serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS,
-        connectTimeoutMS=SELECTION_TIMEOUT_MS,
-        socketTimeoutMS=SOCKET_TIMEOUT_MS,
         tz_aware=True,
         appname="rtserver",
         event_listeners=list(listeners),
+        **times,
     )
 
 

@@ -63,7 +63,7 @@ def test_mongodb_that_is_not_there(tmp_path: Path) -> None:
     alone = {"data_dir": tmp_path / "var"}
     nowhere = {
         **WITH_SECRET,
-        "mongodb_uri": "mongodb://127.0.0.1:1",
+        "mongodb_uri": "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=300",
         "port": 0,
         "data_dir": tmp_path,
         "validation_command": "true",

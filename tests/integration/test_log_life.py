@@ -58,7 +58,12 @@ async def test_changed_size_is_taken_over_and_loses_nothing_that_fits(
         ids = [await service.publish("p1", number) for number in range(5)]
     assert first.stop() == []
     for size_bytes in (32 * MIB, 8 * MIB):
-        settings = {"mongodb_uri": mongod.uri, "mongodb_database": database}
+        settings = {
+            "mongodb_uri": mongod.uri,
+            "mongodb_database": database,
+            "validation_command": "true",
+            "validation_report_command": "",
+        }
         checked = await asyncio.to_thread(
             rtserver, "check", **settings, event_log_bytes=size_bytes, data_dir=workers.directory
         )
