@@ -29,8 +29,9 @@ help:
 run: $(RUNTIME) $(NODE)
 	@exec $(PY) -m rtserver serve --demo $(ARGS)
 
+# A file's tests stay together, since they share servers. For a debugger: make test ARGS='-n0 --pdb'
 test: $(TOOLS) $(NODE)
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(TOOLS)
 	$(PY) -m ruff format --check .

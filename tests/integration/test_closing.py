@@ -10,7 +10,7 @@ from bson import Timestamp
 from websockets.exceptions import ConnectionClosed
 
 from tests.integration.conftest import Pair
-from tests.support.api import api
+from tests.support.api import Api, api
 from tests.support.mongo import MongodProcess
 from tests.support.processes import wait_until
 from tests.support.raw import Opcode, RawClient, raw_client
@@ -279,6 +279,10 @@ async def test_nothing_follows_the_close_frame(pair: Pair, project: str) -> None
         for _ in range(300):
             client.protocol.send_text(b'{"type":"view","proposal_ids":[]}')
         await client.flush()
+        await client.receive_until(Opcode.CLOSE)
+        with pytest.raises(TimeoutError):  # the server waits for an answer, and says nothing more
+            await client.receive_all(0.5)
+        await client.flush()
         await client.receive_all()
         close = client.frames[-1]
         assert close.opcode is Opcode.CLOSE
@@ -300,10 +304,51 @@ async def test_4400_for_one_who_keeps_sending_what_cannot_be_used(pair: Pair, pr
 
 @pytest.mark.gen_test
 async def test_4400_for_a_message_that_is_far_too_large(pair: Pair, project: str) -> None:
-    async with session(pair.one.address, project) as client:
-        closing = asyncio.create_task(closed_with(client, 4400))
-        with contextlib.suppress(ConnectionClosed):
-            await client.send("y" * 8_000_000)
-        await closing
-        assert client.frames[-2]["type"] == "error"
-        assert client.frames[-2]["reason"] == "too_large"
+    async with raw_client(pair.one.address, project) as client:
+        await client.receive_until(Opcode.TEXT)
+        client.protocol.send_text(b"y" * 8_000_000)
+        sending = asyncio.create_task(client.flush())
+        close = await client.receive_until(Opcode.CLOSE)
+        assert int.from_bytes(close.data[:2], "big") == 4400
+        _, error, closing = [
+            json.loads(bytes(frame.data)) for frame in client.frames if frame.opcode is Opcode.TEXT
+        ]
+        assert (error["type"], error["reason"]) == ("error", "too_large")
+        check_closing(closing, 4400)
+        await sending  # all of it is taken, so that the client gets to read the answer
+
+
+@pytest.mark.gen_test
+async def test_1001_reaches_also_who_is_behind(workers: Workers) -> None:
+    worker = workers.start(outbox_bytes=4 * 1024 * 1024)
+    both = ("service", "admin")
+    async with (
+        raw_client(worker.address, "p1") as behind,
+        api(worker.address, roles=both) as service,
+    ):
+        await behind.receive_until(Opcode.TEXT)
+        # More than the kernel holds, less than the outbox does.
+        size = 60_000
+        count = 0
+        while not (waiting := await behind_bytes(service)) or waiting < 300_000:
+            events = [{"type": "test.event", "data": "x" * size} for _ in range(5)]
+            await service.post("/api/v1/projects/p1/events", {"events": events})
+            count += 5
+            assert count < 1000
+        worker.terminate()
+        await asyncio.to_thread(wait_until, lambda: bool(worker.logged("stopping")), "it stops")
+        close = await behind.receive_until(Opcode.CLOSE)
+        await behind.flush()
+        assert int.from_bytes(close.data[:2], "big") == 1001
+        *_, last, closing = [
+            json.loads(bytes(frame.data)) for frame in behind.frames if frame.opcode is Opcode.TEXT
+        ]
+        check_closing(closing, 1001)
+        assert seq_of(last["id"]) == count
+    assert worker.stop() == []
+
+
+async def behind_bytes(admin: Api) -> int:
+    """How much waits for the only connection."""
+    (connection,) = (await admin.get("/api/v1/connections"))["connections"]
+    return int(connection["behind_bytes"])

@@ -307,7 +307,7 @@ def addresses_of(*workers: Worker) -> list[str]:
 
 
 @given(scenario=SCENARIOS)
-@settings(max_examples=6, **COMMON)  # type: ignore[arg-type]
+@settings(max_examples=3, **COMMON)  # type: ignore[arg-type]
 def test_with_room_for_everything_nothing_is_lost(pair: Pair, scenario: Scenario) -> None:
     assert asyncio.run(play(addresses_of(pair.one, pair.other), scenario)) == 0
 
@@ -347,7 +347,7 @@ def tight_pair(_tight_pair: Workers) -> Iterator[Workers]:
 
 
 @given(scenario=SCENARIOS)
-@settings(max_examples=6, **COMMON)  # type: ignore[arg-type]
+@settings(max_examples=3, **COMMON)  # type: ignore[arg-type]
 def test_what_is_overwritten_is_told_exactly(tight_pair: Workers, scenario: Scenario) -> None:
     asyncio.run(play(addresses_of(*tight_pair.all), scenario))
 
