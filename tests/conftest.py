@@ -1,6 +1,7 @@
 """Fixtures of all tests. What they are made of is in tests/support/.
 
-- `mongod`: one private mongod for the whole run. `database`: a fresh name on it for each test.
+- `mongod`: one private mongod for each process of a run, of which `make test` has several.
+  `database`: a fresh name on it for each test.
 - `workers`: starts real worker processes for one test, `module_workers` for the tests of a file.
   After each test their logs must hold no error, unless the test said `expect("event_name")`.
 - `io_loop`: pytest-tornado's; a test that leaves a task on it fails.
