@@ -29,9 +29,9 @@ help:
 run: $(RUNTIME) $(NODE)
 	@exec $(PY) -m rtserver serve --demo $(ARGS)
 
-# A file's tests stay together, since they share servers. For a debugger: make test ARGS='-n0 --pdb'
+# Several files at a time: make test ARGS='-n 2 --dist loadfile'
 test: $(TOOLS) $(NODE)
-	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(PY) -m pytest $(ARGS)
 
 lint: $(TOOLS)
 	$(PY) -m ruff format --check .
