@@ -38,7 +38,9 @@ def connect(uri: str, listeners: Sequence[TopologyListener] = ()) -> AsyncIOMoto
     """
     # The driver lets arguments win over the URI; here the operator's URI wins.
     given = {name.lower() for name in parse_qs(urlsplit(uri).query)}
-    times = {name: ms for name, ms in TIMEOUTS_MS.items() if name.lower() not in given}
+    times: dict[str, Any] = {
+        name: ms for name, ms in TIMEOUTS_MS.items() if name.lower() not in given
+    }
     return AsyncIOMotorClient(
         uri,
         w="majority",
