@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,10 +65,13 @@ from rtserver.statuses import ProposalStatus
 from rtserver.tasks import TaskOwner
 from rtserver.tokens import TokenVerifier
 from rtserver.validator import Validator
+from rtserver.watch_spec import Watch
+from rtserver.watching import Watching
 from rtserver.wheel import TimerWheel
 from rtserver.workers import Workers
 from store.audit_archive import MongoArchive
 from store.audit_buffer import MongoAuditBuffer
+from store.change_stream import ChangeStreams
 from store.client import Database, DatabaseError, connect, is_replica_set, server_version
 from store.comments import COMMENTS, MongoComments, comment_fields
 from store.event_collection import (
@@ -91,6 +95,8 @@ from store.outbox import OutboxRelay
 from store.proposals import PROPOSALS, MongoProposals
 from store.runs import RUNS, MongoRuns
 from store.topology import PrimaryWatch
+from store.watch_check import watch_problems
+from store.watches import MongoWatchPlaces
 from store.workers import MongoWorkers
 
 if TYPE_CHECKING:
@@ -255,6 +261,39 @@ def make_validator(settings: Settings) -> Validator:
         # A report is one event, and one event must fit into every viewer's outbox.
         max_report_bytes=min(MAX_REPORT_BYTES, settings.outbox_bytes // 2),
     )
+
+
+def make_watches(
+    settings: Settings, database: Database, log: MongoEventLog, metrics: Metrics, auditor: Auditor
+) -> list[Watching]:
+    """The followers of the collections that the settings name."""
+
+    def lost(watch: Watch) -> None:
+        auditor.record(Action.WATCH_HISTORY_LOST, Outcome.FAILED, by=Acting(), target=watch.name)
+
+    places = MongoWatchPlaces(database, lease_s=settings.lease_s)
+    source = ChangeStreams(database.client)
+    holder = f"{settings.worker_id}:{secrets.token_hex(8)}"
+    # An event has to fit into every viewer's outbox, and into a publication.
+    most_bytes = (
+        settings.max_message_bytes,
+        settings.outbox_bytes // 2,
+        settings.event_log_bytes // 8,
+    )
+    return [
+        Watching(
+            watch,
+            places,
+            source,
+            log,
+            metrics,
+            on_history_lost=lost,
+            holder=holder,
+            lease_s=settings.lease_s,
+            max_data_bytes=min(most_bytes),
+        )
+        for watch in settings.watches
+    ]
 
 
 def make_model(
@@ -449,6 +488,7 @@ class Server:
             ),
             salvage={RunKind.ITERATION: iteration_salvage(writer)},
         )
+        self._watches = make_watches(settings, database, log, metrics, self.auditor)
         control.handle("close", self._on_close_message)
         session_settings = SessionSettings(
             ping_interval_s=settings.ping_interval_s,
@@ -661,6 +701,7 @@ class Server:
         }
         if self._archiver is not None:
             loops["audit-archive"] = self._archiver.run()
+        loops |= {f"watch {watching.name}": watching.run() for watching in self._watches}
         for name, loop in loops.items():
             self._tasks.start(loop, name=name)
         # A tailing cursor on an empty collection ends at once, so there has to be something.
@@ -806,6 +847,8 @@ async def check_database(settings: Settings) -> list[str]:
         problem = await size_difference(database, EVENTS, settings.event_log_bytes)
         if problem is not None:
             problems.append(problem)
+        for watch in settings.watches:
+            problems += await watch_problems(database.client, watch)
     except DatabaseError as error:
         return [f"MongoDB does not answer ({type(error).__name__}): is RT_MONGODB_URI right?"]
     else:

@@ -60,6 +60,7 @@ class Action(enum.StrEnum):
     WORKER_LOST = "worker.lost"
     MONGODB_LOST = "mongodb.lost"
     MONGODB_FOUND = "mongodb.found"
+    WATCH_HISTORY_LOST = "watch.history_lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -508,6 +509,11 @@ CATALOGUE: Mapping[Action, Entry] = {
         "This worker has a primary of MongoDB again.",
         {"details": {"away_ms": 4210}},
         details={"away_ms": "for how long it had none"},
+    ),
+    Action.WATCH_HISTORY_LOST: Entry(
+        "Changes of a followed collection were missed: what came after the last one known is not "
+        "in MongoDB's oplog any more. `target` is the watch.",
+        {"outcome": "failed", "target": "app.comments:comment"},
     ),
 }
 

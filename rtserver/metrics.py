@@ -23,6 +23,7 @@ from rtserver.audit_actions import Outcome
 from rtserver.close_codes import CloseCode
 from rtserver.framing import Encoding
 from rtserver.tokens import RefusalReason
+from rtserver.watched_change import ChangeOutcome
 
 OTHER = "other"
 """The label for what is in none of the sets: a peer chooses close codes, methods and paths."""
@@ -223,6 +224,9 @@ class Metrics:
         active_runs: under way on this worker, by `kind`.
         token_refused_total: by `reason`.
         http_requests_total: by `method` and `status`.
+        watches_held: followed collections that this worker reads now.
+        watch_changes_total: changes of followed collections, by `outcome`.
+        watch_history_lost_total: times that changes were missed.
         event_loop_lag_seconds: how much later than asked for the event loop woke its sampler.
         event_loop_lag_max_seconds: the largest of the last 60 s.
     """
@@ -271,6 +275,15 @@ class Metrics:
         self.http_requests_total = self._counter(
             "http_requests", "HTTP requests answered", "method", "status"
         )
+        self.watches_held = self._gauge(
+            "watches_held", "Followed collections that this worker reads now"
+        )
+        self.watch_changes_total = self._counter(
+            "watch_changes", "Changes of followed collections", "outcome"
+        )
+        self.watch_history_lost_total = self._counter(
+            "watch_history_lost", "Times that changes of a followed collection were missed"
+        )
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How much too late the event loop woke its sampler"
         )
@@ -306,6 +319,8 @@ class Metrics:
                 self.runs_ended_total.labels(kind, outcome)
         for reason in get_args(RefusalReason):
             self.token_refused_total.labels(reason)
+        for changed in ChangeOutcome:
+            self.watch_changes_total.labels(changed.value)
         for method in (*_METHODS, OTHER):
             for status in (*_STATUSES, OTHER):
                 self.http_requests_total.labels(method, status)
@@ -356,6 +371,10 @@ class Metrics:
         self.http_requests_total.labels(
             _known(method, _METHODS), _known(str(int(status)), _STATUSES)
         ).inc()
+
+    def watch_changed(self, outcome: ChangeOutcome, count: int) -> None:
+        """Count what became of changes of followed collections."""
+        self.watch_changes_total.labels(outcome.value).inc(count)
 
     async def watch_loop_lag(self, interval_s: float = _LAG_INTERVAL_S) -> NoReturn:
         """Sample the event loop's lag until cancelled; the caller owns the task.

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Self, TypeVar, cast
 from urllib.parse import urlsplit
 
+from rtserver.watch_spec import FORM, Watch, WatchSpecError, check_watches, parse_watches
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
@@ -68,7 +70,8 @@ class Kind:
         allowed: what is taken, completing "it takes ...".
         unit: `seconds`, `bytes`, ...; empty where there is none.
         metavar: the placeholder in `--help`.
-        is_list: items stand between commas; as a flag it may also be repeated.
+        is_list: items stand between separators; as a flag it may also be repeated.
+        separator: what stands between them.
     """
 
     parse: Callable[[str], object]
@@ -76,6 +79,7 @@ class Kind:
     unit: str = ""
     metavar: str = "TEXT"
     is_list: bool = False
+    separator: str = ","
 
 
 @dataclass(frozen=True, slots=True)
@@ -473,6 +477,21 @@ class Settings:
         "Most events that wait to be appended; past it a publisher is refused.",
     )
 
+    watch: tuple[Watch, ...] = _setting(
+        (),
+        Kind(
+            parse_watches,
+            f"collections to follow as {FORM}, with blanks between them; see docs/watching.md",
+            metavar="WATCH",
+            is_list=True,
+            separator=" ",
+        ),
+        "Collections of an application whose changes are broadcast, so that what keeps its data in "
+        "MongoDB need publish nothing.",
+        section="Watching",
+        unset="none",
+    )
+
     jwt_secret: str | None = _setting(
         None,
         _ANY_TEXT,
@@ -675,6 +694,11 @@ class Settings:
         """Where the projects' workspaces are, whether `workspace_root` is set or not."""
         return self.workspace_root or self.data_dir / "workspaces"
 
+    @property
+    def watches(self) -> tuple[Watch, ...]:
+        """The collections to follow, each with its database named."""
+        return tuple(watch.in_database(self.mongodb_database) for watch in self.watch)
+
     @classmethod
     def load(cls, environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Self:
         """Read and check every setting.
@@ -691,14 +715,22 @@ class Settings:
         if unknown := flags.keys() - {spec.attribute for spec in specs}:
             raise TypeError(f"not settings: {', '.join(sorted(unknown))}")
         values: dict[str, object] = {}
+        texts: dict[str, str] = {}
         for spec in specs:
             text = flags.get(spec.attribute)
             text = environ.get(spec.env_name) if text is None else text
             if text is not None:
                 values[spec.attribute] = spec.read(text)
+                texts[spec.attribute] = text
         values["unknown_environment"] = _unknown_variables(environ, specs)
         # The keys and types are those of the fields, by construction from the same table.
-        return cls(**values)  # type: ignore[arg-type]
+        settings = cls(**values)  # type: ignore[arg-type]
+        try:
+            check_watches(settings.watches, settings.mongodb_database)
+        except WatchSpecError as error:
+            spec = next(spec for spec in specs if spec.attribute == "watch")
+            raise SettingError(spec, texts["watch"], str(error)) from None
+        return settings
 
 
 def _unknown_variables(
@@ -750,5 +782,7 @@ def flags_of(arguments: argparse.Namespace) -> dict[str, str | None]:
     flags: dict[str, str | None] = {}
     for spec in setting_specs():
         value: str | list[str] | None = getattr(arguments, spec.attribute, None)
-        flags[spec.attribute] = ",".join(value) if isinstance(value, list) else value
+        flags[spec.attribute] = (
+            spec.kind.separator.join(value) if isinstance(value, list) else value
+        )
     return flags

@@ -139,13 +139,38 @@ class MongoEventLog:
     ) -> Published:
         """See `rtserver.log.EventLog.publish`."""
         publication = publication_of(drafts, key, limit_bytes=self._publication_bytes)
-        if self._waiting_bytes + publication.size_bytes > self._queue_bytes and self._waiting:
+        self._queue([publication])
+        return await self._answer(publication, timeout_s)
+
+    async def publish_each(
+        self, keyed: Sequence[tuple[str, EventDraft]], *, timeout_s: float | None = None
+    ) -> list[Published | KeyReusedError]:
+        """See `rtserver.watch_model.ChangeLog.publish_each`."""
+        publications = [
+            publication_of([draft], key, limit_bytes=self._publication_bytes)
+            for key, draft in keyed
+        ]
+        self._queue(publications)
+        answers: list[Published | KeyReusedError] = []
+        for publication in publications:
+            try:
+                answers.append(await self._answer(publication, timeout_s))
+            except KeyReusedError as error:
+                answers.append(error)
+        return answers
+
+    def _queue(self, publications: Sequence[Publication]) -> None:
+        """Take publications in, next to each other; all or none."""
+        size_bytes = sum(publication.size_bytes for publication in publications)
+        if self._waiting_bytes + size_bytes > self._queue_bytes and self._waiting:
             raise LogBusyError
-        self._waiting.append(publication)
-        self._waiting_bytes += publication.size_bytes
+        self._waiting.extend(publications)
+        self._waiting_bytes += size_bytes
         self._metrics.publish_queue_bytes.set(self._waiting_bytes)
         self._idle.clear()
         self._wake.set()
+
+    async def _answer(self, publication: Publication, timeout_s: float | None) -> Published:
         timeout = self._publish_timeout_s if timeout_s is None else timeout_s
         try:
             # Shielded: the waiter may give up, the publication is still under way.

@@ -33,6 +33,7 @@ WRONG: list[tuple[list[str], dict[str, str], str]] = [
     (["serve"], {"jwt_secret": "short"}, "32"),
     (["serve"], {**WITH_SECRET, "port": "banana"}, "RT_PORT"),
     (["serve", "--port", "70000"], WITH_SECRET, "--port"),
+    (["serve", "--watch", "app.notes:note:projekt=p"], WITH_SECRET, "did you mean project"),
     (["serve", "--nonsense"], WITH_SECRET, "--nonsense"),
     (["token", "--user", "ada"], {}, "RT_JWT_SECRET"),
     (["token"], WITH_SECRET, "--user"),
@@ -164,11 +165,13 @@ def test_check_of_what_works_and_of_what_does_not(pair: Pair, tmp_path: Path) ->
             "validation_command": "no-such-validator",
             "audit_archive_dir": tmp_path / "file" / "archive",
             "prot": 80,
+            "watch": "no_app.notes:note",
         },
     )
     assert done.returncode == 1
     assert "RT_AUDIT_ARCHIVE_DIR" in done.stdout
     assert "RT_PROT" in done.stdout
+    assert "RT_WATCH no_app.notes:note: there is no collection" in done.stdout
     assert "no-such-validator" in done.stdout
     assert "resizes" in done.stdout
     assert "tokens: ok" in done.stdout

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from urllib.parse import unquote, urlsplit
 
 MESSAGE_HEADER_BYTES = 16
+COMMAND_AT = MESSAGE_HEADER_BYTES + 10
+"""Where the name of an OP_MSG's first element begins: the command."""
 
 
 class CuttingProxy:
@@ -13,6 +15,7 @@ class CuttingProxy:
 
     Attributes:
         command: the command that is waited for, such as `insert`.
+        seen: how many of it were forwarded.
         cuts_after: of the next so many, the answer does not come back although it was done.
         cuts_before: the next so many are not even forwarded.
         held: set when an answer has come and is held back until `release`.
@@ -23,6 +26,7 @@ class CuttingProxy:
         self._path = path
         self._connections: set[asyncio.Task[None]] = set()
         self.command = "insert"
+        self.seen = 0
         self.cuts_after = 0
         self.cuts_before = 0
         self.held = asyncio.Event()
@@ -70,10 +74,11 @@ class CuttingProxy:
     ) -> None:
         while True:
             request = await _message(reader)
-            if f"\x02{self.command}\x00".encode() in request[:64]:
+            if request.startswith(f"{self.command}\x00".encode(), COMMAND_AT):
                 if self.cuts_before:
                     self.cuts_before -= 1
                     return
+                self.seen += 1
                 meant.add(request[4:8])  # its number
             above.write(request)
 

@@ -15,6 +15,7 @@ from rtserver.log import (
     LogBusyError,
     LogUnavailableError,
     PublicationTooLargeError,
+    Published,
 )
 from store.client import Database, connect
 from store.event_collection import EVENTS
@@ -312,6 +313,30 @@ async def test_a_full_queue_refuses_at_once_and_takes_again_when_it_has_room(db:
         await log.publish([draft("p1", text="x" * 5000)])  # alone it may be larger than the queue
         await log.drain()
     assert len(await _stored(log, "p1")) == 3
+
+
+@pytest.mark.gen_test
+async def test_each_of_several_is_stored_once_in_their_order_or_none_is_taken(db: Database) -> None:
+    log = await make_log(db, queue_bytes=1000)
+    keyed = [(f"k{n}", draft(f"p{n % 2}", n=n)) for n in range(6)]
+    async with running(log.run()):
+        first = await log.publish_each(keyed[:4])
+        # Some are there already, one of them with other content; the rest follows.
+        again = await log.publish_each([*keyed[:3], ("k3", draft("p1", n=-3)), *keyed[4:]])
+        await log.drain()
+    assert [answer.duplicate for answer in first if isinstance(answer, Published)] == [False] * 4
+    assert [isinstance(answer, KeyReusedError) for answer in again] == [n == 3 for n in range(6)]
+    assert [frame["n"] for frame in await _stored(log, "p0")] == [0, 2, 4]
+    assert [frame["n"] for frame in await _stored(log, "p1")] == [1, 3, 5]
+
+    waiting = asyncio.ensure_future(log.publish([draft("p1", n=7, text="x" * 300)]))
+    await asyncio.sleep(0)
+    with pytest.raises(LogBusyError):
+        await log.publish_each([("k8", draft("p1", n=8)), ("k9", draft("p1", text="x" * 900))])
+    async with running(log.run()):
+        await waiting
+        await log.drain()
+    assert [frame["n"] for frame in await _stored(log, "p1")] == [1, 3, 5, 7]
 
 
 @pytest.mark.gen_test
