@@ -16,6 +16,7 @@ from handlers.base import MAX_BODY_BYTES
 from handlers.context import HandlerContext
 from handlers.routes import application
 from handlers.test_endpoints import test_routes
+from rtserver.active_runs import ActiveRuns
 from rtserver.admission import Admission, Entry
 from rtserver.audit import AUDIT_PROJECT, Acting, Auditor, Head
 from rtserver.audit_actions import Action, Outcome
@@ -490,6 +491,8 @@ class Server:
         )
         self._watches = make_watches(settings, database, log, metrics, self.auditor)
         control.handle("close", self._on_close_message)
+        active_runs = ActiveRuns(runs.active_json)
+        dispatcher.watchers.append(active_runs.on_events)
         session_settings = SessionSettings(
             ping_interval_s=settings.ping_interval_s,
             pong_timeout_s=settings.pong_timeout_s,
@@ -509,7 +512,7 @@ class Server:
                 self.auditor,
                 SessionCommands(gateway, log, proposals, runs, iterations, validator).table(),
             ),
-            active_runs=runs.active_json,
+            active_runs=active_runs.of,
             on_closed=gateway.closed,
             presence=presence,
         )

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 from rtserver.events import StoredEvent
 from rtserver.framing import Encoding
@@ -77,6 +77,7 @@ class Channel:
         behind: live subscribers that were passed over since they last learned the position.
         holders: sessions that hold the channel open, live or not.
         members: author and reviewers of the project's proposals.
+        runs: those under way, where they were read since the last event that changed them.
         idle_since_s: loop time since when nobody holds it; None while somebody does.
     """
 
@@ -90,6 +91,7 @@ class Channel:
         "project_id",
         "ready",
         "recent",
+        "runs",
         "seq",
         "target",
     )
@@ -104,5 +106,6 @@ class Channel:
         self.holders = 0
         self.recent = Recent(recent_bytes)
         self.members = MemberTable()
+        self.runs: asyncio.Future[list[dict[str, Any]]] | None = None
         self.filling: asyncio.Task[None] | None = None
         self.idle_since_s: float | None = None

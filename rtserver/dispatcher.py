@@ -204,4 +204,5 @@ class Dispatcher:
         for subscriber in tuple(channel.live):
             subscriber.send_gap(requested=channel.seq, lost=lost)
         channel.recent.clear()
+        channel.runs = None  # among them may have been what changed
         channel.seq = to_seq

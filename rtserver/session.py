@@ -114,7 +114,7 @@ class SessionServices:
     tasks: TaskOwner
     metrics: Metrics
     commands: Mapping[type[Command], CommandHandler]
-    active_runs: Callable[[str], Awaitable[list[dict[str, Any]]]]
+    active_runs: Callable[[Channel], Awaitable[list[dict[str, Any]]]]
     on_closed: Callable[["Session", "Ended"], None]
     presence: PresenceKeeper
     parse: Callable[[str], Command] = parse_command
@@ -235,7 +235,7 @@ class Session:
     async def _begin(self, channel: Channel, resumption: Resumption) -> None:
         """Welcome the client and send what it missed."""
         # After the tip was fixed: a run that starts meanwhile is then in both, never in none.
-        active_runs = await self._services.active_runs(self.project_id)
+        active_runs = await self._services.active_runs(channel)
         if self.is_closing():
             return
         self._welcome(

@@ -83,7 +83,7 @@ class Stage:
             presence=presence,
         )
 
-    async def _active_runs(self, _project_id: str) -> list[dict[str, Any]]:
+    async def _active_runs(self, _channel: Channel) -> list[dict[str, Any]]:
         return self.active_runs
 
     def pass_time(self, seconds: float) -> None:
