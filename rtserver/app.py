@@ -2,10 +2,7 @@
 
 import asyncio
 import contextlib
-import secrets
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -18,7 +15,11 @@ from handlers.routes import application
 from handlers.test_endpoints import test_routes
 from rtserver.active_runs import ActiveRuns
 from rtserver.admission import Admission, Entry
-from rtserver.audit import AUDIT_PROJECT, Acting, Auditor, Head
+from rtserver.app_log import LogStore
+from rtserver.app_mongo import NO_REPLICA_SET, MongoAccess, no_answer
+from rtserver.app_parts import SERVER_ROOT, make_model, make_validator, token_verifier
+from rtserver.app_watching import make_watches
+from rtserver.audit import AUDIT_PROJECT, Acting, Auditor
 from rtserver.audit_actions import Action, Outcome
 from rtserver.audit_archive import Archiver
 from rtserver.audit_archive_dir import ArchiveDirectory
@@ -46,10 +47,9 @@ from rtserver.gateway import Gateway
 from rtserver.history import History
 from rtserver.iteration import IterationParts, iteration_salvage
 from rtserver.iterations import Iterations
-from rtserver.jwks import JwksCache
 from rtserver.locks import Lock, LockService
 from rtserver.membership import Membership, NoMembers
-from rtserver.metrics import LogMetrics, Metrics, RunKind
+from rtserver.metrics import Metrics, RunKind
 from rtserver.origins import Origins
 from rtserver.positions_ticker import PositionsTicker
 from rtserver.presence import NoPresence, PresenceService
@@ -65,259 +65,31 @@ from rtserver.snapshot import Snapshots
 from rtserver.statuses import ProposalStatus
 from rtserver.tasks import TaskOwner
 from rtserver.tokens import TokenVerifier
-from rtserver.validator import Validator
-from rtserver.watch_spec import Watch
-from rtserver.watching import Watching
 from rtserver.wheel import TimerWheel
 from rtserver.workers import Workers
 from store.audit_archive import MongoArchive
 from store.audit_buffer import MongoAuditBuffer
-from store.change_stream import ChangeStreams
-from store.client import Database, DatabaseError, connect, is_replica_set, server_version
+from store.client import Database, DatabaseError, is_replica_set
 from store.comments import COMMENTS, MongoComments, comment_fields
 from store.event_collection import (
     AUDIT,
-    EVENTS,
-    log_exists,
-    prepare_log,
-    read_epoch,
-    size_difference,
 )
-from store.event_log import MongoEventLog
 from store.event_tail import EventTail
-from store.heads import Heads
 from store.leases import MongoLeases
 from store.locks import LOCKS, MongoLocks
-from store.mongod import PrivateMongod
-from store.mongod_attach import attach
-from store.mongod_errors import MongodError
-from store.mongod_reach import reach
 from store.outbox import OutboxRelay
 from store.proposals import PROPOSALS, MongoProposals
 from store.runs import RUNS, MongoRuns
-from store.topology import PrimaryWatch
-from store.watch_check import watch_problems
-from store.watches import MongoWatchPlaces
 from store.workers import MongoWorkers
 
 if TYPE_CHECKING:
     from rtserver.llm import LanguageModel
 
-SERVER_ROOT = Path(__file__).resolve().parent.parent
 TICK_S = 0.05
 SPOOL_FOLDER = "audit-spool"
-MAX_REPORT_BYTES = 512 * 1024
 TAIL_READY_S = 30.0
-MONGODB_AT_LEAST = (5, 0)
-NO_REPLICA_SET = "MongoDB is not a replica set: start it with --replSet and initiate it"
-MONGOD_RESTART_S = (0.5, 1.0, 2.0, 5.0)
 
 _log = structlog.get_logger()
-
-
-class MongoAccess:
-    """A way to MongoDB: the configured one, one that is shared here, or a private one."""
-
-    def __init__(
-        self, settings: Settings, *, on_primary: Callable[[bool], None] | None = None
-    ) -> None:
-        """Take the settings.
-
-        Args:
-            settings: where MongoDB is.
-            on_primary: told whether there is a primary, whenever that changes.
-        """
-        self._settings = settings
-        self._on_primary = on_primary
-        self.private: PrivateMongod | None = None
-        self._client: Any = None
-
-    async def open(self, *, may_start: bool = True, beside: bool = False) -> Database:
-        """Connect, after starting a private mongod where there is no other.
-
-        Args:
-            may_start: whether a private mongod may be started.
-            beside: use one that a running server holds for itself: the operator's commands.
-
-        Raises:
-            OperatorError: there is no MongoDB to be had.
-        """
-        settings = self._settings
-        uri = settings.mongodb_uri
-        try:
-            if uri is None and beside:
-                uri = await attach(settings.data_dir, private_too=True)
-            if uri is None and not may_start:
-                raise OperatorError(
-                    f"no server runs on {settings.data_dir}: start one, or set RT_MONGODB_URI"
-                )
-            if uri is None:
-                uri, self.private = await reach(
-                    settings.data_dir, shared_wait_s=settings.shared_mongod_wait_s
-                )
-        except MongodError as error:
-            raise OperatorError(str(error)) from error
-        listeners = () if self._on_primary is None else (PrimaryWatch(self._on_primary),)
-        self._client = connect(uri, listeners)
-        database: Database = self._client[settings.mongodb_database]
-        return database
-
-    async def watch(self) -> None:
-        """Start a private mongod again whenever it ends, until cancelled."""
-        failures = 0
-        while self.private is not None:
-            status = await asyncio.shield(self.private.exited)
-            _log.error("private_mongod_ended", status=status)
-            while True:
-                try:
-                    await self.private.restart()
-                    failures = 0
-                    break
-                except MongodError as error:
-                    wait_s = MONGOD_RESTART_S[min(failures, len(MONGOD_RESTART_S) - 1)]
-                    failures += 1
-                    _log.error("private_mongod_not_restarted", error=str(error), retry_s=wait_s)
-                    await asyncio.sleep(wait_s)
-
-    async def close(self) -> None:
-        """Disconnect, and stop the private mongod if there is one."""
-        if self._client is not None:
-            self._client.close()
-        if self.private is not None:
-            await self.private.stop()
-
-
-class LogStore:
-    """A durable log, with what its writer needs: in a server, or a command.
-
-    There are two, each in a collection of its own: `EVENTS` and `AUDIT`.
-    """
-
-    def __init__(
-        self, settings: Settings, database: Database, metrics: LogMetrics, collection: str = EVENTS
-    ) -> None:
-        self._settings = settings
-        self._database = database
-        self._metrics = metrics
-        self._collection = collection
-        sizes = {EVENTS: settings.event_log_bytes, AUDIT: settings.audit_log_bytes}
-        self._size_bytes = sizes[collection]
-        self.heads = Heads(database, buffer_bytes=self._size_bytes, collection=collection)
-
-    async def prepare(self) -> str:
-        """Make what is missing of the log; its epoch."""
-        return await prepare_log(self._database, self._collection, self._size_bytes, resize=False)
-
-    async def open(self, *, existing: bool = False) -> MongoEventLog:
-        """The log; its `run` is the caller's to start.
-
-        Args:
-            existing: take it as it is: an operator's shell need not have the server's settings.
-
-        Raises:
-            OperatorError: it should exist, and does not.
-        """
-        if not existing:
-            epoch = await prepare_log(self._database, self._collection, self._size_bytes)
-        elif await log_exists(self._database, self._collection):
-            epoch = await read_epoch(self._database, self._collection)
-        else:
-            raise OperatorError(
-                f"no server has used the database {self._database.name!r} yet: start one, or set "
-                "RT_MONGODB_URI and RT_MONGODB_DATABASE to the server's"
-            )
-        return MongoEventLog(
-            self._database,
-            self.heads,
-            self._metrics,
-            epoch=epoch,
-            queue_bytes=self._settings.publish_queue_bytes,
-            publish_timeout_s=self._settings.publish_timeout_s,
-            collection=self._collection,
-        )
-
-
-async def token_verifier(settings: Settings, secret: str | None) -> tuple[TokenVerifier, Any]:
-    """The verifier that the settings ask for, and the key cache to close after it."""
-    jwks = JwksCache(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
-    verifier = TokenVerifier(
-        secret=secret,
-        public_key=settings.jwt_public_key,
-        jwks=jwks,
-        algorithms=settings.jwt_algorithms,
-        audience=settings.jwt_audience,
-        issuer=settings.jwt_issuer,
-    )
-    return verifier, jwks
-
-
-def make_validator(settings: Settings) -> Validator:
-    """The validator that the settings ask for."""
-    return Validator(
-        settings.validation_command,
-        settings.validation_report_command,
-        settings.validation_timeout_s,
-        settings.workspaces_dir,
-        SERVER_ROOT,
-        # A report is one event, and one event must fit into every viewer's outbox.
-        max_report_bytes=min(MAX_REPORT_BYTES, settings.outbox_bytes // 2),
-    )
-
-
-def make_watches(
-    settings: Settings, database: Database, log: MongoEventLog, metrics: Metrics, auditor: Auditor
-) -> list[Watching]:
-    """The followers of the collections that the settings name."""
-
-    def lost(watch: Watch) -> None:
-        auditor.record(Action.WATCH_HISTORY_LOST, Outcome.FAILED, by=Acting(), target=watch.name)
-
-    places = MongoWatchPlaces(database, lease_s=settings.lease_s)
-    source = ChangeStreams(database.client)
-    holder = f"{settings.worker_id}:{secrets.token_hex(8)}"
-    # An event has to fit into every viewer's outbox, and into a publication.
-    most_bytes = (
-        settings.max_message_bytes,
-        settings.outbox_bytes // 2,
-        settings.event_log_bytes // 8,
-    )
-    return [
-        Watching(
-            watch,
-            places,
-            source,
-            log,
-            metrics,
-            on_history_lost=lost,
-            holder=holder,
-            lease_s=settings.lease_s,
-            max_data_bytes=min(most_bytes),
-        )
-        for watch in settings.watches
-    ]
-
-
-def make_model(
-    settings: Settings, base_url: str, name: str, *, is_demo: bool = False
-) -> "LanguageModel":
-    """A language model with the times and bounds that the settings ask for."""
-    # Not above: it costs every worker 33 MB, and most have no model.
-    from rtserver.llm import LanguageModel, LlmTimes  # noqa: PLC0415
-
-    return LanguageModel(
-        base_url,
-        None if is_demo else settings.llm_api_key,
-        name,
-        LlmTimes(
-            connect=settings.llm_connect_timeout_s,
-            first_token=settings.llm_first_token_timeout_s,
-            token=settings.llm_token_timeout_s,
-            whole=settings.llm_timeout_s,
-        ),
-        max_reply_bytes=settings.llm_max_reply_bytes,
-        max_reply_tokens=settings.llm_max_reply_tokens,
-        is_demo=is_demo,
-    )
 
 
 class Server:
@@ -378,7 +150,7 @@ class Server:
                 raise OperatorError(NO_REPLICA_SET)
             await self._build(database, verifier)
         except DatabaseError as error:
-            raise _no_answer(error) from error
+            raise no_answer(error) from error
         await self._begin()
 
     async def _build(self, database: Database, verifier: TokenVerifier) -> None:
@@ -810,112 +582,3 @@ class Server:
         await self._mongo.close()
         if getattr(self, "_jwks", None) is not None:
             await self._jwks.close()
-
-
-async def run_shared_mongod(settings: Settings) -> None:
-    """Hold a private mongod for all workers of this host, until cancelled.
-
-    Raises:
-        OperatorError: it cannot run, or ended by itself.
-    """
-    mongod = PrivateMongod(settings.data_dir, mode="shared")
-    try:
-        await mongod.start()
-        _log.info("mongod_ready", data_dir=str(mongod.data_dir))
-        await asyncio.shield(mongod.exited)
-        raise OperatorError(f"mongod ended by itself; see {mongod.data_dir}/mongod/mongod.log")
-    except MongodError as error:
-        raise OperatorError(str(error)) from error
-    finally:
-        await mongod.stop()
-
-
-async def check_database(settings: Settings) -> list[str]:
-    """What is wrong with MongoDB, in words; empty where nothing is.
-
-    Raises:
-        OperatorError: there is no MongoDB to be had.
-    """
-    mongo = MongoAccess(settings)
-    try:
-        database = await mongo.open(beside=True)
-        major, minor = await server_version(database)
-        problems = []
-        if (major, minor) < MONGODB_AT_LEAST:
-            problems.append(
-                f"MongoDB is {major}.{minor}; rtserver needs {'.'.join(map(str, MONGODB_AT_LEAST))}"
-            )
-        if not await is_replica_set(database):
-            problems.append(NO_REPLICA_SET)
-        problem = await size_difference(database, EVENTS, settings.event_log_bytes)
-        if problem is not None:
-            problems.append(problem)
-        for watch in settings.watches:
-            problems += await watch_problems(database.client, watch)
-    except DatabaseError as error:
-        return [f"MongoDB does not answer ({type(error).__name__}): is RT_MONGODB_URI right?"]
-    else:
-        return problems
-    finally:
-        await mongo.close()
-
-
-def _no_answer(error: Exception) -> OperatorError:
-    return OperatorError(
-        f"MongoDB does not answer ({type(error).__name__}); `check` tries the settings"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class AuditAccess:
-    """The audit log for an operator's command."""
-
-    log: MongoEventLog
-    buffer: MongoAuditBuffer
-    workers: MongoWorkers
-
-    async def registry(self) -> dict[str, tuple[Head, bool]]:
-        """Where each chain of the registry stands, and whether it ended."""
-        return {one.chain: (one.head, one.ended) for one in await self.workers.listed()}
-
-
-@contextlib.asynccontextmanager
-async def operator_audit(settings: Settings) -> AsyncIterator[AuditAccess]:
-    """The audit log for an operator's command, beside running workers.
-
-    Raises:
-        OperatorError: there is no MongoDB.
-    """
-    mongo = MongoAccess(settings)
-    database = await mongo.open(may_start=False, beside=True)
-    try:
-        log = await LogStore(settings, database, Metrics().audit, AUDIT).open(existing=True)
-        workers = MongoWorkers(database, lease_s=settings.lease_s)
-        yield AuditAccess(log, MongoAuditBuffer(database, log), workers)
-    except DatabaseError as error:
-        raise _no_answer(error) from error
-    finally:
-        await mongo.close()
-
-
-@contextlib.asynccontextmanager
-async def operator_log(settings: Settings) -> AsyncIterator[MongoEventLog]:
-    """The log for an operator's command, beside running workers.
-
-    Raises:
-        OperatorError: there is no MongoDB.
-    """
-    mongo = MongoAccess(settings)
-    database = await mongo.open(may_start=False, beside=True)
-    tasks = TaskOwner()
-    try:
-        events = LogStore(settings, database, Metrics())
-        log = await events.open(existing=True)
-        tasks.start(log.run(), name="log-writer")
-        yield log
-        await events.heads.flush()
-    except DatabaseError as error:
-        raise _no_answer(error) from error
-    finally:
-        await tasks.stop()
-        await mongo.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from rtserver.app import operator_audit
+from rtserver.app_log import operator_audit
 from rtserver.audit import AUDIT_PROJECT
 from rtserver.audit_filter import AuditFilter
 from rtserver.audit_reader import AuditReader

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from rtserver.app import check_database, make_model, make_validator, token_verifier
+from rtserver.app_check import check_database
+from rtserver.app_parts import make_model, make_validator, token_verifier
 from rtserver.audit_archive_dir import try_out
 from rtserver.cli_token import SECRET_FILE
 from rtserver.errors import OperatorError

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from rtserver.app import operator_log
+from rtserver.app_log import operator_log
 from rtserver.errors import InvalidError, RefusedError
 from rtserver.events import EventDraft
 from rtserver.log import EventLog

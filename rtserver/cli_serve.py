@@ -8,7 +8,8 @@ from typing import Any
 
 import structlog
 
-from rtserver.app import Server, run_shared_mongod
+from rtserver.app import Server
+from rtserver.app_mongo import run_shared_mongod
 from rtserver.cli_token import demo_pages
 from rtserver.errors import OperatorError
 from rtserver.settings import Settings

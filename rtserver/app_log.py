@@ -1,0 +1,129 @@
+"""The durable log with what its writer needs, in a server or an operator's command."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from rtserver.app_mongo import MongoAccess, no_answer
+from rtserver.audit import Head
+from rtserver.errors import OperatorError
+from rtserver.metrics import LogMetrics, Metrics
+from rtserver.settings import Settings
+from rtserver.tasks import TaskOwner
+from store.audit_buffer import MongoAuditBuffer
+from store.client import Database, DatabaseError
+from store.event_collection import (
+    AUDIT,
+    EVENTS,
+    log_exists,
+    prepare_log,
+    read_epoch,
+)
+from store.event_log import MongoEventLog
+from store.heads import Heads
+from store.workers import MongoWorkers
+
+
+class LogStore:
+    """A durable log, with what its writer needs: in a server, or a command.
+
+    There are two, each in a collection of its own: `EVENTS` and `AUDIT`.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, metrics: LogMetrics, collection: str = EVENTS
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._metrics = metrics
+        self._collection = collection
+        sizes = {EVENTS: settings.event_log_bytes, AUDIT: settings.audit_log_bytes}
+        self._size_bytes = sizes[collection]
+        self.heads = Heads(database, buffer_bytes=self._size_bytes, collection=collection)
+
+    async def prepare(self) -> str:
+        """Make what is missing of the log; its epoch."""
+        return await prepare_log(self._database, self._collection, self._size_bytes, resize=False)
+
+    async def open(self, *, existing: bool = False) -> MongoEventLog:
+        """The log; its `run` is the caller's to start.
+
+        Args:
+            existing: take it as it is: an operator's shell need not have the server's settings.
+
+        Raises:
+            OperatorError: it should exist, and does not.
+        """
+        if not existing:
+            epoch = await prepare_log(self._database, self._collection, self._size_bytes)
+        elif await log_exists(self._database, self._collection):
+            epoch = await read_epoch(self._database, self._collection)
+        else:
+            raise OperatorError(
+                f"no server has used the database {self._database.name!r} yet: start one, or set "
+                "RT_MONGODB_URI and RT_MONGODB_DATABASE to the server's"
+            )
+        return MongoEventLog(
+            self._database,
+            self.heads,
+            self._metrics,
+            epoch=epoch,
+            queue_bytes=self._settings.publish_queue_bytes,
+            publish_timeout_s=self._settings.publish_timeout_s,
+            collection=self._collection,
+        )
+
+
+@contextlib.asynccontextmanager
+async def operator_log(settings: Settings) -> AsyncIterator[MongoEventLog]:
+    """The log for an operator's command, beside running workers.
+
+    Raises:
+        OperatorError: there is no MongoDB.
+    """
+    mongo = MongoAccess(settings)
+    database = await mongo.open(may_start=False, beside=True)
+    tasks = TaskOwner()
+    try:
+        events = LogStore(settings, database, Metrics())
+        log = await events.open(existing=True)
+        tasks.start(log.run(), name="log-writer")
+        yield log
+        await events.heads.flush()
+    except DatabaseError as error:
+        raise no_answer(error) from error
+    finally:
+        await tasks.stop()
+        await mongo.close()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditAccess:
+    """The audit log for an operator's command."""
+
+    log: MongoEventLog
+    buffer: MongoAuditBuffer
+    workers: MongoWorkers
+
+    async def registry(self) -> dict[str, tuple[Head, bool]]:
+        """Where each chain of the registry stands, and whether it ended."""
+        return {one.chain: (one.head, one.ended) for one in await self.workers.listed()}
+
+
+@contextlib.asynccontextmanager
+async def operator_audit(settings: Settings) -> AsyncIterator[AuditAccess]:
+    """The audit log for an operator's command, beside running workers.
+
+    Raises:
+        OperatorError: there is no MongoDB.
+    """
+    mongo = MongoAccess(settings)
+    database = await mongo.open(may_start=False, beside=True)
+    try:
+        log = await LogStore(settings, database, Metrics().audit, AUDIT).open(existing=True)
+        workers = MongoWorkers(database, lease_s=settings.lease_s)
+        yield AuditAccess(log, MongoAuditBuffer(database, log), workers)
+    except DatabaseError as error:
+        raise no_answer(error) from error
+    finally:
+        await mongo.close()
