@@ -232,17 +232,37 @@ class EventTail:
             self._metrics.delivery_latency_seconds.observe(ended_s - arrived_s)
 
     async def _barrier(self, identity: Any) -> None:
-        reply = await self._database.command(
+        """Return when the pack, and so all before it, is majority-committed.
+
+        A cursor may see a document just before the node counts its insert as applied: then the
+        operation time that came with it is older than the insert, and a majority read at that time
+        may miss it. So where it is there, it is asked for again at a later time.
+        """
+        deadline_s = time.monotonic() + BARRIER_TIMEOUT_MS / 1000
+        operation_time = self._operation_time
+        while True:
+            majority = {"level": "majority", "afterClusterTime": operation_time}
+            reply = await self._look_up(identity, majority)
+            if reply["cursor"]["firstBatch"]:
+                return
+            reply = await self._look_up(identity, {"level": "local"})
+            if not reply["cursor"]["firstBatch"]:
+                # Rolled back by a failover, or overwritten already: what is there now decides.
+                raise _TailLostError("the newest event of a batch is not there any more")
+            if time.monotonic() > deadline_s:
+                raise _TailLostError("a batch was not confirmed by a majority in time")
+            operation_time = reply["operationTime"]
+
+    async def _look_up(self, identity: Any, concern: dict[str, Any]) -> dict[str, Any]:
+        reply: dict[str, Any] = await self._database.command(
             {
                 "find": self._collection,
                 "filter": {"_id": identity},
                 "projection": {"_id": 1},
                 "limit": 1,
                 "singleBatch": True,
-                "readConcern": {"level": "majority", "afterClusterTime": self._operation_time},
+                "readConcern": concern,
                 "maxTimeMS": BARRIER_TIMEOUT_MS,
             }
         )
-        if not reply["cursor"]["firstBatch"]:
-            # Rolled back by a failover, or overwritten already: what is there now decides.
-            raise _TailLostError("the newest event of a batch is not there any more")
+        return reply

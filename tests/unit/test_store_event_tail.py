@@ -9,6 +9,7 @@ from rtserver.events import EventPack
 from store import event_tail
 from store.client import Database
 from store.event_collection import EVENTS, prepare_log
+from store.event_tail import EventTail
 from tests.support.recorder import LogRecorder
 from tests.unit.fakes import draft
 from tests.unit.store_parts import Follower, make_log
@@ -131,6 +132,35 @@ async def test_other_work_on_the_same_client_does_not_break_the_tail(db: Databas
     finally:
         stop = True
         await busy
+
+
+@pytest.mark.gen_test
+async def test_a_batch_that_the_majority_read_misses_at_first_is_asked_for_again(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under load a cursor was now and then ahead of the node's own clock: the tail was lost."""
+    look_up = EventTail._look_up
+    missed = 0
+
+    async def miss_at_first(self: EventTail, identity: Any, concern: dict[str, Any]) -> Any:
+        nonlocal missed
+        reply = await look_up(self, identity, concern)
+        if concern["level"] == "majority" and missed < 3:
+            missed += 1
+            reply["cursor"]["firstBatch"] = []
+        return reply
+
+    monkeypatch.setattr(EventTail, "_look_up", miss_at_first)
+    log = await make_log(db)
+    async with running(log.run()):
+        await log.publish([draft("a")])  # where there is nothing yet a cursor ends at once
+    follower = Follower(db, log.epoch)
+    async with running(log.run(), follower.tail.run()):
+        await until(follower.tail.ready.is_set, "the tail")
+        restarts = follower.restarts()
+        await log.publish([draft("a")])
+        await until(lambda: follower.fresh("a")[-1:] == [2], "the event")
+        assert (missed, follower.restarts()) == (3, restarts)
 
 
 @pytest.mark.gen_test
