@@ -27,7 +27,7 @@ from rtserver.audit_actions import CATALOGUE, Action, Outcome
 from rtserver.audit_chain import Chain, details_json, sealed_action, sealed_hash, text
 from rtserver.audit_spool import Abandoned, Batch, Spool, abandoned
 from rtserver.errors import BusyError, StoreUnavailableError
-from rtserver.events import EventDraft, MillisecondClock
+from rtserver.events import EventDraft, now_rfc3339
 from rtserver.log import EventLog, KeyReusedError, Published
 from rtserver.metrics import AuditMetrics
 from rtserver.positions import Position
@@ -168,7 +168,6 @@ class Auditor:
         self._queued_from = 1
         self._in_hand: Batch | None = None
         self._counted = dict.fromkeys(Outcome, 0)
-        self._clock = MillisecondClock()
         self._dropped: Counter[str] = Counter()
         self._dropped_since = ""
         self._wake = asyncio.Event()
@@ -267,7 +266,7 @@ class Auditor:
         body = self._chain.seal(
             {
                 "type": "audit",
-                "ts": self._clock.now(),
+                "ts": now_rfc3339(),
                 "actor": None if by.actor is None else text(by.actor),
                 "action": action.value,
                 "outcome": outcome.value,
@@ -301,7 +300,7 @@ class Auditor:
 
     def _drop(self, action: Action) -> None:
         if not self._dropped:
-            self._dropped_since = self._clock.now()
+            self._dropped_since = now_rfc3339()
             _log.error("audit_records_dropped", reason=self.problem())
         self._dropped[action.value] += 1
         self._metrics.records_dropped_total.inc()

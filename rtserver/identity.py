@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import unicodedata
 from collections.abc import Mapping
@@ -36,6 +37,15 @@ class ClaimsError(ValueError):
 
     The message names the claim and never quotes its value.
     """
+
+
+_ROLES = frozenset(Role)
+
+
+@functools.lru_cache(maxsize=1024)
+def _shared(names: tuple[str, ...]) -> frozenset[str]:
+    """A set of names: one object for the many connections that have the same."""
+    return frozenset(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +136,7 @@ class Claims(msgspec.Struct, frozen=True):
         return Identity(
             user_id=self.sub,
             name=self.name or self.sub,
-            projects=frozenset(self.projects),
-            roles=frozenset(self.roles) & frozenset(Role),
+            projects=_shared(tuple(self.projects)),
+            roles=_shared(tuple(role for role in self.roles if role in _ROLES)),
             expires_at=self.exp + leeway_s,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -28,6 +29,7 @@ from rtserver.jwks import (
 __all__ = ["KeyConfigurationError", "RefusalReason", "TokenRefused", "TokenSigner", "TokenVerifier"]
 
 MAX_TOKEN_BYTES = 8 * 1024
+MAX_KNOWN_TOKENS = 1024
 # How far ahead of ours an issuer's clock may run, beyond the leeway, before its `iat` shows that
 # its `exp` can't be believed either.
 MAX_CLOCK_SKEW_S = 60.0
@@ -167,6 +169,8 @@ class TokenVerifier:
         self._issuer = issuer
         self._leeway_s = leeway_s
         self._clock = clock
+        # By digest: a token itself is kept nowhere.
+        self._verified: dict[bytes, Identity] = {}
 
     @property
     def algorithms(self) -> frozenset[str]:
@@ -179,6 +183,10 @@ class TokenVerifier:
         Raises:
             TokenRefused: The token proves nothing; the reason says why.
         """
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        known = self._verified.get(digest)
+        if known is not None and self._clock() < known.expires_at:
+            return known
         algorithm, kid = self._read_header(token)
         payload = await self._check_signature(token, algorithm, kid)
         try:
@@ -194,7 +202,12 @@ class TokenVerifier:
             raise TokenRefused("not_yet_valid")
         if claims.iat is not None and claims.iat > latest_s + MAX_CLOCK_SKEW_S:
             raise TokenRefused("not_yet_valid", "The token was issued in the future.")
-        return claims.to_identity(leeway_s=self._leeway_s)
+        identity = claims.to_identity(leeway_s=self._leeway_s)
+        if self._jwks is None:  # the keys stay the same: what they proved once holds until `exp`
+            if len(self._verified) >= MAX_KNOWN_TOKENS:
+                del self._verified[next(iter(self._verified))]
+            self._verified[digest] = identity
+        return identity
 
     async def refresh(self, current: Identity, token: str) -> Identity:
         """Verifies the token that is to take the place of a connection's current one.

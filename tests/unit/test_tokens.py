@@ -769,3 +769,25 @@ def test_claims_are_read_without_a_clock() -> None:
     assert read.to_identity().roles == {Role.ADMIN}
     with pytest.raises(ClaimsError):
         Claims.from_payload({"sub": "ada"})
+
+
+@pytest.mark.gen_test
+async def test_a_token_that_was_verified_before_is_refused_once_it_is_over() -> None:
+    now_s = NOW_S
+    verifier = secret_verifier(clock=lambda: now_s)
+    token = with_secret(claims(exp=NOW_S + 60))
+    identity = await verifier.verify(token)
+    assert await verifier.verify(token) is identity
+    assert await refusal(verifier, token[:-2] + ("AA" if token[-2:] != "AA" else "BB")) != ""
+    now_s = NOW_S + 60
+    assert await refusal(verifier, token) == "expired"
+
+
+@pytest.mark.gen_test
+async def test_only_so_many_verified_tokens_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtserver.tokens.MAX_KNOWN_TOKENS", 3)
+    verifier = secret_verifier()
+    for number in range(10):
+        token = with_secret(claims(sub=f"user{number}"))
+        assert (await verifier.verify(token)).user_id == f"user{number}"
+        assert len(verifier._verified) <= 3
