@@ -4,12 +4,17 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
-from tornado import httputil
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketHandler
 
 from handlers.base import BaseHandler, Problem
-from handlers.tornado_socket import MESSAGE_TOO_BIG, SessionProtocol, protocol_of
+from handlers.tornado_socket import (
+    MESSAGE_TOO_BIG,
+    SessionProtocol,
+    compact,
+    empty_headers,
+    protocol_of,
+)
 from rtserver.token_source import choose_subprotocol
 
 VERSION = "13"
@@ -110,13 +115,18 @@ class SocketHandler(WebSocketHandler, BaseHandler):
         It is the largest part of what is kept for an idle connection, and it has the token.
         """
         request = self.request
-        request.headers = httputil.HTTPHeaders()
+        # Emptied, not replaced: Tornado's own code, which waits for the next frame, holds them too.
+        empty_headers(request.headers)
+        empty_headers(self._headers)  # of the answer, which is sent
         request.arguments = request.query_arguments = request.body_arguments = {}
         request.uri, request.query = request.path, ""
         request.connection = None  # the HTTP connection's part is over since the upgrade
         self.path_args, self.path_kwargs = [], {}
         self.open_args, self.open_kwargs = (), {}
-        self._headers = httputil.HTTPHeaders()  # of the answer, which is sent
+        del self.ui  # for templates
+        compact(self)
+        if self.ws_connection is not None:
+            compact(self.ws_connection)
 
 
 def _fitting(reason: str) -> str:

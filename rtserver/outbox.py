@@ -125,6 +125,7 @@ class Outbox:
         """Take nothing more, and let nobody wait."""
         self._taking = False
         self._closed = True
+        self._on_overflow = _nothing  # nothing is taken any more, and its owner is in no cycle
         self._queue = None
         self.pending_bytes = 0
         self._wake()
@@ -143,3 +144,7 @@ class Outbox:
                 self._drained = []
             self._drained.append(waiter)
             await waiter
+
+
+def _nothing() -> None:
+    """For an outbox that cannot overflow any more."""

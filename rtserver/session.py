@@ -88,6 +88,29 @@ class Transport(Protocol):
         """Drop the connection."""
 
 
+class _Gone:
+    """The transport of a session whose connection is gone."""
+
+    encoding = Encoding.WEBSOCKET
+
+    @property
+    def sink(self) -> Sink:
+        """There is none."""
+        raise AssertionError("a connection that is gone has no sink")
+
+    def ping(self) -> None:
+        """Nobody is there."""
+
+    def close(self, code: int, reason: str) -> None:
+        """It is closed."""
+
+    def abort(self) -> None:
+        """It is closed."""
+
+
+_GONE = _Gone()
+
+
 CommandHandler = Callable[["Session", Any], Awaitable[dict[str, Any]]]
 
 
@@ -625,6 +648,11 @@ class Session:
         if not self.is_closing():
             self._leave(Ended(code, "", by_server=False))
         self.outbox.close()
+        # What a session and its connection hold of each other would wait for the collector, which
+        # looks at what is old so seldom that it would look like a leak.
+        self._heartbeat.forget()
+        self._expiry.forget()
+        self._transport = _GONE
 
     def _leave(self, ended: Ended) -> None:
         self._state = _State.CLOSING

@@ -27,6 +27,14 @@ class Timer:
         """Do it."""
         self._action()
 
+    def forget(self) -> None:
+        """Let go of what would have been done, so that whoever owns the timer is in no cycle."""
+        self._action = _nothing
+
+
+def _nothing() -> None:
+    """What is left to do when it was forgotten."""
+
 
 class TimerWheel:
     """Slots of one tick each. Time is passed in, so the rules can be tested without waiting."""
