@@ -90,6 +90,8 @@ def rtserver(
             "RT_PORT": str(port),
             "RT_DATA_DIR": f"{folder}/var",
             "RT_JWT_SECRET": secret,
+            # No line a request: none of the peers writes one either.
+            "RT_LOG_LEVEL": "warning",
             "RT_MAX_CONNECTIONS_PER_USER": "100000",
             "RT_MAX_CONNECTIONS_PER_PROJECT": "100000",
             "PYTHONPATH": str(ROOT),

@@ -30,7 +30,7 @@ AWAIT_MS = 1_000
 BARRIER_TIMEOUT_MS = 5_000
 REWIND_S = 5
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-MAX_GATHERED_PACKS = 10_000
+MAX_GATHERED_BYTES = 64 * 1024 * 1024
 MAX_PAUSE_S = 0.02
 UNWATCHED_S = 0.25
 LOOK_S = 0.05
@@ -93,7 +93,8 @@ class EventTail:
         self._on_packs = on_packs
         self._on_epoch = on_epoch
         self._rewind_to: Timestamp | None = None
-        self._gathered: list[dict[str, Any]] = []
+        self._gathered: list[tuple[dict[str, Any], int]] = []
+        self._gathered_bytes = 0
         self._operation_time: Timestamp | None = None
         self._arrived_s = 0.0
         self._arrived = asyncio.Event()
@@ -122,6 +123,7 @@ class EventTail:
 
     async def _tail_once(self) -> None:
         self._gathered.clear()
+        self._gathered_bytes = 0
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read())
             group.create_task(self._hand_on())
@@ -195,10 +197,13 @@ class EventTail:
     async def _gather(self, batch: list[dict[str, Any]], operation_time: Timestamp) -> None:
         if not self._gathered:
             self._arrived_s = time.monotonic()
-        self._gathered.extend(batch)
+        for document in batch:
+            size_bytes = sum([len(item["b"]) for item in document["events"]])
+            self._gathered.append((document, size_bytes))
+            self._gathered_bytes += size_bytes
         self._operation_time = operation_time
         self._arrived.set()
-        while len(self._gathered) > MAX_GATHERED_PACKS:
+        while self._gathered_bytes > MAX_GATHERED_BYTES:
             self._taken.clear()
             await self._taken.wait()
 
@@ -211,17 +216,18 @@ class EventTail:
             # events come seldom, the pause is over before the next one arrives.
             await asyncio.sleep(max(0.0, not_before_s - time.monotonic()))
             self._arrived.clear()
-            batch, self._gathered = self._gathered, []
+            gathered, self._gathered = self._gathered, []
+            self._gathered_bytes = 0
             arrived_s = self._arrived_s
             self._taken.set()
-            if not batch:
+            if not gathered:
                 continue
+            batch = [document for document, _ in gathered]
             newest = batch[-1]
             if not await self._is_durable(newest["_id"]):
                 await self._barrier(newest["_id"])
             packs = [read_pack(document, self._epoch) for document in batch]
-            for pack in packs:
-                size_bytes = sum([len(item["b"]) for item in pack.items])
+            for pack, (_, size_bytes) in zip(packs, gathered, strict=True):
                 self._heads.saw(pack.project_id, pack.last, size_bytes)
             began_s = time.monotonic()
             await self._on_packs(packs)
