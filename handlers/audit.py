@@ -1,17 +1,20 @@
 """`/ws/audit` and `/api/v1/audit`: the audit log, for admins."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar, TypedDict
 
 import msgspec
 
 from handlers.base import ApiHandler, BaseHandler, Problem
+from handlers.operations import Answer, operation
 from handlers.websocket import SessionSocket
 from rtserver.admission import Entry
 from rtserver.audit_actions import Action
-from rtserver.audit_filter import EVERYTHING, PARAMETERS, AuditFilter
-from rtserver.audit_watch import MAX_HISTORY, MAX_PAGE
+from rtserver.audit_filter import EVERYTHING, PARAMETERS, AuditFilter, AuditParameters
+from rtserver.audit_protocol import AuditRecord, AuditSocketQuery
+from rtserver.audit_watch import MAX_PAGE
 from rtserver.close_codes import CloseCode
 from rtserver.errors import InvalidError
+from rtserver.field_types import EventId
 from rtserver.identity import Identity
 from rtserver.log import at
 from rtserver.session import Session
@@ -49,7 +52,8 @@ class AuditSocket(SessionSocket):
         self._history = 0
         try:
             self._wanted = filter_of(self, "history", "last_event_id")
-            self._history = self.number("history", 0, low=0, high=MAX_HISTORY)
+            query = self.read_query(AuditSocketQuery)
+            self._history, self._last_event_id = query.history, query.last_event_id
         except (InvalidError, Problem) as error:
             said = error.detail if isinstance(error, Problem) else str(error)
             self._refused = (CloseCode.PROTOCOL_ERROR, said)
@@ -61,19 +65,58 @@ class AuditSocket(SessionSocket):
         return self.context.audit_watch.open(self, identity, entry, self._wanted, self._history)
 
 
+class AuditQuery(AuditParameters):
+    """Which page of the log.
+
+    Attributes:
+        after: begin after this record; without it, with the oldest that is left.
+        limit: so many records at most.
+    """
+
+    after: EventId | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = 100
+
+
+class AuditPageJson(TypedDict):
+    """A page of the audit log.
+
+    Attributes:
+        position: where the page ends; ask on from here while there is more.
+        more: whether there was more when it was read.
+        lost: records after `after` that are overwritten.
+    """
+
+    records: list[AuditRecord]
+    position: EventId
+    more: bool
+    lost: int
+
+
 class AuditHandler(ApiHandler):
     """Pages of the log."""
 
     audit_actions: ClassVar = {"GET": Action.AUDIT_READ}
 
+    @operation(
+        "readAudit",
+        {200: Answer((AuditPageJson,), description="A page of the log")},
+        query=AuditQuery,
+        problems=(409, 422),
+        roles=("admin",),
+    )
     async def get(self) -> None:
-        """Answer with the records after `after` that the filter wants, at most `limit`."""
+        """Read the audit log: the records after `after` that the filter wants.
+
+        Reading is recorded too. An unknown parameter is refused: a filter with a slip of the pen
+        would show nothing, or everything.
+        """
         wanted = filter_of(self, "after", "limit")
+        query = self.query(AuditQuery)
         page = await self.context.audit_watch.read(
             self.identity,
             wanted,
-            after=await self._after(),
-            limit=self.number("limit", 100, low=1, high=MAX_PAGE),
+            after=await self._after(query.after),
+            limit=query.limit,
         )
         self.json(
             {
@@ -84,8 +127,8 @@ class AuditHandler(ApiHandler):
             }
         )
 
-    async def _after(self) -> int | None:
-        position = self.position("after")
+    async def _after(self, text: str | None) -> int | None:
+        position = self.position("after", text)
         if position is None:
             return None
         if not await self.context.audit_watch.reaches(position):

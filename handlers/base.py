@@ -5,7 +5,7 @@ import contextlib
 import http
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import unquote
 
@@ -14,6 +14,9 @@ import structlog
 from tornado import web
 
 from handlers.context import HandlerContext
+from handlers.inputs import InputError, complaint, read_flat
+from handlers.operations import operation_of
+from handlers.problems import PROBLEM_TYPE
 from handlers.tornado_body import expect_body, reading_on
 from rtserver import ids
 from rtserver.admission import ProjectFullError
@@ -37,7 +40,7 @@ CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 REFUSED = frozenset({401, 403, 429})
 SOCKJS_SESSION = re.compile(r"(/sockjs/[^/?]+/[^/?]+/)[^/?]+")
 
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 _log = structlog.get_logger()
 
 
@@ -223,7 +226,7 @@ class BaseHandler(web.RequestHandler):
         if status_code == http.HTTPStatus.UNAUTHORIZED:
             # RFC 6750 section 3
             self.set_header("WWW-Authenticate", 'Bearer realm="rtserver"')
-        self.set_header("Content-Type", "application/problem+json")
+        self.set_header("Content-Type", PROBLEM_TYPE)
         self.finish(json.dumps(document))
 
     def head(self, *args: Any, **kwargs: Any) -> Any:
@@ -269,27 +272,50 @@ class BaseHandler(web.RequestHandler):
         """A project id of the path, checked."""
         return ids.project_id(text)
 
-    def number(self, name: str, default: int, *, low: int, high: int) -> int:
-        """A whole number of the query.
+    def query(self, kind: type[T]) -> T:
+        """The query's parameters, of the type that the operation names.
 
         Raises:
-            Problem: 400 where it is none, or out of range.
+            Problem: 400 where one of them cannot be used.
         """
-        text = self.get_query_argument(name, None)
-        if text is None:
-            return default
-        digits = text.lstrip("0") or "0" if text.isascii() and text.isdigit() else ""
-        if not 1 <= len(digits) <= len(str(high)) or not low <= int(digits) <= high:
-            raise Problem(400, f"{name} takes a whole number from {low} to {high}", "invalid")
-        return int(digits)
+        self._check_declared(kind, "query")
+        return self.read_query(kind)
 
-    def position(self, name: str) -> Position | None:
+    def read_query(self, kind: type[T]) -> T:
+        """The same for an address that is no operation of the HTTP interface."""
+        arguments = self.request.query_arguments
+        return self._read(
+            kind,
+            lambda name: [self.decode_argument(text, name) for text in arguments.get(name, ())],
+        )
+
+    def sent_headers(self, kind: type[T]) -> T:
+        """The headers that count, of the type that the operation names.
+
+        Raises:
+            Problem: 400 where one of them cannot be used.
+        """
+        self._check_declared(kind, "headers")
+        return self._read(kind, self.request.headers.get_list)
+
+    def _check_declared(self, kind: type[msgspec.Struct], what: str) -> None:
+        """Hold a handler to what the interface's document says that it takes."""
+        declared = getattr(operation_of(type(self), self.request.method or ""), what, None)
+        if declared is not kind and not (isinstance(declared, tuple) and kind in declared):
+            raise TypeError(f"{type(self).__name__} does not declare {kind.__name__} as its {what}")
+
+    def _read(self, kind: type[T], texts_of: Callable[[str], Sequence[str]]) -> T:
+        try:
+            return read_flat(kind, texts_of)
+        except InputError as error:
+            raise Problem(400, str(error), "invalid") from None
+
+    def position(self, name: str, text: str | None) -> Position | None:
         """A position of the query; None where there is none.
 
         Raises:
             Problem: 400 where it does not have the form of one.
         """
-        text = self.get_query_argument(name, None)
         try:
             return None if text is None else Position.parse(text)
         except BadPositionError as error:
@@ -385,10 +411,11 @@ class ApiHandler(BaseHandler):
         Raises:
             Problem: 400 where it is not JSON, 422 where something in it is missing or wrong.
         """
+        self._check_declared(kind, "body")
         try:
             return msgspec.json.decode(bytes(self._body), type=kind)
         except msgspec.ValidationError as error:
-            raise Problem(422, f"The body does not fit: {error}", "invalid") from None
+            raise Problem(422, f"The body does not fit: {complaint(error)}", "invalid") from None
         except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
             said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
             raise Problem(400, f"The body is not JSON: {said}", "malformed") from None

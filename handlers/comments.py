@@ -1,12 +1,15 @@
 """`/api/v1/proposals/{proposal_id}/comments`."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar, TypedDict
 
 import msgspec
 
 from handlers.base import ApiHandler
+from handlers.operations import Answer, operation
 from rtserver import ids
 from rtserver.audit_actions import Action
+from rtserver.comments import MAX_COMMENT_CHARS, CommentJson
+from rtserver.field_types import CommentId, line_of
 
 MAX_COMMENTS = 1000
 
@@ -14,7 +17,30 @@ MAX_COMMENTS = 1000
 class NewCommentBody(msgspec.Struct):
     """The body of `POST .../comments`."""
 
-    text: str
+    text: Annotated[str, line_of(MAX_COMMENT_CHARS)]
+
+
+class CommentsQuery(msgspec.Struct):
+    """Which comments.
+
+    Attributes:
+        after: begin after this one.
+        limit: so many at most.
+    """
+
+    after: CommentId | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_COMMENTS)] = MAX_COMMENTS
+
+
+class CommentsJson(TypedDict):
+    """Comments on a proposal, oldest first.
+
+    Attributes:
+        more: whether there are more after these.
+    """
+
+    comments: list[CommentJson]
+    more: bool
 
 
 class CommentsHandler(ApiHandler):
@@ -22,19 +48,34 @@ class CommentsHandler(ApiHandler):
 
     audit_actions: ClassVar = {"POST": Action.COMMENT_CREATED}
 
+    @operation(
+        "listComments",
+        {200: Answer((CommentsJson,), description="The comments")},
+        query=CommentsQuery,
+        problems=(404,),
+    )
     async def get(self, proposal: str) -> None:
-        """Answer with the comments, oldest first; `after` is the id of the last one known."""
-        after = self.get_query_argument("after", None)
+        """List the comments on a proposal, oldest first."""
+        query = self.query(CommentsQuery)
         comments, more = await self.context.comments.of_proposal(
             self.identity,
             ids.proposal_id(proposal),
-            after=None if after is None else ids.comment_id(after),
-            limit=self.number("limit", MAX_COMMENTS, low=1, high=MAX_COMMENTS),
+            after=None if query.after is None else ids.comment_id(query.after),
+            limit=query.limit,
         )
         self.json({"comments": [comment.to_json() for comment in comments], "more": more})
 
+    @operation(
+        "addComment",
+        {201: Answer((CommentJson,), description="The comment")},
+        body=(NewCommentBody,),
+        problems=(404,),
+    )
     async def post(self, proposal: str) -> None:
-        """Comment on the proposal."""
+        """Comment on a proposal.
+
+        Its author and its reviewers are told by `comment_created`.
+        """
         body = self.body(NewCommentBody)
         proposal_id = ids.proposal_id(proposal)
         async with self.about(proposal_id):

@@ -1,11 +1,37 @@
 """`/api/v1/connections`: who is connected, for admins."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar, TypedDict
 
-from handlers.base import ApiHandler, Problem
+import msgspec
+
+from handlers.base import ApiHandler
+from handlers.operations import Answer, operation
 from rtserver import ids
 from rtserver.audit_actions import Action
+from rtserver.connections import ConnectionsJson
+from rtserver.field_types import ConnectionId, ProjectId, UserId
 from rtserver.identity import MAX_NAME_CHARS
+
+UserParameter = Annotated[UserId, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+
+
+class ConnectionsQuery(msgspec.Struct):
+    """Which connections; those of everybody unless it is said."""
+
+    user_id: UserParameter | None = None
+    project_id: ProjectId | None = None
+
+
+class UserQuery(msgspec.Struct):
+    """Whose connections."""
+
+    user_id: UserParameter
+
+
+class DisconnectedJson(TypedDict):
+    """The connections that are being ended."""
+
+    disconnected: list[ConnectionId]
 
 
 class ConnectionsHandler(ApiHandler):
@@ -16,31 +42,35 @@ class ConnectionsHandler(ApiHandler):
         "DELETE": Action.CONNECTION_DISCONNECTED,
     }
 
+    @operation(
+        "listConnections",
+        {200: Answer((ConnectionsJson,), description="The connections")},
+        query=ConnectionsQuery,
+        roles=("admin",),
+    )
     async def get(self) -> None:
-        """Answer with who is connected; `user_id` and `project_id` narrow it."""
-        project_id = self.get_query_argument("project_id", None)
+        """List who is connected, over all workers."""
+        query = self.query(ConnectionsQuery)
         self.json(
             await self.context.connections.listed(
                 self.identity,
-                user_id=self._user_id(),
-                project_id=None if project_id is None else ids.project_id(project_id),
+                user_id=query.user_id,
+                project_id=None if query.project_id is None else ids.project_id(query.project_id),
             )
         )
 
+    @operation(
+        "disconnectUser",
+        {202: Answer((DisconnectedJson,), description="They are being ended, by their workers")},
+        query=UserQuery,
+        roles=("admin",),
+    )
     async def delete(self) -> None:
-        """End all connections of the user `user_id`; 202, for other workers end theirs soon."""
-        user_id = self._user_id()
-        if user_id is None:
-            raise Problem(400, "user_id says whose connections are to end", "invalid")
+        """End all connections of a user."""
+        user_id = self.query(UserQuery).user_id
         self.audit_details["user_id"] = user_id
         ended = await self.context.connections.disconnect_user(self.identity, user_id)
         self.json({"disconnected": [entry.connection_id for entry in ended]}, 202)
-
-    def _user_id(self) -> str | None:
-        text = self.get_query_argument("user_id", None, strip=False)
-        if text is not None and not 1 <= len(text) <= MAX_NAME_CHARS:
-            raise Problem(400, f"user_id takes 1 to {MAX_NAME_CHARS} characters", "invalid")
-        return text
 
 
 class ConnectionHandler(ApiHandler):
@@ -48,8 +78,14 @@ class ConnectionHandler(ApiHandler):
 
     audit_actions: ClassVar = {"DELETE": Action.CONNECTION_DISCONNECTED}
 
+    @operation(
+        "disconnect",
+        {202: Answer((DisconnectedJson,), description="It is being ended, by its worker")},
+        problems=(404,),
+        roles=("admin",),
+    )
     async def delete(self, connection_id: str) -> None:
-        """End it; 202, for another worker ends it a moment later."""
+        """End a connection."""
         ended = await self.context.connections.disconnect(
             self.identity, ids.connection_id(connection_id)
         )

@@ -1,16 +1,24 @@
 """`/api/v1/projects/{project_id}/events`: history, and publishing by services."""
 
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar, TypedDict
 from urllib.parse import quote
 
 import msgspec
 
 from handlers.base import ApiHandler, Problem
+from handlers.operations import Answer, operation
 from rtserver import ids
 from rtserver.audit_actions import Action
+from rtserver.field_types import EventId, ProposalId
 from rtserver.history import EventFilter
 from rtserver.log import at
-from rtserver.publishing import MAX_KEY_CHARS, draft_of, parse_events
+from rtserver.publishing import (
+    MAX_KEY_CHARS,
+    PublishedBatch,
+    PublishedEvent,
+    draft_of,
+    parse_events,
+)
 
 MAX_HISTORY = 1000
 MAX_FILTERS = 100
@@ -18,21 +26,86 @@ MAX_TYPE_CHARS = 100
 MAX_RECORDED_TYPES = 10
 
 
+class HistoryQuery(msgspec.Struct):
+    """Which part of the log.
+
+    Attributes:
+        after: begin after this event; without it, with the oldest that is left.
+        limit: so many events at most.
+        type: events of these types only; `*` at the end matches a prefix.
+        proposal_id: events of these proposals only.
+    """
+
+    after: EventId | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_HISTORY)] = 100
+    type: Annotated[
+        list[Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TYPE_CHARS)]],
+        msgspec.Meta(max_length=MAX_FILTERS),
+    ] = []
+    proposal_id: Annotated[list[ProposalId], msgspec.Meta(max_length=MAX_FILTERS)] = []
+
+
+class HistoryJson(TypedDict):
+    """A part of a project's log.
+
+    Attributes:
+        events: the frames, as sessions get them.
+        position: where it ends; ask on from here while there is more.
+        more: whether there was more when it was read.
+        lost: events after `after` that are overwritten.
+    """
+
+    events: list[dict[str, Any]]
+    position: EventId
+    more: bool
+    lost: int
+
+
+class PublishHeaders(msgspec.Struct):
+    """Request headers of publishing.
+
+    Attributes:
+        idempotency_key: the same request under the same key is stored once.
+    """
+
+    idempotency_key: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY_CHARS)] | None = (
+        msgspec.field(name="Idempotency-Key", default=None)
+    )
+
+
+class PublishedJson(TypedDict):
+    """What was stored.
+
+    Attributes:
+        id: of the last event.
+        ids: of all, in order.
+    """
+
+    id: EventId
+    ids: list[EventId]
+
+
 class EventsHandler(ApiHandler):
     """History, and publishing by services."""
 
     audit_actions: ClassVar = {"POST": Action.EVENT_PUBLISHED}
 
+    @operation(
+        "readHistory",
+        {200: Answer((HistoryJson,), description="A part of the log")},
+        query=HistoryQuery,
+        problems=(403, 409),
+    )
     async def get(self, project: str) -> None:
-        """Answer with what came after `after`, at most `limit` events that this user may see.
+        """Read a project's history, as far as this user may see it.
 
-        It is narrowed by `type` (`*` at the end matches a prefix) and `proposal_id`; both may be
-        repeated.
+        A page may be shorter than `limit`, or empty, and have more after it.
         """
         project_id = self.open_project(project)
-        limit = self.number("limit", 100, low=1, high=MAX_HISTORY)
-        wanted = self._filter()
-        after = await self._after(project_id)
+        query = self.query(HistoryQuery)
+        limit = query.limit
+        wanted = self._filter(query)
+        after = await self._after(project_id, query.after)
         page = await self.context.history.page(
             project_id, self.identity.user_id, after=after, limit=limit, wanted=wanted
         )
@@ -45,17 +118,12 @@ class EventsHandler(ApiHandler):
             }
         )
 
-    def _filter(self) -> EventFilter:
-        types = self.get_query_arguments("type")
-        proposals = self.get_query_arguments("proposal_id", strip=False)
-        if len(types) + len(proposals) > MAX_FILTERS:
-            raise Problem(400, f"type and proposal_id take {MAX_FILTERS} values at most", "invalid")
-        if not all(1 <= len(type_) <= MAX_TYPE_CHARS for type_ in types):
-            raise Problem(400, f"type takes 1 to {MAX_TYPE_CHARS} characters", "invalid")
-        return EventFilter(frozenset(types), frozenset(map(ids.proposal_id, proposals)))
+    def _filter(self, query: HistoryQuery) -> EventFilter:
+        proposals = frozenset(map(ids.proposal_id, query.proposal_id))
+        return EventFilter(frozenset(query.type), proposals)
 
-    async def _after(self, project_id: str) -> int | None:
-        position = self.position("after")
+    async def _after(self, project_id: str, text: str | None) -> int | None:
+        position = self.position("after", text)
         if position is None:
             return None
         log = self.context.log
@@ -65,8 +133,21 @@ class EventsHandler(ApiHandler):
             )
         return position.seq
 
+    @operation(
+        "publish",
+        {
+            201: Answer(
+                (PublishedJson,),
+                headers=("Idempotency-Replayed",),
+                description="The events are on disk on a majority of the replica set",
+            )
+        },
+        headers=PublishHeaders,
+        body=(PublishedEvent, PublishedBatch),
+        roles=("service",),
+    )
     async def post(self, project: str) -> None:
-        """Append an event or a batch; 201 when it is durable."""
+        """Publish an event or a batch, all of it or nothing."""
         project_id = self.open_project(project)
         if not self.identity.is_service:
             raise Problem(403, "Publishing needs the role service", "forbidden")
@@ -85,12 +166,10 @@ class EventsHandler(ApiHandler):
         self.json({"id": event_ids[-1], "ids": event_ids}, 201)
 
     def _key(self, project_id: str) -> str | None:
-        key = self.request.headers.get("Idempotency-Key")
+        key = self.sent_headers(PublishHeaders).idempotency_key
         if key is None:
             return None
-        if not 1 <= len(key) <= MAX_KEY_CHARS or not key.isprintable():
-            raise Problem(
-                400, f"Idempotency-Key takes 1 to {MAX_KEY_CHARS} printable characters", "invalid"
-            )
+        if not key.isprintable():
+            raise Problem(400, "Idempotency-Key takes printable characters", "invalid")
         # The user is part of it, quoted: keys of different services never meet.
         return f"publish:{project_id}:{quote(self.identity.user_id, safe='')}:{key}"

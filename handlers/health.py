@@ -1,21 +1,56 @@
 """`/healthz`, `/readyz`, `/metrics`: for the operator's tools."""
 
+from typing import Literal, TypedDict
+
 from handlers.base import BaseHandler
+from handlers.operations import Answer, operation
+
+
+class HealthJson(TypedDict):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class ReadyJson(TypedDict):
+    """The worker serves."""
+
+    status: Literal["ready"]
+
+
+class NotReadyJson(TypedDict):
+    """The worker does not serve.
+
+    Attributes:
+        problems: what is in the way.
+    """
+
+    status: Literal["not_ready"]
+    problems: list[str]
 
 
 class HealthHandler(BaseHandler):
     """Whether the process answers at all."""
 
+    @operation("getHealth", {200: Answer((HealthJson,))}, needs_token=False)
     def get(self) -> None:
-        """Always 200."""
+        """Say whether the process answers at all."""
         self.json({"status": "ok"})
 
 
 class ReadyHandler(BaseHandler):
     """Whether the worker can serve: MongoDB reachable, tail running, not stopping."""
 
+    @operation(
+        "getReadiness",
+        {
+            200: Answer((ReadyJson,), description="It serves"),
+            503: Answer((NotReadyJson,), description="It does not"),
+        },
+        needs_token=False,
+    )
     def get(self) -> None:
-        """200, or 503 with what is wrong."""
+        """Say whether the worker can serve: MongoDB reachable, tail running, not stopping."""
         problems = self.context.readiness.problems()
         if problems:
             self.json({"status": "not_ready", "problems": problems}, 503)
@@ -26,8 +61,13 @@ class ReadyHandler(BaseHandler):
 class MetricsHandler(BaseHandler):
     """Prometheus."""
 
+    @operation(
+        "getMetrics",
+        {200: Answer((str,), media_type="text/plain", description="The metrics")},
+        needs_token=False,
+    )
     def get(self) -> None:
-        """Answer in the form that the request accepts."""
+        """Give the worker's metrics, in the form of Prometheus that the request accepts."""
         body, content_type = self.context.metrics.render(self.request.headers.get("Accept", ""))
         self.set_header("Content-Type", content_type)
         self.finish(body)

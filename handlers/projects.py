@@ -1,13 +1,21 @@
 """`/api/v1/projects/{project_id}`: the snapshot."""
 
 from handlers.base import ApiHandler
+from handlers.operations import Answer, operation
+from rtserver.snapshot import SnapshotJson
 
 
 class ProjectHandler(ApiHandler):
     """The snapshot."""
 
+    @operation(
+        "getProject", {200: Answer((SnapshotJson,), description="The snapshot")}, problems=(403,)
+    )
     async def get(self, project: str) -> None:
-        """Answer with the project as it is now."""
+        """Take a snapshot of a project.
+
+        Its state and all events after its `position` are the state later.
+        """
         project_id = self.open_project(project)
         snapshot = await self.context.snapshots.take(project_id)
         self.json({**snapshot, "language_model": self.context.iterations.model_json()})

@@ -1,18 +1,23 @@
 """`/api/v1/projects/{project_id}/proposals` and `/api/v1/proposals/{proposal_id}`."""
 
 import re
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
 
 from handlers.base import ApiHandler, Problem
+from handlers.operations import Answer, operation
 from rtserver import ids
 from rtserver.audit_actions import Action
 from rtserver.errors import InvalidError
+from rtserver.field_types import ProposalId, UserId, line_of
 from rtserver.proposals import (
+    MAX_REVIEWERS,
+    MAX_TITLE_CHARS,
     NewProposal,
     Proposal,
     ProposalChanges,
+    ProposalJson,
     visible_proposal,
 )
 from rtserver.statuses import ProposalStatus
@@ -20,25 +25,48 @@ from rtserver.statuses import ProposalStatus
 _ETAG = re.compile(r'\s*(?:(W/)?"([^"]*)"|\*)\s*(?:,|$)')
 MAX_SLUG_CHARS = 100
 
+Title = Annotated[str, line_of(MAX_TITLE_CHARS)]
+Reviewers = Annotated[list[UserId], msgspec.Meta(max_length=MAX_REVIEWERS)]
+
 
 class NewProposalBody(msgspec.Struct):
     """The body of `POST .../proposals`; without an `id` it is made from the title."""
 
-    title: str
-    id: str | None = None
-    author: str | None = None
-    reviewers: list[str] = []
+    title: Title
+    id: ProposalId | None = None
+    author: UserId | None = None
+    reviewers: Reviewers = []
     status: ProposalStatus = ProposalStatus.DRAFT
 
 
 class ProposalChangesBody(msgspec.Struct):
     """The body of `PATCH .../proposals/{id}`: what is to be different."""
 
-    id: str | None = None
-    title: str | None = None
-    author: str | None = None
-    reviewers: list[str] | None = None
+    id: ProposalId | None = None
+    title: Title | None = None
+    author: UserId | None = None
+    reviewers: Reviewers | None = None
     status: ProposalStatus | None = None
+
+
+class GetHeaders(msgspec.Struct):
+    """Request headers of reading a proposal.
+
+    Attributes:
+        if_none_match: entity tags; where the proposal's is among them the answer is 304.
+    """
+
+    if_none_match: str | None = msgspec.field(name="If-None-Match", default=None)
+
+
+class PatchHeaders(msgspec.Struct):
+    """Request headers of changing a proposal.
+
+    Attributes:
+        if_match: entity tags, or *; where the proposal's is not among them the answer is 412.
+    """
+
+    if_match: list[str] = msgspec.field(name="If-Match", default_factory=list)
 
 
 class ProposalsHandler(ApiHandler):
@@ -46,8 +74,18 @@ class ProposalsHandler(ApiHandler):
 
     audit_actions: ClassVar = {"POST": Action.PROPOSAL_CREATED}
 
+    @operation(
+        "createProposal",
+        {201: Answer((ProposalJson,), headers=("ETag", "Location"), description="The proposal")},
+        body=(NewProposalBody,),
+        problems=(403, 409),
+    )
     async def post(self, project: str) -> None:
-        """Make a proposal; 409 where its id is taken."""
+        """Make a proposal known.
+
+        Without an `id` it is made from the title. 409 where it is taken. The caller is its author
+        unless one is named.
+        """
         project_id = self.open_project(project)
         body = self.body(NewProposalBody)
         self.audit_target = _slug(body.title) if body.id is None else body.id
@@ -77,14 +115,34 @@ class ProposalHandler(ApiHandler):
         """The version; Tornado answers 304 by it where `If-None-Match` has it."""
         return None if self._proposal is None else self._proposal.etag
 
+    @operation(
+        "getProposal",
+        {
+            200: Answer((ProposalJson,), headers=("ETag",), description="The proposal"),
+            304: Answer(headers=("ETag",), description="It is as it was"),
+        },
+        headers=GetHeaders,
+        problems=(404,),
+    )
     async def get(self, proposal: str) -> None:
-        """Answer with the proposal as it is now."""
+        """Look at a proposal."""
         proposal_id = ids.proposal_id(proposal)
         self._proposal = await visible_proposal(self.context.proposals, self.identity, proposal_id)
         self.json(self._proposal.to_json())
 
+    @operation(
+        "changeProposal",
+        {200: Answer((ProposalJson,), headers=("ETag",), description="The proposal as it is now")},
+        headers=PatchHeaders,
+        body=(ProposalChangesBody,),
+        problems=(403, 404, 409, 412),
+    )
     async def patch(self, proposal: str) -> None:
-        """Change it; 412 where `If-Match` names another version, 409 for a wrong move."""
+        """Change a proposal.
+
+        412 where `If-Match` names another version. 409 where its status does not lead to the one
+        asked for, and where somebody else holds the project's lock.
+        """
         proposal_id = ids.proposal_id(proposal)
         body = self.body(ProposalChangesBody)
         if body.id not in (None, proposal_id):
@@ -101,7 +159,7 @@ class ProposalHandler(ApiHandler):
                 self.identity,
                 proposal_id,
                 changes,
-                fits_if_match(self.request.headers.get_list("If-Match")),
+                fits_if_match(self.sent_headers(PatchHeaders).if_match),
             )
         self.acting.project_id = changed.project_id
         self.audit_details["version"] = changed.version

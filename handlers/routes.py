@@ -1,6 +1,6 @@
 """Every address of the server."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,70 @@ from handlers.base import NotFoundHandler, access_log
 from handlers.comments import CommentsHandler
 from handlers.connections import ConnectionHandler, ConnectionsHandler
 from handlers.context import HandlerContext
+from handlers.documents import AsyncapiHandler, OpenapiHandler, published
 from handlers.events import EventsHandler
 from handlers.health import HealthHandler, MetricsHandler, ReadyHandler
 from handlers.locks import LockHandler
+from handlers.openapi import document
 from handlers.pages import AssetHandler, PageHandler
 from handlers.projects import ProjectHandler
 from handlers.proposals import ProposalHandler, ProposalsHandler
+from handlers.route import Route
 from handlers.runs import IterationsHandler, RunHandler, ValidationsHandler
 from handlers.sockjs import sockjs_routes
 from handlers.sse import ProposalEventsHandler
 from handlers.websocket import SessionSocket
+from rtserver import asyncapi
+
+OPENAPI = "/api/v1/openapi.json"
+ASYNCAPI = "/api/v1/asyncapi.json"
+
+
+def http_routes(given: dict[str, Any]) -> list[Route]:
+    """The addresses of the HTTP interface: all that `openapi.json` describes.
+
+    Args:
+        given: what handlers are initialised with.
+    """
+    routes = [
+        Route("/api/v1/projects/{project_id}", ProjectHandler, given),
+        Route("/api/v1/projects/{project_id}/events", EventsHandler, given),
+        Route("/api/v1/projects/{project_id}/proposals", ProposalsHandler, given),
+        Route("/api/v1/projects/{project_id}/lock", LockHandler, given),
+        Route("/api/v1/proposals/{proposal_id}", ProposalHandler, given),
+        Route("/api/v1/proposals/{proposal_id}/events", ProposalEventsHandler, given),
+        Route("/api/v1/proposals/{proposal_id}/comments", CommentsHandler, given),
+        Route("/api/v1/proposals/{proposal_id}/validations", ValidationsHandler, given),
+        Route("/api/v1/proposals/{proposal_id}/iterations", IterationsHandler, given),
+        Route("/api/v1/runs/{run_id}", RunHandler, given),
+        Route("/api/v1/audit", AuditHandler, given),
+        Route("/api/v1/connections", ConnectionsHandler, given),
+        Route("/api/v1/connections/{connection_id}", ConnectionHandler, given),
+        Route("/healthz", HealthHandler, given),
+        Route("/readyz", ReadyHandler, given),
+        Route("/metrics", MetricsHandler, given),
+    ]
+    documents = [Route(OPENAPI, OpenapiHandler, given), Route(ASYNCAPI, AsyncapiHandler, given)]
+    contents = {OPENAPI: document([*routes, *documents]), ASYNCAPI: asyncapi.document()}
+    return [
+        *routes,
+        *(
+            Route(route.path, route.handler, {**given, "content": published(contents[route.path])})
+            for route in documents
+        ),
+    ]
+
+
+def socket_routes(given: dict[str, Any]) -> list[Route]:
+    """The addresses of WebSockets, which `asyncapi.json` describes.
+
+    Args:
+        given: what handlers are initialised with.
+    """
+    return [
+        Route("/ws/projects/{project_id}", SessionSocket, given),
+        Route("/ws/audit", AuditSocket, given),
+    ]
 
 
 def application(
@@ -34,36 +88,12 @@ def application(
         further: routes to add.
     """
     given: dict[str, Any] = {"context": context}
-    page = {**given, "path": str(static_dir / "index.html")}
-    console = {**given, "path": str(static_dir / "admin.html")}
-    # As npm installs it; the page and the iframe of SockJS need the same release.
-    sockjs_dir = static_dir.parent / "node_modules" / "sockjs-client" / "dist"
     return web.Application(
         [
-            (r"/ws/projects/([^/]+)", SessionSocket, given),
-            (r"/ws/audit", AuditSocket, given),
-            (r"/api/v1/audit", AuditHandler, given),
-            (r"/api/v1/connections", ConnectionsHandler, given),
-            (r"/api/v1/connections/([^/]+)", ConnectionHandler, given),
+            *(route.rule() for route in socket_routes(given)),
+            *(route.rule() for route in http_routes(given)),
             *sockjs_routes(context),
-            (r"/api/v1/projects/([^/]+)", ProjectHandler, given),
-            (r"/api/v1/projects/([^/]+)/events", EventsHandler, given),
-            (r"/api/v1/projects/([^/]+)/proposals", ProposalsHandler, given),
-            (r"/api/v1/proposals/([^/]+)/events", ProposalEventsHandler, given),
-            (r"/api/v1/projects/([^/]+)/lock", LockHandler, given),
-            (r"/api/v1/proposals/([^/]+)", ProposalHandler, given),
-            (r"/api/v1/proposals/([^/]+)/comments", CommentsHandler, given),
-            (r"/api/v1/proposals/([^/]+)/validations", ValidationsHandler, given),
-            (r"/api/v1/proposals/([^/]+)/iterations", IterationsHandler, given),
-            (r"/api/v1/runs/([^/]+)", RunHandler, given),
-            (r"/healthz", HealthHandler, given),
-            (r"/readyz", ReadyHandler, given),
-            (r"/metrics", MetricsHandler, given),
-            (r"/", PageHandler, page),
-            (r"/admin", PageHandler, console),
-            (r"/legacy", PageHandler, {**given, "path": str(static_dir / "legacy.html")}),
-            (r"/static/vendor/(sockjs\.min\.js)", AssetHandler, {**given, "path": str(sockjs_dir)}),
-            (r"/static/(.*)", AssetHandler, {**given, "path": str(static_dir)}),
+            *_pages(given, static_dir),
             *further,
         ],
         default_handler_class=NotFoundHandler,
@@ -71,3 +101,17 @@ def application(
         log_function=access_log(context.metrics),
         autoreload=False,
     )
+
+
+def _pages(given: dict[str, Any], static_dir: Path) -> Iterable[Any]:
+    page = {**given, "path": str(static_dir / "index.html")}
+    console = {**given, "path": str(static_dir / "admin.html")}
+    # As npm installs it; the page and the iframe of SockJS need the same release.
+    sockjs_dir = static_dir.parent / "node_modules" / "sockjs-client" / "dist"
+    return [
+        (r"/", PageHandler, page),
+        (r"/admin", PageHandler, console),
+        (r"/legacy", PageHandler, {**given, "path": str(static_dir / "legacy.html")}),
+        (r"/static/vendor/(sockjs\.min\.js)", AssetHandler, {**given, "path": str(sockjs_dir)}),
+        (r"/static/(.*)", AssetHandler, {**given, "path": str(static_dir)}),
+    ]

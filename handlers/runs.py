@@ -1,13 +1,17 @@
 """Validations, iterations and runs over HTTP."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
 
 from handlers.base import ApiHandler
+from handlers.operations import Answer, operation
 from rtserver import ids
 from rtserver.audit_actions import Action
+from rtserver.field_types import line_of
+from rtserver.iterations import MAX_INSTRUCTION_CHARS
 from rtserver.metrics import RunKind
+from rtserver.run_model import RunJson
 from rtserver.runs import proposal_for_run
 from rtserver.validation import ValidationWork
 
@@ -22,8 +26,16 @@ class ValidationsHandler(ApiHandler):
 
     audit_actions: ClassVar = {"POST": Action.VALIDATION_STARTED}
 
+    @operation(
+        "startValidation",
+        {202: Answer((RunJson,), headers=("Location",), description="The run")},
+        problems=(404, 409),
+    )
     async def post(self, proposal: str) -> None:
-        """Start a validation; 202 with the run, 409 with the running one."""
+        """Start a validation of a proposal.
+
+        409 with the running one where there is one.
+        """
         proposal_id = ids.proposal_id(proposal)
         async with self.about(proposal_id):
             found = await proposal_for_run(self.context.proposals, self.identity, proposal_id)
@@ -38,7 +50,7 @@ class ValidationsHandler(ApiHandler):
 class IterationBody(msgspec.Struct):
     """The body of `POST .../iterations`."""
 
-    instruction: str
+    instruction: Annotated[str, line_of(MAX_INSTRUCTION_CHARS)]
 
 
 class IterationsHandler(ApiHandler):
@@ -46,8 +58,17 @@ class IterationsHandler(ApiHandler):
 
     audit_actions: ClassVar = {"POST": Action.ITERATION_STARTED}
 
+    @operation(
+        "startIteration",
+        {202: Answer((RunJson,), headers=("Location",), description="The run")},
+        body=(IterationBody,),
+        problems=(404, 409),
+    )
     async def post(self, proposal: str) -> None:
-        """Start an iteration; 202 with the run, 409 with the running one."""
+        """Have a proposal revised by a language model.
+
+        409 with the running one where there is one, and where somebody else holds the lock.
+        """
         context = self.context
         proposal_id = ids.proposal_id(proposal)
         body = self.body(IterationBody)
@@ -67,13 +88,19 @@ class RunHandler(ApiHandler):
 
     audit_actions: ClassVar = {"DELETE": Action.RUN_CANCELLED}
 
+    @operation("getRun", {200: Answer((RunJson,), description="The run")}, problems=(404,))
     async def get(self, run_id: str) -> None:
-        """Answer with the run as it is."""
+        """Look at a run."""
         run = await self.context.runs.get(self.identity, ids.run_id(run_id))
         self.json(run.to_json())
 
+    @operation(
+        "cancelRun",
+        {202: Answer((RunJson,), description="It is being ended, by its worker")},
+        problems=(403, 404),
+    )
     async def delete(self, run_id: str) -> None:
-        """Cancel it; 202, for its owner ends it a moment later."""
+        """Cancel a run; one that has ended stays as it is."""
         run = await self.context.runs.cancel(self.identity, ids.run_id(run_id))
         self.audit_action = CANCELLED[run.kind]
         self.acting.project_id = run.project_id

@@ -8,9 +8,11 @@ connections is sent to each as it is, as to a WebSocket.
 import random
 from typing import ClassVar
 
+import msgspec
 from tornado.iostream import IOStream, StreamClosedError
 
 from handlers.base import ApiHandler, Problem
+from handlers.operations import Answer, operation
 from handlers.tornado_socket import StreamSink, detect_dead_peer
 from rtserver import ids
 from rtserver.audit_actions import Action
@@ -91,6 +93,26 @@ class EventStream:
         self._stream.close()
 
 
+class StreamQuery(msgspec.Struct):
+    """Where a stream begins.
+
+    Attributes:
+        last_event_id: after this event; the header wins.
+    """
+
+    last_event_id: str | None = None
+
+
+class StreamHeaders(msgspec.Struct):
+    """Request headers of a stream.
+
+    Attributes:
+        last_event_id: resume after this event.
+    """
+
+    last_event_id: str | None = msgspec.field(name="Last-Event-ID", default=None)
+
+
 class ProposalEventsHandler(ApiHandler):
     """What a viewer of one proposal sees, and what concerns the whole project."""
 
@@ -103,9 +125,20 @@ class ProposalEventsHandler(ApiHandler):
         self.flush()  # here, or a length would be added, which the stream has not
         self.finish()
 
+    @operation(
+        "streamEvents",
+        {200: Answer((str,), media_type=MEDIA_TYPE, description="The stream; see asyncapi.json")},
+        query=StreamQuery,
+        headers=StreamHeaders,
+        problems=(403, 404, 406),
+    )
     async def get(self, proposal_id: str) -> None:
-        """Begin the stream."""
+        """Follow what a viewer of a proposal sees, as Server-Sent Events.
+
+        406 where `Accept` excludes `text/event-stream`.
+        """
         proposal = await self._proposal(proposal_id)
+        last_event_id = self._last_event_id()
         gateway = self.context.gateway
         viewed = frozenset([proposal.proposal_id])
         entry = await gateway.enter(self.identity, proposal.project_id, Encoding.SSE.value, viewed)
@@ -120,7 +153,7 @@ class ProposalEventsHandler(ApiHandler):
         transport.sink.write(self._head())
         session = gateway.open(transport, self.identity, entry, viewed)
         transport.session = session
-        session.start(self._last_event_id())
+        session.start(last_event_id)
         self.context.tasks.start(transport.watch(session), name="event-stream")
 
     async def _proposal(self, proposal_id: str) -> Proposal:
@@ -157,8 +190,8 @@ class ProposalEventsHandler(ApiHandler):
     def _last_event_id(self) -> str | None:
         # The header first: a browser that reconnects by itself repeats the address, query
         # included, and says in the header how far it has come since.
-        header = self.request.headers.get("Last-Event-ID")
-        return header or self.get_query_argument("last_event_id", None)
+        header = self.sent_headers(StreamHeaders).last_event_id
+        return header or self.query(StreamQuery).last_event_id
 
 
 def _accepts_stream(accept: str | None) -> bool:

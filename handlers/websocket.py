@@ -14,7 +14,7 @@ from rtserver.errors import ForbiddenError
 from rtserver.framing import Encoding
 from rtserver.identity import Identity
 from rtserver.outbox import Sink
-from rtserver.protocol import ClosingFrame, MessageRefusedError, encode_frame
+from rtserver.protocol import ClosingFrame, MessageRefusedError, SessionQuery, encode_frame
 from rtserver.session import Session
 from rtserver.tokens import TokenRefused
 
@@ -39,6 +39,7 @@ class SessionSocket(SocketHandler):
         self._project_id = ""
         self._view: frozenset[str] | None = None
         self._looking_at: frozenset[str] = frozenset()
+        self._last_event_id: str | None = None
 
     async def get(self, *args: str, **kwargs: str) -> None:
         """Let the client in, or say why not.
@@ -69,9 +70,10 @@ class SessionSocket(SocketHandler):
             BadIdentifier, InvalidError: it can't be had.
         """
         self.acting.project_id = self._project_id = self.project_id(path_args[0])
-        self._view = view_of(self.get_query_arguments("proposal_id", strip=False))
-        focus = self.get_query_arguments("focus", strip=False)
-        self._looking_at = looked_at(focus or None, self._view)
+        query = self.read_query(SessionQuery)
+        self._view = view_of(query.proposal_id)
+        self._looking_at = looked_at(query.focus or None, self._view)
+        self._last_event_id = query.last_event_id
 
     async def _enter(self, identity: Identity) -> Entry:
         """Take a place."""
@@ -106,9 +108,8 @@ class SessionSocket(SocketHandler):
         self.set_nodelay(True)
         self.sink = StreamSink(stream)
         self._session = self._make_session(self._identity, self._entry)
-        last_event_id = self.get_query_argument("last_event_id", None)
         self.forget_request()
-        self._session.start(last_event_id)
+        self._session.start(self._last_event_id)
 
     def _turn_away(self, code: CloseCode, reason: str) -> None:
         advice = ADVICE[code]

@@ -8,11 +8,11 @@ twice knows it by its id.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from rtserver.channel import Channel
 from rtserver.errors import StoreUnavailableError
 from rtserver.events import EventType, StoredEvent
+from rtserver.run_model import RunJson
 
 CHANGING = frozenset(
     type_.value
@@ -34,7 +34,7 @@ CHANGING = frozenset(
 class ActiveRuns:
     """What sessions ask; `on_events` is a watcher of the dispatcher."""
 
-    def __init__(self, query: Callable[[str], Awaitable[list[dict[str, Any]]]]) -> None:
+    def __init__(self, query: Callable[[str], Awaitable[list[RunJson]]]) -> None:
         """Make it.
 
         Args:
@@ -48,7 +48,7 @@ class ActiveRuns:
         if channel.runs is not None and any(event.type in CHANGING for event in events):
             channel.runs = None
 
-    async def of(self, channel: Channel) -> list[dict[str, Any]]:
+    async def of(self, channel: Channel) -> list[RunJson]:
         """The runs under way, not older than the channel's position.
 
         Those who ask while they are being read share the answer: had anything changed them since,

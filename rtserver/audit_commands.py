@@ -1,16 +1,14 @@
 """What the commands of an audit session do."""
 
-from typing import Any
-
 from rtserver.audit import Acting, Auditor
 from rtserver.audit_actions import Action
 from rtserver.audit_filter import AuditFilter
-from rtserver.audit_protocol import FilterCommand, Pause, ResumeCommand
+from rtserver.audit_protocol import FilterAck, FilterCommand, Pause, PauseAck, ResumeCommand
 from rtserver.audit_session import AuditSession
 from rtserver.commands import CommonCommands
 from rtserver.gateway import Gateway
 from rtserver.log import EventLog
-from rtserver.protocol import Command
+from rtserver.protocol import Ack, Command
 from rtserver.session import CommandHandler, Session
 
 
@@ -30,7 +28,7 @@ class AuditCommands(CommonCommands):
             ResumeCommand: self.resume,
         }
 
-    async def filter(self, session: Session, command: FilterCommand) -> dict[str, Any]:
+    async def filter(self, session: Session, command: FilterCommand) -> Ack:
         """Show other records from here on.
 
         There is no await in it: the `ack` goes out before any record that the new filter lets
@@ -46,17 +44,17 @@ class AuditCommands(CommonCommands):
             filter=wanted.to_json(),
             change=True,
         )
-        return {"filter": wanted.to_json(), "position": self._position(session.seq)}
+        return FilterAck(filter=wanted.to_json(), position=self._position(session.seq))
 
-    async def pause(self, session: Session, _command: Pause) -> dict[str, Any]:
+    async def pause(self, session: Session, _command: Pause) -> Ack:
         """Send no more records."""
         _audit(session).pause()
-        return {"paused": True, "position": self._position(session.seq)}
+        return PauseAck(paused=True, position=self._position(session.seq))
 
-    async def resume(self, session: Session, _command: ResumeCommand) -> dict[str, Any]:
+    async def resume(self, session: Session, _command: ResumeCommand) -> Ack:
         """Send what came since, then go on live."""
         _audit(session).resume()
-        return {"paused": False, "position": self._position(session.seq)}
+        return PauseAck(paused=False, position=self._position(session.seq))
 
 
 def _audit(session: Session) -> AuditSession:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self, TypedDict, cast
 
 import msgspec
 
@@ -17,15 +17,63 @@ from rtserver import ids
 from rtserver.audit_actions import Action, Outcome, matching
 from rtserver.errors import InvalidError
 from rtserver.events import StoredEvent, rfc3339
+from rtserver.field_types import Moment, ProjectId, UserId, line_of
 
 MAX_ACTIONS = 50
 MAX_TEXT_CHARS = 256
-PARAMETERS = ("action", "actor", "project_id", "target", "outcome", "since")
 
 # RFC 3339 section 5.6; `fromisoformat` takes much that is not.
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
+
+
+ActionPattern = Annotated[
+    str,
+    msgspec.Meta(
+        description="The name of an action, or with * at the end what names begin with",
+        examples=["connection.denied", "validation.*"],
+        extra_json_schema={"pattern": r"^[a-z_.]*\*?$", "minLength": 1},
+    ),
+]
+OutcomeName = Annotated[
+    str, msgspec.Meta(extra_json_schema={"enum": [outcome.value for outcome in Outcome]})
+]
+FilterText = Annotated[str, line_of(MAX_TEXT_CHARS)]
+
+
+class AuditParameters(msgspec.Struct, kw_only=True):
+    """The conditions of a filter, as a query has them. `AuditFilter.make` checks the values.
+
+    Attributes:
+        action: what was done; any of these.
+        actor: the user who acted.
+        project_id: the project concerned.
+        target: what was acted on.
+        outcome: how it ended.
+        since: the earliest time.
+    """
+
+    action: Annotated[list[ActionPattern], msgspec.Meta(max_length=MAX_ACTIONS)] = []
+    actor: UserId | None = None
+    project_id: ProjectId | None = None
+    target: FilterText | None = None
+    outcome: OutcomeName | None = None
+    since: Moment | None = None
+
+
+PARAMETERS = AuditParameters.__struct_fields__
+
+
+class AuditFilterJson(TypedDict, total=False):
+    """The conditions of a filter, those that there are."""
+
+    action: list[ActionPattern]
+    actor: UserId
+    project_id: ProjectId
+    target: FilterText
+    outcome: OutcomeName
+    since: Moment
 
 
 class RecordView(msgspec.Struct, gc=False):
@@ -128,14 +176,14 @@ class AuditFilter:
             None,
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> AuditFilterJson:
         """The filter as clients see it: the conditions that there are."""
         shown: dict[str, Any] = {"action": list(self.actions)} if self.actions else {}
         for name in PARAMETERS[1:]:
             value = getattr(self, name)
             if value is not None:
                 shown[name] = value
-        return shown
+        return cast(AuditFilterJson, shown)
 
 
 EVERYTHING = AuditFilter()

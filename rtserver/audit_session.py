@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from rtserver.admission import Entry
 from rtserver.audit_filter import AuditFilter
-from rtserver.audit_protocol import AuditGap, AuditWelcome
+from rtserver.audit_protocol import AuditGap, AuditWelcome, GapReason
 from rtserver.audit_reader import AuditReader
 from rtserver.channel import Channel
 from rtserver.errors import ConflictError
@@ -79,7 +79,11 @@ class AuditSession(Session):
         return f"/api/v1/audit?after={requested}"
 
     def _send_gap_frame(
-        self, requested: str, oldest: str | None, lost: int | None, reason: str = "overwritten"
+        self,
+        requested: str,
+        oldest: str | None,
+        lost: int | None,
+        reason: GapReason = "overwritten",
     ) -> None:
         self.send(
             AuditGap(

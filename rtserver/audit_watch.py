@@ -15,7 +15,6 @@ from rtserver.log import EventLog
 from rtserver.positions import Position
 from rtserver.session import SessionServices, Transport
 
-MAX_HISTORY = 10_000
 MAX_PAGE = 1_000
 
 

@@ -7,6 +7,7 @@ from rtserver.audit import Acting, Auditor
 from rtserver.audit_actions import Action, Outcome
 from rtserver.audit_outcome import outcome_of
 from rtserver.protocol import (
+    Ack,
     CancelIteration,
     CancelValidation,
     Command,
@@ -41,7 +42,7 @@ def audited(
 
 
 def _audited(auditor: Auditor, handler: CommandHandler, action: Action | None) -> CommandHandler:
-    async def run(session: Session, command: Any) -> dict[str, Any]:
+    async def run(session: Session, command: Any) -> Ack:
         acting = auditor.act(Acting.of(session.entry))
         if action is None:
             return await handler(session, command)
@@ -55,9 +56,9 @@ def _audited(auditor: Auditor, handler: CommandHandler, action: Action | None) -
             auditor.ensure(action)
             result = await handler(session, command)
             # What the ack says of these is what a record should say of them too.
-            target = result.get("proposal_id", target)
-            details["run_id"] = result.get("run_id", details["run_id"])
-            details["expires_at"] = result.get("token_expires_at")
+            target = getattr(result, "proposal_id", target)
+            details["run_id"] = getattr(result, "run_id", details["run_id"])
+            details["expires_at"] = getattr(result, "token_expires_at", None)
         except BaseException as error:
             outcome, details["reason"] = outcome_of(error)
             raise

@@ -3,11 +3,12 @@
 import asyncio
 from collections import deque
 from itertools import islice
-from typing import Any, Protocol
+from typing import Protocol
 
 from rtserver.events import StoredEvent
 from rtserver.framing import Encoding
 from rtserver.outbox import Outbox
+from rtserver.run_model import RunJson
 from rtserver.visibility import MemberTable, Viewer
 
 
@@ -106,6 +107,6 @@ class Channel:
         self.holders = 0
         self.recent = Recent(recent_bytes)
         self.members = MemberTable()
-        self.runs: asyncio.Future[list[dict[str, Any]]] | None = None
+        self.runs: asyncio.Future[list[RunJson]] | None = None
         self.filling: asyncio.Task[None] | None = None
         self.idle_since_s: float | None = None

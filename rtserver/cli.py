@@ -15,7 +15,7 @@ from typing import NoReturn
 from msgspec import UNSET
 
 from rtserver.audit_filter import PARAMETERS, AuditFilter
-from rtserver.audit_watch import MAX_HISTORY
+from rtserver.audit_protocol import MAX_HISTORY
 from rtserver.cli_audit import Reading, audit
 from rtserver.cli_audit_verify import Verification, verify
 from rtserver.cli_check import check

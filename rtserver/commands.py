@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+
+from msgspec import UNSET
 
 from rtserver import ids
 from rtserver.close_codes import CloseCode
@@ -15,14 +16,20 @@ from rtserver.metrics import RunKind
 from rtserver.positions import BadPositionError, Position
 from rtserver.proposals import ProposalStore
 from rtserver.protocol import (
+    Ack,
+    CancelAck,
     CancelIteration,
     CancelValidation,
     Command,
+    RefreshAck,
     RefreshToken,
     Replay,
+    ReplayAck,
+    StartedAck,
     StartIteration,
     StartValidation,
     View,
+    ViewAck,
 )
 from rtserver.run_model import Run
 from rtserver.runs import RunService, proposal_for_run
@@ -76,7 +83,7 @@ class CommonCommands:
     def _position(self, seq: int) -> str:
         return str(Position(self._log.epoch, seq))
 
-    async def refresh_token(self, session: Session, command: RefreshToken) -> dict[str, Any]:
+    async def refresh_token(self, session: Session, command: RefreshToken) -> Ack:
         """Go on under another token of the same user."""
         try:
             identity = await self._gateway.refresh(session.identity, command.token)
@@ -87,9 +94,9 @@ class CommonCommands:
             raise ForbiddenError("The new token does not open what this session is for")
         session.renew_identity(identity)
         expires_at = datetime.fromtimestamp(identity.expires_at, UTC)
-        return {"token_expires_at": rfc3339(expires_at)}
+        return RefreshAck(token_expires_at=rfc3339(expires_at))
 
-    async def replay(self, session: Session, command: Replay) -> dict[str, Any]:
+    async def replay(self, session: Session, command: Replay) -> Ack:
         """Send again what came after a position."""
         try:
             position = Position.parse(command.from_)
@@ -100,7 +107,7 @@ class CommonCommands:
         if position.seq > session.seq:
             raise InvalidError("replay: the position is ahead of the log")
         session.replay(position.seq)
-        return {"from": command.from_, "position": self._position(session.seq)}
+        return ReplayAck(from_=command.from_, position=self._position(session.seq))
 
 
 class SessionCommands(CommonCommands):
@@ -132,15 +139,15 @@ class SessionCommands(CommonCommands):
             CancelIteration: self.cancel_iteration,
         }
 
-    async def view(self, session: Session, command: View) -> dict[str, Any]:
+    async def view(self, session: Session, command: View) -> Ack:
         """Narrow or widen what is viewed."""
         viewed = view_of(command.proposal_ids)
         looking_at = looked_at(command.focus, viewed)
         session.set_view(viewed)
         session.look_at(looking_at)
-        return {"proposal_ids": sorted(viewed or ()), "position": self._position(session.seq)}
+        return ViewAck(proposal_ids=sorted(viewed or ()), position=self._position(session.seq))
 
-    async def start_validation(self, session: Session, command: StartValidation) -> dict[str, Any]:
+    async def start_validation(self, session: Session, command: StartValidation) -> Ack:
         """Start the validator."""
         proposal = await proposal_for_run(
             self._proposals,
@@ -152,16 +159,14 @@ class SessionCommands(CommonCommands):
         run = await self._runs.start(RunKind.VALIDATION, proposal, session.identity, work)
         return _started(run)
 
-    async def cancel_validation(
-        self, session: Session, command: CancelValidation
-    ) -> dict[str, Any]:
+    async def cancel_validation(self, session: Session, command: CancelValidation) -> Ack:
         """Stop a validation."""
         run = await self._runs.cancel(
             session.identity, ids.run_id(command.run_id), RunKind.VALIDATION
         )
-        return {"run_id": run.run_id, "proposal_id": run.proposal_id}
+        return CancelAck(run_id=run.run_id, proposal_id=run.proposal_id)
 
-    async def start_iteration(self, session: Session, command: StartIteration) -> dict[str, Any]:
+    async def start_iteration(self, session: Session, command: StartIteration) -> Ack:
         """Have a proposal revised."""
         proposal = await proposal_for_run(
             self._proposals,
@@ -173,14 +178,18 @@ class SessionCommands(CommonCommands):
         run = await self._runs.start(RunKind.ITERATION, proposal, session.identity, work)
         return _started(run)
 
-    async def cancel_iteration(self, session: Session, command: CancelIteration) -> dict[str, Any]:
+    async def cancel_iteration(self, session: Session, command: CancelIteration) -> Ack:
         """Stop an iteration."""
         run = await self._runs.cancel(
             session.identity, ids.run_id(command.run_id), RunKind.ITERATION
         )
-        return {"run_id": run.run_id, "proposal_id": run.proposal_id}
+        return CancelAck(run_id=run.run_id, proposal_id=run.proposal_id)
 
 
-def _started(run: Run) -> dict[str, Any]:
-    said = {"run_id": run.run_id, "proposal_id": run.proposal_id, "state": run.state.value}
-    return said if run.place is None else {**said, "place": run.place}
+def _started(run: Run) -> Ack:
+    return StartedAck(
+        run_id=run.run_id,
+        proposal_id=run.proposal_id,
+        state=run.state,
+        place=UNSET if run.place is None else run.place,
+    )

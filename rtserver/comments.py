@@ -3,14 +3,30 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 from rtserver import texts
 from rtserver.events import rfc3339
+from rtserver.field_types import CommentId, Moment, ProposalId, UserId
 from rtserver.identity import Identity
 from rtserver.proposals import ProposalStore, visible_proposal
 
 MAX_COMMENT_CHARS = 10_000
+
+
+class CommentJson(TypedDict):
+    """A comment as clients see it.
+
+    Attributes:
+        author_name: as the author's token called them.
+    """
+
+    id: CommentId
+    proposal_id: ProposalId
+    author: UserId
+    author_name: str
+    text: str
+    created_at: Moment | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +47,7 @@ class Comment:
     text: str
     created_at: datetime | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> CommentJson:
         """The comment as clients see it; time in RFC 3339."""
         return {
             "id": self.comment_id,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 from rtserver.admission import Entry
 from rtserver.audit import AUDIT_PROJECT, Auditor
@@ -12,6 +12,7 @@ from rtserver.audit_actions import Action
 from rtserver.close_codes import CloseCode
 from rtserver.errors import ForbiddenError, NotFoundError
 from rtserver.events import rfc3339
+from rtserver.field_types import ConnectionId, Moment, ProjectId, UserId
 from rtserver.identity import Identity
 
 REASON = "Disconnected by an administrator"
@@ -34,6 +35,38 @@ class Registry(Protocol):
         Raises:
             StoreUnavailableError: the registries could not be reached.
         """
+
+
+class ConnectionJson(TypedDict):
+    """A connection as operators see it.
+
+    Attributes:
+        project_id: the project that it is for; null where it watches the audit log.
+        audit: whether it watches the audit log.
+        behind_bytes: what waits to be sent to it.
+    """
+
+    id: ConnectionId
+    user_id: UserId
+    project_id: ProjectId | None
+    audit: bool
+    transport: str
+    ip: str | None
+    worker: str
+    opened_at: Moment
+    age_s: float
+    behind_bytes: int
+
+
+class ConnectionsJson(TypedDict):
+    """Connections over all workers, the oldest first.
+
+    Attributes:
+        more: whether there are more than are shown.
+    """
+
+    connections: list[ConnectionJson]
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +97,7 @@ class Connections:
 
     async def listed(
         self, identity: Identity, *, user_id: str | None, project_id: str | None
-    ) -> dict[str, Any]:
+    ) -> ConnectionsJson:
         """Who is connected; at most `MAX_LISTED`, and whether that was all.
 
         Raises:
@@ -81,7 +114,7 @@ class Connections:
         self._auditor.record(Action.CONNECTION_LISTED, connections=len(shown))
         return {"connections": shown, "more": len(found) > MAX_LISTED}
 
-    def _shown(self, entry: Entry, now_s: float) -> dict[str, Any]:
+    def _shown(self, entry: Entry, now_s: float) -> ConnectionJson:
         behind = self._reach.behind_bytes(entry.connection_id)
         watches_audit = entry.project_id == AUDIT_PROJECT
         return {

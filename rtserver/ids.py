@@ -11,10 +11,16 @@ MAX_ID_LENGTH = 128
 MAX_EVENT_TYPE_LENGTH = 100
 MAX_ECHO_LENGTH = 64
 
-_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")  # RFC 3986 section 2.3: travels in a URL as it is
-_CHANGE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII | re.IGNORECASE)
-_RECORD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_EVENT_TYPE = re.compile(r"[a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_-]*)+")
+# As JSON Schema reads them too: in full, `^(?:...)$`.
+PROJECT_ID_PATTERN = "[A-Za-z0-9_~][A-Za-z0-9._~-]*"
+PROPOSAL_ID_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]*"
+RECORD_ID_PATTERN = "[A-Za-z0-9][A-Za-z0-9_-]*"
+EVENT_TYPE_PATTERN = r"[a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_-]*)+"
+
+_PROJECT_ID = re.compile(PROJECT_ID_PATTERN)  # RFC 3986 section 2.3: travels in a URL as it is
+_CHANGE_NAME = re.compile(PROPOSAL_ID_PATTERN)
+_RECORD_ID = re.compile(RECORD_ID_PATTERN)
+_EVENT_TYPE = re.compile(EVENT_TYPE_PATTERN)
 # `openspec/changes/archive` is where OpenSpec keeps the changes that are done.
 _RESERVED_CHANGES = frozenset({"archive"})
 
@@ -42,7 +48,7 @@ def project_id(text: str) -> str:
     _check_length("project id", text, MAX_ID_LENGTH)
     if text[0] in ".-":
         raise BadIdentifier(f"project id {_echo(text)} may not begin with {text[0]!r}")
-    if not _UNRESERVED.fullmatch(text):
+    if not _PROJECT_ID.fullmatch(text):
         raise BadIdentifier(
             f"project id {_echo(text)} may only contain letters, digits and the characters . _ ~ -"
         )

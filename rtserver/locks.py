@@ -8,13 +8,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypedDict
 
 import structlog
 
 from rtserver import texts
 from rtserver.errors import ConflictError, InvalidError, StoreUnavailableError
 from rtserver.events import EventDraft, EventType, present_moment, rfc3339
+from rtserver.field_types import Moment, UserId
 from rtserver.identity import Identity
 
 MAX_REASON_CHARS = 500
@@ -23,6 +24,37 @@ MIN_LEASE_S = 1.0
 SWEEP_INTERVAL_S = 1.0
 
 _log = structlog.get_logger()
+
+
+class LockJson(TypedDict):
+    """A lock that is held.
+
+    Attributes:
+        by: who holds it.
+        reason: why, for people; may be empty.
+        at: since when it is held by this user for this reason.
+    """
+
+    locked: Literal[True]
+    by: UserId
+    reason: str
+    at: Moment
+
+
+class LeasedLockJson(LockJson):
+    """A lock that is held, with the end of its lease.
+
+    Attributes:
+        expires_at: when it ends unless it is renewed.
+    """
+
+    expires_at: Moment
+
+
+class NoLockJson(TypedDict):
+    """Nobody holds the lock."""
+
+    locked: Literal[False]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +77,11 @@ class Lock:
     expires_at: datetime
     lapsed: bool = False
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> LockJson:
         """The lock as it stands in snapshots: what `lock_changed` events say of it, no more."""
         return {"locked": True, "by": self.by, "reason": self.reason, "at": rfc3339(self.at)}
 
-    def to_json_with_lease(self) -> dict[str, Any]:
+    def to_json_with_lease(self) -> LeasedLockJson:
         """The same with the end of its lease, which renewals move without an event."""
         return {**self.to_json(), "expires_at": rfc3339(self.expires_at)}
 

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-_POSITION = re.compile(r"([0-9a-z]{4,32})-(0|[1-9][0-9]{0,17})")
+POSITION_PATTERN = "([0-9a-z]{4,32})-(0|[1-9][0-9]{0,17})"
+_POSITION = re.compile(POSITION_PATTERN)
 
 
 class BadPositionError(ValueError):

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 from rtserver import ids, texts
 from rtserver.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, RefusedError
 from rtserver.events import EventDraft, EventType, present_moment, rfc3339, viewers_of
+from rtserver.field_types import Moment, ProjectId, ProposalId, UserId
 from rtserver.identity import Identity
 from rtserver.locks import LockGuard
 from rtserver.statuses import ProposalStatus, check_move
@@ -15,6 +16,24 @@ from rtserver.statuses import ProposalStatus, check_move
 MAX_TITLE_CHARS = 256
 MAX_REVIEWERS = 100
 MAX_ATTEMPTS = 20
+
+
+class ProposalJson(TypedDict):
+    """A proposal as clients see it.
+
+    Attributes:
+        version: 1, 2, 3, ...; its entity tag is this number in quotes.
+    """
+
+    id: ProposalId
+    project_id: ProjectId
+    title: str
+    author: UserId
+    reviewers: list[UserId]
+    status: ProposalStatus
+    version: int
+    created_at: Moment
+    updated_at: Moment
 
 
 @dataclass(slots=True)
@@ -47,7 +66,7 @@ class Proposal:
         """The version as a strong entity tag (RFC 9110 section 8.8.3)."""
         return f'"{self.version}"'
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ProposalJson:
         """The proposal as clients see it; times in RFC 3339."""
         return {
             "id": self.proposal_id,
@@ -55,7 +74,7 @@ class Proposal:
             "title": self.title,
             "author": self.author,
             "reviewers": self.reviewers,
-            "status": self.status.value,
+            "status": self.status,
             "version": self.version,
             "created_at": rfc3339(self.created_at),
             "updated_at": rfc3339(self.updated_at),

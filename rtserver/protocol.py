@@ -8,6 +8,8 @@ from typing import Any, Literal, Union
 
 import msgspec
 
+from rtserver.close_codes import CloseCode
+from rtserver.field_types import ConnectionId, EventId, Moment, ProjectId, ProposalId, RunId, UserId
 from rtserver.framing import (
     Encoding,
     sockjs_message,
@@ -16,6 +18,7 @@ from rtserver.framing import (
     sse_position,
     websocket_frame,
 )
+from rtserver.run_model import RunJson, RunState
 
 RequestId = str | int | None
 MAX_ECHO_CHARS = 256
@@ -35,33 +38,33 @@ class View(Command, tag="view"):
         focus: what the user looks at, as presence tells it; what is viewed unless given.
     """
 
-    proposal_ids: list[str]
-    focus: list[str] | None = None
+    proposal_ids: list[ProposalId]
+    focus: list[ProposalId] | None = None
 
 
 class StartValidation(Command, tag="start_validation"):
     """Run the validator on a proposal."""
 
-    proposal_id: str
+    proposal_id: ProposalId
 
 
 class CancelValidation(Command, tag="cancel_validation"):
     """Stop a validation."""
 
-    run_id: str
+    run_id: RunId
 
 
 class StartIteration(Command, tag="start_iteration"):
     """Have a proposal revised."""
 
-    proposal_id: str
+    proposal_id: ProposalId
     instruction: str
 
 
 class CancelIteration(Command, tag="cancel_iteration"):
     """Stop an iteration."""
 
-    run_id: str
+    run_id: RunId
 
 
 class RefreshToken(Command, tag="refresh_token"):
@@ -73,7 +76,7 @@ class RefreshToken(Command, tag="refresh_token"):
 class Replay(Command, tag="replay"):
     """Send again what came after a position, then go on live."""
 
-    from_: str = msgspec.field(name="from")
+    from_: EventId = msgspec.field(name="from")
 
 
 COMMAND_TYPES: tuple[type[Command], ...] = (
@@ -102,10 +105,14 @@ class MessageRefusedError(Exception):
 
 
 class CommandParser:
-    """Reads clients' messages, where they may be these commands."""
+    """Reads clients' messages, where they may be these commands.
+
+    Attributes:
+        names: their types.
+    """
 
     def __init__(self, kinds: Sequence[type[Command]]) -> None:
-        self._names = [str(kind.__struct_config__.tag) for kind in kinds]
+        self.names = [str(kind.__struct_config__.tag) for kind in kinds]
         self._decode = msgspec.json.Decoder(Union[tuple(kinds)]).decode  # noqa: UP007 - made here
 
     def __call__(self, text: str) -> Command:
@@ -122,7 +129,7 @@ class CommandParser:
         except UnicodeError:
             raise MessageRefusedError("malformed", "The message is not valid Unicode") from None
         except msgspec.ValidationError as error:
-            raise _explain(text, str(error), self._names) from None
+            raise _explain(text, str(error), self.names) from None
         except msgspec.DecodeError as error:
             raise MessageRefusedError("malformed", f"The message is not JSON: {error}") from None
         return command
@@ -135,11 +142,25 @@ parse_command = CommandParser(COMMAND_TYPES)
 class Hello(msgspec.Struct, tag_field="type", tag="hello", kw_only=True):
     """A SockJS client's first message: what a WebSocket's address and headers say."""
 
-    project_id: str
+    project_id: ProjectId
     token: str = ""
     last_event_id: str | None = None
-    proposal_ids: list[str] = []
-    focus: list[str] = []
+    proposal_ids: list[ProposalId] = []
+    focus: list[ProposalId] = []
+
+
+class SessionQuery(msgspec.Struct):
+    """The query of `/ws/projects/{project_id}`.
+
+    Attributes:
+        proposal_id: narrows what is viewed to these proposals; none: the whole project.
+        focus: what the user looks at, as presence tells it; what is viewed unless given.
+        last_event_id: resume after this event.
+    """
+
+    proposal_id: list[ProposalId] = []
+    focus: list[ProposalId] = []
+    last_event_id: str | None = None
 
 
 _decode_hello = msgspec.json.Decoder(Hello).decode
@@ -221,23 +242,23 @@ class SessionFrame(msgspec.Struct, tag_field="type", kw_only=True):
 class Welcome(SessionFrame, tag="welcome"):
     """The first frame of a session that was let in. `position` is where the log stands."""
 
-    connection_id: str
-    user_id: str
+    connection_id: ConnectionId
+    user_id: UserId
     name: str
-    project_id: str
-    position: str
+    project_id: ProjectId
+    position: EventId
     resume: Resume
     heartbeat: HeartbeatTimes
     limits: Limits
-    token_expires_at: str
-    active_runs: list[dict[str, Any]]
+    token_expires_at: Moment
+    active_runs: list[RunJson]
 
 
 class Gap(SessionFrame, tag="gap"):
     """Events after `requested` are gone: fetch the state anew from `refetch`."""
 
     requested: str
-    oldest_available: str | None
+    oldest_available: EventId | None
     lost: int | None
     refetch: str
 
@@ -245,7 +266,53 @@ class Gap(SessionFrame, tag="gap"):
 class PositionFrame(SessionFrame, tag="position"):
     """Where the log stands, for a client that was not sent the last events."""
 
-    id: str
+    id: EventId
+
+
+class Ack(SessionFrame, tag="ack", kw_only=True):
+    """A command was carried out. What it led to stands beside the `request_id`."""
+
+    request_id: RequestId = None
+
+
+class ViewAck(Ack):
+    """The answer to `view`: from `position` on, these proposals are viewed; none: all."""
+
+    proposal_ids: list[ProposalId]
+    position: EventId
+
+
+class StartedAck(Ack):
+    """The answer to `start_validation` and `start_iteration`.
+
+    Attributes:
+        place: how many wait until it is its turn, itself included; only while it is queued.
+    """
+
+    run_id: RunId
+    proposal_id: ProposalId
+    state: RunState
+    place: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class CancelAck(Ack):
+    """The answer to `cancel_validation` and `cancel_iteration`: its terminal event follows."""
+
+    run_id: RunId
+    proposal_id: ProposalId
+
+
+class RefreshAck(Ack):
+    """The answer to `refresh_token`."""
+
+    token_expires_at: Moment
+
+
+class ReplayAck(Ack):
+    """The answer to `replay`: the events from `from` up to `position`, then live ones, follow."""
+
+    from_: EventId = msgspec.field(name="from")
+    position: EventId
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -256,9 +323,9 @@ class Person(msgspec.Struct, frozen=True):
         proposal_ids: what they look at; empty where that is the project as a whole.
     """
 
-    user_id: str
+    user_id: UserId
     name: str
-    proposal_ids: tuple[str, ...] = ()
+    proposal_ids: tuple[ProposalId, ...] = ()
 
 
 class Presence(SessionFrame, tag="presence", omit_defaults=True):
@@ -276,7 +343,7 @@ class Presence(SessionFrame, tag="presence", omit_defaults=True):
     present: list[Person] | msgspec.UnsetType = msgspec.UNSET
     joined: list[Person] = msgspec.field(default_factory=list)
     moved: list[Person] = msgspec.field(default_factory=list)
-    left: list[str] = msgspec.field(default_factory=list)
+    left: list[UserId] = msgspec.field(default_factory=list)
 
 
 class ErrorFrame(SessionFrame, tag="error", omit_defaults=True):
@@ -291,7 +358,7 @@ class ErrorFrame(SessionFrame, tag="error", omit_defaults=True):
 class ClosingFrame(SessionFrame, tag="closing"):
     """Sent before the server closes."""
 
-    code: int
+    code: CloseCode
     reason: str
     reconnect: bool
     retry_after_ms: int | None
@@ -303,11 +370,6 @@ _encode = msgspec.json.Encoder().encode
 def encode_frame(frame: SessionFrame) -> bytes:
     """The frame as JSON."""
     return _encode(frame)
-
-
-def encode_ack(request_id: RequestId, result: dict[str, Any]) -> bytes:
-    """An `ack`: the result's keys stand beside `type` and `request_id`."""
-    return _encode({"type": "ack", "request_id": request_id, **result})
 
 
 def wrap_frame(encoding: Encoding, payload: bytes, kind: str) -> bytes:

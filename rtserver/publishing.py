@@ -7,6 +7,7 @@ import msgspec
 from rtserver import ids, texts
 from rtserver.errors import InvalidError, RefusedError
 from rtserver.events import WHOLE_PROJECT, Audience, EventDraft, only_users, viewers_of
+from rtserver.field_types import ProposalId, ServiceEventType, UserId
 
 MAX_BATCH = 500
 MAX_KEY_CHARS = 255
@@ -14,10 +15,13 @@ MAX_USERS = 1000
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 
 
+AudienceName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["project", "proposal"]})]
+
+
 class UsersAudience(msgspec.Struct):
     """These users and nobody else."""
 
-    users: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_USERS)]
+    users: Annotated[list[UserId], msgspec.Meta(min_length=1, max_length=MAX_USERS)]
 
 
 class PublishedEvent(msgspec.Struct):
@@ -25,12 +29,15 @@ class PublishedEvent(msgspec.Struct):
 
     `audience` is `project`, `proposal` (the viewers of `proposal_id`) or `{"users": [...]}`; left
     out it is `proposal` where there is a proposal, else `project`.
+
+    Attributes:
+        data: anything; it arrives under `data`.
     """
 
-    type: str
+    type: ServiceEventType
     data: Any = msgspec.field(default_factory=dict)
-    proposal_id: str | None = None
-    audience: str | UsersAudience | None = None
+    proposal_id: ProposalId | None = None
+    audience: AudienceName | UsersAudience | None = None
 
 
 class PublishedBatch(msgspec.Struct):

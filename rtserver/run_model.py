@@ -4,10 +4,11 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NotRequired, Protocol, TypedDict
 
 from rtserver.errors import ConflictError
 from rtserver.events import EventDraft, rfc3339
+from rtserver.field_types import EventId, Moment, ProjectId, ProposalId, RunId, UserId
 from rtserver.metrics import RunKind
 
 
@@ -24,6 +25,29 @@ class RunState(enum.StrEnum):
 
 
 ACTIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
+
+
+class RunJson(TypedDict):
+    """A run as clients see it.
+
+    Attributes:
+        place: how many wait until it is its turn, itself included; only while it is queued.
+        ended_at: in a final state only.
+        replay_from: the position just before its first event, for those who come late.
+        result: what its terminal event said.
+    """
+
+    run_id: RunId
+    kind: RunKind
+    project_id: ProjectId
+    proposal_id: ProposalId
+    state: RunState
+    started_by: UserId
+    started_at: Moment
+    place: NotRequired[int]
+    ended_at: NotRequired[Moment]
+    replay_from: NotRequired[EventId]
+    result: NotRequired[dict[str, Any]]
 
 
 @dataclass(slots=True)
@@ -60,14 +84,14 @@ class Run:
     files: list[str] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> RunJson:
         """The run as clients see it; times in RFC 3339."""
-        shown: dict[str, Any] = {
+        shown: RunJson = {
             "run_id": self.run_id,
-            "kind": self.kind.value,
+            "kind": self.kind,
             "project_id": self.project_id,
             "proposal_id": self.proposal_id,
-            "state": self.state.value,
+            "state": self.state,
             "started_by": self.started_by,
             "started_at": rfc3339(self.started_at),
         }

@@ -27,7 +27,7 @@ from rtserver.log import EventLog, at
 from rtserver.metrics import Metrics, RunKind, RunOutcome
 from rtserver.proposals import Proposal, ProposalStore, visible_proposal
 from rtserver.run_leases import RunLeases
-from rtserver.run_model import ACTIVE_STATES, Run, RunConflictError, RunState, RunStore
+from rtserver.run_model import ACTIVE_STATES, Run, RunConflictError, RunJson, RunState, RunStore
 from rtserver.run_queue import RunQueue
 from rtserver.run_work import Emit, Ending, Salvage, Work
 from rtserver.tasks import TaskOwner
@@ -402,7 +402,7 @@ class RunService:
         if active is not None:
             active.cancel(message["actor"])
 
-    async def active_json(self, project_id: str) -> list[dict[str, Any]]:
+    async def active_json(self, project_id: str) -> list[RunJson]:
         """The runs of a project that are under way, as clients see them."""
         return [run.to_json() for run in await self._runs.active(project_id)]
 

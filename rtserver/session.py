@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import structlog
+from msgspec import structs
 
 from rtserver.admission import Entry
 from rtserver.channel import Channel
@@ -32,6 +33,7 @@ from rtserver.outbox import Outbox, Sink
 from rtserver.positions import Position
 from rtserver.presence import PresenceKeeper
 from rtserver.protocol import (
+    Ack,
     ClosingFrame,
     Command,
     ErrorFrame,
@@ -43,7 +45,6 @@ from rtserver.protocol import (
     Resume,
     SessionFrame,
     Welcome,
-    encode_ack,
     encode_frame,
     parse_command,
     wrap_frame,
@@ -51,6 +52,7 @@ from rtserver.protocol import (
 )
 from rtserver.rate import TokenBucket
 from rtserver.resume import Resumption, decide
+from rtserver.run_model import RunJson
 from rtserver.tasks import TaskOwner
 from rtserver.token_backlog import TokenBacklog
 from rtserver.visibility import Viewer, visible
@@ -111,7 +113,7 @@ class _Gone:
 _GONE = _Gone()
 
 
-CommandHandler = Callable[["Session", Any], Awaitable[dict[str, Any]]]
+CommandHandler = Callable[["Session", Any], Awaitable[Ack]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ class SessionServices:
     tasks: TaskOwner
     metrics: Metrics
     commands: Mapping[type[Command], CommandHandler]
-    active_runs: Callable[[Channel], Awaitable[list[dict[str, Any]]]]
+    active_runs: Callable[[Channel], Awaitable[list[RunJson]]]
     on_closed: Callable[["Session", "Ended"], None]
     presence: PresenceKeeper
     parse: Callable[[str], Command] = parse_command
@@ -402,10 +404,7 @@ class Session:
     def send(self, frame: SessionFrame) -> None:
         """Send a session frame."""
         kind = str(frame.__struct_config__.tag)
-        self._send_payload(encode_frame(frame), kind)
-
-    def _send_payload(self, payload: bytes, kind: str) -> None:
-        self.outbox.send(wrap_frame(self.encoding, payload, kind))
+        self.outbox.send(wrap_frame(self.encoding, encode_frame(frame), kind))
 
     def send_gap(self, *, requested: int, lost: int) -> None:
         """Say that `lost` events after `requested` are gone."""
@@ -503,7 +502,7 @@ class Session:
                 command.request_id, "internal", "The server could not do this; try again"
             )
         else:
-            self._send_payload(encode_ack(command.request_id, result), "ack")
+            self.send(structs.replace(result, request_id=command.request_id))
         finally:
             self._commands_in_flight -= 1
 

@@ -2,15 +2,35 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TypedDict
 
 import msgspec
 
-from rtserver.locks import LockStore
+from rtserver.field_types import EventId, ProjectId
+from rtserver.locks import LockJson, LockStore
 from rtserver.log import EventLog, at
-from rtserver.proposals import ProposalStore
+from rtserver.proposals import ProposalJson, ProposalStore
 from rtserver.protocol import Person
-from rtserver.run_model import RunStore
+from rtserver.run_model import RunJson, RunStore
+
+
+class SnapshotJson(TypedDict):
+    """A project as it is now.
+
+    Attributes:
+        position: the state and all events after this position are the state later.
+        active_runs: runs that are under way, the oldest first.
+        present: who has the project open; not all of a great many.
+        present_count: how many do.
+    """
+
+    project_id: ProjectId
+    position: EventId
+    lock: LockJson | None
+    proposals: list[ProposalJson]
+    active_runs: list[RunJson]
+    present: list[Person]
+    present_count: int
 
 
 class Snapshots:
@@ -30,7 +50,7 @@ class Snapshots:
         self._runs = runs
         self._present = present
 
-    async def take(self, project_id: str) -> dict[str, Any]:
+    async def take(self, project_id: str) -> SnapshotJson:
         """The snapshot. Applying all events after `position` to it gives the later state.
 
         Raises:

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 
+from tests.support.documents import check_answer
 from tests.support.tokens import token as signed_token
 
 TIMEOUT_S = 30.0
@@ -65,6 +66,12 @@ class Api:
                 await asyncio.sleep(0.02)
 
 
+async def _checked(response: httpx2.Response) -> None:
+    request = response.request
+    body = await response.aread()
+    check_answer(request.method, request.url.path, response.status_code, response.headers, body)
+
+
 def _json(response: httpx2.Response, status: int) -> Any:
     if response.status_code != status:
         raise AssertionError(
@@ -85,5 +92,6 @@ async def api(
         headers={"Authorization": f"Bearer {signed}"},
         timeout=TIMEOUT_S,
         trust_env=False,
+        event_hooks={"response": [_checked]},
     ) as http:
         yield Api(http)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from tests.support.documents import check_frame
 from tests.support.people import People
 from tests.support.tokens import token as signed_token
 
@@ -111,7 +112,10 @@ class EventStreamClient:
             else:
                 fields[name] = value.removeprefix(" ")
         self.last_event_id = fields.get("id", self.last_event_id)
-        return Block(fields, tuple(comments), self.last_event_id)
+        block = Block(fields, tuple(comments), self.last_event_id)
+        if block.event is not None:
+            check_frame(block.frame, "events")
+        return block
 
     async def sees(self, *names: str, timeout_s: float = RECV_S) -> People:
         """Wait until exactly these users are there; what else comes is passed over."""

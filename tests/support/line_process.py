@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.documents import check_frame
 from tests.support.processes import ROOT, end, spawn, wait_until
 
 NODE = Path(__file__).parent / "node"
@@ -23,6 +24,7 @@ class LineProcess:
         self._out = directory / f"client-{number}.out"
         self._err = directory / f"client-{number}.err"
         environ = {**os.environ, "NODE_PATH": str(ROOT / "node_modules")}
+        self._checked = 0
         self.process = spawn(argv, environ=environ, stdout=self._out, stderr=self._err)
 
     def text(self) -> str:
@@ -32,7 +34,12 @@ class LineProcess:
     def lines(self) -> list[dict[str, Any]]:
         """The lines that are complete, as JSON."""
         whole = self.text().rpartition("\n")[0]
-        return [json.loads(line) for line in whole.splitlines()]
+        lines = [json.loads(line) for line in whole.splitlines()]
+        for line in lines[self._checked :]:
+            if isinstance(line, dict) and isinstance(line.get("frame"), dict):
+                check_frame(line["frame"])
+        self._checked = len(lines)
+        return lines
 
     def wait(
         self, matches: Callable[[dict[str, Any]], bool], timeout_s: float = 60

@@ -1,6 +1,7 @@
 """A WebSocket client that only does what it is told to: no pong, no close, no reading by itself."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from tests.support.documents import check_frame
 from tests.support.sockets import RECV_S, socket_path
 from tests.support.tokens import token as signed_token
 
@@ -53,9 +55,11 @@ class RawClient:
         else:
             self.ended = True
             self.protocol.receive_eof()
-        self.frames += [
-            event for event in self.protocol.events_received() if isinstance(event, Frame)
-        ]
+        frames = [event for event in self.protocol.events_received() if isinstance(event, Frame)]
+        for frame in frames:
+            if frame.opcode is Opcode.TEXT and frame.fin:
+                check_frame(json.loads(bytes(frame.data)))
+        self.frames += frames
 
     async def receive_until(self, opcode: Opcode, timeout_s: float = RECV_S) -> Frame:
         """Read until a frame of this kind has come after those that were there before."""

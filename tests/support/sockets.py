@@ -11,6 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from tests.support.documents import check_socket_frame
 from tests.support.people import People
 from tests.support.tokens import token as signed_token
 
@@ -51,6 +52,7 @@ class SocketClient:
         self.people = People()
         self.last_event_id: str | None = None
         self._set_aside: list[Frame] = []
+        self._path = ws.request.path if ws.request is not None else ""
 
     @property
     def events(self) -> list[Frame]:
@@ -79,6 +81,7 @@ class SocketClient:
 
     async def _receive_any(self) -> Frame:
         frame: Frame = json.loads(await self.ws.recv())
+        check_socket_frame(frame, self._path)
         if frame["type"] == "presence":
             self.people.take(frame)
         return frame

@@ -7,11 +7,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 
 from rtserver.app import Server
 from rtserver.settings import Settings
+from tests.support.documents import check_answer
 from tests.support.leftovers import end_leftovers
 from tests.support.tokens import SECRET
 from tests.support.tokens import token as signed_token
@@ -59,7 +61,16 @@ class Http:
             follow_redirects=False,
             request_timeout=TIMEOUT_S,
         )
-        return await self.client.fetch(request, raise_error=False)
+        response = await self.client.fetch(request, raise_error=False)
+        if response.code != 599:  # which stands for none at all
+            check_answer(
+                method,
+                unquote(path.partition("?")[0]),
+                response.code,
+                response.headers,
+                response.body or b"",
+            )
+        return response
 
 
 def problem(response: HTTPResponse, status: int, reason: str | None = None) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from rtserver.identity import Identity
 from rtserver.membership import Membership, NoMembers
 from rtserver.metrics import Metrics
 from rtserver.presence import NoPresence, PresenceKeeper
-from rtserver.protocol import Command
+from rtserver.protocol import Ack, Command
+from rtserver.run_model import RunJson
 from rtserver.session import Ended, Session, SessionServices, SessionSettings
 from rtserver.tasks import TaskOwner
 from rtserver.wheel import TimerWheel
@@ -27,7 +28,7 @@ TICK_S = 0.05
 PING_S, PONG_S = 30.0, 10.0
 NO_PRESENCE = NoPresence()
 
-CommandTable = Mapping[type[Command], Callable[[Session, Any], Awaitable[dict[str, Any]]]]
+CommandTable = Mapping[type[Command], Callable[[Session, Any], Awaitable[Ack]]]
 
 
 class Stage:
@@ -53,7 +54,7 @@ class Stage:
         self.now_s = 1000.0
         self.wheel = TimerWheel(tick_s=TICK_S, now_s=self.now_s)
         self.ended: list[Ended] = []
-        self.active_runs: list[dict[str, Any]] = []
+        self.active_runs: list[RunJson] = []
         self.dispatcher = Dispatcher(
             self.log,
             Fanout(self.metrics),
@@ -83,7 +84,7 @@ class Stage:
             presence=presence,
         )
 
-    async def _active_runs(self, _channel: Channel) -> list[dict[str, Any]]:
+    async def _active_runs(self, _channel: Channel) -> list[RunJson]:
         return self.active_runs
 
     def pass_time(self, seconds: float) -> None:

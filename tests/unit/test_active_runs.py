@@ -1,7 +1,6 @@
 """The runs that welcomes list: read once, and anew after each event that changes them."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -9,11 +8,25 @@ from rtserver.active_runs import CHANGING, ActiveRuns
 from rtserver.channel import Channel
 from rtserver.errors import StoreUnavailableError
 from rtserver.events import WHOLE_PROJECT, EventType, StoredEvent
+from rtserver.metrics import RunKind
+from rtserver.run_model import RunJson, RunState
 from tests.unit.waiting import until
 
 
 def _event(type_: str) -> StoredEvent:
     return StoredEvent("p1", "e0", 1, type_, None, WHOLE_PROJECT, '{"type":"x"}')
+
+
+def _run(project_id: str, run_id: str) -> RunJson:
+    return {
+        "run_id": run_id,
+        "kind": RunKind.VALIDATION,
+        "project_id": project_id,
+        "proposal_id": "a",
+        "state": RunState.RUNNING,
+        "started_by": "anna",
+        "started_at": "2026-01-01T10:00:00.000Z",
+    }
 
 
 class Source:
@@ -30,9 +43,9 @@ class Source:
         self.hold: asyncio.Event | None = None
         self.failure: Exception | None = None
 
-    async def __call__(self, project_id: str) -> list[dict[str, Any]]:
+    async def __call__(self, project_id: str) -> list[RunJson]:
         self.queries += 1
-        found = [{"project_id": project_id, "run_id": f"r{self.queries}"}]
+        found = [_run(project_id, f"r{self.queries}")]
         if self.hold is not None:
             await self.hold.wait()
         if self.failure is not None:
@@ -49,7 +62,7 @@ def test_every_event_of_a_run_but_its_output_changes_what_is_under_way() -> None
 async def test_they_are_read_once_until_an_event_changes_them() -> None:
     source = Source()
     runs, channel = ActiveRuns(source), Channel("p1", 1000)
-    assert await runs.of(channel) == [{"project_id": "p1", "run_id": "r1"}]
+    assert await runs.of(channel) == [_run("p1", "r1")]
     runs.on_events(channel, [_event("output"), _event("token"), _event("build.finished")])
     assert (await runs.of(channel))[0]["run_id"] == "r1"
     for number, type_ in enumerate(sorted(CHANGING), start=2):

@@ -1,4 +1,5 @@
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -117,7 +118,7 @@ def test_what_clients_see_makes_the_same_filter_again() -> None:
             "since": ["2026-01-31T16:00:00+01:00"],
         }
     )
-    shown = wanted.to_json()
+    shown: dict[str, Any] = dict(wanted.to_json())
     again = {name: value if isinstance(value, list) else [value] for name, value in shown.items()}
     assert AuditFilter.make(again) == wanted
 

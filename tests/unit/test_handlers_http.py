@@ -9,14 +9,17 @@ from collections.abc import Iterator
 import pytest
 from tornado.httpclient import AsyncHTTPClient
 from tornado.httpserver import HTTPServer
-from tornado.web import Application
+from tornado.web import Application, RequestHandler
 from websockets.asyncio.client import connect
 
+from handlers.pages import AssetHandler, PageHandler
+from handlers.routes import ASYNCAPI, OPENAPI
 from handlers.websocket import SessionSocket
 from rtserver.app import Server
 from rtserver.errors import StoreUnavailableError
 from rtserver.outbox import Outbox
 from rtserver.session import Session
+from tests.support.documents import document
 from tests.support.mongo import MongodProcess
 from tests.support.recorder import LogRecorder
 from tests.support.tokens import token
@@ -42,7 +45,7 @@ ROUTES: dict[str, tuple[str, ...]] = {
     "/api/v1/connections?user_id=ada": (GET, DELETE),
     "/api/v1/connections/{r}": (DELETE,),
 }
-OPEN_ROUTES = ("/healthz", "/readyz", "/metrics", "/")
+OPEN_ROUTES = ("/healthz", "/readyz", "/metrics", "/", OPENAPI, ASYNCAPI)
 METHODS = (GET, POST, PATCH, PUT, DELETE)
 
 
@@ -102,12 +105,56 @@ def _given(method: str, body: object) -> tuple[object, ...]:
 @pytest.mark.gen_test
 async def test_the_table_of_addresses_is_complete(app: Application) -> None:
     """A new address has to be added here, and is then held to all that follows."""
-    known = {_paths(route).partition("?")[0] for route in ROUTES}
+    known = {_paths(route).partition("?")[0] for route in (*ROUTES, *OPEN_ROUTES)}
     rules = app.wildcard_router.rules
     patterns = [rule.matcher.regex.pattern for rule in rules]  # type: ignore[attr-defined]
     for pattern in patterns:
         if "/api/" in pattern:
             assert any(re.fullmatch(pattern, path) for path in known), pattern
+
+
+@pytest.mark.gen_test
+async def test_every_address_is_in_one_of_the_documents_or_a_page(app: Application) -> None:
+    """Seen from the addresses themselves, and from the documents."""
+    socket_channels = document(ASYNCAPI)["channels"].values()
+    described = {
+        **document(OPENAPI)["paths"],
+        **{channel["address"]: {"get": {}} for channel in socket_channels},
+        **document(OPENAPI)["paths"],
+    }
+    sample = {path: re.sub(r"\{\w+\}", "x", path) for path in described}
+    answered: set[str] = set()
+    for rule in app.wildcard_router.rules:
+        pattern = rule.matcher.regex.pattern  # type: ignore[attr-defined]
+        handler = rule.target
+        paths = [path for path in described if re.fullmatch(pattern, sample[path])]
+        if issubclass(handler, PageHandler | AssetHandler) or "/sockjs/" in pattern:
+            assert set(paths) <= {"/sockjs/projects"}, pattern
+            answered.update(paths)
+            continue
+        assert len(paths) == 1, f"{pattern} is described by {paths}"
+        answered.update(paths)
+        methods = {
+            method
+            for method in ("get", "post", "put", "patch", "delete")
+            if getattr(handler, method) is not getattr(RequestHandler, method)
+        }
+        assert methods == set(described[paths[0]]) - {"parameters"}, pattern
+    assert answered >= set(described) - {"/sockjs/projects"}
+
+
+@pytest.mark.gen_test
+async def test_the_documents_are_for_everybody(http: Http) -> None:
+    for path in (OPENAPI, ASYNCAPI):
+        response = await http(GET, path, token="")
+        assert response.code == 200
+        assert json.loads(response.body) == document(path)
+        assert response.headers["Content-Type"] == "application/json"
+        etag = response.headers["ETag"]
+        again = await http(GET, path, token="", headers={"If-None-Match": etag})
+        assert (again.code, again.body) == (304, b"")
+        assert (await http("HEAD", path, token="")).code == 200
+        problem(await http(POST, path, {}), 405)
 
 
 @pytest.mark.gen_test

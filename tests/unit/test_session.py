@@ -1,7 +1,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +12,16 @@ from rtserver.errors import ConflictError, NotFoundError, StoreUnavailableError
 from rtserver.events import EventDraft, viewers_of
 from rtserver.framing import Encoding
 from rtserver.identity import Identity
-from rtserver.protocol import CancelValidation, Command, Replay, StartValidation, View
+from rtserver.protocol import (
+    Ack,
+    CancelValidation,
+    Command,
+    Replay,
+    StartValidation,
+    View,
+    ViewAck,
+)
+from rtserver.run_model import RunJson
 from rtserver.session import MAX_COMMANDS_IN_FLIGHT, MAX_STRIKES, Ended, Session
 from tests.support.recorder import LogRecorder
 from tests.unit.fakes import EPOCH, draft
@@ -35,13 +44,13 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtserver.session._now_s", lambda: stages[-1].now_s)
 
 
-def _echo() -> dict[type[Command], Callable[[Session, Any], Awaitable[dict[str, Any]]]]:
-    async def view(_session: Session, command: View) -> dict[str, Any]:
-        return {"proposal_ids": command.proposal_ids}
+def _echo() -> dict[type[Command], Callable[[Session, Any], Awaitable[Ack]]]:
+    async def view(session: Session, command: View) -> Ack:
+        return ViewAck(proposal_ids=command.proposal_ids, position=f"test-{session.seq}")
 
-    async def replay(session: Session, command: Replay) -> dict[str, Any]:
+    async def replay(session: Session, command: Replay) -> Ack:
         session.replay(int(command.from_.rpartition("-")[2]))
-        return {}
+        return Ack()
 
     return {View: view, Replay: replay}
 
@@ -56,7 +65,7 @@ VIEW = '{"type":"view","proposal_ids":[],"request_id":"r"}'
 async def test_the_welcome_says_where_the_client_is_and_what_holds() -> None:
     stage = Stage()
     await stage.publish(3)
-    stage.active_runs = [{"run_id": "r1"}]
+    stage.active_runs = [cast(RunJson, {"run_id": "r1"})]
     client = await stage.joined()
     (welcome,) = client.frames
     assert welcome.pop("token_expires_at").endswith("Z")
@@ -384,9 +393,9 @@ async def test_an_answer_that_comes_too_late_is_not_sent() -> None:
     """It followed the close frame, which is an error of the protocol."""
     release = asyncio.Event()
 
-    async def slow(_session: Session, _command: View) -> dict[str, Any]:
+    async def slow(_session: Session, _command: View) -> Ack:
         await release.wait()
-        return {}
+        return Ack()
 
     stage = Stage(commands={View: slow})
     client = await stage.joined()
@@ -564,11 +573,11 @@ async def test_so_many_commands_at_once_and_no_more() -> None:
     release = asyncio.Event()
     under_way = 0
 
-    async def slow(_session: Session, _command: View) -> dict[str, Any]:
+    async def slow(_session: Session, _command: View) -> Ack:
         nonlocal under_way
         under_way += 1
         await release.wait()
-        return {}
+        return Ack()
 
     stage = Stage(commands={View: slow})
     client = await stage.joined()
@@ -592,7 +601,7 @@ async def test_a_command_that_fails_is_answered_and_says_nothing_of_the_inside(
         RuntimeError("the secret inside"),
     ]
 
-    async def fail(_session: Session, _command: StartValidation) -> dict[str, Any]:
+    async def fail(_session: Session, _command: StartValidation) -> Ack:
         raise errors.pop(0)
 
     logs.expect("command_failed")
