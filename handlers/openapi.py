@@ -202,11 +202,6 @@ def _tag(route: Route) -> str:
 def _flat(kind: type[msgspec.Struct] | None, place: str) -> Iterator[Schema]:
     for name, schema, required in () if kind is None else fields_of(kind):
         field = {key: value for key, value in schema.items() if key != "description"}
-        options = field.get("anyOf", [])
-        if {"type": "null"} in options:  # a parameter is there or it is not
-            field = next(option for option in options if option != {"type": "null"})
-        if field.get("default", ()) in ([], None):
-            field.pop("default")
         parameter: Schema = {"name": name, "in": place, "required": required, "schema": field}
         if schema.get("description"):
             parameter["description"] = schema["description"]

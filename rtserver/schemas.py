@@ -30,11 +30,27 @@ def components(types: Iterable[Any]) -> tuple[list[Schema], dict[str, Schema]]:
 
 
 def fields_of(kind: type[msgspec.Struct]) -> list[tuple[str, Schema, bool]]:
-    """Name, schema and whether it must be there, of each field of a flat structure."""
+    """Name, schema and whether it must be there, of each field of a flat structure.
+
+    A parameter is there or it is not, so none is ever null.
+    """
     _, named = components([kind])
     schema = named[_shown(kind.__name__)]
     required = schema.get("required", ())
-    return [(name, field, name in required) for name, field in schema["properties"].items()]
+    return [
+        (name, _without_null(field), name in required)
+        for name, field in schema["properties"].items()
+    ]
+
+
+def _without_null(field: Schema) -> Schema:
+    options = [option for option in field.get("anyOf", ()) if option != {"type": "null"}]
+    if len(options) == 1:
+        described = {key: field[key] for key in ("description",) if key in field}
+        field = {**options[0], **described}
+    if field.get("default", ()) in ([], None):
+        field = {key: value for key, value in field.items() if key != "default"}
+    return field
 
 
 def split_doc(text: str | None) -> tuple[str, str]:
@@ -66,7 +82,8 @@ def _describe(schema: Schema) -> None:
         for name in names.split(", "):
             field = fields.get(name)
             if field is not None and "$ref" not in field:
-                field["description"] = " ".join(said.split())
+                words = " ".join(said.split())
+                field["description"] = words[:1].upper() + words[1:]
 
 
 def _shown(name: str) -> str:
