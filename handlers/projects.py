@@ -2,14 +2,21 @@
 
 from handlers.base import ApiHandler
 from handlers.operations import Answer, operation
+from rtserver.iterations import LanguageModelJson
 from rtserver.snapshot import SnapshotJson
+
+
+class ProjectJson(SnapshotJson):
+    """A project as it is now, and who revises its proposals."""
+
+    language_model: LanguageModelJson | None
 
 
 class ProjectHandler(ApiHandler):
     """The snapshot."""
 
     @operation(
-        "getProject", {200: Answer((SnapshotJson,), description="The snapshot")}, problems=(403,)
+        "getProject", {200: Answer((ProjectJson,), description="The snapshot")}, problems=(403,)
     )
     async def get(self, project: str) -> None:
         """Take a snapshot of a project.

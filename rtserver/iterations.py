@@ -1,5 +1,7 @@
 """Makes the work of an iteration out of what a person asks for."""
 
+from typing import TypedDict
+
 from rtserver import texts
 from rtserver.errors import RefusedError
 from rtserver.identity import Identity
@@ -16,6 +18,17 @@ class IterationsOffError(RefusedError):
     reason = "llm_not_configured"
 
 
+class LanguageModelJson(TypedDict):
+    """Who revises proposals, as clients see it.
+
+    Attributes:
+        demo: it is a stand-in for a model.
+    """
+
+    name: str
+    demo: bool
+
+
 class Iterations:
     """What handlers and commands know of iterations."""
 
@@ -27,7 +40,7 @@ class Iterations:
         """
         self._parts = parts
 
-    def model_json(self) -> dict[str, object] | None:
+    def model_json(self) -> LanguageModelJson | None:
         """Who revises, as clients see it: `name`, and whether it is the demo's stand-in."""
         if self._parts is None:
             return None

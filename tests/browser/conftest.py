@@ -1,6 +1,7 @@
 """A real Chromium, and workers for it to talk to."""
 
 import itertools
+import json
 import os
 import shlex
 import shutil
@@ -12,11 +13,13 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect, sync_playwright
 
 from tests.browser import validator_script
+from tests.support.documents import UndocumentedFrameError, check_frame, check_socket_frame
 from tests.support.mongo import MongodProcess
 from tests.support.processes import ROOT
 from tests.support.tokens import token
@@ -116,6 +119,22 @@ def complaints() -> Iterator[Complaints]:
 NewContext = Callable[..., BrowserContext]
 
 
+def _check_frames(ws: WebSocket, complaints: Complaints) -> None:
+    """Hold what a page is sent to what asyncapi.json says."""
+
+    def check(payload: str | bytes) -> None:
+        try:
+            if "/sockjs/" not in ws.url:
+                check_socket_frame(json.loads(payload), urlsplit(ws.url).path)
+            elif payload[:1] == "a":
+                for message in json.loads(payload[1:]):
+                    check_frame(json.loads(message), "sockjs")
+        except UndocumentedFrameError as fault:
+            complaints.texts.append(f"frame: {fault}")
+
+    ws.on("framereceived", check)
+
+
 @pytest.fixture
 def new_context(
     browser: Browser, complaints: Complaints, request: pytest.FixtureRequest
@@ -134,6 +153,9 @@ def new_context(
                 if message.type == "error"
                 else None
             ),
+        )
+        context.on(
+            "page", lambda page: page.on("websocket", lambda ws: _check_frames(ws, complaints))
         )
         contexts.append(context)
         return context

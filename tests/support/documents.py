@@ -15,7 +15,7 @@ import jsonschema_rs
 from handlers.routes import ASYNCAPI, OPENAPI, http_routes
 
 Frame = Mapping[str, Any]
-SOMETIMES = ("Idempotency-Replayed",)
+SOMETIMES = ("Idempotency-Replayed", "Retry-After")
 """Response headers that only some answers of a status have."""
 _STREAM = "text/event-stream"
 
@@ -146,7 +146,10 @@ def check_answer(
         return
     if media_type not in content:
         raise UndocumentedAnswerError(f"{where} is {media_type}, not one of {list(content)}")
+    answered = json.loads(body)
+    if "retry_after_s" in answered and headers.get("Retry-After") != str(answered["retry_after_s"]):
+        raise UndocumentedAnswerError(f"{where}: Retry-After is not what the body says")
     validator = _answer_validator(template, method.lower(), str(status), media_type)
-    fault = next(validator.iter_errors(json.loads(body)), None)
+    fault = next(validator.iter_errors(answered), None)
     if fault is not None:
         raise UndocumentedAnswerError(f"{where}: {body!r:.2000} is not as described: {fault}")

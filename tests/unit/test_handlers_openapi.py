@@ -106,7 +106,7 @@ _GOOD = b'{"type":"about:blank","title":"T","status":404,"detail":"D"}'
         (404, "application/problem+json", b'{"title":"T"}'),
         (404, "application/problem+json", _GOOD[:-1] + b',"secret":1}'),
         (200, "application/json", b"{}"),
-        (503, "application/problem+json", _GOOD),  # without Retry-After
+        (503, "application/problem+json", _GOOD[:-1] + b',"retry_after_s":1}'),  # no header
     ],
 )
 def test_an_answer_that_is_not_as_described_is_seen(
