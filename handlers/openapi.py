@@ -62,10 +62,10 @@ SECURITY_SCHEMES: dict[str, Schema] = {
     },
 }
 DESCRIPTION = """\
-Errors are problem documents (RFC 9457). HEAD is answered wherever GET is, OPTIONS
-wherever a token is needed; other methods get 405 with `Allow`. A body has 4 MiB at most, whatever its Content-Type says it is
-read as JSON. What happens is told as it happens over WebSocket, Server-Sent Events and SockJS: see
-`/api/v1/asyncapi.json`."""
+Errors are problem documents (RFC 9457). HEAD is answered wherever GET is, OPTIONS wherever a token
+is needed; other methods get 405 with `Allow`. A body has 4 MiB at most, and is read as JSON
+whatever its Content-Type says. What happens is told as it happens over WebSocket, Server-Sent
+Events and SockJS: see `/api/v1/asyncapi.json`."""
 
 
 class UndocumentedError(Exception):

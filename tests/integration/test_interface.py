@@ -89,20 +89,22 @@ def _try(target: Target, operation_id: str, examples: int) -> None:
         headers["Accept"] = "application/json"  # a stream that is given has no end
     checks = [CHECKS.get_one(name) for name in CHECKED]
 
-    def send(case: Any) -> None:
-        case.call_and_validate(headers=headers, checks=checks, timeout=30)
-
+    bounded = settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     for mode in GenerationMode:
-        given(_cases(target, operation, mode))(
-            settings(
-                max_examples=examples,
-                derandomize=True,
-                database=None,
-                deadline=None,
-                phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
-            )(send)
-        )()
+
+        @bounded
+        @given(_cases(target, operation, mode))
+        def send(case: Any) -> None:
+            case.call_and_validate(headers=headers, checks=checks, timeout=30)
+
+        send()
 
 
 @pytest.mark.parametrize("operation_id", OPERATIONS)
