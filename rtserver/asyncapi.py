@@ -92,7 +92,7 @@ def document() -> Schema:
         *_acks(AUDIT_COMMANDS),
         AuditRecord,
     )
-    stream: Messages = (Welcome, Gap, ClosingFrame, *STORED)
+    stream: Messages = (Welcome, Gap, Presence, ClosingFrame, *STORED)
     every: dict[type[msgspec.Struct], None] = dict.fromkeys(
         (*session, *audit, *stream, *COMMAND_TYPES, *AUDIT_COMMANDS, Hello)
     )
