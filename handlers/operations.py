@@ -64,13 +64,14 @@ class Operation:
         """Gather all statuses that a client has to reckon with."""
         statuses = {*self.answers, *self.problems}
         if self.needs_token:
-            statuses |= {400, 401, 503}  # an address that is wrong, a token that is, MongoDB gone
+            # An address or a token that is wrong, a body too large, MongoDB gone.
+            statuses |= {400, 401, 413, 503}
         if self.roles:
             statuses.add(403)
         if self.query is not None or self.headers is not None:
             statuses.add(400)
         if self.body:
-            statuses |= {413, 422}
+            statuses.add(422)
         object.__setattr__(self, "statuses", frozenset(statuses))
 
 

@@ -92,7 +92,7 @@ def test_what_is_said_is_what_stands_in_the_document() -> None:
     described = describe([Route("/x", _Spoken)])["paths"]["/x"]
     assert list(described) == ["post"]
     assert described["post"]["summary"] == "Say something"
-    assert set(described["post"]["responses"]) == {"204", "400", "401", "409", "503"}
+    assert set(described["post"]["responses"]) == {"204", "400", "401", "409", "413", "503"}
 
 
 _GOOD = b'{"type":"about:blank","title":"T","status":404,"detail":"D"}'
