@@ -9,7 +9,7 @@ from rtserver.channel import Subscriber
 from rtserver.commands import MAX_LOOKED_AT, MAX_VIEWED, looked_at
 from rtserver.errors import InvalidError
 from rtserver.identity import Identity
-from rtserver.protocol import View
+from rtserver.protocol import Ack, View
 from rtserver.session import Session
 from tests.unit.session_parts import Stage
 
@@ -34,9 +34,9 @@ class Told:
         self.told.append(("depart", entry.user_id))
 
 
-async def _look(session: Session, command: View) -> dict[str, Any]:
+async def _look(session: Session, command: View) -> Ack:
     session.look_at(looked_at(command.focus, frozenset(command.proposal_ids) or None))
-    return {}
+    return Ack()
 
 
 @pytest.mark.gen_test
