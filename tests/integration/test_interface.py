@@ -18,8 +18,8 @@ from tests.support.documents import document
 from tests.support.tokens import token
 
 PROJECT = "interface"
+# That no answer is a 500 is part of the second: the document lists none. 503 is listed, and meant.
 CHECKED = (
-    "not_a_server_error",
     "status_code_conformance",
     "content_type_conformance",
     "response_headers_conformance",
@@ -82,6 +82,10 @@ def _cases(target: Target, operation: Any, mode: GenerationMode) -> st.SearchStr
     return st.one_of(found, anything)
 
 
+def _takes_anything(operation: Any) -> bool:
+    return bool([*operation.path_parameters, *operation.query, *operation.headers, *operation.body])
+
+
 def _try(target: Target, operation_id: str, examples: int) -> None:
     operation = target.schema.find_operation_by_id(operation_id)
     headers = dict(target.headers)
@@ -104,6 +108,8 @@ def _try(target: Target, operation_id: str, examples: int) -> None:
         def send(case: Any) -> None:
             case.call_and_validate(headers=headers, checks=checks, timeout=30)
 
+        if mode is GenerationMode.NEGATIVE and not _takes_anything(operation):
+            continue  # no request can be wrong
         send()
 
 
