@@ -22,11 +22,11 @@ class NotReadyJson(TypedDict):
     """The worker does not serve.
 
     Attributes:
-        problems: what is in the way.
+        problems: what is in the way, by the part that it is about.
     """
 
     status: Literal["not_ready"]
-    problems: list[str]
+    problems: dict[str, str]
 
 
 class HealthHandler(BaseHandler):
