@@ -42,14 +42,22 @@ class Target:
     headers: dict[str, str]
 
 
-@pytest.fixture
-def target(pair: Pair) -> Target:
-    pair.workspace(PROJECT)
+@pytest.fixture(scope="module")
+def filled(_pair: Pair) -> Target:
+    """Filled once: that takes as long as the requests of an operation do."""
+    _pair.workspace(PROJECT)
     signed = token("svc", roles=("service", "admin"))
-    ids = asyncio.run(_fill(pair.one.address, signed))
+    ids = asyncio.run(_fill(_pair.one.address, signed))
     schema = schemathesis.openapi.from_dict(document(OPENAPI))
-    schema.config.update(base_url=f"http://{pair.one.address}")
+    schema.config.update(base_url=f"http://{_pair.one.address}")
     return Target(schema, ids, {"Authorization": f"Bearer {signed}"})
+
+
+@pytest.fixture
+def target(pair: Pair, filled: Target) -> Target:
+    """The same for each test; what the pair's workers log is looked at after each."""
+    assert pair.one.address in filled.schema.config.base_url
+    return filled
 
 
 async def _fill(address: str, signed: str) -> dict[str, str]:
