@@ -15,6 +15,7 @@ from tests.integration.proxy_case import (
     Front,
     find_program,
     free_address,
+    ride_out_a_killed_worker,
     running,
     sample_of,
 )
@@ -177,3 +178,8 @@ async def test_websockets_and_the_clients_address_pass(front: Front) -> None:
         assert (await service.http.get("/metrics")).status_code == 404
         page = await service.http.get("/", headers={"Accept-Encoding": "gzip"})
         assert page.status_code == 200
+
+
+def test_a_worker_killed_behind_it_costs_no_client_an_event(front: Front, tmp_path: Path) -> None:
+    """The last one: nobody starts the worker again."""
+    ride_out_a_killed_worker(front, tmp_path, "killed-behind-nginx")
