@@ -22,7 +22,7 @@ help:
 	@echo "make test    run the whole test suite on a real MongoDB"
 	@echo "make lint    check formatting, lint and types"
 	@echo "make bench   run the benchmarks"
-	@echo "make soak    run the long tests"
+	@echo "make soak    run the long tests (SOAK_S: seconds of the memory soak, 600)"
 	@echo "make docs    write docs/settings.md and docs/audit.md anew"
 	@echo "make clean   remove what was installed and cached here; data in var/ stays"
 

@@ -15,7 +15,7 @@ import time
 from rtserver.app import Server
 from rtserver.audit import Acting
 from rtserver.audit_actions import Action, Outcome
-from rtserver.cli_serve import GC_THRESHOLDS
+from rtserver.collector import THRESHOLDS
 from rtserver.logs import configure_logs
 from rtserver.settings import Settings
 
@@ -91,7 +91,7 @@ async def main() -> None:
         await server.start()
         gc.collect()
         gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        gc.set_threshold(*THRESHOLDS)
         port = int(os.environ["BENCH_CONTROL_PORT"])
         control = await asyncio.start_server(acts.control, "127.0.0.1", port)
         acting = asyncio.create_task(acts.run())

@@ -1,7 +1,6 @@
 """`serve` and `mongod`: processes that run until they are told to stop."""
 
 import asyncio
-import gc
 import signal
 from collections.abc import Coroutine
 from typing import Any
@@ -11,12 +10,9 @@ import structlog
 from rtserver.app import Server
 from rtserver.app_mongo import run_shared_mongod
 from rtserver.cli_token import demo_pages
+from rtserver.collector import collect_now_and_then
 from rtserver.errors import OperatorError
 from rtserver.settings import Settings
-
-# Python's cyclic collector, left alone, took over 40 % of a fan-out to 2,000 sockets. What lives
-# long is frozen at start; the young are looked at less often.
-GC_THRESHOLDS = (50_000, 50, 100)
 
 _log = structlog.get_logger()
 
@@ -70,10 +66,7 @@ async def serve(
         if demo and secret is not None:
             for line in demo_pages(settings, secret, server.port):
                 print(line, flush=True)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
-        await told.wait()
+        await _done_unless_told(collect_now_and_then(), told)
         _log.info("stopping")
     except OSError as error:
         raise OperatorError(

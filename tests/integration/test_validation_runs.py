@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.support.workers import Workers
 
 ENDS = ("validation_complete", "validation_error", "validation_cancelled")
 MIB = 1024 * 1024
+LEASE_S = 1.0
 
 
 @asynccontextmanager
@@ -288,7 +290,7 @@ async def test_run_of_a_killed_worker_ends_as_lost(workers: Workers) -> None:
         2,
         validation_command="sh -c 'echo $$; sleep 60'",
         validation_report_command="",
-        lease_s=1,
+        lease_s=LEASE_S,
     )
     (workers.directory / "workspaces" / "p1").mkdir(parents=True)
     async with session(other.address, "p1") as viewer, api(doomed.address, "ada") as ada:
@@ -296,12 +298,16 @@ async def test_run_of_a_killed_worker_ends_as_lost(workers: Workers) -> None:
         await after_creation(viewer)
         run = await ada.post("/api/v1/proposals/a/validations", None, 202)
         pid = int((await viewer.recv_type("output"))["line"])
+        killed_at = datetime.now(UTC)
         doomed.kill()
         await gone(pid)
         _, end = await to_the_end(viewer, run["run_id"])
         assert (end["type"], end["reason"]) == ("validation_error", "worker_lost")
         await viewer.quiet(0.5)
     async with api(other.address, "ada") as ada:
+        ended = await ada.run_ended(run["run_id"])
+        took = datetime.fromisoformat(ended["ended_at"]) - killed_at
+        assert took.total_seconds() <= LEASE_S + 5
         run = await ada.post("/api/v1/proposals/a/validations", None, 202)
         await ada.delete(f"/api/v1/runs/{run['run_id']}")
         assert (await ada.run_ended(run["run_id"]))["state"] == "cancelled"
