@@ -14,6 +14,7 @@ import structlog
 from rtserver.errors import StoreUnavailableError
 
 NO_LIMIT = 1_000_000
+RENEWED_AT_ONCE = 100
 
 _log = structlog.get_logger()
 
@@ -142,13 +143,20 @@ class Admission:
         """Renew leases until cancelled."""
         while True:
             await asyncio.sleep(self._lease_s / 3)
-            if not self._entries:
-                continue
             try:
-                async with self._renewing:
-                    await self._leases.renew([self._measured(e) for e in self._entries.values()])
+                await self._renew()
             except StoreUnavailableError as error:
                 _log.warning("leases_not_renewed", error=str(error))
+
+    async def _renew(self) -> None:
+        """Renew what is held, some at a time: all at once would be megabytes of documents."""
+        held = list(self._entries)
+        for start in range(0, len(held), RENEWED_AT_ONCE):
+            async with self._renewing:
+                entries = map(self._entries.get, held[start : start + RENEWED_AT_ONCE])
+                still = [self._measured(entry) for entry in entries if entry is not None]
+                if still:
+                    await self._leases.renew(still)
 
     def _measured(self, entry: Entry) -> Entry:
         behind_bytes = self._behind_bytes(entry.connection_id)
