@@ -30,13 +30,11 @@ class Origins:
             host: the Host header. Browsers leave a default port out of both headers, and some
                 proxies put it into this one.
         """
-        if origin is None:
+        if origin is None or self.listed(origin):
             return True
         parts = _parts(origin)
-        if parts is None:
-            return False
         # The scheme that the client used is not known here: a proxy may have ended its TLS.
-        return parts in self._allowed or _parts(f"{parts.scheme}://{host}") == parts
+        return parts is not None and _parts(f"{parts.scheme}://{host}") == parts
 
 
 class _Parts(NamedTuple):
