@@ -4,7 +4,6 @@ import itertools
 import os
 import secrets
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +12,14 @@ from typing import Any
 from pymongo import MongoClient
 
 from store.mongod_dir import Holder, MongodDir
-from tests.support.processes import end, spawn, wait_until
+from tests.support.forked import ForkedServer
+from tests.support.processes import end, wait_until
 
 _numbers = itertools.count(1)
 
 
 class MongodProcess:
-    """`python -m rtserver mongod` on a data directory.
+    """`rtserver mongod` on a data directory.
 
     Attributes:
         data_dir: the directory; workers that get it as `RT_DATA_DIR` find this mongod by
@@ -35,8 +35,8 @@ class MongodProcess:
     def start(self) -> None:
         """Start it, also again, and return when it takes writes."""
         environ = {name: text for name, text in os.environ.items() if not name.startswith("RT_")}
-        self.process = spawn(
-            [sys.executable, "-m", "rtserver", "mongod"],
+        self.process = ForkedServer(
+            ["mongod"],
             environ={**environ, "RT_DATA_DIR": str(self.data_dir)},
             stdout=self._log,
             stderr=self._log,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 ROOT = Path(__file__).parents[2]
 POLL_S = 0.02
@@ -51,7 +52,16 @@ def _spawner() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, "spawner")
 
 
-def end(process: "subprocess.Popen[bytes]", *, tell: bool = True) -> bool:
+class Child(Protocol):
+    """What is asked of a process: `subprocess.Popen`, or one that is like it."""
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def kill(self) -> None: ...
+
+
+def end(process: Child, *, tell: bool = True) -> bool:
     """SIGTERM, and SIGKILL where that does not help in time; whether SIGTERM was enough.
 
     Args:

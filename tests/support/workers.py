@@ -1,17 +1,17 @@
-"""Real workers: `python -m rtserver serve`, each a process with a log that is looked at."""
+"""Real workers: `rtserver serve`, each a process with a log that is looked at."""
 
 import http.client
 import json
 import os
 import re
 import signal
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.processes import end, spawn, wait_until
+from tests.support.forked import ForkedServer
+from tests.support.processes import end, wait_until
 from tests.support.tokens import SECRET
 
 START_S = 60.0
@@ -69,8 +69,8 @@ class Worker:
         self._expected: set[str] = set()
         inherited = {name: text for name, text in os.environ.items() if not name.startswith("RT_")}
         given = {f"RT_{name.upper()}": str(value) for name, value in settings.items()}
-        self.process = spawn(
-            [sys.executable, "-m", "rtserver", "serve", *arguments],
+        self.process = ForkedServer(
+            ["serve", *arguments],
             environ={**inherited, "PYTHONWARNINGS": "default", **given},
             stdout=log.with_suffix(".out"),
             stderr=log,
