@@ -8,6 +8,9 @@ RUNTIME := $(VENV)/.runtime-installed
 TOOLS := $(VENV)/.tools-installed
 NODE := node_modules/.installed
 
+# Where this is set each of the many processes that tests start compiles all it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Further arguments for pytest, the benchmarks or the server: make test ARGS='-k resume'
 ARGS ?=
 
@@ -29,9 +32,11 @@ help:
 run: $(RUNTIME) $(NODE)
 	@exec $(PY) -m rtserver serve --demo $(ARGS)
 
-# Several files at a time: make test ARGS='-n 2 --dist loadfile'
+# One file at a time in each of JOBS processes, and one more of these than there are processors,
+# since tests wait a lot. In the order of their names, which begins with the long ones.
+JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 test: $(TOOLS) $(NODE)
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(TOOLS)
 	$(PY) -m ruff format --check .

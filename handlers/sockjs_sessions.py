@@ -14,8 +14,8 @@ import warnings
 from typing import Any
 
 import structlog
-from tornado.websocket import WebSocketClosedError
 
+from handlers.last_words import write_or_drop
 from handlers.tornado_socket import StreamSink
 from rtserver.close_codes import CloseCode
 from rtserver.framing import SEPARATORS, Encoding
@@ -326,10 +326,7 @@ class SocketSession(RawSession):
         self.schedule(self.server.context.ping_interval_s)
 
     def _write(self, frame: str) -> None:
-        try:
-            self.handler.write_message(frame)
-        except WebSocketClosedError:
-            return  # the handler learns of it by itself
+        write_or_drop(self.handler, frame)
 
     def _end(self, code: int, message: str) -> None:
         self.server.context.wheel.cancel(self._timer)

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from handlers.base import Problem
 from handlers.context import HandlerContext
+from handlers.last_words import write_or_drop
 from handlers.socket_base import SocketHandler
 from handlers.tornado_socket import StreamSink
 from rtserver.admission import Entry
@@ -116,7 +117,7 @@ class SessionSocket(SocketHandler):
         frame = ClosingFrame(
             code=code, reason=reason, reconnect=advice.reconnect, retry_after_ms=None
         )
-        self.write_message(encode_frame(frame))
+        write_or_drop(self, encode_frame(frame))
         self.close(code, reason)
 
     def on_message(self, message: str | bytes) -> None:

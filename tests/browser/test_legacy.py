@@ -151,7 +151,8 @@ def test_a_page_of_another_origin_gets_every_event_once_by_each_transport(
             window.got = {};
             for (const [transport, greeting] of Object.entries(greetings)) {
                 const one = (got[transport] = { by: null, welcome: false, numbers: [], end: null });
-                const socket = new SockJS(url, null, { transports: [transport] });
+                const options = { transports: [transport], timeout: 20_000 };
+                const socket = new SockJS(url, null, options);
                 socket.onopen = () => {
                     one.by = socket.transport;
                     socket.send(JSON.stringify(greeting));

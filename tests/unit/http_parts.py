@@ -98,7 +98,8 @@ def server_in_thread(settings: Mapping[str, object]) -> Iterator[Server]:
     Args:
         settings: by name, as in the environment less the prefix.
     """
-    environment = {f"RT_{name.upper()}": str(value) for name, value in settings.items()}
+    given = {"port": 0, **settings}
+    environment = {f"RT_{name.upper()}": str(value) for name, value in given.items()}
     server = Server(Settings.load(environment, {}), secret=SECRET)
     started: concurrent.futures.Future[asyncio.Event] = concurrent.futures.Future()
     left: list[str] = []
