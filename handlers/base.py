@@ -14,7 +14,7 @@ import structlog
 from tornado import web
 
 from handlers.context import HandlerContext
-from handlers.inputs import InputError, complaint, read_flat
+from handlers.inputs import InputError, read_flat
 from handlers.operations import operation_of
 from handlers.problems import PROBLEM_TYPE
 from handlers.tornado_body import expect_body, reading_on
@@ -23,6 +23,7 @@ from rtserver.admission import ProjectFullError
 from rtserver.audit import Acting
 from rtserver.audit_actions import Action
 from rtserver.audit_outcome import outcome_of_status
+from rtserver.complaints import complaint, why_not_json
 from rtserver.errors import BusyError, RefusedError, StoreUnavailableError
 from rtserver.identity import Identity
 from rtserver.positions import BadPositionError, Position
@@ -415,10 +416,10 @@ class ApiHandler(BaseHandler):
         try:
             return msgspec.json.decode(bytes(self._body), type=kind)
         except msgspec.ValidationError as error:
-            raise Problem(422, f"The body does not fit: {complaint(error)}", "invalid") from None
+            said = complaint(error, kind)
+            raise Problem(422, f"The body does not fit: {said}", "invalid") from None
         except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-            said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-            raise Problem(400, f"The body is not JSON: {said}", "malformed") from None
+            raise Problem(400, why_not_json(self._body, error), "malformed") from None
 
     def will(self, action: Action) -> None:
         """Say what this request does, where that shows only after its body was read.

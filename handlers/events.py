@@ -16,7 +16,7 @@ from rtserver.publishing import (
     MAX_KEY_CHARS,
     PublishedBatch,
     PublishedEvent,
-    draft_of,
+    drafts_of,
     parse_events,
 )
 
@@ -151,11 +151,12 @@ class EventsHandler(ApiHandler):
         project_id = self.open_project(project)
         if not self.identity.is_service:
             raise Problem(403, "Publishing needs the role service", "forbidden")
-        limit = self.context.max_message_bytes
-        drafts = [
-            draft_of(event, project_id, self.identity.user_id, max_data_bytes=limit)
-            for event in parse_events(bytes(self._body))
-        ]
+        drafts = drafts_of(
+            parse_events(bytes(self._body)),
+            project_id,
+            self.identity.user_id,
+            max_data_bytes=self.context.max_message_bytes,
+        )
         types = list(dict.fromkeys(draft.type for draft in drafts))
         self.audit_details |= {"types": types[:MAX_RECORDED_TYPES], "events": len(drafts)}
         published = await self.context.log.publish(drafts, key=self._key(project_id))

@@ -3,17 +3,18 @@
 Query and headers are flat: each field is a text, a whole number, or a list of texts.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import inspect
 
+from rtserver.complaints import complaint
+
 MAX_DIGITS = 18
+MAX_ECHO_CHARS = 32
 
 S = TypeVar("S", bound=msgspec.Struct)
-_AT = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
 
 
 class InputError(ValueError):
@@ -34,22 +35,14 @@ def read_flat(kind: type[S], texts_of: Callable[[str], Sequence[str]]) -> S:
     for field in msgspec.structs.fields(kind):
         texts = texts_of(field.encode_name)
         if texts:
-            given[field.encode_name] = _value(field.type, texts)
+            given[field.encode_name] = _value(field.encode_name, field.type, texts)
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
         raise InputError(complaint(error)) from None
 
 
-def complaint(error: msgspec.ValidationError) -> str:
-    """What msgspec says, with the place first: `limit: expected int <= 1000`."""
-    match = _AT.fullmatch(str(error))
-    what, where = match.groups() if match else (str(error), "")
-    what = what.replace("`", "")
-    return f"{where}: {what[:1].lower()}{what[1:]}" if where else what
-
-
-def _value(kind: Any, texts: Sequence[str]) -> object:
+def _value(name: str, kind: Any, texts: Sequence[str]) -> object:
     info = inspect.type_info(kind)
     if isinstance(info, inspect.Metadata):
         info = info.type
@@ -57,11 +50,15 @@ def _value(kind: Any, texts: Sequence[str]) -> object:
         case inspect.ListType():
             return list(texts)
         case inspect.IntType():
-            return _number(texts[-1])
+            return _number(name, texts[-1])
     return texts[-1]
 
 
-def _number(text: str) -> int | str:
-    """The whole number, or the text as it is where it is none."""
-    digits = text.lstrip("0") or "0" if text.isascii() and text.isdigit() else ""
-    return int(digits) if 1 <= len(digits) <= MAX_DIGITS else text
+def _number(name: str, text: str) -> int:
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()):
+        shown = text if len(text) <= MAX_ECHO_CHARS else text[:MAX_ECHO_CHARS] + "..."
+        raise InputError(f"{name}: {shown!a} is no whole number")
+    if len(digits.lstrip("0")) > MAX_DIGITS:
+        raise InputError(f"{name}: the number has more than {MAX_DIGITS} digits")
+    return int(text)

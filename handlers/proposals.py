@@ -203,6 +203,8 @@ def fits_if_match(headers: list[str]) -> _Fits | None:
 def _slug(title: str) -> str:
     words = "".join(char if char.isascii() and char.isalnum() else " " for char in title.lower())
     slug = "-".join(words.split())[:MAX_SLUG_CHARS].strip("-")
+    if not title.strip():
+        raise InvalidError("title is empty")
     if not slug:
         raise InvalidError("No id can be made from this title: give one")
     return slug

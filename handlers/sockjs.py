@@ -79,11 +79,18 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
         else:
             self._context.wheel.cancel(self._hello)
             try:
+                self._check_size(message)
                 hello = parse_hello(message)
             except MessageRefusedError as refusal:
                 self._turn_away(CloseCode.PROTOCOL_ERROR, str(refusal))
                 return
             self._entering = self._context.tasks.start(self._enter(hello), name="sockjs-enter")
+
+    def _check_size(self, message: str | bytes) -> None:
+        limit = self._context.max_message_bytes
+        text = message.encode("utf-8", "surrogatepass") if isinstance(message, str) else message
+        if len(text) > limit:
+            raise MessageRefusedError("too_large", f"A message may have {limit} bytes at most")
 
     def on_message_too_big(self) -> None:
         """A message is so large that it is not even read."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, Union
 import msgspec
 
 from rtserver.close_codes import CloseCode
+from rtserver.complaints import complaint
 from rtserver.field_types import ConnectionId, EventId, Moment, ProjectId, ProposalId, RunId, UserId
 from rtserver.framing import (
     Encoding,
@@ -129,7 +130,7 @@ class CommandParser:
         except UnicodeError:
             raise MessageRefusedError("malformed", "The message is not valid Unicode") from None
         except msgspec.ValidationError as error:
-            raise _explain(text, str(error), self.names) from None
+            raise _explain(text, complaint(error), self.names) from None
         except msgspec.DecodeError as error:
             raise MessageRefusedError("malformed", f"The message is not JSON: {error}") from None
         return command
@@ -170,17 +171,27 @@ def parse_hello(text: str | bytes) -> Hello:
     """Read a SockJS client's first message.
 
     Raises:
-        MessageRefusedError: it is no `hello`. The message quotes nothing: there is a token in it.
+        MessageRefusedError: it is no `hello`, or something in it is wrong. The message quotes no
+            value: there is a token among them.
     """
     try:
         return _decode_hello(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise MessageRefusedError(
-            "invalid", "The first message must be a hello with project_id and token"
-        ) from None
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        said = "The first message must be a hello with project_id and token"
+        if isinstance(error, msgspec.ValidationError) and _is_hello(text):
+            said = f"hello: {complaint(error)}"
+        raise MessageRefusedError("invalid", said) from None
 
 
-def _explain(text: str, complaint: str, names: list[str]) -> MessageRefusedError:
+def _is_hello(text: str | bytes) -> bool:
+    try:
+        message = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    return isinstance(message, dict) and message.get("type") == "hello"
+
+
+def _explain(text: str, said: str, names: list[str]) -> MessageRefusedError:
     try:
         message = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
@@ -200,7 +211,7 @@ def _explain(text: str, complaint: str, names: list[str]) -> MessageRefusedError
         return MessageRefusedError(
             "unknown_type", f"Unknown type {kind[:64]!r}; known are {known}", request_id
         )
-    return MessageRefusedError("invalid", f"{kind}: {complaint}", request_id)
+    return MessageRefusedError("invalid", f"{kind}: {said}", request_id)
 
 
 class Resume(msgspec.Struct):

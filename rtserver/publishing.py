@@ -1,10 +1,12 @@
 """What other back ends publish: typed bodies, checked, and made into events."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
 
 from rtserver import ids, texts
+from rtserver.complaints import complaint, why_not_json
 from rtserver.errors import InvalidError, RefusedError
 from rtserver.events import WHOLE_PROJECT, Audience, EventDraft, only_users, viewers_of
 from rtserver.field_types import ProposalId, ServiceEventType, UserId
@@ -81,11 +83,28 @@ def parse_events(text: bytes) -> list[PublishedEvent]:
             raise InvalidError("An event has a type, a batch has events; this has both")
         return _batch.decode(text).events
     except msgspec.ValidationError as error:
-        raise InvalidError(f"The body does not fit: {error}") from None
-    except RecursionError:
-        raise MalformedBodyError("The body is nested too deeply") from None
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise MalformedBodyError(f"The body is not JSON: {error}") from None
+        raise InvalidError(f"The body does not fit: {complaint(error)}") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise MalformedBodyError(why_not_json(text, error)) from None
+
+
+def drafts_of(
+    events: Sequence[PublishedEvent], project_id: str, actor: str, *, max_data_bytes: int
+) -> list[EventDraft]:
+    """The events as they go into the log; see `draft_of`.
+
+    Raises:
+        RefusedError: as `draft_of`; of several events the message names the one.
+    """
+    drafts = []
+    for index, event in enumerate(events):
+        try:
+            drafts.append(draft_of(event, project_id, actor, max_data_bytes=max_data_bytes))
+        except RefusedError as error:
+            if len(events) == 1:
+                raise
+            raise type(error)(f"events[{index}]: {error}", error.reason) from None
+    return drafts
 
 
 def draft_of(

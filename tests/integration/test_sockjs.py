@@ -201,6 +201,7 @@ async def test_view_of_the_hello_narrows(worker: Worker) -> None:
         ({"type": "hello", "project_id": 7}, 4400, False),
         ({"type": "view", "proposal_ids": []}, 4400, False),
         ("hello", 4400, False),
+        (hello(token="x" * 70_000), 4400, False),
     ],
 )
 async def test_who_is_not_let_in_is_told_why(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.errors import InvalidError
+from rtserver.errors import InvalidError, RefusedError
 from rtserver.events import WHOLE_PROJECT, AudienceKind, only_users, viewers_of
 from rtserver.publishing import (
     MAX_BATCH,
@@ -16,6 +16,7 @@ from rtserver.publishing import (
     UsersAudience,
     audience_of,
     draft_of,
+    drafts_of,
     parse_events,
 )
 
@@ -148,3 +149,22 @@ def test_data_arrives_as_it_was_sent(data: object) -> None:
     assert msgspec.json.decode(body)["data"] == data
     assert "\n" not in body
     assert draft_of(event, "p1", "svc", max_data_bytes=10**6).audience.kind is AudienceKind.PROJECT
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"type": "welcome"}, "events[1]: event type 'welcome' has no dot"),
+        ({"type": "a.b", "audience": "proposal"}, "events[1]: audience proposal needs"),
+        ({"type": "a.b", "data": "x" * 99}, "events[1]: An event's data may have 100 bytes"),
+    ],
+)
+def test_of_a_batch_the_event_that_is_wrong_is_named(wrong: dict[str, Any], said: str) -> None:
+    events = _parse({"events": [{"type": "a.b"}, wrong]})
+    with pytest.raises(RefusedError) as caught:
+        drafts_of(events, "p1", "svc", max_data_bytes=100)
+    assert str(caught.value).startswith(said)
+    with pytest.raises(type(caught.value)) as alone:
+        drafts_of(events[1:], "p1", "svc", max_data_bytes=100)
+    assert "events[" not in str(alone.value)
+    assert (caught.value.status, caught.value.reason) == (alone.value.status, alone.value.reason)
