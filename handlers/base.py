@@ -71,6 +71,15 @@ class Problem(web.HTTPError):
         self.extra = extra
 
 
+def origin_refused() -> Problem:
+    """The answer to a page of an origin that is not let in."""
+    return Problem(
+        403,
+        "Pages of this origin may not connect; RT_ALLOWED_ORIGINS lists those that may",
+        "origin",
+    )
+
+
 def shown_address(uri: str | None) -> str:
     """A request's address for the log: without a token, and without the name of a SockJS session.
 
@@ -100,6 +109,9 @@ def problem_of(error: BaseException) -> Problem | None:
             return Problem(error.status, str(error), error.reason, **error.details)
         case TokenRefused(reason="keys_unavailable"):
             return Problem(503, error.message, error.reason, retry_after_s=RETRY_AFTER_S)
+        case TokenRefused(reason="missing"):
+            how = "Send it as Authorization: Bearer TOKEN"
+            return Problem(401, f"{error.message} {how}", error.reason)
         case TokenRefused():
             return Problem(401, error.message, error.reason)
         case StoreUnavailableError():
@@ -219,14 +231,17 @@ class BaseHandler(web.RequestHandler):
         elif status_code == 500:
             document["detail"] = "The server failed to answer this; try again"
         elif status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
-            document["detail"] = f"{self.request.method} is not possible here"
-            self.set_header("Allow", ", ".join(self._allowed_methods()))
+            allowed = ", ".join(self._allowed_methods())
+            document["detail"] = f"{self.request.method} is not possible here; {allowed} are"
+            self.set_header("Allow", allowed)
         else:
             document["detail"] = http.HTTPStatus(status_code).description
         self._set_cors_headers()
         if status_code == http.HTTPStatus.UNAUTHORIZED:
-            # RFC 6750 section 3
-            self.set_header("WWW-Authenticate", 'Bearer realm="rtserver"')
+            # RFC 6750 section 3: the error only where there was a token
+            was_sent = document.get("reason") != "missing"
+            why = ', error="invalid_token"' if was_sent else ""
+            self.set_header("WWW-Authenticate", f'Bearer realm="rtserver"{why}')
         self.set_header("Content-Type", PROBLEM_TYPE)
         self.finish(json.dumps(document))
 
@@ -400,7 +415,8 @@ class ApiHandler(BaseHandler):
             self.set_header("Access-Control-Allow-Methods", ", ".join(self._allowed_methods()))
             self.set_header(
                 "Access-Control-Allow-Headers",
-                "Authorization, Content-Type, Idempotency-Key, If-Match, Last-Event-ID",
+                "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, "
+                "Last-Event-ID",
             )
             self.set_header("Access-Control-Max-Age", "600")
         self.set_status(204)

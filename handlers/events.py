@@ -128,9 +128,7 @@ class EventsHandler(ApiHandler):
             return None
         log = self.context.log
         if position.epoch != log.epoch or position.seq > await log.head(project_id):
-            raise Problem(
-                409, "after: this position is of another log; fetch the state anew", "lost"
-            )
+            raise Problem(409, "after: this log has no such position; fetch the state anew", "lost")
         return position.seq
 
     @operation(

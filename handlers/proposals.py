@@ -23,6 +23,7 @@ from rtserver.proposals import (
 from rtserver.statuses import ProposalStatus
 
 _ETAG = re.compile(r'\s*(?:(W/)?"([^"]*)"|\*)\s*(?:,|$)')
+IF_MATCH_TAKES = 'If-Match takes entity tags such as "3", or *'
 MAX_SLUG_CHARS = 100
 
 Title = Annotated[str, line_of(MAX_TITLE_CHARS)]
@@ -186,17 +187,26 @@ def fits_if_match(headers: list[str]) -> _Fits | None:
     if not headers:
         return None
     text, at = ",".join(headers), 0
+    if not text.strip():
+        raise Problem(400, f"{IF_MATCH_TAKES}; it is empty", "invalid")
     etags = set()
     while at < len(text):
         match = _ETAG.match(text, at)
         if match is None:
-            raise Problem(400, 'If-Match takes entity tags such as "3", or *', "invalid")
+            raise Problem(400, IF_MATCH_TAKES, "invalid")
         if match[2] is None:
             return _Fits(None)  # whatever there is
         # The comparison is the strong one: a weak tag never fits.
         if match[1] is None:
             etags.add(f'"{match[2]}"')
         at = match.end()
+    if not etags:
+        raise Problem(
+            412,
+            'A weak entity tag never fits If-Match: send "3" for W/"3", which a proxy that '
+            "compresses may have made of it",
+            "stale",
+        )
     return _Fits(frozenset(etags))
 
 

@@ -41,7 +41,7 @@ from tornado.httputil import format_timestamp
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
-from handlers.base import BaseHandler, Problem
+from handlers.base import BaseHandler, Problem, origin_refused
 from handlers.context import HandlerContext
 from handlers.hixie76 import Hixie76Protocol
 from handlers.socket_base import HARD_LIMIT_FACTOR, SocketHandler
@@ -94,7 +94,7 @@ class CorrectedHandler(BaseHandler):
         # browsers say besides that the page is our own.
         own = self.request.headers.get("Sec-Fetch-Site") == "same-origin"
         if not own and not self.context.origins.allows(_page_of(self), self.request.host):
-            raise Problem(403, "Pages of this origin may not connect", "origin")
+            raise origin_refused()
         if self.opens_sessions and not self.server.has_room():
             raise Problem(
                 503, "Too many are waiting to be let in", "busy", retry_after_s=BUSY_RETRY_AFTER_S

@@ -11,7 +11,7 @@ from typing import ClassVar
 import msgspec
 from tornado.iostream import IOStream, StreamClosedError
 
-from handlers.base import ApiHandler, Problem
+from handlers.base import ApiHandler, Problem, origin_refused
 from handlers.operations import Answer, operation
 from handlers.tornado_socket import StreamSink, detect_dead_peer
 from rtserver import ids
@@ -167,7 +167,7 @@ class ProposalEventsHandler(ApiHandler):
             raise Problem(406, f"This is to be had as {MEDIA_TYPE} only", "not_acceptable")
         origin = self.request.headers.get("Origin")
         if not self.context.origins.allows(origin, self.request.host):
-            raise Problem(403, "Pages of this origin may not connect", "origin")
+            raise origin_refused()
         proposal = await self.context.proposals.get(ids.proposal_id(proposal_id))
         if proposal is None:
             raise Problem(404, f"There is no proposal {proposal_id!r}", "not_found")

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from handlers.base import Problem
+from handlers.base import origin_refused
 from handlers.context import HandlerContext
 from handlers.last_words import write_or_drop
 from handlers.socket_base import SocketHandler
@@ -11,9 +11,10 @@ from rtserver.admission import Entry
 from rtserver.audit_actions import Action
 from rtserver.close_codes import ADVICE, CloseCode
 from rtserver.commands import looked_at, view_of
-from rtserver.errors import ForbiddenError
+from rtserver.errors import ForbiddenError, InvalidError
 from rtserver.framing import Encoding
 from rtserver.identity import Identity
+from rtserver.ids import BadIdentifier
 from rtserver.outbox import Sink
 from rtserver.protocol import ClosingFrame, MessageRefusedError, SessionQuery, encode_frame
 from rtserver.session import Session
@@ -45,14 +46,18 @@ class SessionSocket(SocketHandler):
     async def get(self, *args: str, **kwargs: str) -> None:
         """Let the client in, or say why not.
 
-        A token that is not good is said after the upgrade, as a close code, because a browser
-        shows a page nothing of a refused upgrade. A full project is said before it.
+        A token that is not good, and ids that are none, are said after the upgrade, as a close
+        code, because a browser shows a page nothing of a refused upgrade: its page would try again
+        for ever. A full project is said before it.
         """
         self.check_handshake()
-        self._read_request(args)
+        try:
+            self._read_request(args)
+        except (BadIdentifier, InvalidError) as error:
+            self._refused = (CloseCode.PROTOCOL_ERROR, str(error))
         origin = self.request.headers.get("Origin")
         if not self.context.origins.allows(origin, self.request.host):
-            raise Problem(403, "Pages of this origin may not connect", "origin")
+            raise origin_refused()
         if self._refused is None:
             await self._try_to_enter()
         try:

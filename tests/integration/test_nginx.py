@@ -87,6 +87,22 @@ async def test_events_of_a_stream_arrive_at_once(front: Front) -> None:
 
 
 @pytest.mark.gen_test
+async def test_entity_tags_stay_strong(front: Front) -> None:
+    async with api(front.address, "ada") as service:
+        await service.propose("tags", "nginx-tags")
+        path = "/api/v1/proposals/nginx-tags"
+        seen = await service.http.get(path, headers={"Accept-Encoding": "gzip"})
+        changed = await service.http.patch(
+            path, json={"title": "Newer"}, headers={"If-Match": seen.headers["ETag"]}
+        )
+        assert changed.status_code == 200
+        snapshot = await service.http.get(
+            "/api/v1/projects/tags", headers={"Accept-Encoding": "gzip"}
+        )
+        assert snapshot.headers["Content-Encoding"] == "gzip"
+
+
+@pytest.mark.gen_test
 async def test_a_stream_goes_on_at_another_worker(front: Front) -> None:
     async with api(front.address) as service:
         await service.propose("other", "nginx-2")

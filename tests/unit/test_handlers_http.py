@@ -154,7 +154,7 @@ async def test_the_documents_are_for_everybody(http: Http) -> None:
         again = await http(GET, path, token="", headers={"If-None-Match": etag})
         assert (again.code, again.body) == (304, b"")
         assert (await http("HEAD", path, token="")).code == 200
-        problem(await http(POST, path, {}), 405)
+        assert "; GET, HEAD are" in problem(await http(POST, path, {}), 405)["detail"]
 
 
 @pytest.mark.gen_test
@@ -165,8 +165,11 @@ async def test_without_a_good_token_nothing_is_told_or_done(http: Http) -> None:
             given = _given(method, {})
             for bad, reason in (("", "missing"), ("nonsense", "malformed")):
                 response = await http(method, _paths(route), *given, token=bad)
-                problem(response, 401, reason)
-                assert response.headers["WWW-Authenticate"].startswith("Bearer")
+                answer = problem(response, 401, reason)
+                assert ("Authorization: Bearer" in answer["detail"]) is (reason == "missing")
+                scheme = response.headers["WWW-Authenticate"]
+                assert scheme.startswith("Bearer")
+                assert ('error="invalid_token"' in scheme) is (reason != "missing")
             expired = token("ada", ttl_s=-100)
             problem(await http(method, _paths(route), *given, token=expired), 401, "expired")
 
@@ -275,7 +278,9 @@ async def test_preflights_are_answered_for_listed_origins_and_need_no_token(http
         allowed = set(response.headers["Access-Control-Allow-Methods"].split(", "))
         assert set(methods) <= allowed
         headers = response.headers["Access-Control-Allow-Headers"].lower()
-        assert {"authorization", "content-type"} <= set(headers.split(", "))
+        assert {"authorization", "content-type", "if-match", "if-none-match"} <= set(
+            headers.split(", ")
+        )
         assert "Access-Control-Allow-Credentials" not in response.headers
 
         response = await http(
