@@ -1,10 +1,6 @@
 """Iterations end to end: a model that does what a test says, real workers, sockets and files."""
 
-import asyncio
-import os
 import resource
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
@@ -24,6 +20,7 @@ from tests.integration.iteration_case import (
     text_of,
 )
 from tests.support.api import Api, api
+from tests.support.cli import rtserver_many
 from tests.support.llm_server import (
     KEY,
     Gate,
@@ -41,7 +38,6 @@ from tests.support.llm_server import (
     until,
 )
 from tests.support.mongo import MongodProcess
-from tests.support.processes import ROOT
 from tests.support.sockets import Frame, seq_of, session
 from tests.support.workers import Workers
 
@@ -511,35 +507,27 @@ async def test_runs_that_wait(workers: Workers, llm: LlmThread, project: str) ->
     assert sorted(counts) == sorted(run["run_id"] for run in (a, b, c))
 
 
-@pytest.mark.gen_test
-async def test_check_tries_the_model(llm: LlmThread, mongod: MongodProcess, tmp_path: Path) -> None:
-    env = {
-        **{name: text for name, text in os.environ.items() if not name.startswith("RT_")},
-        "RT_DATA_DIR": str(tmp_path),
-        "RT_MONGODB_URI": mongod.uri,
-        "RT_VALIDATION_COMMAND": "true",
-        "RT_VALIDATION_REPORT_COMMAND": "",
-        "RT_LLM_BASE_URL": llm.base_url,
+def test_check_tries_the_model(llm: LlmThread, mongod: MongodProcess, tmp_path: Path) -> None:
+    settings = {
+        "data_dir": tmp_path,
+        "mongodb_uri": mongod.uri,
+        "validation_command": "true",
+        "validation_report_command": "",
+        "llm_base_url": llm.base_url,
     }
-
-    async def check(**settings: str) -> str:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "rtserver", "check"),
-            env={**env, **settings},
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-        )
-        out, _ = await process.communicate()
-        return out.decode()
 
     def as_the_model_says(request: CompletionRequest, answer: Answer) -> Awaitable[None]:
         good = request.model == "good"
         return (says("OK") if good else fails(401, f"Wrong key {KEY}"))(request, answer)
 
     llm.answers[""] = as_the_model_says
-    good, bad, none = await asyncio.gather(
-        check(RT_LLM_MODEL="good"), check(RT_LLM_MODEL="bad", RT_LLM_API_KEY=KEY), check()
+    good, bad, none = (
+        done.stdout
+        for done in rtserver_many(
+            (["check"], {**settings, "llm_model": "good"}),
+            (["check"], {**settings, "llm_model": "bad", "llm_api_key": KEY}),
+            (["check"], settings),
+        )
     )
     assert "LLM: ok" in good
     assert "does not accept the server's key (HTTP 401)" in bad

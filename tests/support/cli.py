@@ -1,12 +1,13 @@
 """`python -m rtserver COMMAND` as an operator runs it."""
 
-import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.support.forked import ForkedServer
 from tests.support.processes import ROOT
 
 CLI_S = 60.0
@@ -25,53 +26,36 @@ def rtserver(*arguments: str, **settings: object) -> "subprocess.CompletedProces
         arguments: the command and its arguments.
         settings: by attribute name: `data_dir=...`.
     """
-    return subprocess.run(
-        [sys.executable, "-m", "rtserver", *arguments],
-        env=environ_of(**settings),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=CLI_S,
-        check=False,
-    )
-
-
-RUN_MANY = """
-import contextlib, io, json, os, sys
-from rtserver.cli import main
-for arguments, environ in json.load(sys.stdin):
-    os.environ.clear()
-    os.environ.update(environ)
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = main(arguments)
-    print(json.dumps([status, out.getvalue(), err.getvalue()]))
-"""
+    (done,) = rtserver_many((arguments, settings))
+    return done
 
 
 def rtserver_many(
     *cases: tuple[Sequence[str], Mapping[str, object]],
 ) -> "list[subprocess.CompletedProcess[str]]":
-    """Like `rtserver` for several commands, in one process: most of the time goes into its start.
+    """Like `rtserver` for several commands, side by side.
 
     Args:
         cases: arguments and settings of each.
     """
-    given = [(list(arguments), environ_of(**settings)) for arguments, settings in cases]
-    done = subprocess.run(
-        [sys.executable, "-c", RUN_MANY],
-        cwd=ROOT,
-        input=json.dumps(given),
-        capture_output=True,
-        text=True,
-        timeout=CLI_S,
-        check=True,
-    )
-    results = [json.loads(line) for line in done.stdout.splitlines()]
-    return [
-        subprocess.CompletedProcess(arguments, status, out, err)
-        for (arguments, _), (status, out, err) in zip(cases, results, strict=True)
-    ]
+    with tempfile.TemporaryDirectory(prefix="rtserver-cli-") as folder:
+        begun = []
+        for number, (arguments, settings) in enumerate(cases):
+            out, err = (Path(folder, f"{number}.{name}") for name in ("out", "err"))
+            process = ForkedServer(
+                arguments, environ=environ_of(**settings), stdout=out, stderr=err
+            )
+            begun.append((process, out, err))
+        try:
+            return [
+                subprocess.CompletedProcess(
+                    process.args, process.wait(CLI_S), out.read_text(), err.read_text()
+                )
+                for process, out, err in begun
+            ]
+        finally:
+            for process, _, _ in begun:
+                process.kill()
 
 
 def start_rtserver(*arguments: str, stdout: Path, **settings: object) -> "subprocess.Popen[bytes]":

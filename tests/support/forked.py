@@ -2,8 +2,8 @@
 
 Importing it is most of what a start costs, and a run of the tests starts some hundred. Apart from
 that these are what `python -m rtserver` is: a process with an environment, files and a death of its
-own. That it starts without any help is for the tests of the command line, the samples and the page
-for operators to show: they use `tests.support.cli` and `tests.support.processes.spawn`.
+own. That `python -m rtserver` starts without any help is shown by what runs under supervisord, and
+by `tests.support.cli.start_rtserver`.
 """
 
 import ctypes
@@ -99,7 +99,8 @@ def _run(argv: list[str], environ: dict[str, str], stdout: Path, stderr: Path) -
     os.environ.clear()
     os.environ.update(environ)
     os.chdir(ROOT)
-    warnings.resetwarnings()
-    warnings.simplefilter(environ.get("PYTHONWARNINGS", "ignore"))  # type: ignore[arg-type]
+    if environ.get("PYTHONWARNINGS") == "default":
+        warnings.resetwarnings()
+        warnings.simplefilter("default")
     sys.argv = argv
     runpy.run_module("rtserver", run_name="__main__", alter_sys=True)

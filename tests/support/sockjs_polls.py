@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 
+from tests.support.api import NO_TLS
 from tests.support.documents import check_frame
 from tests.support.people import People
 from tests.support.tokens import token as signed_token
@@ -99,7 +100,7 @@ async def polled(
 ) -> AsyncIterator[PolledSession]:
     """A session that is open, and was sent a greeting where one is given."""
     async with httpx2.AsyncClient(
-        base_url=f"http://{address}", timeout=RECV_S, trust_env=False
+        base_url=f"http://{address}", timeout=RECV_S, trust_env=False, verify=NO_TLS
     ) as http:
         session = PolledSession(http, base)
         opened = await session.poll()
