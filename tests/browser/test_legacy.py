@@ -107,7 +107,7 @@ def test_each_transport_shows_every_event_once_through_a_crash_and_a_cut_network
         page.goto(address(site, f"user-{transport}", transport))
     for transport, page in zip(TRANSPORTS, pages, strict=True):
         expect_live(page, transport)
-    with Publisher(lambda: site.worker.address, site.project, interval_s=0.05) as publisher:
+    with Publisher(lambda: site.worker.address, site.project, interval_s=0.2) as publisher:
         expect_more(pages, publisher)
         restartable.kill()
         for page in pages:

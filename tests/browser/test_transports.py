@@ -30,6 +30,12 @@ def proxy(restartable: Restartable) -> Iterator[BreakingProxy]:
         yield proxy
 
 
+@pytest.fixture
+def page(new_context: NewContext) -> Page:
+    """A page without animations, which would be drawn all the time."""
+    return new_context(reduced_motion="reduce").new_page()
+
+
 def _expect_more(pages: list[Page], many: int = 30) -> None:
     """Wait until each page shows so many more lines than the one that is ahead does now."""
     ahead = max(lines(page).count() for page in pages)
@@ -61,7 +67,7 @@ def test_each_transport_rides_out_a_crash_and_a_cut_network(
 ) -> None:
     # The run is on a worker that lives; the pages are at one that is killed, through a proxy.
     there = restartable.in_project(site)
-    contexts = [new_context() for _ in TRANSPORTS]
+    contexts = [new_context(reduced_motion="reduce") for _ in TRANSPORTS]
     pages = [context.new_page() for context in contexts]
     proposal = site.propose(pages[0], "endless")
     for transport, page in zip(TRANSPORTS, pages, strict=True):

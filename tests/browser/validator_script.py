@@ -1,7 +1,7 @@
 """A validator for pages to watch: its argument says what it prints. Standard library only.
 
 - `count.NUMBER...`: so many numbered, coloured lines, a hundred a second.
-- `endless...`: lines until it is ended.
+- `endless...`: lines until it is ended, forty a second.
 - `markup...`: what would be dangerous as HTML, and every way of setting a colour.
 """
 
@@ -9,6 +9,7 @@ import sys
 import time
 
 LINE_S = 0.01
+ENDLESS_LINE_S = 0.025
 
 
 def _line(number: int) -> str:
@@ -27,10 +28,12 @@ def main() -> int:
         _say("\x1b[38;5;196m256\x1b[0m \x1b[38;2;0;0;200mdeep blue\x1b[0m \x1b[1;4;7mall\x1b[0m")
         _say("10%\r100% done\x1b]0;a title\x07")
         return 0
-    last = int(rest.partition(".")[0]) if kind == "count" else sys.maxsize
+    last, line_s = sys.maxsize, ENDLESS_LINE_S
+    if kind == "count":
+        last, line_s = int(rest.partition(".")[0]), LINE_S
     for number in range(1, last + 1):
         _say(_line(number))
-        time.sleep(LINE_S)
+        time.sleep(line_s)
     return 0
 
 
