@@ -31,7 +31,7 @@ def _reply(page: Page) -> str:
 def test_a_revision_is_the_same_for_who_asked_who_came_late_and_who_was_cut_off(
     new_context: NewContext, demo: Site
 ) -> None:
-    first, late, cut, last = (new_context().new_page() for _ in range(4))
+    first, late, cut, last = (new_context(reduced_motion="reduce").new_page() for _ in range(4))
     position = demo.call(first, "GET", "/projects/demo")["position"]
     _open(first, demo, "cleo")
     expect(first.locator(".model-note")).to_contain_text("No language model is set up")

@@ -129,8 +129,7 @@ async def test_owner_killed_in_each_phase(workers: Workers, llm: LlmThread, proj
         assert was_amid, f"{len(amid)} files; the write was over before it could be stopped"
 
         # Once, although two workers saw it; and the proposal can be worked on again.
-        for case in cases.values():
-            await case.viewer.quiet(1.0)
+        await asyncio.gather(*(case.viewer.quiet(1.0) for case in cases.values()))
         async with api(workers.all[4].address, "ada", roles=()) as ada:
             writing.answer(says(reply_with({"proposal.md": "# New\n"})))
             await ada.post(writing.path, {"instruction": "again"}, 202)

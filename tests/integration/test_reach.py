@@ -102,5 +102,6 @@ async def _close(viewer: _Viewer) -> None:
 
 @pytest.fixture
 def workers_of_reach(workers: Workers) -> tuple[str, str]:
-    one, other = workers.start_many(2, max_connections_per_user=PROJECTS)
+    # Renewing a thousand leases every second is not what this is about.
+    one, other = workers.start_many(2, max_connections_per_user=PROJECTS, lease_s=60)
     return one.address, other.address

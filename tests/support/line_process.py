@@ -24,7 +24,8 @@ class LineProcess:
         self._out = directory / f"client-{number}.out"
         self._err = directory / f"client-{number}.err"
         environ = {**os.environ, "NODE_PATH": str(ROOT / "node_modules")}
-        self._checked = 0
+        self._read_to = 0
+        self._lines: list[dict[str, Any]] = []
         self.process = spawn(argv, environ=environ, stdout=self._out, stderr=self._err)
 
     def text(self) -> str:
@@ -33,22 +34,28 @@ class LineProcess:
 
     def lines(self) -> list[dict[str, Any]]:
         """The lines that are complete, as JSON."""
-        whole = self.text().rpartition("\n")[0]
-        lines = [json.loads(line) for line in whole.splitlines()]
-        for line in lines[self._checked :]:
+        with self._out.open("rb") as out:
+            out.seek(self._read_to)
+            whole, end_of_line, _ = out.read().rpartition(b"\n")
+        self._read_to += len(whole + end_of_line)
+        for line in map(json.loads, whole.splitlines()):
             if isinstance(line, dict) and isinstance(line.get("frame"), dict):
                 check_frame(line["frame"])
-        self._checked = len(lines)
-        return lines
+            self._lines.append(line)
+        return self._lines
 
     def wait(
         self, matches: Callable[[dict[str, Any]], bool], timeout_s: float = 60
     ) -> dict[str, Any]:
         """The first line that matches, once it is there."""
+        looked_at = 0
         found: list[dict[str, Any]] = []
 
         def is_there() -> bool:
-            found[:] = filter(matches, self.lines())
+            nonlocal looked_at
+            lines = self.lines()
+            found.extend(filter(matches, lines[looked_at:]))
+            looked_at = len(lines)
             return bool(found)
 
         wait_until(is_there, "the client's line", timeout_s=timeout_s, explain=self._explain)
