@@ -4,6 +4,7 @@ Each runs under ``guard.py``: see there for what is guaranteed and how.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -69,6 +70,7 @@ async def spawn_guarded(
     grace_s: float,
     stdout: int | IO[bytes],
     stderr: int | IO[bytes],
+    niceness: int = 0,
     limit_bytes: int = _STREAM_LIMIT_BYTES,
 ) -> GuardedProcess:
     """Start a command that does not outlive this process, in a process group of its own.
@@ -84,6 +86,7 @@ async def spawn_guarded(
             command leaves behind in its group.
         stdout: A file, ``asyncio.subprocess.PIPE`` or ``DEVNULL``.
         stderr: Likewise, or ``asyncio.subprocess.STDOUT``.
+        niceness: How far it stands below this process where both want the processor, 0 to 19.
         limit_bytes: What a pipe's StreamReader buffers before it stops reading.
 
     Returns:
@@ -120,4 +123,8 @@ async def spawn_guarded(
         raise
     finally:
         os.close(read_fd)
+    if niceness:
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            os.setpriority(os.PRIO_PGRP, process.pid, min(own + niceness, 19))
     return GuardedProcess(process, write_fd)

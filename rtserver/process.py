@@ -28,6 +28,9 @@ __all__ = [
     "run_command",
 ]
 
+NICENESS = 10
+"""Many commands may start at once; what people are being shown comes before their work."""
+
 _log = structlog.get_logger()
 
 
@@ -190,6 +193,7 @@ async def _run(
                 grace_s=term_grace_s,
                 stdout=pipes[0].write_fd,
                 stderr=pipes[1].write_fd,
+                niceness=NICENESS,
             )
         except OSError as error:
             _log.warning("process_not_started", error=str(error))

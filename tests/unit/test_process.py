@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rtserver.output_lines import OutputLine
-from rtserver.process import ProcessResult, capture_command, run_command
+from rtserver.process import NICENESS, ProcessResult, capture_command, run_command
 
 ENV = {"PATH": os.environ["PATH"]}
 LONG = 20.0
@@ -542,3 +542,10 @@ async def test_capturing_keeps_the_beginning_of_stdout_only() -> None:
         python(code), cwd=Path("/"), env=ENV, timeout_s=LONG, max_bytes=150
     )
     assert (part.stdout, part.truncated) == (b"a" * 100 + b"b" * 50, True)
+
+
+@pytest.mark.gen_test
+async def test_a_command_makes_way_for_the_server() -> None:
+    below = min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19)
+    _, lines = await run(["sh", "-c", f"until [ $(nice) = {below} ]; do :; done; nice"])
+    assert texts(lines) == [str(below)]
