@@ -1,7 +1,8 @@
 """Records what is done on this server, by whom, and how it ended.
 
 `Auditor.record` never waits: a record is put into the worker's hash chain and a queue. Every few
-milliseconds what is queued goes into the spool on disk, and from there to MongoDB, in order.
+milliseconds what is queued goes into the spool on disk, by a thread that no busy event loop holds
+up (`rtserver.audit_keeper`), and from there to MongoDB, in order.
 
     record -> queue (memory, bounded) -> spool (disk, bounded) -> log `audit` (MongoDB)
 
@@ -12,19 +13,20 @@ ready, refuses what must not go unrecorded, and counts what else it can't record
 
 import asyncio
 import math
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import structlog
 
 from rtserver.admission import Entry
 from rtserver.audit_actions import CATALOGUE, Action, Outcome
 from rtserver.audit_chain import Chain, details_json, sealed_action, sealed_hash, text
+from rtserver.audit_keeper import Keeper, Kept
 from rtserver.audit_spool import Abandoned, Batch, Spool, abandoned
 from rtserver.errors import BusyError, StoreUnavailableError
 from rtserver.events import EventDraft, now_rfc3339
@@ -39,14 +41,11 @@ AUDIT_PROJECT = "$audit"
 GATHER_S = 0.04
 """Each batch costs about as much as sixty records do; a killed worker may lose 50 ms of them."""
 
-MAX_BATCH_RECORDS = 500
-MAX_BATCH_BYTES = 192 * 1024
 QUEUE_BYTES = 4 * 1024 * 1024
 SYNC_INTERVAL_S = 1.0
 ADOPT_INTERVAL_S = 5.0
 RETRY_S = 0.5
 
-T = TypeVar("T")
 _log = structlog.get_logger()
 
 
@@ -163,20 +162,17 @@ class Auditor:
         self._chain = Chain(worker_id)
         self._spool = Spool(spool_dir, self._chain.name)
         self._spool_problem: str | None = None
-        self._queue: deque[str] = deque()
+        self._keeper = Keeper(self._spool, self._chain.name, gather_s=GATHER_S)
         self._queue_bytes = 0
-        self._queued_from = 1
-        self._in_hand: Batch | None = None
         self._counted = dict.fromkeys(Outcome, 0)
         self._dropped: Counter[str] = Counter()
         self._dropped_since = ""
-        self._wake = asyncio.Event()
+        self._stuck = asyncio.Event()
         self._arrived = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
         self._progress = asyncio.Event()
         self._stopping = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit-spool")
         self._sync_thread = ThreadPoolExecutor(1, thread_name_prefix="audit-sync")
         self._acting: ContextVar[Acting | None] = ContextVar("acting", default=None)
         self.stored = Head(0, self._chain.hash)
@@ -278,11 +274,10 @@ class Auditor:
                 "details": details_json(details),
             }
         )
-        self._queue.append(body)
         self._queue_bytes += len(body)
+        self._keeper.put(body)
         self._counted[outcome] += 1
         self._settled.clear()
-        self._wake.set()
 
     def _is_full(self) -> bool:
         return (
@@ -324,50 +319,42 @@ class Auditor:
 
     # From the queue to the spool
 
-    async def _write(self) -> None:
-        """Move what is queued into the spool, until cancelled."""
+    def _on_news(self, news: Kept | Exception) -> None:
+        """The keeper brought something to disk, or could not."""
+        if isinstance(news, Exception):
+            self._note_problem(news)
+            self._stuck.set()
+            return
+        self._spool_problem = None
+        self._metrics.queued_seconds.observe(news.queued_s)
+        self._take_from_queue(news.size_bytes)
+        self._arrived.set()
+
+    def _note_problem(self, error: Exception) -> None:
+        if self._spool_problem is None:
+            _log.error("audit_spool_not_written", error=str(error))
+        self._spool_problem = getattr(error, "strerror", None) or type(error).__name__
+
+    def _take_from_queue(self, size_bytes: int) -> None:
+        self._queue_bytes -= size_bytes
+        self._settle()
+        self._measure()
+        if self._dropped and not self._is_full():
+            self._tell_of_dropped()
+
+    async def _unstick(self) -> None:
+        """Where the disk is broken try again, and go straight to the log meanwhile."""
         while True:
-            await self._wake.wait()
-            if not self._stopping:
-                await asyncio.sleep(GATHER_S)
-            self._wake.clear()
-            while self._queue:
-                self._in_hand, size_bytes = self._take()
-                await self._keep(self._in_hand)
-                self._in_hand = None
-                self._queue_bytes -= size_bytes
-                self._settle()
-                self._measure()
-            if self._dropped and not self._is_full():
-                self._tell_of_dropped()
+            await self._stuck.wait()
+            self._stuck.clear()
+            batch = self._keeper.in_hand
+            if batch is not None:
+                await self._get_through(batch)
 
-    def _take(self) -> tuple[Batch, int]:
-        records: list[str] = []
-        size_bytes = 0
-        while self._queue and len(records) < MAX_BATCH_RECORDS and size_bytes < MAX_BATCH_BYTES:
-            records.append(self._queue.popleft())
-            size_bytes += len(records[-1])
-        key = f"audit:{self._chain.name}:{self._queued_from}"
-        self._queued_from += len(records)
-        return Batch(key, records), size_bytes
-
-    async def _keep(self, batch: Batch) -> None:
-        """Put a batch into the spool, or where the disk is broken straight into the log."""
+    async def _get_through(self, batch: Batch) -> None:
         direct: asyncio.Task[Published | None] | None = None
         try:
             while True:
-                try:
-                    # Shielded: a batch that was taken from the queue is appended even if the
-                    # server stops before the thread comes to it.
-                    await asyncio.shield(self._in_thread(self._spool.append, batch))
-                except OSError as error:
-                    if self._spool_problem is None:
-                        _log.error("audit_spool_not_written", error=str(error))
-                    self._spool_problem = error.strerror or type(error).__name__
-                else:
-                    self._spool_problem = None
-                    self._arrived.set()
-                    return
                 if direct is None and not self._spool.pending:
                     direct = asyncio.create_task(self._publish(batch))
                 if direct is None:
@@ -376,7 +363,15 @@ class Auditor:
                     await asyncio.wait({direct}, timeout=RETRY_S)
                     if direct.done():
                         self._advance(_head_of(batch, direct.result()))
+                        await self._keeper.work(self._keeper.skip)
+                        self._take_from_queue(batch.size_bytes)
                         return
+                try:
+                    await self._keeper.work(self._keeper.retry)
+                except OSError as error:
+                    self._note_problem(error)
+                else:
+                    return
         finally:
             # Where the spool took it after all: its key keeps it from being stored twice.
             if direct is not None and not direct.done():
@@ -395,7 +390,7 @@ class Auditor:
                     last = self._spool.take()
                     self._advance(head)
                     if last:
-                        await self._in_thread(self._spool.trim)
+                        await self._keeper.work(self._spool.trim)
             except OSError as error:
                 _log.error("audit_spool_not_read", error=str(error))
                 await asyncio.sleep(RETRY_S)
@@ -407,7 +402,7 @@ class Auditor:
         held = self._spool.first_held()
         if held is not None or not self._spool.pending:
             return held
-        return await self._in_thread(self._spool.first)
+        return await self._keeper.work(self._spool.first)
 
     async def _publish(self, batch: Batch) -> Published | None:
         """Store a batch; returns when it is durable, however long that takes.
@@ -455,7 +450,7 @@ class Auditor:
         await self.flush()  # first of all it is stored that this worker is there
         while True:
             try:
-                for left in await self._in_thread(lambda: list(abandoned(self._spool_dir))):
+                for left in await self._keeper.work(lambda: list(abandoned(self._spool_dir))):
                     await self._adopt_one(left)
             except OSError as error:
                 _log.error("audit_spool_not_adopted", error=str(error))
@@ -467,12 +462,12 @@ class Auditor:
         done = False
         try:
             batches: Iterator[Batch] = left.batches()
-            while (batch := await self._in_thread(lambda: next(batches, None))) is not None:
+            while (batch := await self._keeper.work(lambda: next(batches, None))) is not None:
                 head = _head_of(batch, await self._publish(batch))
                 count += len(batch.records)
             # Nothing will be added to that chain: said for good before the last trace is gone.
             if head is None or await self._told_of_end(left.chain, head):
-                await self._in_thread(left.remove)
+                await self._keeper.work(left.remove)
                 done = True
         finally:
             if not done:
@@ -489,12 +484,8 @@ class Auditor:
         await self.flush()
         return True
 
-    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, work, *arguments)
-
     def _settle(self) -> None:
-        if not self._queue and not self._queue_bytes and not self._spool.pending:
+        if not self._queue_bytes and not self._spool.pending:
             self._settled.set()
             self._pulse()
 
@@ -511,7 +502,8 @@ class Auditor:
 
     def start(self, tasks: TaskOwner) -> None:
         """Begin to deliver."""
-        tasks.start(self._write(), name="audit-writer")
+        self._keeper.start(self._on_news)
+        tasks.start(self._unstick(), name="audit-writer")
         tasks.start(self._deliver(), name="audit-deliverer")
         tasks.start(self._sync(), name="audit-sync")
 
@@ -540,6 +532,7 @@ class Auditor:
         """
         self.record(Action.WORKER_STOPPED, by=Acting(), target=self._worker_id)
         self._stopping = True
+        self._keeper.hurry()
         try:
             async with asyncio.timeout(timeout_s):
                 await self.flush()
@@ -548,11 +541,8 @@ class Auditor:
 
     def close(self) -> None:
         """Let go of the spool, once the tasks have ended. Blocks for a moment."""
-        self._thread.shutdown()
+        left = self._keeper.close()
         self._sync_thread.shutdown()
-        left = [] if self._in_hand is None or self._spool.holds(self._in_hand) else [self._in_hand]
-        while self._queue:
-            left.append(self._take()[0])
         try:
             for batch in left:
                 self._spool.append(batch)

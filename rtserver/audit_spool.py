@@ -9,8 +9,9 @@ brought, and hardly ever reaches the platter. While MongoDB is away it grows, up
 
 A directory whose lock is free was left by a dead worker: see `abandoned`.
 
-What touches the disk blocks, so `rtserver.audit` calls it on a thread of its own; `first_held` and
-`take` do not, and are called on the event loop. A lock keeps the two apart for a few microseconds.
+What touches the disk blocks, so `rtserver.audit_keeper` calls it on a thread of its own;
+`first_held` and `take` do not, and are called on the event loop. A lock keeps the two apart for a
+few microseconds.
 """
 
 import contextlib
@@ -89,7 +90,6 @@ class Spool:
         self._fd = -1
         self._kept_from = 1
         self._unsynced: set[int] = set()
-        self._newest = ""
         self._waiting: deque[_Place] = deque()
         # What waits, while it is little; None once something was left out and has to be read.
         self._memory: deque[Batch] | None = deque()
@@ -134,7 +134,6 @@ class Spool:
             self._close_segment()  # what was half written stays behind, and is never read
             raise
         with self._lock:
-            self._newest = batch.key
             self._unsynced.add(self._segment)
             self._waiting.append(_Place(self._segment, self._offset, len(line)))
             self.pending_bytes += len(line)
@@ -144,10 +143,6 @@ class Spool:
                 if self._memory_bytes > MEMORY_BYTES:
                     self._memory = None
         self._offset += len(line)
-
-    def holds(self, batch: Batch) -> bool:
-        """Whether a batch was the last that was appended."""
-        return self._newest == batch.key
 
     def first_held(self) -> Batch | None:
         """The oldest batch where it is in memory; None also where there is none at all."""

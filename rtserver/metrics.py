@@ -30,6 +30,7 @@ OTHER = "other"
 
 _NAMESPACE = "rtserver"
 _FAST_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_QUEUED_S = (0.01, 0.02, 0.03, 0.04, 0.045, 0.05, 0.06, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5)
 _LAG_INTERVAL_S = 0.1
 _LAG_WINDOW_SAMPLES = 600
 
@@ -154,6 +155,8 @@ class AuditMetrics:
         records_total: acts recorded, by `outcome`.
         records_dropped_total: acts that could not be recorded.
         queue_bytes: records that are not in the spool yet.
+        queued_seconds: how long the oldest of a batch was in memory alone: what was recorded in
+            that time is lost where the worker is killed.
         spool_bytes: records on disk that are not in MongoDB yet.
     """
 
@@ -192,6 +195,12 @@ class AuditMetrics:
         self.records_total = counter("records", "Acts recorded", "outcome")
         self.records_dropped_total = counter("records_dropped", "Acts that could not be recorded")
         self.queue_bytes = gauge("queue_bytes", "Audit records that are not in the spool yet")
+        self.queued_seconds = Histogram(
+            name("queued_seconds"),
+            "How long the oldest record of a batch was in memory, until it was in the spool",
+            buckets=_QUEUED_S,
+            registry=registry,
+        )
         self.spool_bytes = gauge("spool_bytes", "Audit records on disk that are not in MongoDB yet")
         for outcome in Outcome:
             self.records_total.labels(outcome.value)

@@ -76,7 +76,7 @@ async def auditing_on(
     finally:
         await tasks.stop()
         if crash:
-            auditor._thread.shutdown()
+            auditor._keeper.close()
             auditor._sync_thread.shutdown()
             os.close(auditor._spool._lock_fd)
         else:

@@ -11,6 +11,7 @@ from rtserver.admission import Entry
 from rtserver.audit import AUDIT_PROJECT, Acting, AuditFullError, Auditor
 from rtserver.audit_actions import CATALOGUE, Action, Outcome
 from rtserver.audit_chain import GENESIS
+from rtserver.audit_spool import Batch
 from tests.support.recorder import LogRecorder
 from tests.unit.audit_parts import KeyedLog, auditing, check_chain
 from tests.unit.waiting import until
@@ -156,15 +157,20 @@ async def test_what_cannot_be_delivered_before_the_end_waits_for_the_next_worker
 
 @pytest.mark.gen_test
 async def test_what_is_on_its_way_to_a_busy_disk_when_the_server_stops_is_kept(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = KeyedLog()
     async with auditing(tmp_path, log) as (auditor, _):
-        await until(lambda: not auditor._thread._work_queue.qsize(), "an idle thread")
         disk = threading.Event()
-        auditor._thread.submit(disk.wait)
+        append = auditor._spool.append
+
+        def slow_append(batch: Batch) -> None:
+            disk.wait()
+            append(batch)
+
+        monkeypatch.setattr(auditor._spool, "append", slow_append)
         auditor.record(Action.LIMIT_HIT, by=SERVER, target="1")
-        await until(lambda: auditor._in_hand is not None, "a batch that waits for the disk")
+        await until(lambda: auditor._keeper.in_hand is not None, "a batch that waits for the disk")
         auditor.record(Action.LIMIT_HIT, by=SERVER, target="2")
         threading.Timer(0.1, disk.set).start()
     assert not log.records

@@ -1,0 +1,101 @@
+"""How long a record may be in memory alone: not longer because the event loop is busy."""
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from rtserver.audit import Acting
+from rtserver.audit_actions import Action
+from tests.support.recorder import LogRecorder
+from tests.unit.audit_parts import KeyedLog, auditing, check_chain
+from tests.unit.waiting import until
+
+LOST_S = 0.05
+"""Of so much time at most a killed worker's records are lost."""
+
+
+@contextmanager
+def _lateness() -> Iterator[Callable[[], float]]:
+    """How much later than asked for this machine lets a thread of this process go on, at worst."""
+    worst = [0.0]
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            begun_s = time.monotonic()
+            time.sleep(0.005)
+            worst[0] = max(worst[0], time.monotonic() - begun_s - 0.005)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield lambda: worst[0]
+    finally:
+        done.set()
+        thread.join()
+
+
+def _spin(seconds: float) -> None:
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        math.factorial(20)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("busy", [time.sleep, _spin])
+async def test_a_record_is_on_disk_in_time_though_the_event_loop_is_busy(
+    tmp_path: Path, busy: Callable[[float], None]
+) -> None:
+    log = KeyedLog()
+    log.here.clear()
+    async with auditing(tmp_path, log) as (auditor, _):
+        file = tmp_path / auditor.chain / "00000001.jsonl"
+        written_s: list[float] = []
+
+        def watch(records: int) -> None:
+            end_s = time.monotonic() + 5
+            while file.read_text().count("target") < records and time.monotonic() < end_s:
+                time.sleep(0.001)
+            written_s.append(time.monotonic())
+
+        for number in range(1, 6):
+            watcher = threading.Thread(target=watch, args=(number,))
+            with _lateness() as lateness:
+                watcher.start()
+                auditor.record(Action.LIMIT_HIT, by=Acting(), target=str(number))
+                recorded_s = time.monotonic()
+                busy(0.2)  # no other task runs meanwhile
+                watcher.join()
+                # Two threads had to be let go on in turn: the one that writes, and this one.
+                assert written_s[-1] - recorded_s < LOST_S + 2 * lateness()
+            await asyncio.sleep(0)
+        log.here.set()
+        await asyncio.wait_for(auditor.flush(), 10)
+        check_chain(log.records)
+
+
+@pytest.mark.gen_test
+async def test_what_fails_in_a_way_that_nobody_expected_is_not_lost_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs: LogRecorder
+) -> None:
+    logs.expect("audit_spool_not_written")
+    async with auditing(tmp_path) as (auditor, log):
+
+        def fail(_batch: object) -> None:
+            raise ValueError("not to be written")
+
+        monkeypatch.setattr(auditor._spool, "append", fail)
+        auditor.record(Action.LIMIT_HIT, by=Acting(), target="1")
+        await until(lambda: auditor._spool_problem == "ValueError", "that is told")
+        await asyncio.wait_for(auditor.flush(), 10)  # straight into the log
+        monkeypatch.undo()
+        auditor.record(Action.LIMIT_HIT, by=Acting(), target="2")
+        await asyncio.wait_for(auditor.flush(), 10)
+        assert [record["target"] for record in log.records] == ["1", "2"]
+        check_chain(log.records)
