@@ -16,6 +16,7 @@ from rtserver.positions import Position
 from rtserver.publishing import PublishedEvent, UsersAudience
 from rtserver.settings import Settings
 from tests.integration.conftest import Pair
+from tests.support.documents import check_frame
 from tests.support.sockets import session
 
 
@@ -63,7 +64,10 @@ class Operator:
         position = None if begin is None else Position.parse(begin)
         await tail(self._settings, project, position, wanted or EventFilter(), follow=False)
         lines = self._capsys.readouterr().out.splitlines()
-        return [json.loads(line)["type"] for line in lines]
+        frames = [json.loads(line) for line in lines]
+        for frame in frames:
+            check_frame(frame)
+        return [frame["type"] for frame in frames]
 
 
 @pytest.fixture

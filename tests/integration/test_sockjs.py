@@ -11,6 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.api import api
+from tests.support.documents import check_frame
 from tests.support.event_stream import event_stream
 from tests.support.raw_http import raw_http
 from tests.support.sockets import session
@@ -61,7 +62,9 @@ class Framed:
         async with asyncio.timeout(20):
             text = str(await self.socket.recv())
         if self._raw or text.startswith("a"):
-            frames = map(json.loads, [text] if self._raw else json.loads(text[1:]))
+            frames = [json.loads(one) for one in ([text] if self._raw else json.loads(text[1:]))]
+            for frame in frames:
+                check_frame(frame, "sockjs")
             # Who is there is told at any time.
             self.frames.extend(frame for frame in frames if frame["type"] != "presence")
         elif text.startswith("c"):

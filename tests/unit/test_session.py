@@ -1,7 +1,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +12,7 @@ from rtserver.errors import ConflictError, NotFoundError, StoreUnavailableError
 from rtserver.events import EventDraft, viewers_of
 from rtserver.framing import Encoding
 from rtserver.identity import Identity
+from rtserver.metrics import RunKind
 from rtserver.protocol import (
     Ack,
     CancelValidation,
@@ -21,7 +22,7 @@ from rtserver.protocol import (
     View,
     ViewAck,
 )
-from rtserver.run_model import RunJson
+from rtserver.run_model import RunJson, RunState
 from rtserver.session import MAX_COMMANDS_IN_FLIGHT, MAX_STRIKES, Ended, Session
 from tests.support.recorder import LogRecorder
 from tests.unit.fakes import EPOCH, draft
@@ -65,7 +66,16 @@ VIEW = '{"type":"view","proposal_ids":[],"request_id":"r"}'
 async def test_the_welcome_says_where_the_client_is_and_what_holds() -> None:
     stage = Stage()
     await stage.publish(3)
-    stage.active_runs = [cast(RunJson, {"run_id": "r1"})]
+    run: RunJson = {
+        "run_id": "r1",
+        "kind": RunKind.VALIDATION,
+        "project_id": "p1",
+        "proposal_id": "c1",
+        "state": RunState.RUNNING,
+        "started_by": "ben",
+        "started_at": "2026-01-01T00:00:00.000Z",
+    }
+    stage.active_runs = [run]
     client = await stage.joined()
     (welcome,) = client.frames
     assert welcome.pop("token_expires_at").endswith("Z")
@@ -83,7 +93,7 @@ async def test_the_welcome_says_where_the_client_is_and_what_holds() -> None:
             "outbox_bytes": 1 << 20,
             "messages_per_s": 20.0,
         },
-        "active_runs": [{"run_id": "r1"}],
+        "active_runs": [run],
     }
 
 

@@ -1,5 +1,6 @@
 """What the bytes on the wire mean, read by others' parsers or by the letter of the standard."""
 
+import functools
 import json
 import re
 from dataclasses import dataclass, field
@@ -8,6 +9,11 @@ from typing import Any
 import pytest
 from websockets.frames import Frame
 from websockets.streams import StreamReader
+
+from tests.support.documents import check_frame
+
+SESSION_FRAMES = frozenset({"welcome", "gap", "position", "presence", "error", "closing"})
+"""What a session makes by itself. Events and acks are what a test's fakes hand it."""
 
 
 def parse_frames(data: bytes) -> list[Frame]:
@@ -23,8 +29,21 @@ def parse_frames(data: bytes) -> list[Frame]:
 
 
 def messages(data: bytes) -> list[dict[str, Any]]:
-    """The JSON objects that a WebSocket client was sent."""
-    return [json.loads(bytes(frame.data)) for frame in parse_frames(data)]
+    """The JSON objects that a WebSocket client was sent; those of a session as they have to be."""
+    return [_documented(bytes(frame.data)) for frame in parse_frames(data)]
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(text: bytes) -> dict[str, Any]:
+    """Tests read what a client was sent again and again."""
+    frame: dict[str, Any] = json.loads(text)
+    if frame["type"] in SESSION_FRAMES:
+        check_frame(frame)
+    return frame
+
+
+def _documented(text: bytes) -> dict[str, Any]:
+    return dict(_parsed(text))
 
 
 @dataclass
