@@ -1,0 +1,129 @@
+"""Three mongods that elect a primary among them; one may be killed, or told to step down."""
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from store.mongod_binary import find_mongod
+from store.mongod_command import mongod_environment
+from tests.support.processes import Child, end, spawn, wait_until
+
+NAME = "three"
+MEMBERS = 3
+ELECTION_TIMEOUT_MS = 2_000
+
+
+class ReplicaSet:
+    """A replica set on this machine.
+
+    Attributes:
+        uri: for `RT_MONGODB_URI`.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._ports = _free_ports(MEMBERS)
+        self._processes: dict[int, Child] = {}
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self._ports)
+        self.uri = f"mongodb://{hosts}/?replicaSet={NAME}"
+
+    def start(self) -> None:
+        """Start all members, and return when one of them is primary."""
+        for port in self._ports:
+            self.start_member(port)
+        members = [{"_id": n, "host": f"127.0.0.1:{p}"} for n, p in enumerate(self._ports)]
+        settings = {"electionTimeoutMillis": ELECTION_TIMEOUT_MS, "heartbeatIntervalMillis": 500}
+        config = {"_id": NAME, "members": members, "settings": settings}
+        with _direct(self._ports[0]) as client:
+            client.admin.command("replSetInitiate", config)
+        self.primary()
+
+    def start_member(self, port: int) -> None:
+        """Start a member, also again."""
+        path = self._directory / str(port)
+        path.mkdir(exist_ok=True)
+        argv = [str(find_mongod()), "--nounixsocket", "--quiet", "--dbpath", str(path)]
+        argv += ["--bind_ip", "127.0.0.1", "--port", str(port), "--replSet", NAME]
+        argv += ["--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"]
+        argv += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
+        log = self._directory / f"{port}.log"
+        self._processes[port] = spawn(argv, environ=mongod_environment(), stdout=log, stderr=log)
+        wait_until(lambda: _answers(port), "a mongod", timeout_s=60, explain=log.read_text)
+
+    def primary(self) -> int:
+        """The port of the member that takes writes, once there is one."""
+        found: list[int] = []
+
+        def is_there() -> bool:
+            found.extend(port for port in self._ports if _hello(port).get("isWritablePrimary"))
+            return bool(found)
+
+        wait_until(is_there, "a primary", timeout_s=60)
+        return found[0]
+
+    def step_down(self) -> int:
+        """Have the primary step down for some seconds; its port."""
+        deadline_s = time.monotonic() + 60
+        while True:
+            port = self.primary()
+            with _direct(port) as client:
+                try:
+                    client.admin.command({"replSetStepDown": 5, "secondaryCatchUpPeriodSecs": 4})
+                except PyMongoError:  # no other has caught up; it is tried again
+                    if time.monotonic() > deadline_s:
+                        raise
+                else:
+                    return port
+
+    def kill_primary(self) -> int:
+        """SIGKILL the primary; its port."""
+        port = self.primary()
+        process = self._processes[port]
+        process.kill()
+        process.wait()
+        return port
+
+    def stop(self) -> None:
+        """End all members, in no orderly way: their data are thrown away."""
+        for process in self._processes.values():
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL)
+            end(process, tell=False)
+
+
+@contextmanager
+def _direct(port: int) -> Iterator["MongoClient[dict[str, Any]]"]:
+    client: MongoClient[dict[str, Any]] = MongoClient(
+        "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=1_000
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _hello(port: int) -> dict[str, Any]:
+    try:
+        with _direct(port) as client:
+            return client.admin.command("hello")
+    except PyMongoError:
+        return {}
+
+
+def _answers(port: int) -> bool:
+    return bool(_hello(port))
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(one.getsockname()[1]) for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
