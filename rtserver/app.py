@@ -27,6 +27,7 @@ from rtserver.audit_archive_metrics import ArchiveMetrics
 from rtserver.audit_commands import AuditCommands
 from rtserver.audit_fanout import AuditFanout
 from rtserver.audit_protocol import parse_audit_command
+from rtserver.audit_spool import SPOOL_FOLDER
 from rtserver.audit_watch import AuditWatch
 from rtserver.audited_commands import audited
 from rtserver.client_address import ClientAddresses
@@ -86,7 +87,6 @@ if TYPE_CHECKING:
     from rtserver.llm import LanguageModel
 
 TICK_S = 0.05
-SPOOL_FOLDER = "audit-spool"
 TAIL_READY_S = 30.0
 
 _log = structlog.get_logger()

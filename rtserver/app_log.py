@@ -1,17 +1,9 @@
 """The durable log with what its writer needs, in a server or an operator's command."""
 
-import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-
-from rtserver.app_mongo import MongoAccess, no_answer
-from rtserver.audit import Head
 from rtserver.errors import OperatorError
-from rtserver.metrics import LogMetrics, Metrics
+from rtserver.metrics import LogMetrics
 from rtserver.settings import Settings
-from rtserver.tasks import TaskOwner
-from store.audit_buffer import MongoAuditBuffer
-from store.client import Database, DatabaseError
+from store.client import Database
 from store.event_collection import (
     AUDIT,
     EVENTS,
@@ -21,7 +13,6 @@ from store.event_collection import (
 )
 from store.event_log import MongoEventLog
 from store.heads import Heads
-from store.workers import MongoWorkers
 
 
 class LogStore:
@@ -72,58 +63,3 @@ class LogStore:
             publish_timeout_s=self._settings.publish_timeout_s,
             collection=self._collection,
         )
-
-
-@contextlib.asynccontextmanager
-async def operator_log(settings: Settings) -> AsyncIterator[MongoEventLog]:
-    """The log for an operator's command, beside running workers.
-
-    Raises:
-        OperatorError: there is no MongoDB.
-    """
-    mongo = MongoAccess(settings)
-    database = await mongo.open(may_start=False, beside=True)
-    tasks = TaskOwner()
-    try:
-        events = LogStore(settings, database, Metrics())
-        log = await events.open(existing=True)
-        tasks.start(log.run(), name="log-writer")
-        yield log
-        await events.heads.flush()
-    except DatabaseError as error:
-        raise no_answer(error) from error
-    finally:
-        await tasks.stop()
-        await mongo.close()
-
-
-@dataclass(frozen=True, slots=True)
-class AuditAccess:
-    """The audit log for an operator's command."""
-
-    log: MongoEventLog
-    buffer: MongoAuditBuffer
-    workers: MongoWorkers
-
-    async def registry(self) -> dict[str, tuple[Head, bool]]:
-        """Where each chain of the registry stands, and whether it ended."""
-        return {one.chain: (one.head, one.ended) for one in await self.workers.listed()}
-
-
-@contextlib.asynccontextmanager
-async def operator_audit(settings: Settings) -> AsyncIterator[AuditAccess]:
-    """The audit log for an operator's command, beside running workers.
-
-    Raises:
-        OperatorError: there is no MongoDB.
-    """
-    mongo = MongoAccess(settings)
-    database = await mongo.open(may_start=False, beside=True)
-    try:
-        log = await LogStore(settings, database, Metrics().audit, AUDIT).open(existing=True)
-        workers = MongoWorkers(database, lease_s=settings.lease_s)
-        yield AuditAccess(log, MongoAuditBuffer(database, log), workers)
-    except DatabaseError as error:
-        raise no_answer(error) from error
-    finally:
-        await mongo.close()

@@ -84,6 +84,10 @@ _SOCKET = {"actor": "ada", "project_id": "demo", "connection_id": "9f1c22ab04e7d
 _WITH_IP = {**_SOCKET, "ip": "203.0.113.7"}
 _RUN = {**_WITH_IP, "target": "add-hold-queue"}
 
+_SHELL = {
+    "via": "`shell` where it was done with a command on a host; the actor is the account there",
+    "host": "which host, then",
+}
 _REASON = {"reason": "why it was refused or failed, as a word", "status": "HTTP status, over HTTP"}
 
 CATALOGUE: Mapping[Action, Entry] = {
@@ -329,7 +333,7 @@ CATALOGUE: Mapping[Action, Entry] = {
         {"actor": "ada", "project_id": "demo", "target": "demo"},
     ),
     Action.EVENT_PUBLISHED: Entry(
-        "A service published events, one or a batch.",
+        "A service published events, one or a batch; or an operator did, from a shell.",
         {
             "actor": "ci",
             "ip": "198.51.100.20",
@@ -341,6 +345,7 @@ CATALOGUE: Mapping[Action, Entry] = {
             "events": "how many",
             "first": "id of the first",
             "duplicate": "true where the idempotency key was known: nothing was stored now",
+            **_SHELL,
             **_REASON,
         },
     ),
@@ -361,7 +366,8 @@ CATALOGUE: Mapping[Action, Entry] = {
         details={"method": "of the request", "path": "what was asked for", **_REASON},
     ),
     Action.AUDIT_WATCHED: Entry(
-        "An admin watches the audit log, or changed the filter of such a connection.",
+        "An admin watches the audit log, or changed the filter of such a connection; or an "
+        "operator follows it from a shell.",
         {
             "actor": "root",
             "ip": "198.51.100.9",
@@ -373,17 +379,26 @@ CATALOGUE: Mapping[Action, Entry] = {
             "filter": "what is watched",
             "history": "how many earlier records were asked for",
             "change": "true where the filter of an open connection changed",
+            "after": "id of the record behind which it begins, from a shell",
+            **_SHELL,
         },
     ),
     Action.AUDIT_READ: Entry(
-        "An admin read the audit log over HTTP.",
+        "An admin read the audit log over HTTP, or an operator from a shell.",
         {
             "actor": "root",
             "ip": "198.51.100.9",
             "details": {"filter": {"actor": "ada"}, "records": 100},
         },
         must=True,
-        details={"filter": "what was asked for", "records": "how many were given", **_REASON},
+        details={
+            "filter": "what was asked for",
+            "records": "how many were given, over HTTP",
+            "history": "how many of the newest were asked for, from a shell",
+            "after": "id of the record behind which it begins, from a shell",
+            **_SHELL,
+            **_REASON,
+        },
     ),
     Action.AUDIT_ANCHORED: Entry(
         "A worker wrote down where all chains stand, so that none of them can be rewritten alone, "

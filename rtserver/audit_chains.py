@@ -18,6 +18,7 @@ class Chains:
     Attributes:
         trails: what is known of each chain, by its name.
         lost: those whose worker somebody recorded as lost.
+        ended: those behind whose end, others say, nothing follows.
         unplaced: sequence numbers at which there is something that is none of any chain's records.
         unchecked: how much could not be compared, because it was read too long ago.
     """
@@ -45,6 +46,7 @@ class Chains:
         self._latest_ts = ""
         self.trails: dict[str, Trail] = {}
         self.lost: set[str] = set()
+        self.ended: set[str] = set()
         self.unplaced: list[int] = []
         self.unchecked = 0
 

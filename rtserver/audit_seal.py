@@ -63,6 +63,7 @@ class Claim:
         position: where it is in the log; None where that was not known.
         by: who states it, for people.
         by_chain: the chain whose record states it; None where it stands elsewhere.
+        ended: nothing follows it.
     """
 
     chain: str
@@ -71,6 +72,7 @@ class Claim:
     position: Position | None
     by: str
     by_chain: str | None = None
+    ended: bool = False
 
 
 _decode = msgspec.json.Decoder(Sealed).decode
@@ -136,7 +138,7 @@ def claims_of(record: Sealed) -> Iterator[Claim]:
     for one in stated:
         if one.n > 0 and _HASH.fullmatch(one.hash):
             by = f"record {record.n} of {record.chain}"
-            yield Claim(one.chain, one.n, one.hash, _position(one.id), by, record.chain)
+            yield Claim(one.chain, one.n, one.hash, _position(one.id), by, record.chain, one.ended)
 
 
 def claim_of(chain: str, head: Head, by: str) -> Claim | None:

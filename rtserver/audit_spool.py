@@ -26,6 +26,9 @@ from pathlib import Path
 import msgspec
 import structlog
 
+SPOOL_FOLDER = "audit-spool"
+"""In the data directory."""
+
 SEGMENT_BYTES = 1024 * 1024
 RESET_BYTES = 64 * 1024
 MEMORY_BYTES = 1024 * 1024

@@ -172,6 +172,8 @@ class Verifier:
             at: the position of the record in which it stands.
         """
         trail = self._chains.trails.get(claim.chain)
+        if claim.ended:
+            self._chains.ended.add(claim.chain)
         if claim.by_chain != claim.chain:
             self._vouched[claim.chain] = max(claim.n, self._vouched.get(claim.chain, 0))
             if claim.by_chain is not None:
@@ -331,4 +333,6 @@ class Verifier:
             return "ended"
         if chain in self._chains.lost:
             return "lost"
+        if chain in self._chains.ended:
+            return "ended"
         return "registered" if chain in known else "open"

@@ -1,4 +1,4 @@
-"""`audit`: the operator reads and follows the audit log, without a token."""
+"""`audit`: the operator reads and follows the audit log, without a token; that is recorded too."""
 
 import asyncio
 import sys
@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from rtserver.app_log import operator_audit
+from rtserver.app_operator import operator_reading
 from rtserver.audit import AUDIT_PROJECT
+from rtserver.audit_actions import Action
 from rtserver.audit_filter import AuditFilter
 from rtserver.audit_reader import AuditReader
 from rtserver.cli_log import POLL_S, told_to_end
@@ -45,12 +46,21 @@ async def audit(settings: Settings, reading: Reading) -> int:
     """Print records.
 
     Raises:
-        OperatorError, StoreUnavailableError: the log can't be read.
+        OperatorError, StoreUnavailableError: the log can't be read, or that not be recorded.
         InvalidError: the position is of another log.
     """
     with told_to_end() as told:
-        async with operator_audit(settings) as access:
-            await _Printer(access.log, reading).run(told)
+        reads = operator_reading(
+            settings,
+            Action.AUDIT_WATCHED if reading.follow else Action.AUDIT_READ,
+            {
+                "filter": reading.wanted.to_json(),
+                "history": reading.history,
+                "after": None if reading.begin is None else str(reading.begin),
+            },
+        )
+        async with reads as log:
+            await _Printer(log, reading).run(told)
     return 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from rtserver.app_log import AuditAccess, operator_audit
+from rtserver.app_operator import AuditAccess, operator_audit
 from rtserver.audit import AUDIT_PROJECT, Head
 from rtserver.audit_archive_dir import STATE_FILE
 from rtserver.audit_archive_file import GAP_TYPE, TornFileError, archive_files, read_lines

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 
-from rtserver.app_log import operator_log
+from rtserver.app_operator import operator_log
 from rtserver.errors import InvalidError
 from rtserver.events import EventPack
 from rtserver.history import EVERYTHING, EventFilter

@@ -6,9 +6,11 @@ import stat
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from rtserver.app_log import operator_log
+from rtserver.app_operator import operator_publishing
+from rtserver.app_operator_records import OperatorRecords
+from rtserver.audit_actions import Action, Outcome
 from rtserver.errors import InvalidError, RefusedError
 from rtserver.events import EventDraft
 from rtserver.log import EventLog
@@ -22,6 +24,7 @@ from rtserver.publishing import (
 from rtserver.settings import Settings
 
 ACTOR = "operator"
+MAX_RECORDED_TYPES = 10
 STDIN = "-"
 """Instead of a type: events are read from standard input."""
 READ_BYTES = 64 * 1024
@@ -48,8 +51,8 @@ async def publish(settings: Settings, wanted: Publication) -> int:
     Raises:
         OperatorError, StoreUnavailableError, RefusedError: it was not stored.
     """
-    async with operator_log(settings) as log:
-        publisher = _Publisher(log, wanted, settings.max_message_bytes)
+    async with operator_publishing(settings) as (log, records):
+        publisher = _Publisher(log, records, wanted, settings.max_message_bytes)
         if wanted.event is not None:
             await publisher.append([publisher.draft(wanted.event)])
         else:
@@ -58,8 +61,11 @@ async def publish(settings: Settings, wanted: Publication) -> int:
 
 
 class _Publisher:
-    def __init__(self, log: EventLog, wanted: Publication, max_data_bytes: int) -> None:
+    def __init__(
+        self, log: EventLog, records: OperatorRecords, wanted: Publication, max_data_bytes: int
+    ) -> None:
         self._log = log
+        self._records = records
         self._wanted = wanted
         self._max_data_bytes = max_data_bytes
         self._publications = 0
@@ -75,9 +81,22 @@ class _Publisher:
             key = f"{ACTOR}:{self._wanted.project_id}:{key}"
             if self._wanted.event is None:
                 key += f":{self._publications}"
-        published = await self._log.publish(drafts, key=key)
+        details: dict[str, Any] = {
+            "types": list(dict.fromkeys(draft.type for draft in drafts))[:MAX_RECORDED_TYPES],
+            "events": len(drafts),
+        }
+        try:
+            published = await self._log.publish(drafts, key=key)
+        except RefusedError as error:
+            self._record({**details, "reason": error.reason}, Outcome.FAILED)
+            raise
+        details |= {"first": published.ids[0], "duplicate": published.duplicate or None}
+        self._record(details)
         sys.stdout.write("".join(f"{event_id}\n" for event_id in published.ids))
         sys.stdout.flush()
+
+    def _record(self, details: dict[str, Any], outcome: Outcome = Outcome.ALLOWED) -> None:
+        self._records.record(Action.EVENT_PUBLISHED, details, outcome, self._wanted.project_id)
 
     async def append_stream(self, source: BinaryIO) -> None:
         """Store what a stream says, in batches as it comes; a batch on a line stays one.

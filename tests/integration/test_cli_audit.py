@@ -1,29 +1,25 @@
-"""`audit` and `audit verify` as an operator uses them, and what a killed worker leaves."""
+"""`audit` and `audit verify` as an operator uses them."""
 
 import asyncio
-import contextlib
-import itertools
 import json
-import shutil
+import os
+import pwd
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
-from rtserver.audit_archive_file import archive_files
+from rtserver import app_operator_records
+from rtserver.cli import main
 from rtserver.events import rfc3339
 from tests.integration.conftest import Pair
 from tests.support.api import api
 from tests.support.cli import rtserver, rtserver_many, start_rtserver
 from tests.support.processes import end, wait_until
 from tests.support.sockets import session
-from tests.support.workers import Worker, Workers
+from tests.support.workers import Worker
 from tests.unit.waiting import until
-
-LOST_MS = 50
-"""Of so much time at most the records of a killed worker are lost."""
 
 
 def _settings(worker: Worker) -> dict[str, Any]:
@@ -78,6 +74,15 @@ async def test_the_log_is_read_by_filter_and_followed(
         everything, denied, some, newest, none, plain = await asyncio.to_thread(
             rtserver_many, *cases
         )
+        # Six readings, each with its filter, by who sits at this shell.
+        read = await _recorded(pair.other, "action=audit.read&outcome=allowed")
+        told = [line for line in read if line["details"].get("via") == "shell"]
+        filters = [line["details"]["filter"] for line in told[-6:]]
+        assert {"project_id": project, "actor": "ada", "outcome": "denied"} in filters
+        assert [line["details"].get("history") for line in told[-6:]].count(1) == 1
+        assert {(line["actor"], line["ip"]) for line in told} == {
+            (pwd.getpwuid(os.getuid()).pw_name, None)
+        }
         actions = [line["action"] for line in _lines(everything.stdout)]
         assert set(actions) == {
             "event.published",
@@ -103,6 +108,10 @@ async def test_the_log_is_read_by_filter_and_followed(
         )
         try:
             await asyncio.to_thread(wait_until, lambda: bool(printed.read_text()), "history")
+            watched = await _recorded(pair.other, "action=audit.watched")
+            assert {"filter": {"project_id": project}, "history": 1, "via": "shell"}.items() <= (
+                watched[-1]["details"].items()
+            )
             await ada.delete(f"/api/v1/projects/{project}/lock", status=204)
             await asyncio.to_thread(
                 wait_until, lambda: "lock.released" in printed.read_text(), "the record"
@@ -123,59 +132,35 @@ def test_the_log_of_living_workers_is_verified(pair: Pair) -> None:
     assert "registered" in done.stdout
 
 
-async def _publish_until_it_dies(address: str, project: str, answered: list[datetime]) -> None:
-    """Note when each publication was answered; the n-th record of its kind tells of it."""
-    with contextlib.suppress(httpx2.HTTPError):
-        async with api(address) as service:
-            while True:
-                await service.publish(project, len(answered))
-                answered.append(datetime.now(UTC))
-
-
 @pytest.mark.gen_test
-async def test_a_killed_worker_loses_a_moment_at_most_and_its_chain_says_so(
-    workers: Workers, project: str, tmp_path: Path
-) -> None:
-    archive = tmp_path / "archive"
-    killed = await asyncio.to_thread(workers.start, lease_s=1, audit_archive_dir=archive)
-    answered: list[list[datetime]] = [[], [], []]
-    publishing = [
-        asyncio.create_task(_publish_until_it_dies(killed.address, f"{project}-{number}", times))
-        for number, times in enumerate(answered)
-    ]
-    await until(lambda: all(len(times) > 60 for times in answered), "work")
-    killed_at = datetime.now(UTC)
-    killed.kill()
-    await asyncio.gather(*publishing)
-    heir = await asyncio.to_thread(workers.start, lease_s=1, audit_archive_dir=archive)
-    await _recorded(heir, "action=worker.lost")
-    spools = Path(str(heir.settings["data_dir"])) / "audit-spool"
-    await until(lambda: len(list(spools.iterdir())) == 1, "the killed one's spool delivered")
-    counts = [
-        len(await _recorded(heir, f"action=event.published&project_id={project}-{number}"))
-        for number in range(3)
-    ]
-    # How slow this machine is at the moment: what is due after a time comes that much later.
-    gaps = [b - a for times in answered for a, b in itertools.pairwise(times)]
-    safe = killed_at - timedelta(milliseconds=LOST_MS) - max(gaps)
-    for times, count in zip(answered, counts, strict=True):
-        assert count >= sum(moment < safe for moment in times)
-
-    await until(lambda: heir.metric("rtserver_audit_archive_active") == 1, "it archives")
-    copied = tmp_path / "copied"
-    shutil.copytree(archive, copied)
-    archive_files(copied)[-1].unlink()
-    settings = {**_settings(heir), "audit_archive_dir": archive}
-    both, less = await asyncio.to_thread(
+async def test_what_is_published_from_a_shell_is_recorded(pair: Pair, project: str) -> None:
+    command = ["publish", project, "build.finished", '{"ok": true}', "--key", "1"]
+    settings = _settings(pair.one)
+    done, twice = [await asyncio.to_thread(rtserver, *command, **settings) for _ in range(2)]
+    assert done.stdout == twice.stdout
+    (_, again) = await asyncio.to_thread(
         rtserver_many,
-        (["audit", "verify", "--json"], settings),
-        (["audit", "verify", "--json", str(copied)], settings),
+        (["publish", project, "a.b", "{}", "--key", "1"], settings),
+        (["audit", "verify"], settings),
     )
-    report = json.loads(both.stdout)
-    assert (both.returncode, report["findings"]) == (0, []), report
-    assert less.returncode == 1
-    (finding,) = json.loads(less.stdout)["findings"]
-    assert (finding["kind"], finding["where"]) == ("removed", str(copied))
-    states = [chain["state"] for chain in report["chains"]]
-    assert states in (["lost", "registered"], ["registered", "lost"])
-    assert any("killed or cut off" in note for note in report["notes"])
+    assert again.stdout.endswith("clean\n"), again
+    found = await _recorded(pair.one, f"action=event.published&project_id={project}")
+    assert [line["outcome"] for line in found] == ["allowed", "allowed", "failed"]
+    first, second, refused = (line["details"] for line in found)
+    assert (first["types"], first["first"]) == (["build.finished"], done.stdout.strip())
+    assert (first.get("duplicate"), second["duplicate"]) == (None, True)
+    assert refused["reason"] == "key_reused"
+    assert {one["via"] for one in (first, second, refused)} == {"shell"}
+
+
+def test_without_a_record_nothing_is_shown(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process, so that MongoDB can be kept from taking it."""
+    for name, value in _settings(pair.one).items():
+        monkeypatch.setenv(f"RT_{name.upper()}", str(value))
+    monkeypatch.setattr(app_operator_records, "RECORDED_S", 0.01)  # less than a record gathers
+    assert main(["audit"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "can't be recorded in the audit log" in said.err

@@ -4,41 +4,20 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from rtserver.audit import Acting
 from rtserver.audit_actions import Action
+from tests.support.lateness import lateness
 from tests.support.recorder import LogRecorder
 from tests.unit.audit_parts import KeyedLog, auditing, check_chain
 from tests.unit.waiting import until
 
 LOST_S = 0.05
 """Of so much time at most a killed worker's records are lost."""
-
-
-@contextmanager
-def _lateness() -> Iterator[Callable[[], float]]:
-    """How much later than asked for this machine lets a thread of this process go on, at worst."""
-    worst = [0.0]
-    done = threading.Event()
-
-    def look() -> None:
-        while not done.is_set():
-            begun_s = time.monotonic()
-            time.sleep(0.005)
-            worst[0] = max(worst[0], time.monotonic() - begun_s - 0.005)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield lambda: worst[0]
-    finally:
-        done.set()
-        thread.join()
 
 
 def _spin(seconds: float) -> None:
@@ -66,14 +45,14 @@ async def test_a_record_is_on_disk_in_time_though_the_event_loop_is_busy(
 
         for number in range(1, 6):
             watcher = threading.Thread(target=watch, args=(number,))
-            with _lateness() as lateness:
+            with lateness() as late_s:
                 watcher.start()
                 auditor.record(Action.LIMIT_HIT, by=Acting(), target=str(number))
                 recorded_s = time.monotonic()
                 busy(0.2)  # no other task runs meanwhile
                 watcher.join()
                 # Two threads had to be let go on in turn: the one that writes, and this one.
-                assert written_s[-1] - recorded_s < LOST_S + 2 * lateness()
+                assert written_s[-1] - recorded_s < LOST_S + 2 * late_s()
             await asyncio.sleep(0)
         log.here.set()
         await asyncio.wait_for(auditor.flush(), 10)

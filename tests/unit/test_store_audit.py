@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from bson import Timestamp
 
-from rtserver.app_log import AuditAccess
+from rtserver.app_operator import AuditAccess
 from rtserver.audit import AUDIT_PROJECT, Acting, Auditor
 from rtserver.audit_actions import Action
 from rtserver.audit_findings import Kind, Report
