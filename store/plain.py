@@ -22,18 +22,22 @@ FOREIGN: CodecOptions[dict[str, Any]] = CodecOptions(
 )
 """Reads whatever somebody may have written: nothing in a document makes it raise."""
 
+MAX_SAFE_INTEGER = 2**53 - 1
+"""What JavaScript calls `Number.MAX_SAFE_INTEGER`; see RFC 8259, section 6."""
+
 
 def plain(value: Any) -> Any:
     """The value as JSON would have it.
 
     Dates become RFC 3339, UTC; ids, decimals, UUIDs and what is MongoDB's own become text; binary
-    becomes base64; what is no number, and infinity, becomes null.
+    becomes base64; what is no number, and infinity, becomes null. Whole numbers that a browser
+    cannot hold exactly become text too: as a number, an id of 64 bits would reach it as another id.
     """
     match value:
         case None | bool():
             return value
         case int():
-            return int(value)  # Int64 is a class of its own
+            return _whole(int(value))  # Int64 is a class of its own
         case float():
             return value if math.isfinite(value) else None
         case str():
@@ -45,10 +49,14 @@ def plain(value: Any) -> Any:
         case datetime():
             return rfc3339(value if value.tzinfo else value.replace(tzinfo=UTC))
         case DatetimeMS():
-            return int(value)  # of a year that has no four digits
+            return _whole(int(value))  # of a year that has no four digits
         case bytes():
             return base64.b64encode(value).decode()
         case ObjectId() | Decimal128() | uuid.UUID():
             return str(value)
         case _:
             return str(value)
+
+
+def _whole(number: int) -> int | str:
+    return number if abs(number) <= MAX_SAFE_INTEGER else str(number)
