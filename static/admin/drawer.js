@@ -2,7 +2,7 @@
 import { fill, h } from "../app/dom.js";
 import { icon } from "../app/icons.js";
 import { timeOf } from "./feed.js";
-import { outcomeBadge } from "./table.js";
+import { outcomeBadge } from "./rows.js";
 
 const FACTS = [
   ["actor", "Actor"],

@@ -2,22 +2,10 @@
  * The records as a table of which only what is in view exists, so that a hundred thousand rows
  * scroll like ten. Newest on top. What is read stays where it is while records come in above it.
  */
-import { fill, h } from "../app/dom.js";
-import { icon } from "../app/icons.js";
-import { timeOf } from "./feed.js";
+import { h } from "../app/dom.js";
+import { createRows, ROW_PX } from "./rows.js";
 
-const ROW_PX = 36;
 const SPARE_ROWS = 8;
-const OUTCOMES = {
-  allowed: { icon: "check", tone: "tone-good" },
-  denied: { icon: "stop", tone: "tone-bad" },
-  failed: { icon: "warning", tone: "tone-warning" },
-};
-
-export function outcomeBadge(outcome) {
-  const { icon: name, tone } = OUTCOMES[outcome] ?? { icon: "info", tone: "tone-quiet" };
-  return h(`span.outcome.${tone}`, {}, icon(name), outcome ?? "unknown");
-}
 
 /**
  * @param {object} options
@@ -42,6 +30,7 @@ export function createTable({ onOpen }) {
     ),
     body,
   );
+  const rows = createRows(body, (record) => choose(record, true));
   let records = [];
   let current = null;
   let drawn = "";
@@ -49,30 +38,6 @@ export function createTable({ onOpen }) {
   const at = (index) => records[records.length - 1 - index];
   const indexOf = (record) => records.length - 1 - records.lastIndexOf(record);
   const head = () => view.firstElementChild.offsetHeight;
-
-  function row(index) {
-    const record = at(index);
-    const cell = (text, extra = "") =>
-      h(`span${extra}`, { role: "gridcell", title: text ?? "" }, text ?? "–");
-    const element = h(
-      `div.row.is-${record.outcome in OUTCOMES ? record.outcome : "other"}`,
-      {
-        role: "row",
-        id: `record-${record.id}`,
-        "aria-rowindex": index + 2,
-        "aria-selected": record === current ? "true" : "false",
-        onclick: () => choose(record, true),
-      },
-      cell(timeOf(record), ".mono"),
-      h("span", { role: "gridcell" }, outcomeBadge(record.outcome)),
-      cell(record.action, ".mono"),
-      cell(record.actor),
-      cell(record.target),
-      cell(record.project_id),
-    );
-    element.style.top = `${index * ROW_PX}px`;
-    return element;
-  }
 
   function draw(force = false) {
     const first = Math.max(0, Math.floor(view.scrollTop / ROW_PX) - SPARE_ROWS);
@@ -83,9 +48,9 @@ export function createTable({ onOpen }) {
     drawn = wanted;
     body.style.height = `${records.length * ROW_PX}px`;
     view.setAttribute("aria-rowcount", String(records.length + 1));
-    const rows = [];
-    for (let index = first; index < last; index += 1) rows.push(row(index));
-    fill(body, rows);
+    const inView = [];
+    for (let index = first; index < last; index += 1) inView.push(at(index));
+    rows.show(inView, first, current);
     const isDrawn = current && document.getElementById(`record-${current.id}`);
     if (isDrawn) view.setAttribute("aria-activedescendant", isDrawn.id);
     else view.removeAttribute("aria-activedescendant");
