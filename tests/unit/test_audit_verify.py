@@ -25,6 +25,7 @@ from rtserver.audit_findings import Kind, Report
 from rtserver.audit_seal import claim_of
 from rtserver.audit_verify import Verifier
 from rtserver.cli import main
+from rtserver.cli_audit_verify import _files, _read_archive
 from rtserver.positions import Position
 from rtserver.workers import Worker, Workers
 from tests.support.recorder import recording
@@ -375,6 +376,17 @@ def _insert_a_chain(log: Log, chance: random.Random) -> Log:
     return log.renumbered(lines)
 
 
+def _swap(log: Log, chance: random.Random) -> Log:
+    line, other = chance.sample(log.lines, 2)
+    line.body, line.action, other.body, other.action = (
+        other.body,
+        other.action,
+        line.body,
+        line.action,
+    )
+    return log
+
+
 def _replace_by_another(log: Log, chance: random.Random) -> Log:
     line, other = chance.sample(log.lines, 2)
     line.body, line.action = other.body, other.action
@@ -396,7 +408,10 @@ ALL: list[Tampering] = [
     _insert_at_the_end_of_a_chain,
     _insert_a_chain,
     _replace_by_another,
+    _swap,
 ]
+SHOWN_IN_THE_LOG_ALONE = {_file_under_another_action}
+"""An archive's lines hold the records' texts, and no other field of the database."""
 
 
 def _tampered(log: Log, number: int) -> tuple[str, Log]:
@@ -586,6 +601,32 @@ def _both(archived: Sequence[Line], log: Log) -> Report:
             verifier.add(Position(EPOCH, line.seq), line.body)
     tip = Position(EPOCH, log.tip)
     return verifier.finish(log.registry, earlier=log.registry, tip=tip, usage=log.usage)
+
+
+def test_each_of_300_tamperings_with_one_record_of_an_archive_is_found(
+    history: Log, tmp_path: Path
+) -> None:
+    """In the files, as `audit verify` reads them; what the workers' registry says is known."""
+    ways = [how for how in ALL if how not in SHOWN_IN_THE_LOG_ALONE]
+
+    def look(log: Log, directory: Path) -> bool:
+        _archive(directory, log.lines)
+        verifier = Verifier()
+        for path, source in _files([directory]):
+            _read_archive(verifier, path, source)
+        verifier.ends(str(directory), Position(EPOCH, history.tip))
+        report = verifier.finish(history.registry, earlier=history.registry)
+        return report.is_clean
+
+    assert look(history, tmp_path / "honest")
+    missed = []
+    for number in range(300):
+        how = ways[number % len(ways)]
+        lines = [copy.copy(line) for line in history.lines]
+        tampered = how(replace(history, lines=lines), random.Random(number))
+        if look(tampered, tmp_path / str(number)):
+            missed.append((number, how.__name__))
+    assert missed == []
 
 
 def test_a_gap_in_an_archive_is_believed_unless_the_log_says_otherwise(history: Log) -> None:
