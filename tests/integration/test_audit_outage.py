@@ -1,0 +1,122 @@
+"""MongoDB is away for longer than the audit log's spool lasts."""
+
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+
+import httpx2
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from tests.support.api import NO_TLS, api
+from tests.support.cli import rtserver
+from tests.support.mongo import MongodProcess
+from tests.support.sockets import open_socket, session
+from tests.support.tokens import token
+from tests.support.workers import Workers
+from tests.unit.waiting import until
+
+REFUSED = 40
+MUST = (
+    ("PUT", "/api/v1/projects/p1/lock"),
+    ("DELETE", "/api/v1/projects/p1/lock"),
+    ("PATCH", "/api/v1/proposals/a-1"),
+    ("POST", "/api/v1/proposals/a-1/validations"),
+    ("POST", "/api/v1/proposals/a-1/iterations"),
+    ("DELETE", "/api/v1/runs/0123456789abcdef"),
+    ("GET", "/api/v1/audit"),
+    ("GET", "/api/v1/connections"),
+    ("DELETE", "/api/v1/connections/0123456789abcdef"),
+    ("DELETE", "/api/v1/connections?user_id=ada"),
+)
+"""What is not done where it can't be recorded."""
+BODIES = {"PUT": {"reason": "x"}, "PATCH": {"status": "approved"}, "POST": {"instruction": "x"}}
+
+
+@pytest.mark.gen_test
+async def test_past_the_spool_nothing_is_done_in_the_dark_and_what_was_left_out_is_counted(
+    tmp_path: Path,
+) -> None:
+    mongod = MongodProcess(tmp_path / "data")
+    workers = Workers(tmp_path, {"mongodb_uri": mongod.uri, "mongodb_database": "outage"})
+    try:
+        worker = await asyncio.to_thread(workers.start, audit_spool_bytes=4096)
+        headers = {"Authorization": f"Bearer {token('root', roles=('admin', 'service'))}"}
+        async with (
+            httpx2.AsyncClient(
+                base_url=f"http://{worker.address}", timeout=30, verify=NO_TLS
+            ) as anybody,
+            session(worker.address, "p1", user="ada", token=token("ada", "p1")) as ada,
+        ):
+            created = {"id": "a-1", "title": "A"}
+            path = "/api/v1/projects/p1/proposals"
+            assert (await anybody.post(path, json=created, headers=headers)).status_code == 201
+            mongod.kill()
+            workers.expect("audit_records_dropped", "mongodb_lost")
+            for _ in range(REFUSED):
+                assert (await anybody.get("/api/v1/projects/p1")).status_code == 401
+
+            async def is_full() -> bool:
+                said = await anybody.get("/readyz")
+                return said.status_code == 503 and "audit spool is full" in said.text
+
+            await until(is_full, "the spool is full")
+            for method, path in MUST:
+                answer = await anybody.request(
+                    method, path, headers=headers, json=BODIES.get(method)
+                )
+                said = (answer.status_code, answer.json().get("reason"))
+                assert said == (503, "audit_full"), (method, path, answer.text)
+                assert answer.headers["Retry-After"]
+            refused = await ada.ask("start_validation", proposal_id="a-1")
+            assert (refused["type"], refused["reason"]) == ("error", "audit_full")
+            with pytest.raises(InvalidStatus) as denied:
+                await open_socket(
+                    worker.address, path="/ws/audit", token=token("root", roles=("admin",))
+                )
+            assert denied.value.response.status_code == 503
+            assert b'"audit_full"' in (denied.value.response.body or b"")
+
+            await asyncio.to_thread(mongod.start)
+
+            async def is_ready() -> bool:
+                return (await anybody.get("/readyz")).status_code == 200
+
+            await until(is_ready, "it serves again")
+        async with api(worker.address, "root", ("admin",)) as root:
+            found: list[dict[str, object]] = []
+
+            async def all_told() -> bool:
+                page = await root.get("/api/v1/audit?limit=1000")
+                found[:] = page["records"]
+                return any(one["action"] == "mongodb.found" for one in found)
+
+            await until(all_told, "what was spooled is delivered")
+        counts = Counter(str(one["action"]) for one in found)
+        dropped: Counter[str] = Counter()
+        for one in found:
+            if one["action"] == "audit.dropped":
+                dropped.update(one["details"]["actions"])  # type: ignore[index,call-overload]
+        assert counts["mongodb.lost"] + dropped["mongodb.lost"] == 1
+        assert dropped["token.refused"] > 0
+        assert counts["token.refused"] + dropped["token.refused"] == REFUSED
+        # None of them was done, each is recorded as refused, or counted.
+        of_lock = [one["outcome"] for one in found if str(one["action"]).startswith("lock.")]
+        assert "allowed" not in of_lock
+        assert len(of_lock) + dropped["lock.acquired"] + dropped["lock.released"] == 2
+        verified = await asyncio.to_thread(
+            rtserver,
+            "audit",
+            "verify",
+            "--json",
+            mongodb_uri=mongod.uri,
+            mongodb_database="outage",
+            data_dir=worker.settings["data_dir"],
+        )
+        assert json.loads(verified.stdout)["findings"] == []
+        alarms = [text for text in workers.unexpected() if "mongodb_lost" not in text]
+        assert alarms == []
+    finally:
+        workers.stop()
+        mongod.stop()
