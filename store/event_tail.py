@@ -3,13 +3,15 @@
 MongoDB wakes a tailing cursor at an insert, not when the commit point moves, so the cursor reads
 with read concern local and each batch then passes a barrier: a read of the batch's newest pack
 with read concern majority, not before the time of the batch. When it comes back with the pack,
-that pack and everything inserted before it is majority-committed. While one barrier is under way
-the next batch gathers. Where this worker inserted the newest pack itself, MongoDB's answer to that
-insert (a majority write) says the same, and no read is needed.
+that pack and everything inserted before it is majority-committed. Where this worker inserted the
+newest pack itself, MongoDB's answer to that insert (a majority write) says the same, and no read
+is needed.
 
 The cursor is driven by `find` and `getMore` commands rather than by the driver's cursor class:
 that gives whole batches without a step through the executor for each document, and the operation
-time that belongs to each batch.
+time that belongs to each batch. The next batch is asked for when one has been handed on: what comes
+meanwhile gathers in MongoDB, and neither it nor this worker is kept busy by asking while the answer
+to an insert is on its way.
 """
 
 import asyncio
@@ -30,7 +32,7 @@ AWAIT_MS = 1_000
 BARRIER_TIMEOUT_MS = 5_000
 REWIND_S = 5
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-MAX_GATHERED_BYTES = 64 * 1024 * 1024
+LEAST_PAUSE_S = 0.001
 MAX_PAUSE_S = 0.02
 UNWATCHED_S = 0.25
 LOOK_S = 0.05
@@ -93,12 +95,6 @@ class EventTail:
         self._on_packs = on_packs
         self._on_epoch = on_epoch
         self._rewind_to: Timestamp | None = None
-        self._gathered: list[tuple[dict[str, Any], int]] = []
-        self._gathered_bytes = 0
-        self._operation_time: Timestamp | None = None
-        self._arrived_s = 0.0
-        self._arrived = asyncio.Event()
-        self._taken = asyncio.Event()
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -106,27 +102,19 @@ class EventTail:
         failures = 0
         while True:
             try:
-                await self._tail_once()
-            except* (DatabaseError, CollectionProblemError, _TailLostError) as group:
+                await self._read()
+            except (DatabaseError, CollectionProblemError, _TailLostError) as error:
                 if self.ready.is_set():
                     failures = 0
-                for error in group.exceptions:
-                    _log.warning("tail_lost", error=str(error))
-            except* Exception as group:  # noqa: BLE001 - a worker without its tail is of no use
-                _log.error("tail_failed", exc_info=group)
+                _log.warning("tail_lost", error=str(error))
+            except Exception:  # noqa: BLE001 - a worker without its tail is of no use
+                _log.exception("tail_failed")
             finally:
                 self.ready.clear()
                 self._metrics.tail_up.set(0)
             self._metrics.tail_restarts_total.inc()
             await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
             failures += 1
-
-    async def _tail_once(self) -> None:
-        self._gathered.clear()
-        self._gathered_bytes = 0
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._read())
-            group.create_task(self._hand_on())
 
     async def _read(self) -> None:
         epoch = await self._prepare()
@@ -161,7 +149,7 @@ class EventTail:
         try:
             while True:
                 if batch:
-                    await self._gather(batch, reply["operationTime"])
+                    await self._hand_on(batch, reply["operationTime"])
                 if cursor_id == 0:
                     raise _TailLostError("the cursor ended")  # also: the collection is empty
                 if not self.ready.is_set():
@@ -194,50 +182,29 @@ class EventTail:
         except (DatabaseError, TimeoutError) as error:
             _log.debug("cursor_not_killed", error=str(error))  # the server drops it when idle
 
-    async def _gather(self, batch: list[dict[str, Any]], operation_time: Timestamp) -> None:
-        if not self._gathered:
-            self._arrived_s = time.monotonic()
-        for document in batch:
+    async def _hand_on(self, batch: list[dict[str, Any]], operation_time: Timestamp) -> None:
+        """Hand a batch on when a majority has it, and stay away for a while."""
+        arrived_s = time.monotonic()
+        newest = batch[-1]
+        if not await self._is_durable(newest["_id"]):
+            await self._barrier(newest["_id"], operation_time)
+        packs = [read_pack(document, self._epoch) for document in batch]
+        for pack, document in zip(packs, batch, strict=True):
             size_bytes = sum([len(item["b"]) for item in document["events"]])
-            self._gathered.append((document, size_bytes))
-            self._gathered_bytes += size_bytes
-        self._operation_time = operation_time
-        self._arrived.set()
-        while self._gathered_bytes > MAX_GATHERED_BYTES:
-            self._taken.clear()
-            await self._taken.wait()
+            self._heads.saw(pack.project_id, pack.last, size_bytes)
+        began_s = time.monotonic()
+        await self._on_packs(packs)
+        ended_s = time.monotonic()
+        # Only now: where handing on fails or is cut off, the next tail begins before it.
+        self._rewind_to = newest["stamp"]
+        self._metrics.delivery_latency_seconds.observe(ended_s - arrived_s)
+        # Handing on costs by connection far more than by event. Where it is what the worker is
+        # busy with, a pause as long as it took lets more events share the next time; where events
+        # come seldom, the pause is over before the next one arrives.
+        if ended_s - began_s > LEAST_PAUSE_S:
+            await asyncio.sleep(min(ended_s - began_s, MAX_PAUSE_S))
 
-    async def _hand_on(self) -> None:
-        not_before_s = 0.0
-        while True:
-            await self._arrived.wait()
-            # Handing on costs by connection far more than by event. Where it is what the worker is
-            # busy with, a pause as long as it took lets more events share the next time; where
-            # events come seldom, the pause is over before the next one arrives.
-            await asyncio.sleep(max(0.0, not_before_s - time.monotonic()))
-            self._arrived.clear()
-            gathered, self._gathered = self._gathered, []
-            self._gathered_bytes = 0
-            arrived_s = self._arrived_s
-            self._taken.set()
-            if not gathered:
-                continue
-            batch = [document for document, _ in gathered]
-            newest = batch[-1]
-            if not await self._is_durable(newest["_id"]):
-                await self._barrier(newest["_id"])
-            packs = [read_pack(document, self._epoch) for document in batch]
-            for pack, (_, size_bytes) in zip(packs, gathered, strict=True):
-                self._heads.saw(pack.project_id, pack.last, size_bytes)
-            began_s = time.monotonic()
-            await self._on_packs(packs)
-            ended_s = time.monotonic()
-            not_before_s = ended_s + min(ended_s - began_s, MAX_PAUSE_S)
-            # Only now: where handing on fails or is cut off, the next tail begins before it.
-            self._rewind_to = newest["stamp"]
-            self._metrics.delivery_latency_seconds.observe(ended_s - arrived_s)
-
-    async def _barrier(self, identity: Any) -> None:
+    async def _barrier(self, identity: Any, operation_time: Timestamp) -> None:
         """Return when the pack, and so all before it, is majority-committed.
 
         A cursor may see a document just before the node counts its insert as applied: then the
@@ -245,7 +212,6 @@ class EventTail:
         may miss it. So where it is there, it is asked for again at a later time.
         """
         deadline_s = time.monotonic() + BARRIER_TIMEOUT_MS / 1000
-        operation_time = self._operation_time
         while True:
             majority = {"level": "majority", "afterClusterTime": operation_time}
             reply = await self._look_up(identity, majority)

@@ -56,9 +56,9 @@ async def test_own_packs_need_no_barrier_and_those_of_others_do(
     passed: list[Any] = []
     barrier = follower.tail._barrier
 
-    async def counted(identity: Any) -> None:
+    async def counted(identity: Any, operation_time: Any) -> None:
         passed.append(identity)
-        await barrier(identity)
+        await barrier(identity, operation_time)
 
     monkeypatch.setattr(follower.tail, "_barrier", counted)
     async with running(log.run(), others.run(), follower.tail.run()):
