@@ -285,7 +285,7 @@ class RawSession(CorrectedSession):
     def set_handler(self, handler: Any) -> bool:
         """Begin on a connection."""
         super().set_handler(handler)
-        self.sink = StreamSink(handler.ws_connection.stream)
+        self.sink = handler.ws_connection.sink = StreamSink(handler.ws_connection.stream)
         return True
 
     def _end(self, code: int, message: str) -> None:

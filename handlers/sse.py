@@ -5,6 +5,7 @@ goes out is the stream itself, without chunks around it, and a batch that was jo
 connections is sent to each as it is, as to a WebSocket.
 """
 
+import contextlib
 import random
 from typing import ClassVar
 
@@ -85,7 +86,8 @@ class EventStream:
         """Say when to come back, and end the stream."""
         known = CloseCode(code)
         wait_ms = retry_after_ms(known) if ADVICE[known].reconnect else STOP_RETRY_MS
-        self.sink.send_now(b"retry: %d\n\n" % (wait_ms or 0))
+        with contextlib.suppress(OSError):  # what it does not take now it need not know
+            self.sink.send_now(b"retry: %d\n\n" % (wait_ms or 0))
         self._stream.close()
 
     def abort(self) -> None:

@@ -6,7 +6,7 @@ from handlers.base import origin_refused
 from handlers.context import HandlerContext
 from handlers.last_words import write_or_drop
 from handlers.socket_base import SocketHandler
-from handlers.tornado_socket import StreamSink
+from handlers.tornado_socket import SessionProtocol, StreamSink
 from rtserver.admission import Entry
 from rtserver.audit_actions import Action
 from rtserver.close_codes import ADVICE, CloseCode
@@ -109,10 +109,10 @@ class SessionSocket(SocketHandler):
             return
         assert self._identity is not None  # noqa: S101 - `get` saw to it
         assert self._entry is not None  # noqa: S101 - the same
-        stream = self.ws_connection.stream if self.ws_connection is not None else None
-        assert stream is not None  # noqa: S101 - it is open
+        protocol = self.ws_connection
+        assert isinstance(protocol, SessionProtocol)  # noqa: S101 - `get_websocket_protocol` made it
         self.set_nodelay(True)
-        self.sink = StreamSink(stream)
+        self.sink = protocol.sink = StreamSink(protocol.stream)
         self._session = self._make_session(self._identity, self._entry)
         self.forget_request()
         self._session.start(self._last_event_id)

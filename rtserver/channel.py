@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
 from itertools import islice
 from typing import Protocol
 
@@ -27,6 +28,47 @@ class Subscriber(Protocol):
 
     def send_gap(self, *, requested: int, lost: int) -> None:
         """Say that events after `requested` are gone, and how many."""
+
+
+class LiveSubscribers:
+    """The subscribers that get what comes next, in the order in which they joined."""
+
+    __slots__ = ("_outboxes", "_subscribers")
+
+    def __init__(self) -> None:
+        self._subscribers: dict[Subscriber, None] = {}
+        self._outboxes: dict[Encoding, tuple[Outbox, ...]] | None = None
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Let one in. Its encoding and its outbox stay the same until it is discarded."""
+        self._subscribers[subscriber] = None
+        self._outboxes = None
+
+    def discard(self, subscriber: Subscriber) -> None:
+        """Take one out, if it is there."""
+        self._subscribers.pop(subscriber, None)
+        self._outboxes = None
+
+    def outboxes(self) -> dict[Encoding, tuple[Outbox, ...]]:
+        """All outboxes by wire form; kept, since who is there changes far less than events come."""
+        found = self._outboxes
+        if found is None:
+            lists: dict[Encoding, list[Outbox]] = {}
+            for subscriber in self._subscribers:
+                lists.setdefault(subscriber.encoding, []).append(subscriber.outbox)
+            found = {encoding: tuple(outboxes) for encoding, outboxes in lists.items()}
+            self._outboxes = found
+        return found
+
+    def __contains__(self, subscriber: object) -> bool:
+        return subscriber in self._subscribers
+
+    def __iter__(self) -> Iterator[Subscriber]:
+        """Over those of this moment: any may go while one is handed something."""
+        return iter(tuple(self._subscribers))
+
+    def __len__(self) -> int:
+        return len(self._subscribers)
 
 
 class Recent:
@@ -102,7 +144,7 @@ class Channel:
         self.seq = 0
         self.target = 0
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.live: dict[Subscriber, None] = {}
+        self.live = LiveSubscribers()
         self.behind: set[Subscriber] = set()
         self.holders = 0
         self.recent = Recent(recent_bytes)

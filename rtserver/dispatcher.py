@@ -201,7 +201,7 @@ class Dispatcher:
         """Events were overwritten before this worker could read them: say so, exactly."""
         lost = to_seq - channel.seq
         _log.warning("events_overwritten", project_id=channel.project_id, lost=lost)
-        for subscriber in tuple(channel.live):
+        for subscriber in channel.live:
             subscriber.send_gap(requested=channel.seq, lost=lost)
         channel.recent.clear()
         channel.runs = None  # among them may have been what changed

@@ -16,7 +16,11 @@ class Sink(Protocol):
     """The socket under an outbox."""
 
     def send_now(self, data: bytes) -> int:
-        """Send what the socket takes at once; how many bytes that was."""
+        """Send what the socket takes at once; how many bytes that was.
+
+        Raises:
+            OSError: it takes none. What is wrong with it, if anything, `write` tells.
+        """
 
     def write(self, data: "bytes | memoryview") -> "asyncio.Future[None]":
         """Write all of it, in its own time. The future fails when the connection is gone."""
@@ -82,7 +86,10 @@ class Outbox:
             self._queue.append(data)
             self.pending_bytes += len(data)
             return
-        sent = self._sink.send_now(data)
+        try:
+            sent = self._sink.send_now(data)
+        except OSError:
+            sent = 0
         if sent < len(data):
             rest = memoryview(data)[sent:] if sent else data
             self.pending_bytes = len(rest)

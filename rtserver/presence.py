@@ -189,7 +189,7 @@ class PresenceService:
             return
         whole = _Frame(room.whole) if newcomers else None
         changes = _Frame(lambda: news) if news is not None else None
-        for viewer in tuple(channel.live):
+        for viewer in channel.live:
             frame = whole if viewer in newcomers else changes
             if frame is not None:
                 viewer.outbox.send(frame.wrapped(viewer.encoding))

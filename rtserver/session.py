@@ -335,7 +335,7 @@ class Session:
                 if self.is_closing():
                     return
                 # No await since `seq` was compared: nothing can be delivered in between.
-                channel.live[self] = None
+                channel.live.add(self)
                 if passed_over:
                     channel.behind.add(self)
                 if self._state is _State.OPENING:
@@ -552,7 +552,7 @@ class Session:
         channel = self._channel
         if channel is None or self not in channel.live:
             raise ConflictError("A replay is under way already", "busy")
-        del channel.live[self]
+        channel.live.discard(self)
         channel.behind.discard(self)
         self._go_on(self._catch_up(channel, from_seq))
 
@@ -660,7 +660,7 @@ class Session:
         services.wheel.cancel(self._expiry)
         channel, self._channel = self._channel, None
         if channel is not None:
-            channel.live.pop(self, None)
+            channel.live.discard(self)
             channel.behind.discard(self)
             services.dispatcher.release(channel)
         if self._early is None:  # it was welcomed

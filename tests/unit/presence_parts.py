@@ -203,7 +203,7 @@ class PresenceWorker:
         watcher = Watcher(user)
         if came.project_id not in self.channels:
             self.channels[came.project_id] = Channel(came.project_id, 0)
-        self.channels[came.project_id].live[watcher] = None
+        self.channels[came.project_id].live.add(watcher)
         self.service.greet(came.project_id, watcher)
         return came, watcher
 

@@ -45,7 +45,7 @@ class _Parts:
         """Open a project and go live at once, as one does who asks for nothing old."""
         channel = await self.dispatcher.open(project_id)
         history = History(channel.seq)
-        channel.live[history] = None
+        channel.live.add(history)
         return channel, history
 
     def append(self, count: int = 1, project_id: str = "p1") -> EventPack:

@@ -42,7 +42,8 @@ VIEWS = (None, frozenset({"a"}), frozenset({"b"}), frozenset({"a", "b"}))
 
 def _channel(*subscribers: FakeSubscriber) -> Channel:
     channel = Channel("p1", 1 << 20)
-    channel.live.update(dict.fromkeys(subscribers))
+    for subscriber in subscribers:
+        channel.live.add(subscriber)
     for proposal_id, members in MEMBERS.items():
         channel.members.learn(proposal_id, 1, members)
     return channel
@@ -134,7 +135,7 @@ async def test_an_outbox_that_overflows_in_the_middle_disturbs_nobody_else() -> 
     gone: list[FakeSubscriber] = []
 
     def leave() -> None:
-        channel.live.pop(slow)
+        channel.live.discard(slow)
         channel.behind.discard(slow)
         gone.append(slow)
 

@@ -124,7 +124,8 @@ async def _follow(drafts: Sequence[Sequence[EventDraft]]) -> tuple[int, int]:
     dispatcher = _dispatcher(log, documents, tasks)
     channel = await dispatcher.open("p1")
     ada, ben = FakeSubscriber(Viewer("ada")), FakeSubscriber(Viewer("ben"))
-    channel.live[ada] = channel.live[ben] = None
+    channel.live.add(ada)
+    channel.live.add(ben)
     await dispatcher.on_packs([log.append("p1", *pack) for pack in drafts])
     await tasks.stop()
     return _types_of(ada), _types_of(ben)
@@ -168,7 +169,7 @@ async def test_after_a_hole_members_are_read_anew() -> None:
     dispatcher = _dispatcher(log, documents, tasks)
     channel = await dispatcher.open("p1")
     ben = FakeSubscriber(Viewer("ben"))
-    channel.live[ben] = None
+    channel.live.add(ben)
     log.append("p1", _changed(2, "ada"))
     log.overwrite("p1", 1)
     documents.found["p"] = (2, frozenset({"ada"}))

@@ -12,7 +12,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import IOStream
 from tornado.websocket import WebSocketProtocol13, _WebSocketParams
 
-from handlers.tornado_socket import StreamSink, close_frame_error
+from handlers.tornado_socket import StreamSink, close_frame_error, protocol_of
 from rtserver.outbox import Outbox
 
 WAIT_S = 10
@@ -28,7 +28,9 @@ def test_the_parameters_of_a_websocket_are_those_that_are_given() -> None:
     assert names == ["ping_interval", "ping_timeout", "max_message_size", "compression_options"]
 
 
-@pytest.mark.parametrize("name", ["_receive_frame", "_handle_message", "_abort", "close"])
+@pytest.mark.parametrize(
+    "name", ["_receive_frame", "_handle_message", "_write_frame", "_abort", "close"]
+)
 def test_what_is_overridden_is_still_there(name: str) -> None:
     assert callable(getattr(WebSocketProtocol13, name))
 
@@ -39,6 +41,7 @@ def test_the_signatures_of_what_is_overridden_are_the_same() -> None:
 
     assert parameters("_receive_frame") == ["self"]
     assert parameters("_handle_message") == ["self", "opcode", "data"]
+    assert parameters("_write_frame") == ["self", "fin", "opcode", "data", "flags"]
     assert parameters("_abort") == ["self"]
     assert parameters("close") == ["self", "code", "reason"]
     assert parameters("__init__") == ["self", "handler", "mask_outgoing", "params"]
@@ -74,6 +77,11 @@ def _pair() -> tuple[IOStream, socket.socket]:
     return IOStream(ours), theirs
 
 
+def test_all_frames_of_tornados_own_still_go_one_way() -> None:
+    assert _source(WebSocketProtocol13).count("self.stream.write(") == 1
+    assert "return self.stream.write(frame)" in _source(WebSocketProtocol13._write_frame)
+
+
 def _read(theirs: socket.socket, count: int) -> bytes:
     received = bytearray()
     while len(received) < count:
@@ -95,16 +103,35 @@ async def test_a_socket_that_takes_all_is_sent_to_at_once() -> None:
 async def test_nothing_overtakes_what_tornado_still_has_to_write() -> None:
     """A pong or a close frame of Tornado's own must not be cut in two by a batch of events."""
     stream, theirs = _pair()
-    sink = StreamSink(stream)
-    first = stream.write(b"a" * 4 * MIB)
+    protocol = protocol_of(object(), MIB)  # type: ignore[arg-type]  # what it is of is not asked
+    protocol.stream = stream
+    sink = protocol.sink = StreamSink(stream)
+    first = protocol._write_frame(True, 0x2, b"a" * 4 * MIB)
     assert stream.writing()
     assert sink.send_now(b"b") == 0, "Tornado is in the middle of a write"
     second = sink.write(b"b")
-    received = await asyncio.to_thread(_read, theirs, 4 * MIB + 1)
-    assert received == b"a" * 4 * MIB + b"b"
+    third = protocol._write_frame(True, 0xA, b"c")
+    received = await asyncio.to_thread(_read, theirs, 10 + 4 * MIB + 4)
+    assert received[10:] == b"a" * 4 * MIB + b"b\x8a\x01c"
     async with asyncio.timeout(WAIT_S):
-        await asyncio.gather(first, second)
-    assert not stream.writing()
+        await asyncio.gather(first, second, third)
+        assert not stream.writing()
+    assert sink.send_now(b"d") == 1
+    assert _read(theirs, 1) == b"d"
+    stream.close()
+    theirs.close()
+
+
+@pytest.mark.gen_test
+async def test_a_sink_begins_behind_what_the_stream_still_writes() -> None:
+    stream, theirs = _pair()
+    first = stream.write(b"a" * 4 * MIB)
+    sink = StreamSink(stream)
+    assert sink.send_now(b"b") == 0, "the answer to the opening is still on its way"
+    await asyncio.to_thread(_read, theirs, 4 * MIB)
+    async with asyncio.timeout(WAIT_S):
+        await first
+        assert sink.send_now(b"d") == 1
     stream.close()
     theirs.close()
 
@@ -133,9 +160,10 @@ async def test_a_peer_that_is_gone_is_no_error_of_the_senders() -> None:
     stream, theirs = _pair()
     sink = StreamSink(stream)
     theirs.close()
-    assert sink.send_now(b"x") in (0, 1)
+    outbox = Outbox(sink, MIB, lambda: None)
+    outbox.send(b"x")
     stream.close()
-    assert sink.send_now(b"x") == 0
+    outbox.send(b"x")
     async with asyncio.timeout(WAIT_S):
         with pytest.raises(Exception, match="closed"):
             await sink.write(b"x")
