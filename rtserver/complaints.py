@@ -5,6 +5,8 @@ import re
 import msgspec
 from msgspec import inspect
 
+_HALF_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u)")
+"""msgspec takes it for the end of the text."""
 _AT = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
 
 
@@ -40,6 +42,8 @@ def why_not_json(body: bytes | bytearray, error: Exception) -> str:
             return "The body is nested too deeply"
         case UnicodeError():
             return "The body is not JSON: it is not UTF-8 (one that is compressed is not taken)"
+    if "truncated" in str(error) and _HALF_PAIR.search(body):
+        return "The body has half of a surrogate pair (such as \\ud800), which is no character"
     return f"The body is not JSON: {error}"
 
 

@@ -41,6 +41,8 @@ def test_values_are_listed_where_the_field_may_be_left_out() -> None:
         (b"\x1f\x8b\x08", "The body is not JSON"),
         (b'"\xff"', "it is not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
+        (rb'["\ud800"]', "half of a surrogate pair (such as \\ud800)"),
+        (rb'["\ud83d\ude00', "The body is not JSON"),
     ],
 )
 def test_what_is_not_json_is_told_apart(body: bytes, said: str) -> None:
