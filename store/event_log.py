@@ -117,9 +117,14 @@ class MongoEventLog:
         Waits for the answer where the pack is on its way. False: it is another worker's, or the
         answer was no plain success.
         """
-        answer = self._answers.pop(identity, None)
+        answer = self._answers.get(identity)
         if answer is None:
             return False
+        # Nobody asks any more for what stands before it in the log.
+        for known in list(self._answers):
+            del self._answers[known]
+            if known == identity:
+                break
         await asyncio.wait({answer}, timeout=ANSWER_S)
         return answer.done() and answer.result()
 

@@ -69,6 +69,8 @@ async def test_own_packs_need_no_barrier_and_those_of_others_do(
             await log.publish([draft("a")])
         await until(lambda: follower.fresh("a") == [1, 2, 3, 4, 5], "its own")
         assert passed == []
+        await asyncio.gather(*(log.publish([draft(project)]) for project in "cde"))
+        await until(lambda: not log._answers, "nothing kept of what was handed on")
         await others.publish([draft("a")], key="theirs")
         await until(lambda: follower.fresh("a") == [1, 2, 3, 4, 5, 6], "the other's")
         assert passed == ["theirs"]
