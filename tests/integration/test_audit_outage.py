@@ -34,8 +34,8 @@ MUST = (
 BODIES = {"PUT": {"reason": "x"}, "PATCH": {"status": "approved"}, "POST": {"instruction": "x"}}
 
 
-# Among the soaks: on a busy machine the spool of 4 KiB fills again by what the test itself asks, and
-# one of seven runs failed for that.
+# Among the soaks: on a busy machine the spool of 4 KiB fills again by what the test itself asks,
+# and one of seven runs failed for that.
 @pytest.mark.soak
 @pytest.mark.gen_test
 async def test_past_the_spool_nothing_is_done_in_the_dark_and_what_was_left_out_is_counted(
