@@ -16,14 +16,15 @@ from rtserver.publishing import (
     MAX_KEY_CHARS,
     PublishedBatch,
     PublishedEvent,
+    attempt_details,
     drafts_of,
     parse_events,
+    stored_details,
 )
 
 MAX_HISTORY = 1000
 MAX_FILTERS = 100
 MAX_TYPE_CHARS = 100
-MAX_RECORDED_TYPES = 10
 
 
 class HistoryQuery(msgspec.Struct):
@@ -155,13 +156,12 @@ class EventsHandler(ApiHandler):
             self.identity.user_id,
             max_data_bytes=self.context.max_message_bytes,
         )
-        types = list(dict.fromkeys(draft.type for draft in drafts))
-        self.audit_details |= {"types": types[:MAX_RECORDED_TYPES], "events": len(drafts)}
+        self.audit_details |= attempt_details(drafts)
         published = await self.context.log.publish(drafts, key=self._key(project_id))
         if published.duplicate:
             self.set_header("Idempotency-Replayed", "true")
         event_ids = published.ids
-        self.audit_details |= {"first": event_ids[0], "duplicate": published.duplicate or None}
+        self.audit_details |= stored_details(published)
         self.json({"id": event_ids[-1], "ids": event_ids}, 201)
 
     def _key(self, project_id: str) -> str | None:

@@ -19,7 +19,7 @@ from rtserver.errors import OperatorError, StoreUnavailableError
 from rtserver.metrics import Metrics
 from rtserver.settings import Settings
 from rtserver.tasks import TaskOwner
-from rtserver.workers import Worker
+from rtserver.workers import entry_of
 from store.client import Database
 from store.event_collection import AUDIT
 from store.workers import MongoWorkers
@@ -94,7 +94,7 @@ async def recorded(settings: Settings, database: Database) -> AsyncIterator[Oper
         records = OperatorRecords(auditor)
         try:
             # A chain that begins without being known there was made up.
-            await registry.renew(_entry(auditor))
+            await registry.renew(entry_of(auditor))
             tasks.start(log.run(), name="audit-log-writer")
             tasks.start(_keep_lease(registry, auditor, settings.lease_s), name="shell-lease")
             auditor.start(tasks)
@@ -103,7 +103,7 @@ async def recorded(settings: Settings, database: Database) -> AsyncIterator[Oper
             finally:
                 if auditor.n:
                     await records.stored()
-                    await registry.renew(_entry(auditor, ended=True))
+                    await registry.renew(entry_of(auditor, ended=True))
                 else:
                     await registry.withdraw(auditor.chain)
                 await store.heads.flush()
@@ -112,18 +112,12 @@ async def recorded(settings: Settings, database: Database) -> AsyncIterator[Oper
             auditor.close()
 
 
-def _entry(auditor: Auditor, *, ended: bool = False) -> Worker:
-    head = auditor.stored
-    host, pid = socket.gethostname(), os.getpid()
-    return Worker(auditor.chain, auditor.worker_id, host, pid, head.n, head.hash, head.id, ended)
-
-
 async def _keep_lease(registry: MongoWorkers, auditor: Auditor, lease_s: float) -> None:
     """So that no worker takes a long command for lost."""
     while True:
         await asyncio.sleep(lease_s / 3)
         with contextlib.suppress(StoreUnavailableError):  # tried again; the command itself notices
-            await registry.renew(_entry(auditor))
+            await registry.renew(entry_of(auditor))
 
 
 @contextlib.contextmanager

@@ -102,8 +102,7 @@ class AuditSession(Session):
         self._paused = True
         channel = self._channel
         if channel is not None and self in channel.live:
-            channel.live.discard(self)
-            channel.behind.discard(self)
+            channel.leave(self)
             self._held_seq = channel.seq
         # Otherwise it is catching up, and stops where it has come to.
 

@@ -152,3 +152,8 @@ class Channel:
         self.runs: asyncio.Future[list[RunJson]] | None = None
         self.filling: asyncio.Task[None] | None = None
         self.idle_since_s: float | None = None
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Hand nothing more to a subscriber, if it was live."""
+        self.live.discard(subscriber)
+        self.behind.discard(subscriber)

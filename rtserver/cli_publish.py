@@ -18,13 +18,14 @@ from rtserver.publishing import (
     MAX_BATCH,
     MAX_BATCH_BYTES,
     PublishedEvent,
+    attempt_details,
     draft_of,
     parse_events,
+    stored_details,
 )
 from rtserver.settings import Settings
 
 ACTOR = "operator"
-MAX_RECORDED_TYPES = 10
 STDIN = "-"
 """Instead of a type: events are read from standard input."""
 READ_BYTES = 64 * 1024
@@ -81,17 +82,13 @@ class _Publisher:
             key = f"{ACTOR}:{self._wanted.project_id}:{key}"
             if self._wanted.event is None:
                 key += f":{self._publications}"
-        details: dict[str, Any] = {
-            "types": list(dict.fromkeys(draft.type for draft in drafts))[:MAX_RECORDED_TYPES],
-            "events": len(drafts),
-        }
+        details = attempt_details(drafts)
         try:
             published = await self._log.publish(drafts, key=key)
         except RefusedError as error:
             self._record({**details, "reason": error.reason}, Outcome.FAILED)
             raise
-        details |= {"first": published.ids[0], "duplicate": published.duplicate or None}
-        self._record(details)
+        self._record({**details, **stored_details(published)})
         sys.stdout.write("".join(f"{event_id}\n" for event_id in published.ids))
         sys.stdout.flush()
 

@@ -10,10 +10,12 @@ from rtserver.complaints import complaint, why_not_json
 from rtserver.errors import InvalidError, RefusedError
 from rtserver.events import WHOLE_PROJECT, Audience, EventDraft, only_users, viewers_of
 from rtserver.field_types import ProposalId, ServiceEventType, UserId
+from rtserver.log import Published
 
 MAX_BATCH = 500
 MAX_KEY_CHARS = 255
 MAX_USERS = 1000
+MAX_RECORDED_TYPES = 10
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 
 
@@ -162,3 +164,14 @@ def audience_of(wanted: str | UsersAudience | None, proposal_id: str | None) -> 
         case None:
             return WHOLE_PROJECT
     raise InvalidError('audience takes "project", "proposal" or {"users": [...]}')
+
+
+def attempt_details(drafts: Sequence[EventDraft]) -> dict[str, Any]:
+    """What the audit log says of a publication before it is known what becomes of it."""
+    types = list(dict.fromkeys(draft.type for draft in drafts))
+    return {"types": types[:MAX_RECORDED_TYPES], "events": len(drafts)}
+
+
+def stored_details(published: Published) -> dict[str, Any]:
+    """What it says besides of one that is stored."""
+    return {"first": published.ids[0], "duplicate": published.duplicate or None}

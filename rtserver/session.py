@@ -552,8 +552,7 @@ class Session:
         channel = self._channel
         if channel is None or self not in channel.live:
             raise ConflictError("A replay is under way already", "busy")
-        channel.live.discard(self)
-        channel.behind.discard(self)
+        channel.leave(self)
         self._go_on(self._catch_up(channel, from_seq))
 
     def _go_on(self, work: Coroutine[Any, Any, None]) -> None:
@@ -660,8 +659,7 @@ class Session:
         services.wheel.cancel(self._expiry)
         channel, self._channel = self._channel, None
         if channel is not None:
-            channel.live.discard(self)
-            channel.behind.discard(self)
+            channel.leave(self)
             services.dispatcher.release(channel)
         if self._early is None:  # it was welcomed
             services.presence.depart(self.entry)

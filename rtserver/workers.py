@@ -59,6 +59,21 @@ class Worker:
         return Head(self.n, self.hash, self.id)
 
 
+def entry_of(auditor: Auditor, *, ended: bool = False) -> Worker:
+    """This process as it stands in the registry, with what is stored of its chain."""
+    stored = auditor.stored
+    return Worker(
+        auditor.chain,
+        auditor.worker_id,
+        socket.gethostname(),
+        os.getpid(),
+        stored.n,
+        stored.hash,
+        stored.id,
+        ended,
+    )
+
+
 class WorkerStore(Protocol):
     """The registry, kept where all workers see it. Time is the store's own."""
 
@@ -111,26 +126,13 @@ class Workers:
         self._ended: dict[str, int] = {}
         self._own_n = 0
 
-    def _myself(self, *, ended: bool = False) -> Worker:
-        stored = self._auditor.stored
-        return Worker(
-            self._auditor.chain,
-            self._worker_id,
-            socket.gethostname(),
-            os.getpid(),
-            stored.n,
-            stored.hash,
-            stored.id,
-            ended,
-        )
-
     async def begin(self) -> None:
         """Enter the registry, and write the chain's first record.
 
         Raises:
             StoreUnavailableError: MongoDB does not answer.
         """
-        me = self._myself()
+        me = entry_of(self._auditor)
         # First the registry: a chain that begins without being known there was made up.
         await self._store.renew(me)
         await self._record(
@@ -215,7 +217,7 @@ class Workers:
         while True:
             await asyncio.sleep(min(interval_s, self._anchor_interval_s))
             try:
-                await self._store.renew(self._myself())
+                await self._store.renew(entry_of(self._auditor))
                 await self._withdraw_ended()
                 if confident:
                     await self._tell_of_lost()
@@ -258,12 +260,12 @@ class Workers:
             for _ in range(END_ATTEMPTS):
                 if not self._auditor.is_settled():
                     return
-                me = self._myself(ended=True)
+                me = entry_of(self._auditor, ended=True)
                 await self._store.renew(me)
                 if self._auditor.n == me.n:
                     return
                 # Something was recorded meanwhile, and may be stored: the end is behind that.
-                await self._store.renew(self._myself())
+                await self._store.renew(entry_of(self._auditor))
                 await self._wait_for_late_records()
         except StoreUnavailableError as error:
             _log.warning("worker_end_not_registered", error=str(error))

@@ -27,7 +27,7 @@ from rtserver.audit_verify import Verifier
 from rtserver.cli import main
 from rtserver.cli_audit_verify import _files, _read_archive
 from rtserver.positions import Position
-from rtserver.workers import Worker, Workers
+from rtserver.workers import Worker, Workers, entry_of
 from tests.support.recorder import recording
 from tests.unit.audit_parts import KeyedLog, auditing
 
@@ -165,16 +165,16 @@ class Site:
                 await workers.end()
             else:
                 await auditor.flush()
-                await self.registry.renew(workers._myself())
+                await self.registry.renew(entry_of(auditor))
 
     async def work(self, *workers: tuple[Auditor, Workers], rounds: int = 4) -> None:
         """Let each record some acts, and write down where the others stand."""
         for _ in range(rounds):
-            for auditor, workers_ in workers:
+            for auditor, _ in workers:
                 for _ in range(self._random.randint(1, 6)):
                     _act(auditor, self._random)
                 await auditor.flush()
-                await self.registry.renew(workers_._myself())
+                await self.registry.renew(entry_of(auditor))
             for _, workers_ in workers:
                 await workers_.anchor()
                 await workers_._withdraw_ended()

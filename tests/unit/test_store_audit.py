@@ -16,7 +16,7 @@ from rtserver.audit_actions import Action
 from rtserver.audit_findings import Kind, Report
 from rtserver.audit_verify import Verifier
 from rtserver.cli_audit_verify import read_log
-from rtserver.workers import Workers
+from rtserver.workers import Workers, entry_of
 from store.audit_buffer import MongoAuditBuffer
 from store.client import Database, connect
 from store.event_collection import AUDIT, META
@@ -196,8 +196,8 @@ async def test_what_is_done_to_the_collection_is_found(db: Database, tmp_path: P
             for auditor, _ in (one, two):
                 auditor.record(Action.LOCK_ACQUIRED, by=SERVER, target=f"p{act}")
                 await auditor.flush()
-            for _, workers in (one, two):
-                await MongoWorkers(db, lease_s=10).renew(workers._myself())
+            for auditor, _ in (one, two):
+                await MongoWorkers(db, lease_s=10).renew(entry_of(auditor))
             for _, workers in (one, two):
                 await workers.anchor()
             await asyncio.gather(one[0].flush(), two[0].flush())
