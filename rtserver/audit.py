@@ -7,12 +7,14 @@ up (`rtserver.audit_keeper`), and from there to MongoDB, in order.
     record -> queue (memory, bounded) -> spool (disk, bounded) -> log `audit` (MongoDB)
 
 A worker that is killed loses what was in the queue. What is in the spool is delivered later: by
-this worker, or where it is dead by any worker of its host. Past the spool's bound the server is not
-ready, refuses what must not go unrecorded, and counts what else it can't record.
+this worker, or where it is dead by any worker of its host. From the spool's bound on, until half of
+it is free again, the server is not ready, refuses what must not go unrecorded, and counts what else
+it can't record. Past the bound it keeps what was let through before, and what explains the rest.
 """
 
 import asyncio
 import math
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +29,7 @@ from rtserver.admission import Entry
 from rtserver.audit_actions import CATALOGUE, Action, Outcome
 from rtserver.audit_chain import Chain, details_json, sealed_action, sealed_hash, text
 from rtserver.audit_keeper import Keeper, Kept
+from rtserver.audit_room import Room
 from rtserver.audit_spool import Abandoned, Batch, Spool, abandoned
 from rtserver.errors import BusyError, StoreUnavailableError
 from rtserver.events import EventDraft, now_rfc3339
@@ -45,6 +48,8 @@ QUEUE_BYTES = 4 * 1024 * 1024
 SYNC_INTERVAL_S = 1.0
 ADOPT_INTERVAL_S = 5.0
 RETRY_S = 0.5
+STALLED_S = 5.0
+"""Nothing was delivered for so long: then MongoDB does not take records."""
 
 _log = structlog.get_logger()
 
@@ -157,13 +162,13 @@ class Auditor:
         self._log = log
         self._metrics = metrics
         self._spool_dir = spool_dir
-        self._spool_bytes = spool_bytes
+        self._room = Room(spool_bytes, QUEUE_BYTES)
+        self._delivered_s = -math.inf
         self._worker_id = worker_id
         self._chain = Chain(worker_id)
         self._spool = Spool(spool_dir, self._chain.name)
         self._spool_problem: str | None = None
         self._keeper = Keeper(self._spool, self._chain.name, gather_s=GATHER_S)
-        self._queue_bytes = 0
         self._counted = dict.fromkeys(Outcome, 0)
         self._dropped: Counter[str] = Counter()
         self._dropped_since = ""
@@ -209,7 +214,7 @@ class Auditor:
         Raises:
             AuditFullError: it must be, and it can't.
         """
-        if CATALOGUE[action].must and self._is_full():
+        if CATALOGUE[action].must and self._room.full:
             raise AuditFullError
 
     def record(
@@ -235,12 +240,9 @@ class Auditor:
         if by is None:
             by = self._acting.get() or Acting()
         by.recorded += 1
-        full = self._is_full()
-        if full and not self._is_due(action, outcome):
+        if self._room.full and not self._is_due(action, outcome):
             self._drop(action)
             return
-        if self._dropped and not full:
-            self._tell_of_dropped()
         self._append(
             action,
             outcome,
@@ -274,24 +276,20 @@ class Auditor:
                 "details": details_json(details),
             }
         )
-        self._queue_bytes += len(body)
+        self._room.queued(len(body))
         self._keeper.put(body)
         self._counted[outcome] += 1
         self._settled.clear()
 
-    def _is_full(self) -> bool:
-        return (
-            self._queue_bytes >= QUEUE_BYTES
-            or self._queue_bytes + self._spool.pending_bytes >= self._spool_bytes
-        )
-
     def _is_due(self, action: Action, outcome: Outcome) -> bool:
-        """Whether a record is kept past the bound: that of an act which was let through before.
+        """Whether a record is kept past the bound.
 
-        There are only as many as acts were under way when the bound was reached.
+        That of an act which was let through before: there are only as many as were under way when
+        the bound was reached. And those that there are only few of.
         """
-        must = CATALOGUE[action].must and outcome is Outcome.ALLOWED
-        return must and self._queue_bytes < 2 * QUEUE_BYTES
+        entry = CATALOGUE[action]
+        due = entry.kept or (entry.must and outcome is Outcome.ALLOWED)
+        return due and self._room.takes_beyond()
 
     def _drop(self, action: Action) -> None:
         if not self._dropped:
@@ -300,7 +298,10 @@ class Auditor:
         self._dropped[action.value] += 1
         self._metrics.records_dropped_total.inc()
 
-    def _tell_of_dropped(self) -> None:
+    def _tell_of_dropped(self, *, ending: bool = False) -> None:
+        """Say what is missing, where something is: once there is room, or at the end."""
+        if not self._dropped or (self._room.full and not ending):
+            return
         dropped, self._dropped = self._dropped, Counter()
         details: dict[str, object] = {
             "records": dropped.total(),
@@ -311,10 +312,12 @@ class Auditor:
 
     def problem(self) -> str | None:
         """For `Readiness`: what keeps acts from being recorded, or None."""
-        if not self._is_full():
+        if not self._room.full:
             return None
         if self._spool_problem is not None:
             return f"the audit spool can't be written ({self._spool_problem})"
+        if self._delivered_s > max(self._room.full_since_s, time.monotonic() - STALLED_S):
+            return "the audit spool is full; what is in it is being delivered"
         return "the audit spool is full, and MongoDB does not take records"
 
     # From the queue to the spool
@@ -327,7 +330,8 @@ class Auditor:
             return
         self._spool_problem = None
         self._metrics.queued_seconds.observe(news.queued_s)
-        self._take_from_queue(news.size_bytes)
+        self._room.written(news.size_bytes, news.total_bytes)
+        self._look_around()
         self._arrived.set()
 
     def _note_problem(self, error: Exception) -> None:
@@ -335,12 +339,11 @@ class Auditor:
             _log.error("audit_spool_not_written", error=str(error))
         self._spool_problem = getattr(error, "strerror", None) or type(error).__name__
 
-    def _take_from_queue(self, size_bytes: int) -> None:
-        self._queue_bytes -= size_bytes
+    def _look_around(self) -> None:
+        """Something has moved on."""
+        self._tell_of_dropped()
         self._settle()
         self._measure()
-        if self._dropped and not self._is_full():
-            self._tell_of_dropped()
 
     async def _unstick(self) -> None:
         """Where the disk is broken try again, and go straight to the log meanwhile."""
@@ -364,7 +367,8 @@ class Auditor:
                     if direct.done():
                         self._advance(_head_of(batch, direct.result()))
                         await self._keeper.work(self._keeper.skip)
-                        self._take_from_queue(batch.size_bytes)
+                        self._room.unqueued(batch.size_bytes)
+                        self._look_around()
                         return
                 try:
                     await self._keeper.work(self._keeper.retry)
@@ -388,15 +392,16 @@ class Auditor:
                 while (batch := await self._first()) is not None:
                     head = _head_of(batch, await self._publish(batch))
                     last = self._spool.take()
+                    self._room.taken(self._spool.taken_bytes)
                     self._advance(head)
+                    self._tell_of_dropped()
                     if last:
                         await self._keeper.work(self._spool.trim)
             except OSError as error:
                 _log.error("audit_spool_not_read", error=str(error))
                 await asyncio.sleep(RETRY_S)
                 self._arrived.set()
-            self._settle()
-            self._measure()
+            self._look_around()
 
     async def _first(self) -> Batch | None:
         held = self._spool.first_held()
@@ -423,6 +428,7 @@ class Auditor:
 
     def _advance(self, head: Head) -> None:
         self.stored = head
+        self._delivered_s = time.monotonic()
         self._pulse()
 
     def _pulse(self) -> None:
@@ -485,7 +491,7 @@ class Auditor:
         return True
 
     def _settle(self) -> None:
-        if not self._queue_bytes and not self._spool.pending:
+        if not self._room.queue_bytes and not self._spool.pending:
             self._settled.set()
             self._pulse()
 
@@ -495,7 +501,7 @@ class Auditor:
             if count:
                 self._metrics.records_total.labels(outcome.value).inc(count)
                 self._counted[outcome] = 0
-        self._metrics.queue_bytes.set(self._queue_bytes)
+        self._metrics.queue_bytes.set(self._room.queue_bytes)
         self._metrics.spool_bytes.set(self._spool.pending_bytes)
 
     # Life
@@ -530,6 +536,7 @@ class Auditor:
 
         What can't be delivered in time stays in the spool, for the next worker on this host.
         """
+        self._tell_of_dropped(ending=True)
         self.record(Action.WORKER_STOPPED, by=Acting(), target=self._worker_id)
         self._stopping = True
         self._keeper.hurry()

@@ -71,12 +71,15 @@ class Entry:
         meaning: when it is recorded.
         example: fields of a record as it may look, beside those that every record has.
         must: the act is refused with 503 rather than done while it can't be recorded.
+        kept: recorded also past the spool's bound: what the server itself went through, and ends
+            of what was let through before. Of these there are only few.
         details: what its `details` may hold, key by key.
     """
 
     meaning: str
     example: Mapping[str, Any]
     must: bool = False
+    kept: bool = False
     details: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -206,6 +209,7 @@ CATALOGUE: Mapping[Action, Entry] = {
             "connection_id": None,
             "details": {"run_id": "77d0c1f2a3b4e5d6", "state": "passed", "duration_ms": 1840},
         },
+        kept=True,
         details={
             "run_id": "the run",
             "state": "`passed`, `failed`, `cancelled` or `error`",
@@ -243,6 +247,7 @@ CATALOGUE: Mapping[Action, Entry] = {
                 "duration_ms": 20311,
             },
         },
+        kept=True,
         details={
             "run_id": "the run",
             "state": "`completed`, `cancelled` or `error`",
@@ -331,6 +336,7 @@ CATALOGUE: Mapping[Action, Entry] = {
         "A lock ended because nobody renewed it; the actor is who held it. `target` is the "
         "project.",
         {"actor": "ada", "project_id": "demo", "target": "demo"},
+        kept=True,
     ),
     Action.EVENT_PUBLISHED: Entry(
         "A service published events, one or a batch; or an operator did, from a shell.",
@@ -432,6 +438,7 @@ CATALOGUE: Mapping[Action, Entry] = {
                 "since": "2026-01-31T14:03:11.120Z",
             },
         },
+        kept=True,
         details={
             "records": "how many",
             "actions": "how many of each action",
@@ -447,6 +454,7 @@ CATALOGUE: Mapping[Action, Entry] = {
                 "position": "9c2e41aa-51207",
             }
         },
+        kept=True,
         details={
             "directory": "where to",
             "term": "rises by at least one with every takeover",
@@ -466,6 +474,7 @@ CATALOGUE: Mapping[Action, Entry] = {
                 "position": "9c2e41aa-51207",
             },
         },
+        kept=True,
         details={
             "directory": "where to",
             "reason": "what the operating system said",
@@ -479,6 +488,7 @@ CATALOGUE: Mapping[Action, Entry] = {
             "outcome": "failed",
             "details": {"first": 51208, "last": 60012, "reason": "overwritten"},
         },
+        kept=True,
         details={
             "first": "sequence number of the first that is missing; left out where nobody can know",
             "last": "of the last",
@@ -489,6 +499,7 @@ CATALOGUE: Mapping[Action, Entry] = {
     Action.WORKER_STARTED: Entry(
         "A worker began: the first record of its chain. `target` is the worker.",
         {"target": "host-17-a1b2c3", "details": {"host": "host", "pid": 17, "version": "0.1.0"}},
+        kept=True,
         details={
             "host": "where it runs",
             "pid": "its process id",
@@ -501,6 +512,7 @@ CATALOGUE: Mapping[Action, Entry] = {
         "A worker ended in order: the last record of its chain. A chain without it, whose worker "
         "is gone, ended uncleanly. `target` is the worker.",
         {"target": "host-17-a1b2c3"},
+        kept=True,
     ),
     Action.WORKER_LOST: Entry(
         "A worker is gone without having said so: killed, crashed or cut off. `target` is the "
@@ -510,6 +522,7 @@ CATALOGUE: Mapping[Action, Entry] = {
             "outcome": "failed",
             "details": {"chain": "host-17-a1b2c3.9e21", "n": 512, "hash": "9d3c6f" + "0" * 58},
         },
+        kept=True,
         details={
             "chain": "its chain",
             "n": "the newest of its records that was known to be stored",
@@ -518,17 +531,21 @@ CATALOGUE: Mapping[Action, Entry] = {
         },
     ),
     Action.MONGODB_LOST: Entry(
-        "This worker lost its primary of MongoDB.", {"outcome": "failed", "details": {}}
+        "This worker lost its primary of MongoDB.",
+        {"outcome": "failed", "details": {}},
+        kept=True,
     ),
     Action.MONGODB_FOUND: Entry(
         "This worker has a primary of MongoDB again.",
         {"details": {"away_ms": 4210}},
+        kept=True,
         details={"away_ms": "for how long it had none"},
     ),
     Action.WATCH_HISTORY_LOST: Entry(
         "Changes of a followed collection were missed: what came after the last one known is not "
         "in MongoDB's oplog any more. `target` is the watch.",
         {"outcome": "failed", "target": "app.comments:comment"},
+        kept=True,
     ),
 }
 

@@ -35,13 +35,19 @@ def render_markdown() -> str:
     """The whole of `docs/audit.md`, ending in one line end."""
     parts = [_INTRODUCTION]
     for action, entry in sorted(CATALOGUE.items()):
-        parts.append(f"\n## `{action.value}`\n\n{entry.meaning}\n")
+        parts.append(f"\n## `{action.value}`\n\n{entry.meaning}{_promise(entry)}\n")
         if entry.details:
             parts.append("\n| in `details` | |\n| --- | --- |\n")
             parts.extend(f"| `{name}` | {words} |\n" for name, words in entry.details.items())
         example = json.dumps(_example(action, entry), ensure_ascii=False)
         parts.append(f"\n```json\n{example}\n```\n")
     return "".join(parts)
+
+
+def _promise(entry: Entry) -> str:
+    if entry.must:
+        return " Refused with 503 rather than done while it can't be recorded."
+    return " Recorded also while the spool is full." if entry.kept else ""
 
 
 def _example(action: Action, entry: Entry) -> dict[str, Any]:

@@ -30,10 +30,12 @@ class Kept:
 
     Attributes:
         size_bytes: how much.
+        total_bytes: all that ever did, as the spool counts it.
         queued_s: how long the oldest of it was in memory alone.
     """
 
     size_bytes: int
+    total_bytes: int
     queued_s: float
 
 
@@ -157,7 +159,7 @@ class Keeper:
         except Exception as error:  # noqa: BLE001  (whatever it was, the loop has to know)
             problem = error
         if size_bytes:
-            self._tell(Kept(size_bytes, time.monotonic() - self._asked_s))
+            self._tell_of(size_bytes)
         if problem is not None:
             self._tell(problem)
 
@@ -181,8 +183,12 @@ class Keeper:
         if batch is not None:
             self._spool.append(batch)
             self._in_hand = None
-            self._tell(Kept(batch.size_bytes, time.monotonic() - self._asked_s))
+            self._tell_of(batch.size_bytes)
         self._flush()
+
+    def _tell_of(self, size_bytes: int) -> None:
+        queued_s = time.monotonic() - self._asked_s
+        self._tell(Kept(size_bytes, self._spool.written_bytes, queued_s))
 
     def skip(self) -> None:
         """Go on without what the disk did not take: it is in the log."""

@@ -74,7 +74,8 @@ class Spool:
     """The queue of a living worker: one appends, one takes.
 
     Attributes:
-        pending_bytes: what is on disk and not delivered.
+        written_bytes: all that was ever put in.
+        taken_bytes: all that was ever taken out.
     """
 
     def __init__(self, directory: Path, chain: str) -> None:
@@ -97,13 +98,19 @@ class Spool:
         # What waits, while it is little; None once something was left out and has to be read.
         self._memory: deque[Batch] | None = deque()
         self._memory_bytes = 0
-        self.pending_bytes = 0
+        self.written_bytes = 0
+        self.taken_bytes = 0
         self._next_segment()
 
     @property
     def pending(self) -> int:
         """How many batches are not delivered yet."""
         return len(self._waiting)
+
+    @property
+    def pending_bytes(self) -> int:
+        """What is on disk and not delivered."""
+        return self.written_bytes - self.taken_bytes
 
     def _path(self, segment: int) -> Path:
         return self._directory / f"{segment:08}.jsonl"
@@ -139,7 +146,7 @@ class Spool:
         with self._lock:
             self._unsynced.add(self._segment)
             self._waiting.append(_Place(self._segment, self._offset, len(line)))
-            self.pending_bytes += len(line)
+            self.written_bytes += len(line)
             if self._memory is not None:
                 self._memory.append(batch)
                 self._memory_bytes += batch.size_bytes
@@ -175,7 +182,7 @@ class Spool:
         """Take the oldest batch out of the queue; whether there is something to `trim` now."""
         with self._lock:
             place = self._waiting.popleft()
-            self.pending_bytes -= place.size_bytes
+            self.taken_bytes += place.size_bytes
             if self._memory:
                 self._memory_bytes -= self._memory.popleft().size_bytes
             if self._waiting:

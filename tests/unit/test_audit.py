@@ -2,9 +2,14 @@ import asyncio
 import json
 import os
 import threading
+from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rtserver import audit
 from rtserver.admission import Entry
@@ -12,6 +17,7 @@ from rtserver.audit import AUDIT_PROJECT, Acting, AuditFullError, Auditor
 from rtserver.audit_actions import CATALOGUE, Action, Outcome
 from rtserver.audit_chain import GENESIS
 from rtserver.audit_spool import Batch
+from rtserver.log import Published
 from tests.support.recorder import LogRecorder
 from tests.unit.audit_parts import KeyedLog, auditing, check_chain
 from tests.unit.waiting import until
@@ -101,7 +107,7 @@ async def test_what_is_not_delivered_yet_waits_on_disk_and_comes_later_in_order(
         for number in range(40):
             auditor.record(Action.LIMIT_HIT, by=SERVER, target=str(number))
             await asyncio.sleep(0.005)
-        await until(lambda: auditor._queue_bytes == 0, "the state")
+        await until(lambda: auditor._room.queue_bytes == 0, "the state")
         assert auditor._spool.pending > 3
         assert not log.records
         assert not auditor.is_settled()
@@ -228,6 +234,137 @@ async def test_past_the_bound_what_must_be_recorded_is_refused_and_the_rest_coun
 
 
 @pytest.mark.gen_test
+async def test_what_the_server_goes_through_is_kept_past_the_bound(
+    tmp_path: Path, logs: LogRecorder
+) -> None:
+    logs.expect("audit_records_dropped")
+    async with auditing(tmp_path, spool_bytes=4096) as (auditor, log):
+        log.here.clear()
+        while auditor.problem() is None:
+            auditor.record(Action.CONNECTION_OPENED, by=SERVER)
+        auditor.record(Action.CONNECTION_OPENED, by=SERVER)
+        kept = [
+            (Action.MONGODB_LOST, Outcome.FAILED),
+            (Action.VALIDATION_ENDED, Outcome.FAILED),
+            (Action.WORKER_LOST, Outcome.FAILED),
+            (Action.MONGODB_FOUND, Outcome.ALLOWED),
+        ]
+        for action, outcome in kept:
+            auditor.record(action, outcome, by=SERVER)
+        await until(lambda: auditor._room.queue_bytes == 0, "it is on disk")
+        log.here.set()
+        await until(lambda: auditor.problem() is None, "there is room")
+        await asyncio.wait_for(auditor.flush(), 10)
+        check_chain(log.records)
+        told = [record["action"] for record in log.records]
+        assert told[-5:] == [*(action.value for action, _ in kept), "audit.dropped"]
+        assert log.records[-1]["details"]["actions"] == {"connection.opened": 1}
+
+
+@pytest.mark.gen_test
+async def test_a_worker_that_stops_while_the_spool_is_full_still_says_what_is_missing(
+    tmp_path: Path, logs: LogRecorder
+) -> None:
+    logs.expect("audit_records_dropped")
+    log = KeyedLog()
+    async with auditing(tmp_path, log, spool_bytes=4096) as (auditor, _):
+        log.here.clear()
+        while auditor.problem() is None:
+            auditor.record(Action.CONNECTION_OPENED, by=SERVER)
+        auditor.record(Action.CONNECTION_OPENED, by=SERVER)
+        await auditor.finish(0.05)
+    log.here.set()
+    async with auditing(tmp_path, log) as (_, _):
+        await until(lambda: "worker.stopped" in [one["action"] for one in log.records], "its end")
+    ended = [one["action"] for one in log.records].index("worker.stopped") + 1
+    check_chain(log.records[:ended])
+    assert log.records[ended - 2]["details"]["actions"] == {"connection.opened": 1}
+
+
+@pytest.mark.gen_test
+async def test_while_a_full_spool_empties_it_says_so_and_takes_nothing_new_yet(
+    tmp_path: Path, logs: LogRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs.expect("audit_records_dropped")
+    async with auditing(tmp_path, spool_bytes=4096) as (auditor, log):
+        log.here.clear()
+        publish = log.publish
+        turn = asyncio.Semaphore(0)
+
+        async def one_at_a_time(*args: Any, **kwargs: Any) -> Published:
+            await turn.acquire()
+            return await publish(*args, **kwargs)
+
+        monkeypatch.setattr(log, "publish", one_at_a_time)
+        log.here.set()
+        while auditor.problem() is None:
+            auditor.record(Action.CONNECTION_OPENED, by=SERVER)
+            batches = auditor._spool.pending
+            await until(lambda held=batches: auditor._spool.pending > held, "a batch of its own")
+        assert auditor.problem() == "the audit spool is full, and MongoDB does not take records"
+        turn.release()
+        held = auditor._spool.pending
+        await until(lambda: auditor._spool.pending < held, "one batch is delivered")
+        assert auditor.problem() == "the audit spool is full; what is in it is being delivered"
+        with pytest.raises(AuditFullError):
+            auditor.ensure(Action.LOCK_ACQUIRED)
+        auditor.record(Action.CONNECTION_CLOSED, by=SERVER)
+        for _ in range(20):
+            turn.release()
+        await until(lambda: auditor.problem() is None, "half of it is free")
+        await asyncio.wait_for(auditor.flush(), 10)
+        assert log.records[-1]["details"]["actions"] == {"connection.closed": 1}
+
+
+ACTS = (Action.CONNECTION_OPENED, Action.LOCK_ACQUIRED, Action.MONGODB_LOST, Action.LIMIT_HIT)
+RECORDS = 4
+"""At each step: so a few of them fill the spool."""
+
+
+@settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(st.one_of(st.sampled_from(ACTS), st.booleans(), st.none()), max_size=80))
+def test_every_act_is_recorded_or_counted_whatever_comes_and_goes(
+    logs: LogRecorder, steps: list[Action | bool | None]
+) -> None:
+    """An action is done; a bool lets MongoDB come or go; None lets time go by."""
+    logs.expect("audit_records_dropped")
+
+    async def play(directory: Path) -> None:
+        done: Counter[str] = Counter()
+        async with auditing(directory, spool_bytes=4096) as (auditor, log):
+            auditor._keeper.hurry()
+            for step in steps:
+                if isinstance(step, Action):
+                    for _ in range(RECORDS):
+                        auditor.record(step, by=SERVER)
+                    done[step] += RECORDS
+                elif step is None:
+                    await asyncio.sleep(0.002)
+                elif step:
+                    log.here.set()
+                else:
+                    log.here.clear()
+            log.here.set()
+            await until(lambda: auditor.problem() is None, "there is room")
+            await asyncio.wait_for(auditor.flush(), 10)
+            check_chain(log.records)
+            told: Counter[str] = Counter()
+            for record in log.records:
+                if record["action"] == "audit.dropped":
+                    told.update(record["details"]["actions"])
+                else:
+                    told[record["action"]] += 1
+            assert told == done
+
+    with TemporaryDirectory() as directory:
+        asyncio.run(play(Path(directory)))
+
+
+@pytest.mark.gen_test
 async def test_memory_is_bounded_where_neither_disk_nor_database_take_anything(
     tmp_path: Path, logs: LogRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,7 +377,7 @@ async def test_memory_is_bounded_where_neither_disk_nor_database_take_anything(
             auditor.record(Action.CONNECTION_OPENED, by=SERVER)
             auditor.record(Action.LOCK_ACQUIRED, by=SERVER)
         await until(lambda: auditor._spool_problem is not None, "the state")
-        assert auditor._queue_bytes < 3 * 20_000
+        assert auditor._room.queue_bytes < 3 * 20_000
         assert auditor.problem() == "the audit spool can't be written (No space left on device)"
         monkeypatch.undo()
         log.here.set()
