@@ -48,6 +48,7 @@ QUEUE_BYTES = 4 * 1024 * 1024
 SYNC_INTERVAL_S = 1.0
 ADOPT_INTERVAL_S = 5.0
 RETRY_S = 0.5
+BRING_S = 0.05
 STALLED_S = 5.0
 """Nothing was delivered for so long: then MongoDB does not take records."""
 
@@ -344,6 +345,14 @@ class Auditor:
         self._tell_of_dropped()
         self._settle()
         self._measure()
+
+    def bring_to_disk(self) -> None:
+        """Do it now, for something will hold up all threads. Blocks for some milliseconds at most.
+
+        Where the disk takes longer than that, what it has in hand still goes on its way.
+        """
+        if not self._keeper.flush_now(BRING_S):
+            _log.info("audit_disk_slow", queued_bytes=self._room.queue_bytes)
 
     async def _unstick(self) -> None:
         """Where the disk is broken try again, and go straight to the log meanwhile."""

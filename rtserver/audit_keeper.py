@@ -6,6 +6,7 @@ oldest of it is due, and does whatever else touches the spool's files, one after
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -42,7 +43,7 @@ class Kept:
 class Keeper:
     """The thread, and the queue that it empties.
 
-    `put`, `hurry` and `work` are called on the event loop; `retry` and `skip` by way of `work`.
+    `retry` and `skip` are called by way of `work`; all others on the event loop.
     """
 
     def __init__(self, spool: Spool, chain: str, *, gather_s: float) -> None:
@@ -98,6 +99,22 @@ class Keeper:
         """From here on nothing waits for company."""
         self._gather_s = 0.0
         self._inbox.put(time.monotonic())
+
+    def flush_now(self, timeout_s: float) -> bool:
+        """Bring what is queued to disk at once. Blocks for as long, and no longer than this.
+
+        Returns:
+            Whether nothing is in memory alone any more.
+        """
+        if self._has_some() and not self._closed:
+            done: Future[None] = Future()
+            self._inbox.put(partial(_fulfil, done, self._flush, ()))
+            with contextlib.suppress(TimeoutError):  # the disk is slow; it goes on all the same
+                done.result(timeout_s)
+        return not self._has_some()
+
+    def _has_some(self) -> bool:
+        return bool(self._queue) or self._in_hand is not None
 
     async def work(self, job: Callable[..., T], *arguments: object) -> T:
         """Do something else that touches the spool's files; what it returns or raises."""

@@ -66,7 +66,7 @@ async def serve(
         if demo and secret is not None:
             for line in demo_pages(settings, secret, server.port):
                 print(line, flush=True)
-        await _done_unless_told(collect_now_and_then(), told)
+        await _done_unless_told(collect_now_and_then(server.auditor.bring_to_disk), told)
         _log.info("stopping")
     except OSError as error:
         raise OperatorError(

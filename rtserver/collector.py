@@ -3,11 +3,13 @@
 Left alone it took over 40 % of a fan-out to 2,000 sockets. With thresholds that stop that, its
 older generations would about never be looked at, and what is in a cycle would stay for good: of
 each iteration some 17 KiB. So all of it is collected on a timer, less often where that takes long.
+A full collection holds up every thread of the process, so what must not wait is done before it.
 """
 
 import asyncio
 import gc
 import time
+from collections.abc import Callable
 from typing import NoReturn
 
 import structlog
@@ -26,9 +28,14 @@ def pause_s(took_s: float) -> float:
     return max(INTERVAL_S, took_s / MAX_SHARE)
 
 
-async def collect_now_and_then() -> NoReturn:
-    """Freeze what is there, then collect on a timer, until cancelled; call it after the start."""
+async def collect_now_and_then(make_ready: Callable[[], None]) -> NoReturn:
+    """Freeze what is there, then collect on a timer, until cancelled; call it after the start.
+
+    Args:
+        make_ready: called right before each collection; has to end soon, for nothing else runs.
+    """
     before = gc.get_threshold()
+    make_ready()
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
@@ -36,6 +43,7 @@ async def collect_now_and_then() -> NoReturn:
     try:
         while True:
             await asyncio.sleep(wait_s)
+            make_ready()
             began_s = time.monotonic()
             found = gc.collect()
             took_s = time.monotonic() - began_s

@@ -299,8 +299,7 @@ async def test_while_a_full_spool_empties_it_says_so_and_takes_nothing_new_yet(
         log.here.set()
         while auditor.problem() is None:
             auditor.record(Action.CONNECTION_OPENED, by=SERVER)
-            batches = auditor._spool.pending
-            await until(lambda held=batches: auditor._spool.pending > held, "a batch of its own")
+            await until(lambda: auditor._room.queue_bytes == 0, "a batch of its own")
         assert auditor.problem() == "the audit spool is full, and MongoDB does not take records"
         turn.release()
         held = auditor._spool.pending

@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import pytest
 
-from rtserver.audit import Acting
+from rtserver.audit import BRING_S, Acting
 from rtserver.audit_actions import Action
+from rtserver.audit_spool import Batch
 from tests.support.lateness import lateness
 from tests.support.recorder import LogRecorder
 from tests.unit.audit_parts import KeyedLog, auditing, check_chain
@@ -36,6 +38,7 @@ async def test_a_record_is_on_disk_in_time_though_the_event_loop_is_busy(
     async with auditing(tmp_path, log) as (auditor, _):
         file = tmp_path / auditor.chain / "00000001.jsonl"
         written_s: list[float] = []
+        margins_s: list[float] = []
 
         def watch(records: int) -> None:
             end_s = time.monotonic() + 5
@@ -52,11 +55,55 @@ async def test_a_record_is_on_disk_in_time_though_the_event_loop_is_busy(
                 busy(0.2)  # no other task runs meanwhile
                 watcher.join()
                 # Two threads had to be let go on in turn: the one that writes, and this one.
-                assert written_s[-1] - recorded_s < LOST_S + 2 * late_s()
+                margins_s.append(LOST_S + 2 * late_s() - (written_s[-1] - recorded_s))
             await asyncio.sleep(0)
+        # A busy machine may hold up one of them; a busy event loop would hold up each.
+        assert median(margins_s) > 0, margins_s
         log.here.set()
         await asyncio.wait_for(auditor.flush(), 10)
         check_chain(log.records)
+
+
+@pytest.mark.gen_test
+async def test_what_is_queued_is_on_disk_before_something_holds_up_all_threads(
+    tmp_path: Path,
+) -> None:
+    log = KeyedLog()
+    log.here.clear()
+    async with auditing(tmp_path, log) as (auditor, _):
+        file = tmp_path / auditor.chain / "00000001.jsonl"
+        auditor.bring_to_disk()  # where there is nothing to do
+        for number in range(1, 6):
+            auditor.record(Action.LIMIT_HIT, by=Acting(), target=str(number))
+            auditor.bring_to_disk()
+            assert file.read_text().count("target") == number
+        log.here.set()
+        await asyncio.wait_for(auditor.flush(), 10)
+        check_chain(log.records)
+    auditor.bring_to_disk()  # after the end, too
+
+
+@pytest.mark.gen_test
+async def test_a_slow_disk_does_not_hold_up_the_server_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with auditing(tmp_path) as (auditor, log):
+        disk = threading.Event()
+        append = auditor._spool.append
+
+        def slow_append(batch: Batch) -> None:
+            disk.wait()
+            append(batch)
+
+        monkeypatch.setattr(auditor._spool, "append", slow_append)
+        auditor.record(Action.LIMIT_HIT, by=Acting())
+        with lateness() as late_s:
+            began_s = time.monotonic()
+            auditor.bring_to_disk()
+            assert time.monotonic() - began_s < 5 * BRING_S + 2 * late_s()
+        disk.set()
+        await asyncio.wait_for(auditor.flush(), 10)
+        assert len(log.records) == 1
 
 
 @pytest.mark.gen_test

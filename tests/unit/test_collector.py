@@ -22,7 +22,7 @@ class Knot:
 async def test_an_old_cycle_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collector, "INTERVAL_S", 0.05)
     before = gc.get_threshold()
-    task = asyncio.ensure_future(collect_now_and_then())
+    task = asyncio.ensure_future(collect_now_and_then(lambda: None))
     try:
         await until(lambda: gc.get_threshold() == collector.THRESHOLDS, "its start")
         knot = Knot()
@@ -35,6 +35,29 @@ async def test_an_old_cycle_is_collected(monkeypatch: pytest.MonkeyPatch) -> Non
         await asyncio.wait([task])
     assert gc.get_threshold() == before
     assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.gen_test
+async def test_what_must_not_wait_is_done_right_before_each_collection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(collector, "INTERVAL_S", 0.01)
+    monkeypatch.setattr(collector, "MAX_SHARE", 1.0)
+    done: list[str] = []
+    collect = gc.collect
+
+    def watched() -> int:
+        done.append("collect")
+        return collect()
+
+    monkeypatch.setattr(gc, "collect", watched)
+    task = asyncio.ensure_future(collect_now_and_then(lambda: done.append("ready")))
+    try:
+        await until(lambda: len(done) >= 6, "three collections")
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    assert done[:6] == ["ready", "collect"] * 3
 
 
 def test_a_slow_collection_waits_for_longer() -> None:
