@@ -9,10 +9,9 @@ from handlers.operations import Answer, operation
 from handlers.websocket import SessionSocket
 from rtserver.admission import Entry
 from rtserver.audit_actions import Action
-from rtserver.audit_filter import EVERYTHING, PARAMETERS, AuditFilter, AuditParameters
+from rtserver.audit_filter import PARAMETERS, AuditFilter, AuditParameters
 from rtserver.audit_protocol import AuditRecord, AuditSocketQuery
 from rtserver.audit_watch import MAX_PAGE
-from rtserver.close_codes import CloseCode
 from rtserver.errors import InvalidError
 from rtserver.field_types import EventId
 from rtserver.identity import Identity
@@ -48,15 +47,12 @@ class AuditSocket(SessionSocket):
 
     def _read_request(self, path_args: tuple[str, ...]) -> None:  # noqa: ARG002 - there are none
         """A mistake is said after the upgrade: a browser shows its page nothing before that."""
-        self._wanted = EVERYTHING
-        self._history = 0
+        self._wanted = filter_of(self, "history", "last_event_id")
         try:
-            self._wanted = filter_of(self, "history", "last_event_id")
             query = self.read_query(AuditSocketQuery)
-            self._history, self._last_event_id = query.history, query.last_event_id
-        except (InvalidError, Problem) as error:
-            said = error.detail if isinstance(error, Problem) else str(error)
-            self._refused = (CloseCode.PROTOCOL_ERROR, said)
+        except Problem as problem:
+            raise InvalidError(problem.detail) from None
+        self._history, self._last_event_id = query.history, query.last_event_id
 
     async def _enter(self, identity: Identity) -> Entry:
         return await self.context.audit_watch.enter(identity, self.encoding.value)

@@ -39,6 +39,9 @@ RETRY_AFTER_S = 2
 PROJECT_FULL_RETRY_AFTER_S = 10
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 REFUSED = frozenset({401, 403, 429})
+METHOD_NOT_ALLOWED = 405
+CLIENT_HAS_LEFT = 499
+"""For the access log: nobody is there to get it. The number is nginx's."""
 SOCKJS_SESSION = re.compile(r"(/sockjs/[^/?]+/[^/?]+/)[^/?]+")
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -125,7 +128,8 @@ class BaseHandler(web.RequestHandler):
     """A handler whose errors are problem documents and whose logs carry no token.
 
     A request that would change something, or that is refused, is recorded in the audit log when it
-    is answered, unless the core made a record of it by then.
+    is answered, unless the core made a record of it by then. Where reading is an act too, such as a
+    connection, it is named in `audit_actions`, and recorded where it fails in any way.
 
     Attributes:
         audit_actions: by method, what such a record says was done. `api.called` for the others.
@@ -149,7 +153,10 @@ class BaseHandler(web.RequestHandler):
         )
         path = shown_address(unquote(request.path))
         self.acting = context.auditor.act(Acting(ip=self.client_ip, path=path))
-        self.audit_action = self.audit_actions.get(request.method or "", Action.API_CALLED)
+        method = request.method or ""
+        if method == "HEAD" and self.answers_head and method not in self.audit_actions:
+            method = "GET"
+        self.audit_action = self.audit_actions.get(method, Action.API_CALLED)
         self.audit_target: str | None = None
         self.audit_details: dict[str, Any] = {}
         self._problem_reason: str | None = None
@@ -158,15 +165,15 @@ class BaseHandler(web.RequestHandler):
         """Record the request, where it is one to be recorded and nobody did."""
         status = self.get_status()
         changes = self.request.method in CHANGING and self.acting.actor is not None
-        if self.acting.recorded or not (changes or status in REFUSED):
+        if self.acting.recorded or not (changes or self.refuses_act(status)):
             return
         action = self.audit_action
-        details: dict[str, Any] = {"status": status, "reason": self._problem_reason}
+        details: dict[str, Any] = {"status": status, "reason": self._reason_word(status)}
         target = self.audit_target
         if action is Action.API_CALLED:
             details |= {"method": self.request.method, "path": self.acting.path}
-        elif target is None and self.path_args:
-            target = str(self.path_args[0])
+        elif target is None and (path_args := getattr(self, "path_args", None)):
+            target = str(path_args[0])  # there are none where the address could not be decoded
         self.context.auditor.record(
             action,
             outcome_of_status(status, self._problem_reason),
@@ -174,6 +181,17 @@ class BaseHandler(web.RequestHandler):
             by=self.acting,
             **{**details, **self.audit_details},
         )
+
+    def refuses_act(self, status: int) -> bool:
+        """Whether an answer refuses what would be recorded if it were done."""
+        if status in (METHOD_NOT_ALLOWED, CLIENT_HAS_LEFT):
+            return False  # there is no such act; nobody refused anything
+        return status in REFUSED or (status >= 400 and self.audit_action is not Action.API_CALLED)
+
+    def _reason_word(self, status: int) -> str | None:
+        if self._problem_reason is None and status >= 400:
+            return http.HTTPStatus(status).name.lower()
+        return self._problem_reason
 
     def set_default_headers(self) -> None:
         """No sniffing, no referrer: an address may carry a token until the page has moved it."""

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from handlers.context import HandlerContext
-from handlers.sockjs_fixes import Router, SockJSConnection
+from handlers.sockjs_fixes import TRANSPORT, Router, SockJSConnection
 from rtserver import ids
 from rtserver.admission import ProjectFullError
 from rtserver.audit import Acting
@@ -34,7 +34,6 @@ from rtserver.wheel import Timer
 
 PREFIX = "/sockjs/projects"
 SCRIPT = "/static/vendor/sockjs.min.js"
-TRANSPORT = "sockjs"
 HELLO_S = 10.0
 MAX_EARLY_MESSAGES = 16
 

@@ -41,7 +41,7 @@ from tornado.httputil import format_timestamp
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
-from handlers.base import BaseHandler, Problem, origin_refused
+from handlers.base import REFUSED, BaseHandler, Problem, origin_refused
 from handlers.context import HandlerContext
 from handlers.hixie76 import Hixie76Protocol
 from handlers.socket_base import HARD_LIMIT_FACTOR, SocketHandler
@@ -63,6 +63,7 @@ with warnings.catch_warnings():
 __all__ = ["Router", "SockJSConnection"]
 
 CALLBACK = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+TRANSPORT = "sockjs"
 YEAR_S = 31_536_000
 DISCONNECT_S = 5.0
 """A session without a receiving request ends after this; a closed one is remembered as long."""
@@ -85,6 +86,7 @@ class CorrectedHandler(BaseHandler):
     def initialize(self, server: "Router") -> None:  # type: ignore[override]
         """Take the router."""
         super().initialize(server.context)
+        self.audit_details = {"transport": TRANSPORT}
         self.logged = False  # some of the library's handlers forget it
         super(BaseHandler, self).initialize(server)
 
@@ -100,6 +102,10 @@ class CorrectedHandler(BaseHandler):
                 503, "Too many are waiting to be let in", "busy", retry_after_s=BUSY_RETRY_AFTER_S
             )
         super().prepare()
+
+    def refuses_act(self, status: int) -> bool:
+        """Only what would open a session is a connection; messages of one that is over are none."""
+        return super().refuses_act(status) and (self.opens_sessions or status in REFUSED)
 
     def preflight(self) -> None:
         """The headers that let a page of an allowed origin read the answer."""
@@ -392,6 +398,7 @@ class CorrectedSocket(SocketHandler):
     def initialize(self, server: "Router") -> None:  # type: ignore[override]
         """Take the router."""
         BaseHandler.initialize(self, server.context)
+        self.audit_details = {"transport": TRANSPORT}
         super(SocketHandler, self).initialize(server)
 
     async def _execute(self, transforms: Any, *args: bytes, **kwargs: bytes) -> None:
@@ -405,7 +412,10 @@ class CorrectedSocket(SocketHandler):
             self.set_header("Allow", "GET")
             self.clear_header("Content-Type")
             self.finish()
-        elif not self.server.has_room():
+            return
+        if not self.context.origins.allows(self.request.headers.get("Origin"), self.request.host):
+            raise origin_refused()
+        if not self.server.has_room():
             raise Problem(
                 503, "Too many are waiting to be let in", "busy", retry_after_s=BUSY_RETRY_AFTER_S
             )

@@ -13,6 +13,7 @@ import msgspec
 from tornado.iostream import IOStream, StreamClosedError
 
 from handlers.base import ApiHandler, Problem, origin_refused
+from handlers.context import HandlerContext
 from handlers.operations import Answer, operation
 from handlers.tornado_socket import StreamSink, detect_dead_peer
 from rtserver import ids
@@ -119,6 +120,11 @@ class ProposalEventsHandler(ApiHandler):
     """What a viewer of one proposal sees, and what concerns the whole project."""
 
     audit_actions: ClassVar = {"GET": Action.CONNECTION_DENIED, "HEAD": Action.CONNECTION_DENIED}
+
+    def initialize(self, context: HandlerContext) -> None:
+        """Take what the composition root gives."""
+        super().initialize(context)
+        self.audit_details = {"transport": Encoding.SSE.value}
 
     async def head(self, proposal_id: str) -> None:
         """Answer as `get` does, less the stream."""

@@ -2,13 +2,14 @@
 
 from typing import ClassVar
 
-from handlers.base import origin_refused
+from handlers.base import CLIENT_HAS_LEFT, origin_refused
 from handlers.context import HandlerContext
 from handlers.last_words import write_or_drop
 from handlers.socket_base import SocketHandler
 from handlers.tornado_socket import SessionProtocol, StreamSink
 from rtserver.admission import Entry
 from rtserver.audit_actions import Action
+from rtserver.audit_outcome import outcome_of
 from rtserver.close_codes import ADVICE, CloseCode
 from rtserver.commands import looked_at, view_of
 from rtserver.errors import ForbiddenError, InvalidError
@@ -19,9 +20,6 @@ from rtserver.outbox import Sink
 from rtserver.protocol import ClosingFrame, MessageRefusedError, SessionQuery, encode_frame
 from rtserver.session import Session
 from rtserver.tokens import TokenRefused
-
-CLIENT_HAS_LEFT = 499
-"""For the access log: nobody is there to get it. The number is nginx's."""
 
 
 class SessionSocket(SocketHandler):
@@ -34,6 +32,7 @@ class SessionSocket(SocketHandler):
     def initialize(self, context: HandlerContext) -> None:
         """Take what the composition root gives."""
         super().initialize(context)
+        self.audit_details = {"transport": self.encoding.value}
         self._session: Session | None = None
         self._refused: tuple[CloseCode, str] | None = None
         self._identity: Identity | None = None
@@ -51,15 +50,10 @@ class SessionSocket(SocketHandler):
         for ever. A full project is said before it.
         """
         self.check_handshake()
-        try:
-            self._read_request(args)
-        except (BadIdentifier, InvalidError) as error:
-            self._refused = (CloseCode.PROTOCOL_ERROR, str(error))
         origin = self.request.headers.get("Origin")
         if not self.context.origins.allows(origin, self.request.host):
             raise origin_refused()
-        if self._refused is None:
-            await self._try_to_enter()
+        await self._try_to_enter(args)
         try:
             if self.has_left:
                 self.set_status(CLIENT_HAS_LEFT, "Client Closed Request")
@@ -91,9 +85,11 @@ class SessionSocket(SocketHandler):
         """Make the session of a connection that has a place."""
         return self.context.gateway.open(self, identity, entry, self._view)
 
-    async def _try_to_enter(self) -> None:
+    async def _try_to_enter(self, path_args: tuple[str, ...]) -> None:
         try:
+            # First of all: a record of what is refused after this says who was refused.
             self._identity = await self.context.gateway.identify(self.found_token())
+            self._read_request(path_args)
             self._entry = await self._enter(self._identity)
         except TokenRefused as refused:
             if refused.reason == "keys_unavailable":
@@ -101,6 +97,12 @@ class SessionSocket(SocketHandler):
             self._refused = (CloseCode.UNAUTHORIZED, f"Unauthorized: {refused.message}")
         except ForbiddenError as error:
             self._refused = (CloseCode.FORBIDDEN, str(error))
+        except (BadIdentifier, InvalidError) as error:
+            outcome, reason = outcome_of(error)
+            self.context.auditor.record(
+                self.audit_action, outcome, by=self.acting, reason=reason, **self.audit_details
+            )
+            self._refused = (CloseCode.PROTOCOL_ERROR, str(error))
 
     def open(self, *_args: str, **_kwargs: str) -> None:
         """The upgrade is done."""

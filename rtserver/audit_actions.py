@@ -120,8 +120,9 @@ CATALOGUE: Mapping[Action, Entry] = {
         },
     ),
     Action.CONNECTION_DENIED: Entry(
-        "A client was not let in: not its project, no place left, a page of a foreign origin, or "
-        "no admin. A token that is no good is `token.refused`.",
+        "A client was not let in. Denied: not its project, no place left, a page of a foreign "
+        "origin, or no admin; failed: what it asks for is not there, or was asked for wrongly. A "
+        "token that is no good is `token.refused`.",
         {
             **_WITH_IP,
             "connection_id": None,
@@ -129,8 +130,10 @@ CATALOGUE: Mapping[Action, Entry] = {
             "details": {"reason": "project_full", "transport": "websocket"},
         },
         details={
-            "reason": "`forbidden`, `project_full`, `origin`, `not_admin` or `unavailable`; over "
-            "SockJS also the name of a close code, where no usable hello came",
+            "reason": "`forbidden`, `project_full`, `origin`, `not_admin`, `not_found`, `invalid`, "
+            "`unavailable`, ...; over SockJS also the name of a close code, where no usable hello "
+            "came",
+            "status": "HTTP status, where it was refused with one",
             "transport": "as in `connection.opened`",
         },
     ),
@@ -386,6 +389,7 @@ CATALOGUE: Mapping[Action, Entry] = {
             "history": "how many earlier records were asked for",
             "change": "true where the filter of an open connection changed",
             "after": "id of the record behind which it begins, from a shell",
+            "reason": "why a change of the filter was refused, as a word",
             **_SHELL,
         },
     ),

@@ -3,9 +3,11 @@
 from rtserver.audit import Acting, Auditor
 from rtserver.audit_actions import Action
 from rtserver.audit_filter import AuditFilter
+from rtserver.audit_outcome import outcome_of
 from rtserver.audit_protocol import FilterAck, FilterCommand, Pause, PauseAck, ResumeCommand
 from rtserver.audit_session import AuditSession
 from rtserver.commands import CommonCommands
+from rtserver.errors import RefusedError
 from rtserver.gateway import Gateway
 from rtserver.log import EventLog
 from rtserver.protocol import Ack, Command
@@ -35,15 +37,19 @@ class AuditCommands(CommonCommands):
         through, and after the last that the old one did.
         """
         audit = _audit(session)
-        wanted = AuditFilter.make(command.parameters())
-        self._auditor.ensure(Action.AUDIT_WATCHED)
+        by = Acting.of(session.entry)
+        asked = command.parameters()
+        try:
+            wanted = AuditFilter.make(asked)
+            self._auditor.ensure(Action.AUDIT_WATCHED)
+        except RefusedError as error:
+            outcome, reason = outcome_of(error)
+            self._auditor.record(
+                Action.AUDIT_WATCHED, outcome, by=by, filter=asked, change=True, reason=reason
+            )
+            raise
         audit.filter = wanted
-        self._auditor.record(
-            Action.AUDIT_WATCHED,
-            by=Acting.of(session.entry),
-            filter=wanted.to_json(),
-            change=True,
-        )
+        self._auditor.record(Action.AUDIT_WATCHED, by=by, filter=wanted.to_json(), change=True)
         return FilterAck(filter=wanted.to_json(), position=self._position(session.seq))
 
     async def pause(self, session: Session, _command: Pause) -> Ack:

@@ -97,12 +97,20 @@ class MessageRefusedError(Exception):
     Attributes:
         reason: a word for programs: `malformed`, `unknown_type`, `invalid`, `too_large`, `binary`.
         request_id: taken from the message where it could be read.
+        command: the type of the command that it was meant to be, where it names a known one.
     """
 
-    def __init__(self, reason: str, message: str, request_id: RequestId = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        request_id: RequestId = None,
+        command: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.request_id = request_id
+        self.command = command
 
 
 class CommandParser:
@@ -211,7 +219,7 @@ def _explain(text: str, said: str, names: list[str]) -> MessageRefusedError:
         return MessageRefusedError(
             "unknown_type", f"Unknown type {kind[:64]!r}; known are {known}", request_id
         )
-    return MessageRefusedError("invalid", f"{kind}: {said}", request_id)
+    return MessageRefusedError("invalid", f"{kind}: {said}", request_id, kind)
 
 
 class Resume(msgspec.Struct):
