@@ -27,12 +27,19 @@ import structlog
 
 from rtserver.admission import Entry
 from rtserver.audit_actions import CATALOGUE, Action, Outcome
-from rtserver.audit_chain import Chain, details_json, sealed_action, sealed_hash, text
+from rtserver.audit_chain import (
+    Chain,
+    Unsealed,
+    details_json,
+    sealed_action,
+    sealed_hash,
+    text,
+)
 from rtserver.audit_keeper import Keeper, Kept
 from rtserver.audit_room import Room
 from rtserver.audit_spool import Abandoned, Batch, Spool, abandoned
 from rtserver.errors import BusyError, StoreUnavailableError
-from rtserver.events import EventDraft, now_rfc3339
+from rtserver.events import PreparedDrafts, now_rfc3339
 from rtserver.log import EventLog, KeyReusedError, Published
 from rtserver.metrics import AuditMetrics
 from rtserver.positions import Position
@@ -98,20 +105,15 @@ class Acting:
         )
 
 
-class SealedRecord(EventDraft):
-    """A record that has its place in a chain, ready for the log."""
-
-    __slots__ = ("_body",)
-
-    def __init__(self, body: str) -> None:
-        # The type is the action, so that reading by action need not look into the text. The fields
-        # are what a publication's digest is made of: the hash stands for all of it.
-        super().__init__(AUDIT_PROJECT, sealed_action(body), {"hash": sealed_hash(body)})
-        self._body = body
-
-    def body(self) -> str:
-        """The text that was sealed."""
-        return self._body
+def stored_form(batch: Batch) -> PreparedDrafts:
+    """A batch as it goes into the log. The type is the action: to read by it, no text is opened."""
+    return PreparedDrafts(
+        AUDIT_PROJECT,
+        [{"t": sealed_action(record), "b": record} for record in batch.records],
+        # The last hash stands for all that is before it.
+        digest=sealed_hash(batch.records[-1]),
+        size_bytes=batch.size_bytes,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,19 +265,18 @@ class Auditor:
         details: dict[str, object],
     ) -> None:
         body = self._chain.seal(
-            {
-                "type": "audit",
-                "ts": now_rfc3339(),
-                "actor": None if by.actor is None else text(by.actor),
-                "action": action.value,
-                "outcome": outcome.value,
-                "project_id": None if project_id is None else text(project_id),
-                "target": None if target is None else text(target),
-                "connection_id": by.connection_id,
-                "ip": by.ip,
-                "worker": self._worker_id,
-                "details": details_json(details),
-            }
+            Unsealed(
+                action=str(action),
+                actor=None if by.actor is None else text(by.actor),
+                connection_id=by.connection_id,
+                details=details_json(details),
+                ip=by.ip,
+                outcome=str(outcome),
+                project_id=None if project_id is None else text(project_id),
+                target=None if target is None else text(target),
+                ts=now_rfc3339(),
+                worker=self._worker_id,
+            )
         )
         self._room.queued(len(body))
         self._keeper.put(body)
@@ -344,7 +345,6 @@ class Auditor:
         """Something has moved on."""
         self._tell_of_dropped()
         self._settle()
-        self._measure()
 
     def bring_to_disk(self) -> None:
         """Do it now, for something will hold up all threads. Blocks for some milliseconds at most.
@@ -411,6 +411,7 @@ class Auditor:
                 await asyncio.sleep(RETRY_S)
                 self._arrived.set()
             self._look_around()
+            self._measure()
 
     async def _first(self) -> Batch | None:
         held = self._spool.first_held()
@@ -423,7 +424,7 @@ class Auditor:
 
         Where it is; None where something else is there under its key.
         """
-        drafts = [SealedRecord(record) for record in batch.records]
+        drafts = stored_form(batch)
         while True:
             try:
                 return await self._log.publish(drafts, key=batch.key, timeout_s=math.inf)

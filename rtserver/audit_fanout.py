@@ -78,7 +78,7 @@ class AuditFanout(Fanout):
         self._index = FilterIndex(())
 
     def _deliver_part(self, channel: Channel, events: list[StoredEvent]) -> None:
-        live = tuple(channel.live)
+        live = channel.live.present()
         if not live:
             return
         self._group(live)

@@ -19,6 +19,7 @@ class Room:
         full: the bound was reached, and half of it is not free yet.
         full_since_s: since when, the last time (monotonic).
         queue_bytes: what is in memory alone.
+        used_bytes: what waits in all.
     """
 
     def __init__(self, bound_bytes: int, queue_bound_bytes: int) -> None:
@@ -33,22 +34,21 @@ class Room:
         self._written_bytes = 0
         self._taken_bytes = 0
         self.queue_bytes = 0
+        self.used_bytes = 0
         self.full = False
         self.full_since_s = -math.inf
 
-    @property
-    def used_bytes(self) -> int:
-        """What waits in all."""
-        return self.queue_bytes + self._written_bytes - self._taken_bytes
-
     def queued(self, size_bytes: int) -> None:
-        """A record came."""
+        """A record came. Called for each, so it looks closer only where a bound is reached."""
         self.queue_bytes += size_bytes
-        self._weigh()
+        self.used_bytes += size_bytes
+        if self.used_bytes >= self._bound_bytes or self.queue_bytes >= self._queue_bound_bytes:
+            self._weigh()
 
     def unqueued(self, size_bytes: int) -> None:
         """Records went from memory straight into the log."""
         self.queue_bytes -= size_bytes
+        self.used_bytes -= size_bytes
         self._weigh()
 
     def written(self, size_bytes: int, total_bytes: int) -> None:
@@ -59,6 +59,7 @@ class Room:
             total_bytes: all that was ever written; with what is put around records it is more.
         """
         self.queue_bytes -= size_bytes
+        self.used_bytes += total_bytes - self._written_bytes - size_bytes
         self._written_bytes = total_bytes
         self._weigh()
 
@@ -68,6 +69,7 @@ class Room:
         Args:
             total_bytes: all that ever did, as `written` counts.
         """
+        self.used_bytes -= total_bytes - self._taken_bytes
         self._taken_bytes = total_bytes
         self._weigh()
 

@@ -5,7 +5,7 @@ the file shrinks as batches are delivered: while MongoDB keeps up it holds what 
 brought, and hardly ever reaches the platter. While MongoDB is away it grows, up to its bound.
 
     DIRECTORY/CHAIN/lock           held with flock(2) by the living owner
-    DIRECTORY/CHAIN/00000001.jsonl one batch a line: {"key": K, "records": [TEXT, ...]}
+    DIRECTORY/CHAIN/00000001.jsonl one batch a line: {"key": K, "records": [RECORD, ...]}
 
 A directory whose lock is free was left by a dead worker: see `abandoned`.
 
@@ -56,7 +56,7 @@ class Batch:
 
 class _Line(msgspec.Struct):
     key: str
-    records: list[str]
+    records: list[msgspec.Raw]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class _Place:
     size_bytes: int
 
 
-_encode = msgspec.json.Encoder().encode
+_encode_text = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Line).decode
 
 
@@ -133,9 +133,10 @@ class Spool:
         Raises:
             OSError: the disk did not take it; the queue is as it was.
         """
+        self._reuse()
         if self._fd < 0 or self._offset >= SEGMENT_BYTES:
             self._next_segment()
-        line = _encode(_Line(batch.key, batch.records)) + b"\n"
+        line = _line_of(batch)
         try:
             rest = memoryview(line)
             while rest:
@@ -153,6 +154,15 @@ class Spool:
                 if self._memory_bytes > MEMORY_BYTES:
                     self._memory = None
         self._offset += len(line)
+
+    def _reuse(self) -> None:
+        """Begin the file anew where all that is in it was delivered.
+
+        Nothing is taken back that way: who appends is on the only thread that does.
+        """
+        if self._offset >= RESET_BYTES and not self._waiting and self._fd >= 0:
+            os.ftruncate(self._fd, 0)
+            self._offset = 0
 
     def first_held(self) -> Batch | None:
         """The oldest batch where it is in memory; None also where there is none at all."""
@@ -189,25 +199,20 @@ class Spool:
                 return self._waiting[0].segment > place.segment
             self._memory = deque()
             self._memory_bytes = 0
-            return self._segment > self._kept_from or self._offset >= RESET_BYTES
+            return self._segment > self._kept_from
 
     def trim(self) -> None:
-        """Take what was delivered off the disk.
+        """Remove the files in which all was delivered.
 
         Raises:
-            OSError: a file could not be removed or made smaller.
+            OSError: one could not be removed.
         """
         with self._lock:
             following = self._waiting[0].segment if self._waiting else self._segment
-            empty = not self._waiting
             self._unsynced -= set(range(self._kept_from, following))
         while self._kept_from < following:
             self._path(self._kept_from).unlink(missing_ok=True)
             self._kept_from += 1
-        # Appending is done by the same thread, so nothing comes in between.
-        if empty and self._fd >= 0 and self._offset >= RESET_BYTES:
-            os.ftruncate(self._fd, 0)
-            self._offset = 0
 
     def sync(self) -> None:
         """See to it that what is pending survives a crash of the host.
@@ -284,6 +289,14 @@ class Abandoned:
         os.close(self._lock_fd)
 
 
+def _line_of(batch: Batch) -> bytes:
+    # Records are JSON on one line: they stand there as they were sealed.
+    return b'{"key":%b,"records":[%b]}\n' % (
+        _encode_text(batch.key),
+        ",".join(batch.records).encode(),
+    )
+
+
 def parse_line(line: bytes) -> Batch | None:
     """The batch of a line; None where the line is torn or not one."""
     if not line.endswith(b"\n"):
@@ -292,7 +305,13 @@ def parse_line(line: bytes) -> Batch | None:
         found = _decode(line)
     except msgspec.DecodeError:
         return None
-    return Batch(found.key, found.records)
+    return Batch(found.key, [_text_of(bytes(record)) for record in found.records])
+
+
+def _text_of(record: bytes) -> str:
+    # Earlier versions wrote each record as a JSON string.
+    text: str = msgspec.json.decode(record) if record.startswith(b'"') else record.decode()
+    return text
 
 
 def abandoned(directory: Path) -> Iterator[Abandoned]:

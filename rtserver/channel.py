@@ -60,12 +60,16 @@ class LiveSubscribers:
             self._outboxes = found
         return found
 
+    def present(self) -> tuple[Subscriber, ...]:
+        """Those of this moment."""
+        return tuple(self._subscribers)
+
     def __contains__(self, subscriber: object) -> bool:
         return subscriber in self._subscribers
 
     def __iter__(self) -> Iterator[Subscriber]:
         """Over those of this moment: any may go while one is handed something."""
-        return iter(tuple(self._subscribers))
+        return iter(self.present())
 
     def __len__(self) -> int:
         return len(self._subscribers)

@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 
-from rtserver.events import EventDraft, pack_item
+from rtserver.events import EventDraft, PreparedDrafts, pack_item
 from rtserver.log import PublicationTooLargeError, Published
 from store.event_collection import MAX_EVENTS_PER_PACK, MAX_PACK_BYTES, pack_document
 
 MAX_PUBLICATION_BYTES = 15 * 1024 * 1024  # a document of MongoDB has 16 MiB at most
+
+TAKES = f"one publication takes 1 to {MAX_EVENTS_PER_PACK} events of one project"
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -96,9 +98,30 @@ def publication_of(
         ValueError: they are none, too many, or of several projects.
         PublicationTooLargeError: they are too large to be stored together.
     """
+    if isinstance(drafts, PreparedDrafts):
+        project_id, items = drafts.project_id, drafts.items
+        if not 1 <= len(items) <= MAX_EVENTS_PER_PACK:
+            raise ValueError(TAKES)
+        digest = None if key is None else drafts.digest
+        size_bytes = 64 * len(items) + drafts.size_bytes
+    else:
+        project_id, items, digest = _prepare(drafts, key)
+        size_bytes = sum(map(_size_bytes, items))
+    if size_bytes > limit_bytes:
+        raise PublicationTooLargeError(limit_bytes)
+    done: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
+    # Retrieved here too, or a failure that nobody waits for any more would be logged as lost.
+    done.add_done_callback(lambda future: future.cancelled() or future.exception())
+    return Publication(project_id, items, size_bytes, done, key, digest)
+
+
+def _prepare(
+    drafts: Sequence[EventDraft], key: str | None
+) -> tuple[str, list[dict[str, Any]], str | None]:
+    """Project, stored form, and where there is a key the digest."""
     projects = {draft.project_id for draft in drafts}
     if len(projects) != 1 or len(drafts) > MAX_EVENTS_PER_PACK:
-        raise ValueError(f"one publication takes 1 to {MAX_EVENTS_PER_PACK} events of one project")
+        raise ValueError(TAKES)
     items = [pack_item(draft) for draft in drafts]
     digest = None
     if key is not None:
@@ -107,13 +130,7 @@ def publication_of(
             for draft, item in zip(drafts, items, strict=True)
         ]
         digest = hashlib.sha256(_encode(content)).hexdigest()
-    size_bytes = sum(map(_size_bytes, items))
-    if size_bytes > limit_bytes:
-        raise PublicationTooLargeError(limit_bytes)
-    done: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
-    # Retrieved here too, or a failure that nobody waits for any more would be logged as lost.
-    done.add_done_callback(lambda future: future.cancelled() or future.exception())
-    return Publication(projects.pop(), items, size_bytes, done, key, digest)
+    return projects.pop(), items, digest
 
 
 def _size_bytes(item: dict[str, Any]) -> int:

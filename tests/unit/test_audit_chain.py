@@ -10,7 +10,9 @@ from rtserver.audit_chain import (
     GENESIS,
     MAX_TEXT_CHARS,
     Chain,
+    Unsealed,
     canonical,
+    details_json,
     hash_of,
     plain,
     sealed_action,
@@ -19,8 +21,19 @@ from rtserver.audit_chain import (
 )
 
 
-def _record(**fields: Any) -> dict[str, Any]:
-    return {"type": "audit", "action": "lock.acquired", "actor": "ada", "details": {}, **fields}
+def _record(actor: str = "ada", details: dict[str, Any] | None = None) -> Unsealed:
+    return Unsealed(
+        action="lock.acquired",
+        actor=actor,
+        outcome="allowed",
+        details=details_json(details or {}),
+        ts="2026-01-31T15:00:00.000Z",
+        worker="w1",
+    )
+
+
+def test_the_fields_stand_in_the_order_that_is_hashed() -> None:
+    assert list(Unsealed.__struct_fields__) == sorted(Unsealed.__struct_fields__)
 
 
 def test_a_record_carries_its_chain_its_number_and_the_hash_before() -> None:
@@ -60,7 +73,7 @@ def test_the_id_that_is_given_later_is_no_part_of_the_hash() -> None:
     )
 )
 def test_reading_a_sealed_record_back_gives_the_same_hash(value: Any) -> None:
-    body = Chain("w1").seal(_record(details={"value": plain(value)}))
+    body = Chain("w1").seal(_record(details={"value": value}))
     record = json.loads(body)
     assert hash_of(record) == record["hash"] == sealed_hash(body)
     assert sealed_action(body) == "lock.acquired"

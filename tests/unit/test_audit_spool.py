@@ -3,6 +3,7 @@ import os
 from collections import deque
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,9 @@ from rtserver.audit_spool import Batch, Spool, abandoned
 
 
 def _batch(number: int, records: int = 1, size: int = 20) -> Batch:
-    return Batch(f"k{number}", [f"{number}-{n}".ljust(size, "x") for n in range(records)])
+    frame = len('{"":1}')
+    names = [f"{number}-{n}".ljust(size - frame, "x") for n in range(records)]
+    return Batch(f"k{number}", [f'{{"{name}":1}}' for name in names])
 
 
 def _taken(spool: Spool) -> list[str]:
@@ -135,6 +138,27 @@ def test_a_torn_line_at_the_end_is_passed_over(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-7])
     (queue,) = abandoned(tmp_path)
     assert [batch.key for batch in queue.batches()] == ["k1"]
+    queue.remove()
+
+
+def test_what_an_earlier_version_left_is_read(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "c1")
+    spool.append(_batch(1))
+    spool.close()
+    (file,) = _files(tmp_path)
+    file.write_bytes(msgspec.json.encode({"key": "k1", "records": _batch(1, 3).records}) + b"\n")
+    (queue,) = abandoned(tmp_path)
+    assert list(queue.batches()) == [_batch(1, 3)]
+    queue.remove()
+
+
+def test_a_record_is_read_back_as_it_was_sealed(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "c1")
+    batch = Batch('k"1', ['{"a":"\\u2028 ü \\" \\\\","b":[1, 2]}', '{"hash":"0"}'])
+    spool.append(batch)
+    spool.close()
+    (queue,) = abandoned(tmp_path)
+    assert list(queue.batches()) == [batch]
     queue.remove()
 
 
