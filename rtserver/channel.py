@@ -12,6 +12,8 @@ from rtserver.outbox import Outbox
 from rtserver.run_model import RunJson
 from rtserver.visibility import MemberTable, Viewer
 
+LOOK_S = 0.005
+
 
 class Subscriber(Protocol):
     """A live connection, as the fan-out sees it.
@@ -156,6 +158,16 @@ class Channel:
         self.runs: asyncio.Future[list[RunJson]] | None = None
         self.filling: asyncio.Task[None] | None = None
         self.idle_since_s: float | None = None
+
+    async def reached(self, seq: int, timeout_s: float) -> bool:
+        """Wait until this worker has come as far as a number; False where it did not in time."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + timeout_s
+        while self.seq < seq:
+            if loop.time() > deadline_s:
+                return False
+            await asyncio.sleep(LOOK_S)
+        return True
 
     def leave(self, subscriber: Subscriber) -> None:
         """Hand nothing more to a subscriber, if it was live."""

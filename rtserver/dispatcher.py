@@ -19,6 +19,8 @@ from rtserver.tasks import TaskOwner
 
 FILL_EVENTS = 1_000
 CHANNEL_IDLE_S = 60.0
+ABREAST_S = 2.0
+"""So long a session that opens waits at most for the tail to come as far as the log was."""
 
 _log = structlog.get_logger()
 
@@ -108,7 +110,7 @@ class Dispatcher:
         self.channels.clear()
 
     async def open(self, project_id: str) -> Channel:
-        """Hold a project's channel open; `release` gives it back.
+        """Hold a project's channel open, as far as the log is now; `release` gives it back.
 
         Raises:
             StoreUnavailableError: the project's head could not be read.
@@ -138,10 +140,28 @@ class Dispatcher:
             channel.idle_since_s = None
             try:
                 await asyncio.shield(channel.ready)
+                await self._come_abreast(channel)
             except BaseException:
                 self.release(channel)
                 raise
         return channel
+
+    async def _come_abreast(self, channel: Channel) -> None:
+        """Wait until the tail has shown what is durable by now.
+
+        So whoever was told that an event is stored, and connects then, finds it counted among what
+        was missed. Otherwise it would come a moment later as a live one: not lost, but not what
+        `welcome` said.
+        """
+        try:
+            async with asyncio.timeout(ABREAST_S):
+                head = await self._log.head(channel.project_id)
+            is_abreast = await channel.reached(head, ABREAST_S)
+        except (TimeoutError, StoreUnavailableError):
+            is_abreast = False
+        if not is_abreast:
+            # What this worker knows is still true, and the rest follows.
+            _log.warning("channel_behind", project_id=channel.project_id, seq=channel.seq)
 
     def release(self, channel: Channel) -> None:
         """Give a channel back. It stays for a while: whoever dropped off is likely to return."""

@@ -1,6 +1,5 @@
 """Decides what becomes of a client that says where it left off."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -65,8 +64,8 @@ async def decide(
         return await _lost(log, channel, last_event_id, lost=None)
     if position.seq > tip:
         # Another worker was ahead of this one when the client was there.
-        if position.seq > await log.head(channel.project_id) or not await _reached(
-            channel, position.seq
+        if position.seq > await log.head(channel.project_id) or not await channel.reached(
+            position.seq, AHEAD_WAIT_S
         ):
             return await _lost(log, channel, last_event_id, lost=None)
         tip = channel.seq
@@ -95,17 +94,6 @@ async def _lost(log: EventLog, channel: Channel, requested: str, *, lost: int | 
         lost=lost,
         oldest_seq=oldest if oldest <= tip else None,
     )
-
-
-async def _reached(channel: Channel, seq: int) -> bool:
-    """Wait until this worker's tail has come as far as the client has seen."""
-    loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + AHEAD_WAIT_S
-    while channel.seq < seq:
-        if loop.time() > deadline_s:
-            return False
-        await asyncio.sleep(0.01)
-    return True
 
 
 async def _count(

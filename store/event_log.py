@@ -23,6 +23,7 @@ from pymongo.read_concern import ReadConcern
 from rtserver.events import EventDraft, EventPack
 from rtserver.log import KeyReusedError, LogBusyError, LogUnavailableError, Published
 from rtserver.metrics import LogMetrics
+from store.batching import Batcher
 from store.client import Database, DatabaseError, core_errors
 from store.event_collection import EVENTS, MAX_EVENTS_PER_PACK, read_pack
 from store.heads import Heads
@@ -96,6 +97,8 @@ class MongoEventLog:
         self._idle.set()
         self._last: dict[str, _Belief] = {}
         self._answers: dict[Any, asyncio.Future[bool]] = {}
+        # Many may connect to one project at once, and each asks how far it is.
+        self._head_reads: Batcher[str, None, int] = Batcher(self._read_head)
         self._commit_bytes = min(MAX_COMMIT_BYTES, heads.buffer_bytes // 8)
         self._publication_bytes = max(
             LEAST_PUBLICATION_BYTES, min(MAX_PUBLICATION_BYTES, heads.buffer_bytes // 4)
@@ -401,7 +404,11 @@ class MongoEventLog:
     @core_errors
     async def head(self, project_id: str) -> int:
         """See `rtserver.log.EventLog.head`."""
-        return await self._heads.read(project_id, durable=True)
+        return await self._head_reads(project_id, None)
+
+    async def _read_head(self, project_id: str, askers: Sequence[None]) -> list[int]:
+        head = await self._heads.read(project_id, durable=True)
+        return [head] * len(askers)
 
     @core_errors
     async def oldest(self, project_id: str) -> int:

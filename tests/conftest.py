@@ -13,7 +13,8 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ from tests.support.workers import QUICK_SETTINGS, Workers
 
 TEST_TIMEOUT_S = 60.0
 """Of a `gen_test` that names none; generous, for a machine that does other things too."""
+SHOWN_LINES = 60
+"""Of each log, with a failure."""
 MONGOD_ROOM_BYTES = 4 * 1024**3
 """With so much of it free, a mongod's files are in memory: to flush them costs nothing there."""
 
@@ -41,6 +44,27 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis_settings.load_profile("rtserver")
     # Without it Tornado's IOLoop makes itself another loop to go back to, which nobody closes.
     asyncio.set_event_loop(None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what the servers were doing: it may not come again."""
+    report = yield
+    if report.failed and isinstance(item, pytest.Function):
+        given = item.funcargs.values()
+        for recorder in (value for value in given if isinstance(value, LogRecorder)):
+            report.sections.append(("logged in process", _last(map(str, recorder.lines))))
+        factories = {id(value): value for value in given if isinstance(value, Workers)}
+        for worker in (one for factory in factories.values() for one in factory.all):
+            title = f"logged by worker {worker.pid}"
+            report.sections.append((title, _last(line.text for line in worker.lines())))
+    return report
+
+
+def _last(lines: Iterable[str]) -> str:
+    return "\n".join(deque(lines, maxlen=SHOWN_LINES))
 
 
 @pytest.fixture(autouse=True)

@@ -92,7 +92,7 @@ def test_asks_who_one_is_and_stops_where_it_should(page: Page, site: Site) -> No
     page.get_by_role("button", name="Open").click()
     expect_live(page, "websocket")
     page.goto("about:blank")
-    page.goto(address(site, "ada", "xhr-polling", ttl_s=3))
+    page.goto(address(site, "ada", "xhr-polling", ttl_s=5))
     expect_live(page, "xhr-polling")
     expect(page.locator("#state")).to_contain_text("the token expired")
 

@@ -288,8 +288,8 @@ def test_a_token_for_another_project_is_refused_in_words(
 
 def test_an_expired_sign_in_is_renewed_where_one_left_off(page: Page, site: Site) -> None:
     proposal = site.propose(page, "count.350")
+    site.post(page, f"/proposals/{proposal}/validations", {})
     page.goto(site.address(proposal=proposal, ttl_s=3))
-    start_validation(page)
     expect(state(page)).to_have_text("Stopped")
     expect(page.locator(".head .banner")).to_contain_text("Your sign-in is no longer valid")
     page.get_by_role("button", name="Sign in again").first.click()

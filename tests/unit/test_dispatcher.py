@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtserver.channel import Channel
+from rtserver.channel import LOOK_S, Channel
 from rtserver.dispatcher import CHANNEL_IDLE_S, Dispatcher
 from rtserver.errors import StoreUnavailableError
 from rtserver.events import CONTROL_PROJECT, EventPack, StoredEvent
@@ -255,7 +255,7 @@ async def test_messages_between_workers_are_acted_on_once_each_and_one_that_fail
 
 
 @pytest.mark.gen_test
-async def test_many_who_open_a_project_at_once_read_its_head_once() -> None:
+async def test_many_who_open_a_project_at_once_share_a_channel_that_is_made_once() -> None:
     parts = _Parts()
     parts.append(7)
     gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -265,7 +265,38 @@ async def test_many_who_open_a_project_at_once_read_its_head_once() -> None:
     gate.set_result(None)
     channels = await asyncio.gather(*opening)
     assert len({id(channel) for channel in channels}) == 1
-    assert (channels[0].seq, channels[0].holders, parts.log.reads) == (7, 5, 1)
+    # Four came while the head was read: what was stored meanwhile may not be in it.
+    assert (channels[0].seq, channels[0].holders, parts.log.reads) == (7, 5, 1 + 4)
+
+
+@pytest.mark.gen_test
+async def test_who_opens_a_channel_waits_until_the_tail_has_shown_what_is_stored() -> None:
+    parts = _Parts()
+    parts.append(2)
+    await parts.dispatcher.open("p1")
+    stored = parts.append(3)
+    second = asyncio.ensure_future(parts.dispatcher.open("p1"))
+    await until(lambda: parts.log.reads == 2, "the question")
+    await asyncio.sleep(3 * LOOK_S)
+    assert not second.done()
+    await parts.dispatcher.on_packs([stored])
+    assert (await second).seq == 5
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("away", [False, True])
+async def test_a_tail_that_is_behind_or_a_log_that_is_away_keeps_nobody_out(
+    monkeypatch: pytest.MonkeyPatch, logs: LogRecorder, *, away: bool
+) -> None:
+    monkeypatch.setattr("rtserver.dispatcher.ABREAST_S", 0.05)
+    parts = _Parts()
+    parts.append(2)
+    await parts.dispatcher.open("p1")
+    parts.append(3)
+    parts.log.failures = int(away)
+    channel = await parts.dispatcher.open("p1")
+    assert (channel.seq, channel.holders) == (2, 2)
+    assert [line["event"] for line in logs.lines] == ["channel_behind"]
 
 
 @pytest.mark.gen_test
