@@ -1,6 +1,7 @@
 """`/api/v1/openapi.json` and `/api/v1/asyncapi.json`: the interface, for programs."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,20 +19,20 @@ def published(document: dict[str, Any]) -> bytes:
 class DocumentHandler(BaseHandler):
     """A document that is the same for everybody, for as long as the server runs."""
 
-    def initialize(self, context: HandlerContext, content: bytes) -> None:  # type: ignore[override]
-        """Take the document."""
+    def initialize(self, context: HandlerContext, content: Callable[[], bytes]) -> None:  # type: ignore[override]
+        """Take what gives the document."""
         super().initialize(context)
         self._content = content
 
     def compute_etag(self) -> str:
         """Of the content; Tornado answers 304 by it where `If-None-Match` has it."""
-        return f'"{hashlib.sha256(self._content).hexdigest()[:32]}"'
+        return f'"{hashlib.sha256(self._content()).hexdigest()[:32]}"'
 
     def _answer(self) -> None:
         self.set_header("Access-Control-Allow-Origin", "*")  # tools that show it run elsewhere
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-cache")
-        self.finish(self._content)
+        self.finish(self._content())
 
 
 _ANSWERS = {

@@ -1,6 +1,7 @@
 """Every address of the server."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,15 @@ def http_routes(given: dict[str, Any]) -> list[Route]:
         Route("/metrics", MetricsHandler, given),
     ]
     documents = [Route(OPENAPI, OpenapiHandler, given), Route(ASYNCAPI, AsyncapiHandler, given)]
-    contents = {OPENAPI: document([*routes, *documents]), ASYNCAPI: asyncapi.document()}
+    # Made when somebody asks: most workers never are, and each would start later for it.
+    contents = {
+        OPENAPI: cache(lambda: published(document([*routes, *documents]))),
+        ASYNCAPI: cache(lambda: published(asyncapi.document())),
+    }
     return [
         *routes,
         *(
-            Route(route.path, route.handler, {**given, "content": published(contents[route.path])})
+            Route(route.path, route.handler, {**given, "content": contents[route.path]})
             for route in documents
         ),
     ]

@@ -381,7 +381,7 @@ class Server:
             on_packs=self._on_audit_packs,
             on_epoch=self._on_audit_epoch,
             collection=AUDIT,
-            is_watched=self._audit_dispatcher.is_held,
+            watched=self._audit_dispatcher.held,
             is_durable=self._audit_log.is_durable,
         )
         self._worker_store = MongoWorkers(database, lease_s=settings.lease_s)

@@ -169,6 +169,9 @@ class Archiver:
         """Archive, or wait for the turn to, until cancelled or `finish` was called and all done."""
         try:
             while True:
+                # Looked at before trying: whoever held the archive may have let go of it since.
+                finishing = self._finishing
+                holds = False
                 try:
                     holds = await self._take_turn()
                     self._failures = 0
@@ -182,7 +185,7 @@ class Archiver:
                 except (OSError, ForeignDirectoryError) as error:
                     self._tell_failed(error)
                     wait_s = self._backoff_s()
-                if self._finishing:
+                if finishing or (self._finishing and holds):
                     return
                 await self._pause(wait_s)
         finally:

@@ -30,7 +30,13 @@ async def _no_control(_event: StoredEvent) -> None:
 
 
 class Dispatcher:
-    """Owns the channels. `on_packs` is what the tail calls."""
+    """Owns the channels. `on_packs` is what the tail calls.
+
+    Attributes:
+        channels: by project.
+        watchers: called with what is handed on, before anybody else gets it.
+        held: set while any session here holds a channel.
+    """
 
     def __init__(
         self,
@@ -59,6 +65,8 @@ class Dispatcher:
         self._recent_bytes = recent_bytes
         self._on_control = on_control
         self._control_seq = 0
+        self._holders = 0
+        self.held = asyncio.Event()
         self.channels: dict[str, Channel] = {}
         self.watchers: list[Callable[[Channel, list[StoredEvent]], None]] = []
 
@@ -119,7 +127,7 @@ class Dispatcher:
         if channel is None:
             channel = Channel(project_id, self._recent_bytes)
             self.channels[project_id] = channel
-            channel.holders += 1
+            self._hold(channel)
             try:
                 head = await self._log.head(project_id)
                 # After the head: whatever changed members up to there is in what is read now.
@@ -130,14 +138,14 @@ class Dispatcher:
                 gone = StoreUnavailableError("The project could not be opened; try again soon")
                 channel.ready.set_exception(error if isinstance(error, Exception) else gone)
                 channel.ready.exception()  # retrieved: nobody need be waiting for it
+                self.release(channel)
                 raise
             channel.seq = head
             channel.ready.set_result(None)
             if channel.target > head:
                 self._start_filling(channel)
         else:
-            channel.holders += 1
-            channel.idle_since_s = None
+            self._hold(channel)
             try:
                 await asyncio.shield(channel.ready)
                 await self._come_abreast(channel)
@@ -145,6 +153,12 @@ class Dispatcher:
                 self.release(channel)
                 raise
         return channel
+
+    def _hold(self, channel: Channel) -> None:
+        channel.holders += 1
+        channel.idle_since_s = None
+        self._holders += 1
+        self.held.set()
 
     async def _come_abreast(self, channel: Channel) -> None:
         """Wait until the tail has shown what is durable by now.
@@ -168,10 +182,9 @@ class Dispatcher:
         channel.holders -= 1
         if channel.holders == 0:
             channel.idle_since_s = asyncio.get_running_loop().time()
-
-    def is_held(self) -> bool:
-        """Whether any session here holds a channel."""
-        return any(channel.holders for channel in self.channels.values())
+        self._holders -= 1
+        if self._holders == 0:
+            self.held.clear()
 
     def sweep(self) -> None:
         """Forget channels that nobody has held for a while."""

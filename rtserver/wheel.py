@@ -43,6 +43,7 @@ class TimerWheel:
         self._tick_s = tick_s
         self._slots: dict[int, dict[Timer, None]] = {}
         self._next_slot = self._slot_at(now_s)
+        self._scheduled = asyncio.Event()
 
     def _slot_at(self, moment_s: float) -> int:
         return int(moment_s / self._tick_s)
@@ -53,6 +54,7 @@ class TimerWheel:
         # The slot after the one that holds `due_s`: when it comes up, the time is over for sure.
         slot = max(self._slot_at(due_s) + 1, self._next_slot)
         self._slots.setdefault(slot, {})[timer] = None
+        self._scheduled.set()
         timer.slot = slot
 
     def cancel(self, timer: Timer) -> None:
@@ -101,5 +103,8 @@ class TimerWheel:
         """Fire timers on the event loop's clock, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
+            if not self._slots:  # without connections there is no reason to wake up at all
+                self._scheduled.clear()
+                await self._scheduled.wait()
             await asyncio.sleep(self._tick_s)
             self.fire_due(loop.time())

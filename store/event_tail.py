@@ -35,7 +35,6 @@ BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 LEAST_PAUSE_S = 0.001
 MAX_PAUSE_S = 0.02
 UNWATCHED_S = 0.25
-LOOK_S = 0.05
 
 _log = structlog.get_logger()
 
@@ -65,7 +64,7 @@ class EventTail:
         on_packs: Callable[[list[EventPack]], Awaitable[None]],
         on_epoch: Callable[[str], None],
         collection: str = EVENTS,
-        is_watched: Callable[[], bool] = lambda: True,
+        watched: asyncio.Event | None = None,
         is_durable: Callable[[Any], Awaitable[bool]] | None = None,
     ) -> None:
         """Make a tail; `run` starts it.
@@ -79,14 +78,14 @@ class EventTail:
             on_packs: awaited with every batch, in order, once it is durable.
             on_epoch: called where the log turns out to be another one.
             collection: the log.
-            is_watched: whether anybody here waits for what comes. Where nobody does, the tail is
-                followed in larger steps, which cost next to nothing.
+            watched: set while anybody here waits for what comes. Where nobody does, the tail is
+                followed in larger steps, which cost next to nothing. Always, unless given.
             is_durable: whether a majority is known to have a pack, and so all before it; such a
                 batch needs no barrier. Unless given, nothing is known.
         """
         self._database = database
         self._collection = collection
-        self._is_watched = is_watched
+        self._watched = watched
         self._is_durable = is_durable or _is_unknown
         self._heads = heads
         self._metrics = metrics
@@ -168,10 +167,12 @@ class EventTail:
 
     async def _rest(self) -> None:
         """Let more come together while nobody waits for it."""
-        rested_s = 0.0
-        while rested_s < UNWATCHED_S and not self._is_watched():
-            await asyncio.sleep(LOOK_S)
-            rested_s += LOOK_S
+        if self._watched is not None:
+            try:
+                async with asyncio.timeout(UNWATCHED_S):
+                    await self._watched.wait()
+            except TimeoutError:
+                pass
 
     async def _kill_cursor(self, cursor_id: int) -> None:
         try:

@@ -59,6 +59,8 @@ def _session_workers(
                 "allowed_origins": ALLOWED_ORIGIN,
                 "validation_command": VALIDATION_COMMAND,
                 "validation_report_command": "",
+                # None of these is killed. They are idle most of the time, and ask MongoDB less so.
+                "lease_s": 30,
             },
         )
         yield workers
@@ -79,12 +81,6 @@ def pair(_session_workers: Workers, _pair: Pair) -> Iterator[Pair]:
     alarms = _session_workers.unexpected()
     if alarms:
         pytest.fail("workers logged errors:\n" + "\n".join(alarms))
-
-
-@pytest.fixture
-def pair_workers(_session_workers: Workers) -> Workers:
-    """What started the pair, to start another one beside it."""
-    return _session_workers
 
 
 @pytest.fixture

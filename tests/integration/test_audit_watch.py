@@ -18,6 +18,7 @@ from tests.integration.conftest import Pair
 from tests.support.api import Api, api
 from tests.support.sockets import Frame, SocketClient, open_socket, seq_of, session
 from tests.support.tokens import token
+from tests.unit.waiting import until
 
 _numbers = itertools.count(1)
 
@@ -290,6 +291,12 @@ async def test_connections_of_all_workers_are_seen_and_ended(pair: Pair, who: st
         code, closing = await there.closed()
         assert (code, closing["reconnect"]) == (4003, False)
         await root.delete(f"/api/v1/connections/{ids[1][::-1]}", 404)
+
+        async def is_gone() -> bool:
+            left = (await root.get(f"/api/v1/connections?user_id={who}"))["connections"]
+            return {one["id"] for one in left} == {ids[0], ids[2]}
+
+        await until(is_gone, "the worker has let it go")
         answer = await root.delete(f"/api/v1/connections?user_id={who}")
         assert sorted(answer["disconnected"]) == sorted([ids[0], ids[2]])
         for client in (here, audit):

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -13,7 +12,7 @@ from tests.support.event_stream import event_stream
 from tests.support.sockets import SocketClient, open_socket, session
 from tests.support.sockjs_polls import hello, polled
 from tests.support.tokens import token
-from tests.support.workers import Worker, Workers
+from tests.support.workers import Workers
 
 FRAME_INTERVAL_S = 0.33
 
@@ -131,26 +130,16 @@ async def test_a_crowd_that_comes_and_goes_is_told_in_few_frames(pair: Pair, pro
             assert max(frame["count"] for frame in client.people.frames) > 20
 
 
-@asynccontextmanager
-async def _third(workers: Workers) -> AsyncIterator[Worker]:
-    """One more worker beside the pair."""
-    worker = await asyncio.to_thread(workers.start)
-    try:
-        yield worker
-    finally:
-        worker.kill()
-
-
 @pytest.mark.gen_test
 async def test_a_killed_workers_people_are_gone_within_its_lease(
-    pair: Pair, pair_workers: Workers, project: str
+    workers: Workers, project: str
 ) -> None:
+    one, other, third = await asyncio.to_thread(workers.start_many, 3)
     async with (
-        _third(pair_workers) as third,
-        session(pair.one.address, project) as ada,
-        session(pair.one.address, project, user="cleo"),
+        session(one.address, project) as ada,
+        session(one.address, project, user="cleo"),
         session(third.address, project, user="ben"),
-        api(pair.other.address) as reader,
+        api(other.address) as reader,
     ):
         await ada.sees("ada", "ben", "cleo")
         killed_s = time.monotonic()

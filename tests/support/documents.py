@@ -31,7 +31,9 @@ class UndocumentedAnswerError(AssertionError):
 @functools.cache
 def document(path: str) -> dict[str, Any]:
     """One of the documents, as the server serves it."""
-    contents = {route.path: route.given["content"] for route in http_routes({"context": None})[-2:]}
+    contents = {
+        route.path: route.given["content"]() for route in http_routes({"context": None})[-2:]
+    }
     decoded: dict[str, Any] = json.loads(contents[path])
     return decoded
 

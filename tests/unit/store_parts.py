@@ -1,5 +1,6 @@
 """The log's parts put together as the server does it, for tests on a real MongoDB."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -53,7 +54,7 @@ class Follower:
         *,
         buffer_bytes: int = BUFFER_BYTES,
         heads: Heads | None = None,
-        is_watched: Callable[[], bool] = lambda: True,
+        watched: asyncio.Event | None = None,
         is_durable: Callable[[Any], Awaitable[bool]] | None = None,
     ) -> None:
         self.batches = 0
@@ -69,7 +70,7 @@ class Follower:
             prepare=lambda: prepare_log(db, EVENTS, buffer_bytes),
             on_packs=self._hand_over,
             on_epoch=self.epochs.append,
-            is_watched=is_watched,
+            watched=watched,
             is_durable=is_durable,
         )
 

@@ -207,6 +207,41 @@ async def test_one_archives_and_another_takes_over_when_it_is_silent(
         silent.close()
 
 
+@pytest.mark.gen_test
+async def test_one_told_to_end_while_it_asks_for_its_turn_asks_once_more(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two workers that ended one after the other the second's last record was not archived.
+
+    It had asked for its turn just before the first let go of it, got the answer after it was told
+    to end, and left it at that.
+    """
+    async with worker(db, tmp_path) as first:
+        first.record(3)
+        await first.archived()
+        async with worker(db, tmp_path, archives=False) as second:
+            asked, answer = asyncio.Event(), asyncio.Event()
+            acquire = second.archiver._store.acquire
+
+            async def slowly(*arguments: Any, **options: Any) -> Any:
+                lease = await acquire(*arguments, **options)
+                asked.set()
+                await answer.wait()
+                return lease
+
+            monkeypatch.setattr(second.archiver._store, "acquire", slowly)
+            second.tasks.start(second.archiver.run(), name="archive")
+            await asked.wait()
+            await first.archiver.finish(30)
+            second.record(2)
+            head = await second.head()
+            ending = asyncio.create_task(second.archiver.finish(30))
+            await asyncio.sleep(0)
+            answer.set()
+            await ending
+            assert numbers(tmp_path) == list(range(1, head + 1))
+
+
 async def _nothing(_archive_id: str) -> None:
     return
 

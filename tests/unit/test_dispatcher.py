@@ -353,9 +353,9 @@ async def test_a_channel_outlives_its_last_holder_for_a_while(
     parts = _Parts()
     loop = asyncio.get_running_loop()
     channel = await parts.dispatcher.open("p1")
-    assert parts.dispatcher.is_held()
+    assert parts.dispatcher.held.is_set()
     parts.dispatcher.release(channel)
-    assert not parts.dispatcher.is_held()
+    assert not parts.dispatcher.held.is_set()
     now_s = loop.time()
     parts.dispatcher.sweep()
     assert parts.dispatcher.channels == {"p1": channel}

@@ -94,18 +94,19 @@ async def test_a_tail_that_nobody_watches_takes_larger_steps(
 ) -> None:
     monkeypatch.setattr(event_tail, "UNWATCHED_S", 60.0)
     log = await make_log(db)
-    watched = True
-    follower = Follower(db, log.epoch, is_watched=lambda: watched)
+    watched = asyncio.Event()
+    watched.set()
+    follower = Follower(db, log.epoch, watched=watched)
     async with running(log.run(), follower.tail.run()):
         await log.publish([draft("a")])
         await until(lambda: len(follower.packs) >= 1, "the first")
-        watched = False
+        watched.clear()
         for _ in range(10):
             await log.publish([draft("a")])
         # The read that was under way when the last one left may bring some.
         before = follower.batches
         assert before <= 3
-        watched = True
+        watched.set()
         await until(lambda: follower.fresh("a") == list(range(1, 12)), "all of them, at once")
 
 
