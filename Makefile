@@ -32,9 +32,9 @@ help:
 run: $(RUNTIME) $(NODE)
 	@exec $(PY) -m rtserver serve --demo $(ARGS)
 
-# One file at a time in each of JOBS processes, and one more of these than there are processors,
+# One file at a time in each of JOBS processes, and two more of these than there are processors,
 # since tests wait a lot. In the order of their names, which begins with the long ones.
-JOBS ?= $(shell echo $$(($$(nproc) + 1)))
+JOBS ?= $(shell echo $$(($$(nproc) + 2)))
 test: $(TOOLS) $(NODE)
 	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
