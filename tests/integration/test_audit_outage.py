@@ -34,7 +34,7 @@ MUST = (
 BODIES = {"PUT": {"reason": "x"}, "PATCH": {"status": "approved"}, "POST": {"instruction": "x"}}
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=150)  # mongod starts twice
 async def test_past_the_spool_nothing_is_done_in_the_dark_and_what_was_left_out_is_counted(
     tmp_path: Path,
 ) -> None:
