@@ -60,6 +60,7 @@ from rtserver.proposal_writer import ProposalWriter
 from rtserver.proposals import Proposal, ProposalExistsError, ProposalService, creation_event
 from rtserver.readiness import Readiness
 from rtserver.runs import RunLimits, RunService
+from rtserver.sending import Sender
 from rtserver.session import SessionServices, SessionSettings
 from rtserver.settings import Settings
 from rtserver.snapshot import Snapshots
@@ -115,6 +116,7 @@ class Server:
         self._model: LanguageModel | None = None
         self._demo_llm: CompletionsServer | None = None
         self._archiver: Archiver | None = None
+        self._sender = Sender()
         self.metrics = Metrics()
         self.port = settings.port
 
@@ -177,7 +179,7 @@ class Server:
         self._control = control = Control(log, worker_id=settings.worker_id)
         self._dispatcher = dispatcher = Dispatcher(
             log,
-            Fanout(metrics),
+            Fanout(metrics, self._sender),
             tasks,
             membership,
             recent_bytes=settings.recent_events_bytes,
@@ -367,7 +369,7 @@ class Server:
             ) from error
         self._audit_dispatcher = Dispatcher(
             self._audit_log,
-            AuditFanout(self.metrics.audit),
+            AuditFanout(self.metrics.audit, self._sender),
             self._tasks,
             Membership(NoMembers()),
             recent_bytes=settings.recent_events_bytes,
@@ -565,6 +567,7 @@ class Server:
                 await self._archiver.finish(grace_s)
             await self._workers.end()
         await self._tasks.stop()
+        self._sender.close()
         if self._archiver is not None:
             self._archiver.close()
         with contextlib.suppress(AttributeError):

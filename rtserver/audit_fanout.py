@@ -14,6 +14,7 @@ from rtserver.events import StoredEvent
 from rtserver.fanout import Fanout
 from rtserver.framing import ENCODERS, SEPARATORS, Encoding
 from rtserver.metrics import LogMetrics
+from rtserver.sending import Sender
 
 
 class AuditSubscriber(Subscriber, Protocol):
@@ -71,8 +72,8 @@ class FilterIndex:
 class AuditFanout(Fanout):
     """The fan-out of the log `audit`."""
 
-    def __init__(self, metrics: LogMetrics) -> None:
-        super().__init__(metrics)
+    def __init__(self, metrics: LogMetrics, sender: Sender) -> None:
+        super().__init__(metrics, sender)
         self._present: tuple[tuple[Subscriber, ...], tuple[AuditFilter, ...]] = ((), ())
         self._groups: Sequence[tuple[AuditFilter, list[AuditSubscriber]]] = ()
         self._index = FilterIndex(())

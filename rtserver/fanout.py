@@ -11,6 +11,7 @@ from rtserver.channel import Channel
 from rtserver.events import AudienceKind, StoredEvent
 from rtserver.framing import join_events
 from rtserver.metrics import LogMetrics
+from rtserver.sending import Sender
 from rtserver.visibility import visible
 
 CHUNK_BYTES = 128 * 1024
@@ -48,8 +49,9 @@ def _distinctions(events: list[StoredEvent]) -> tuple[bool, bool]:
 class Fanout:
     """Delivers to live subscribers, and tells those who were passed over where the log stands."""
 
-    def __init__(self, metrics: LogMetrics) -> None:
+    def __init__(self, metrics: LogMetrics, sender: Sender) -> None:
         self._metrics = metrics
+        self._sender = sender
 
     async def deliver(self, channel: Channel, events: list[StoredEvent]) -> None:
         """Hand on a batch. Lets the loop run between the parts of a large one."""
@@ -106,7 +108,6 @@ class Fanout:
         deliveries = 0
         for encoding, outboxes in channel.live.outboxes().items():
             batch = join_events(encoding, events)
-            for outbox in outboxes:
-                outbox.send(batch)
+            self._sender.send(outboxes, batch)
             deliveries += len(outboxes)
         self._metrics.events_delivered_total.inc(deliveries * len(events))

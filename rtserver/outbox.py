@@ -74,8 +74,27 @@ class Outbox:
 
     def send(self, data: bytes) -> None:
         """Send, or keep until the socket takes it."""
+        sent = self.send_now(data)
+        if sent < len(data):
+            self.send_rest(data, sent)
+
+    def send_now(self, data: bytes) -> int:
+        """Send what the socket takes at once, where nothing waits for it; how many bytes that was.
+
+        The rest belongs to `send_rest`, before anything else is sent. May be called on another
+        thread while the event loop's stands still.
+        """
         if not self._taking:
-            return
+            return len(data)
+        if self.pending_bytes:
+            return 0
+        try:
+            return self._sink.send_now(data)
+        except OSError:
+            return 0
+
+    def send_rest(self, data: bytes, sent: int) -> None:
+        """Keep what `send_now` did not send until the socket takes it."""
         if self.pending_bytes:
             if self.pending_bytes + len(data) > self._limit_bytes:
                 self._taking = False
@@ -86,14 +105,9 @@ class Outbox:
             self._queue.append(data)
             self.pending_bytes += len(data)
             return
-        try:
-            sent = self._sink.send_now(data)
-        except OSError:
-            sent = 0
-        if sent < len(data):
-            rest = memoryview(data)[sent:] if sent else data
-            self.pending_bytes = len(rest)
-            self._write(rest, len(rest))
+        rest = memoryview(data)[sent:] if sent else data
+        self.pending_bytes = len(rest)
+        self._write(rest, len(rest))
 
     def _write(self, data: "bytes | memoryview", size_bytes: int) -> None:
         future = self._sink.write(data)

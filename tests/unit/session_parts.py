@@ -17,6 +17,7 @@ from rtserver.metrics import Metrics
 from rtserver.presence import NoPresence, PresenceKeeper
 from rtserver.protocol import Ack, Command
 from rtserver.run_model import RunJson
+from rtserver.sending import Sender
 from rtserver.session import Ended, Session, SessionServices, SessionSettings
 from rtserver.tasks import TaskOwner
 from rtserver.wheel import TimerWheel
@@ -57,7 +58,7 @@ class Stage:
         self.active_runs: list[RunJson] = []
         self.dispatcher = Dispatcher(
             self.log,
-            Fanout(self.metrics),
+            Fanout(self.metrics, Sender()),
             self.tasks,
             Membership(NoMembers()),
             recent_bytes=recent_bytes,

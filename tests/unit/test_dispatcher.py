@@ -13,6 +13,7 @@ from rtserver.events import CONTROL_PROJECT, EventPack, StoredEvent
 from rtserver.fanout import Fanout
 from rtserver.membership import Membership
 from rtserver.metrics import Metrics
+from rtserver.sending import Sender
 from rtserver.tasks import TaskOwner
 from tests.support.recorder import LogRecorder
 from tests.unit.fakes import History, MemoryLog, NoMembers, draft
@@ -34,7 +35,7 @@ class _Parts:
     def __post_init__(self) -> None:
         self.dispatcher = Dispatcher(
             self.log,
-            Fanout(Metrics()),
+            Fanout(Metrics(), Sender()),
             self.tasks,
             Membership(NoMembers()),
             recent_bytes=1000,

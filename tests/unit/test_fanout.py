@@ -22,6 +22,7 @@ from rtserver.fanout import CHUNK_BYTES, Fanout, chunks
 from rtserver.framing import Encoding, join_events
 from rtserver.metrics import Metrics
 from rtserver.outbox import Outbox
+from rtserver.sending import Sender
 from rtserver.visibility import Viewer, visible
 from tests.unit.fakes import FakeSubscriber, draft, stored
 
@@ -66,7 +67,7 @@ def test_everyone_gets_what_they_may_see_and_nothing_else(audiences: list[Audien
         metrics = Metrics()
         channel = _channel(*subscribers)
         events = _events(audiences)
-        await Fanout(metrics).deliver(channel, events)
+        await Fanout(metrics, Sender()).deliver(channel, events)
         delivered = 0
         for one in subscribers:
             seen = [
@@ -104,15 +105,19 @@ async def test_each_event_is_encoded_once_for_each_wire_form_of_the_same_view(
         for encoding in (Encoding.WEBSOCKET, Encoding.SSE)
     ]
     channel = _channel(*subscribers)
-    await Fanout(Metrics()).deliver(channel, _events([WHOLE_PROJECT, WHOLE_PROJECT]))
+    await Fanout(Metrics(), Sender()).deliver(channel, _events([WHOLE_PROJECT, WHOLE_PROJECT]))
     assert set(counts.values()) == {1}, "views and users make no difference to such events"
     assert len(counts) == 4
     counts.clear()
-    await Fanout(Metrics()).deliver(channel, _events([WHOLE_PROJECT, viewers_of("b")], first=3))
+    await Fanout(Metrics(), Sender()).deliver(
+        channel, _events([WHOLE_PROJECT, viewers_of("b")], first=3)
+    )
     assert counts["websocket", 3] == 2, "two views"
     assert counts["websocket", 4] == 1, "only one of them sees it"
     counts.clear()
-    await Fanout(Metrics()).deliver(channel, _events([only_users(frozenset({"user1"}))], first=5))
+    await Fanout(Metrics(), Sender()).deliver(
+        channel, _events([only_users(frozenset({"user1"}))], first=5)
+    )
     assert counts == {("websocket", 5): 1, ("sse", 5): 1}
 
 
@@ -120,7 +125,7 @@ async def test_each_event_is_encoded_once_for_each_wire_form_of_the_same_view(
 async def test_one_who_catches_up_with_the_newest_event_is_not_behind_any_more() -> None:
     one = FakeSubscriber(Viewer("ada", frozenset({"a"})))
     channel = _channel(one)
-    fanout = Fanout(Metrics())
+    fanout = Fanout(Metrics(), Sender())
     # A client that was sent 1 and not 2 stayed at 1 until something else was passed over.
     await fanout.deliver(channel, _events([viewers_of("a"), viewers_of("b")]))
     assert one in channel.behind
@@ -140,7 +145,7 @@ async def test_an_outbox_that_overflows_in_the_middle_disturbs_nobody_else() -> 
         gone.append(slow)
 
     slow.outbox = Outbox(slow.sink, 100, leave)
-    fanout = Fanout(Metrics())
+    fanout = Fanout(Metrics(), Sender())
     for first in (1, 2, 3):
         await fanout.deliver(channel, _events([WHOLE_PROJECT], first=first))
     assert gone == [slow]
@@ -163,7 +168,7 @@ async def test_a_large_batch_goes_in_parts_and_lets_the_loop_run_between_them() 
 
     looking = asyncio.ensure_future(look())
     await asyncio.sleep(0)
-    await Fanout(Metrics()).deliver(channel, big)
+    await Fanout(Metrics(), Sender()).deliver(channel, big)
     await looking
     assert seen == [0, 2, 4, 6, 8]
     assert one.sink.received == join_events(Encoding.WEBSOCKET, big)

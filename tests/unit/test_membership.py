@@ -15,6 +15,7 @@ from rtserver.fanout import Fanout
 from rtserver.membership import Membership
 from rtserver.metrics import Metrics
 from rtserver.proposals import Proposal, creation_event
+from rtserver.sending import Sender
 from rtserver.statuses import ProposalStatus
 from rtserver.tasks import TaskOwner
 from rtserver.visibility import MemberTable, Viewer, visible
@@ -105,7 +106,7 @@ def _dispatcher(log: MemoryLog, documents: MemberDocuments, tasks: TaskOwner) ->
 
     return Dispatcher(
         log,
-        Fanout(Metrics()),
+        Fanout(Metrics(), Sender()),
         tasks,
         Membership(documents),
         recent_bytes=1 << 20,
