@@ -413,15 +413,23 @@ class MongoEventLog:
     @core_errors
     async def oldest(self, project_id: str) -> int:
         """See `rtserver.log.EventLog.oldest`."""
+        first = await self._oldest_stored(project_id)
+        if first is None:
+            head = await self._heads.read(project_id, durable=False)
+            # Again: what was stored in between is counted in the head already.
+            first = await self._oldest_stored(project_id)
+            if first is None:
+                return head + 1
+        return first
+
+    async def _oldest_stored(self, project_id: str) -> int | None:
         document = await self._events.find_one(
             # A document that somebody tampered with may have none.
             {"project_id": project_id, "first": {"$gt": 0}},
             {"first": 1},
             sort=[("first", 1)],
         )
-        if document is not None:
-            return int(document["first"])
-        return await self._heads.read(project_id, durable=False) + 1
+        return None if document is None else int(document["first"])
 
     @core_errors
     async def read(self, project_id: str, *, after: int, upto: int, limit: int) -> list[EventPack]:

@@ -399,6 +399,27 @@ async def test_heads_outlive_the_buffer_and_reading_begins_where_it_does(db: Dat
 
 
 @pytest.mark.gen_test
+async def test_the_first_event_comes_while_the_oldest_is_asked_for(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest was taken for the one after the first, and the first so for removed.
+
+    `audit verify` reported it: a worker had written down what the buffer held while another one
+    stored the first record of all.
+    """
+    log, other = await make_log(db), await make_log(db)
+    read = log._heads.read
+
+    async def slowly(project_id: str, *, durable: bool) -> int:
+        await other.publish([draft("a"), draft("a")])
+        return await read(project_id, durable=durable)
+
+    async with running(other.run()):
+        monkeypatch.setattr(log._heads, "read", slowly)
+        assert await log.oldest("a") == 1
+
+
+@pytest.mark.gen_test
 async def test_reading_gives_the_packs_that_hold_what_is_asked_for(db: Database) -> None:
     log = await make_log(db)
     async with running(log.run()):
