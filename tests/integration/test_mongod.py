@@ -299,7 +299,7 @@ async def test_node_that_never_becomes_primary_is_told_of(
 ) -> None:
     monkeypatch.setattr("store.mongod.MEMBER_HOST", "./another.sock")
     with pytest.raises(MongodFailed, match="takes no writes: No host described"):
-        await PrivateMongod(tmp_path, start_timeout_s=3).start()
+        await PrivateMongod(tmp_path, start_timeout_s=8).start()
 
 
 @pytest.mark.gen_test(timeout=TIMEOUT_S)
