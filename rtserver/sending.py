@@ -6,6 +6,8 @@ would be wasted: the second processor has other things to do, and passing the lo
 is gained. So the second thread helps only after a time in which little was sent.
 """
 
+import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,8 @@ class Sender:
     """Sends to many. One for a worker, used on its event loop. `close` it in the end."""
 
     def __init__(self) -> None:
+        # Two threads on one processor only get in each other's way.
+        self._least = LEAST_SHARED if len(os.sched_getaffinity(0)) > 1 else sys.maxsize
         self._helper = ThreadPoolExecutor(1, thread_name_prefix="fanout")
         self._ended_s = 0.0
         self._lasted_s = 0.0
@@ -29,7 +33,7 @@ class Sender:
     def send(self, outboxes: Sequence[Outbox], data: bytes) -> None:
         """Send to each, or keep until its socket takes it. Returns when all was handed in."""
         began_s = time.monotonic()
-        if len(outboxes) < LEAST_SHARED or began_s - self._ended_s < self._lasted_s * REST_FACTOR:
+        if len(outboxes) < self._least or began_s - self._ended_s < self._lasted_s * REST_FACTOR:
             rest = _send_now(iter(outboxes), data)
         else:
             rest = self._share(iter(outboxes), data)

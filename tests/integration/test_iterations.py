@@ -21,6 +21,7 @@ from tests.integration.iteration_case import (
 )
 from tests.support.api import Api, api
 from tests.support.cli import rtserver_many
+from tests.support.lateness import lateness
 from tests.support.llm_server import (
     KEY,
     Gate,
@@ -215,12 +216,15 @@ async def test_cancel_works_everywhere_within_a_second(new_case: Any, said: list
             await eve.delete(f"/api/v1/runs/{run_id}", 403)
         assert (await case.ada.get(f"/api/v1/runs/{run_id}"))["state"] == "running"
 
-        begun_s = time.monotonic()
-        async with api(case.there.address, "root", roles=("admin",)) as admin:
-            await admin.delete(f"/api/v1/runs/{run_id}")
-        end = await case.end()
-        await left(served, 1)
-        assert time.monotonic() - begun_s < 1.5  # 1 s, on a machine that does other things too
+        with lateness() as late_s:
+            begun_s = time.monotonic()
+            async with api(case.there.address, "root", roles=("admin",)) as admin:
+                await admin.delete(f"/api/v1/runs/{run_id}")
+            end = await case.end()
+            await left(served, 10)
+            took_s = time.monotonic() - begun_s
+        # 1 s, and more on a machine that does other things too: five processes have their turns.
+        assert took_s < 1.5 + 5 * late_s()
         assert (end["type"], end["actor"]) == ("iteration_cancelled", "root")
         assert case.files() == BEFORE
         assert (await case.ada.run_ended(run_id))["state"] == "cancelled"

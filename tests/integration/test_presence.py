@@ -9,6 +9,7 @@ import pytest
 from tests.integration.conftest import Pair
 from tests.support.api import api
 from tests.support.event_stream import event_stream
+from tests.support.lateness import lateness
 from tests.support.sockets import SocketClient, open_socket, session
 from tests.support.sockjs_polls import hello, polled
 from tests.support.tokens import token
@@ -142,11 +143,13 @@ async def test_a_killed_workers_people_are_gone_within_its_lease(
         api(other.address) as reader,
     ):
         await ada.sees("ada", "ben", "cleo")
-        killed_s = time.monotonic()
-        third.kill()
-        await ada.sees("ada", "cleo")
+        with lateness() as late_s:
+            killed_s = time.monotonic()
+            third.kill()
+            await ada.sees("ada", "cleo")
+            took_s = time.monotonic() - killed_s
         # Some of a second for a machine that has other things to do.
-        assert time.monotonic() - killed_s < float(third.settings["lease_s"]) + 1  # type: ignore[arg-type]
+        assert took_s < float(third.settings["lease_s"]) + 1 + 5 * late_s()  # type: ignore[arg-type]
         async with asyncio.timeout(20):
             while True:
                 snapshot = await reader.get(f"/api/v1/projects/{project}")

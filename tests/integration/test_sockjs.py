@@ -29,7 +29,7 @@ def worker(module_workers: Workers) -> Worker:
         module_workers.start(
             allowed_origins=ORIGIN,
             ping_interval_s=1,
-            pong_timeout_s=1,
+            pong_timeout_s=3,
             max_connections_per_project=4,
             outbox_bytes=65536,
             lease_s=60,

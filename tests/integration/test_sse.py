@@ -28,7 +28,7 @@ def worker(module_workers: Workers) -> Worker:
         module_workers.start(
             allowed_origins=ORIGIN,
             ping_interval_s=0.3,
-            pong_timeout_s=1,
+            pong_timeout_s=3,
             max_connections_per_project=3,
             outbox_bytes=65536,
         )

@@ -89,7 +89,7 @@ async def test_a_command_that_behaves() -> None:
     assert (result.exit_code, result.signal, result.timed_out) == (0, None, False)
     assert result.not_started is None
     assert (result.lines, result.lines_dropped, result.bytes) == (2, 0, 8)
-    assert 0 < result.duration_ms < 5000
+    assert 0 < result.duration_ms < 20_000
 
 
 @pytest.mark.gen_test
@@ -123,7 +123,7 @@ for n in range(3):
         for line in lines:
             (tmp_path / f"seen-{line.text}").touch()
 
-    result, lines = await run(python(code), cwd=tmp_path, on_lines=on_lines, timeout_s=4)
+    result, lines = await run(python(code), cwd=tmp_path, on_lines=on_lines, timeout_s=30)
     assert texts(lines) == ["0", "1", "2"]
     assert result.exit_code == 0
 
@@ -232,7 +232,7 @@ async def test_output_without_end_is_ended_in_time() -> None:
     assert result.signal == signal.SIGTERM
     assert result.lines == 10_000
     assert result.lines_dropped > 0
-    assert 1000 <= result.duration_ms < 5000
+    assert 1000 <= result.duration_ms < 20_000
     assert peak_memory() - before < 16 * MIB
 
 
@@ -241,7 +241,7 @@ async def test_a_command_that_never_ends_is_ended() -> None:
     result, lines = await run(["sh", "-c", "echo $$; sleep 600"], timeout_s=0.5)
     assert result.timed_out
     assert result.signal == signal.SIGTERM
-    assert 500 <= result.duration_ms < 4000
+    assert 500 <= result.duration_ms < 20_000
     assert not is_alive(int(lines[0].text))
 
 
@@ -254,12 +254,13 @@ print(os.getpid())
 while True:
     time.sleep(1)
 """
-    result, lines = await run(python(code), timeout_s=1.0, grace_s=0.5)
+    # Long enough for it to have begun to ignore it.
+    result, lines = await run(python(code), timeout_s=3.0, grace_s=0.5)
     assert result.timed_out
     assert result.signal == signal.SIGKILL
     assert texts(lines)[1:] == ["no"]
     assert not is_alive(int(lines[0].text))
-    assert result.duration_ms < 5000
+    assert result.duration_ms < 20_000
 
 
 @pytest.mark.gen_test(timeout=LONG)
@@ -267,7 +268,7 @@ async def test_children_that_keep_the_pipe_do_not_hold_the_run() -> None:
     result, lines = await run(["sh", "-c", "sleep 600 & echo $!; exit 1"], grace_s=0.5)
     assert result.exit_code == 1
     assert not result.timed_out
-    assert result.duration_ms < 4000
+    assert result.duration_ms < 20_000
     assert not is_alive(int(lines[0].text))
 
 
@@ -292,7 +293,7 @@ async def test_a_daemon_that_left_the_group_does_not_hold_the_run() -> None:
     daemon = int(texts(lines)[0])
     try:
         assert result.exit_code == 0
-        assert result.duration_ms < 4000
+        assert result.duration_ms < 20_000
         assert is_alive(daemon)  # else this test would show nothing
         await asyncio.sleep(0)
         assert open_fds() == fds
@@ -308,7 +309,7 @@ async def test_a_daemon_that_left_the_group_and_goes_on_printing_does_not_either
     with suppress(ProcessLookupError):  # with nobody reading, it may have died of SIGPIPE
         os.kill(daemon, signal.SIGKILL)
     assert result.exit_code == 0
-    assert result.duration_ms < 10_000
+    assert result.duration_ms < 20_000
 
 
 @pytest.mark.gen_test(timeout=LONG)
@@ -396,7 +397,7 @@ async def test_a_command_does_not_outlive_its_guard() -> None:
 
     result, _ = await run(["sh", "-c", "echo $$; sleep 600"], on_lines=on_lines)
     assert result.signal == signal.SIGKILL
-    assert result.duration_ms < 5000
+    assert result.duration_ms < 20_000
     assert not is_alive(pids[0])
 
 
@@ -448,7 +449,7 @@ async def test_cancelling_ends_the_whole_group_before_it_returns() -> None:
     pids, took_s, after = await cancelled_when_running(FAMILY + "time.sleep(600)", grace_s=5)
     assert len(pids) == 2
     assert not [pid for pid in pids if is_alive(pid)]
-    assert took_s < 3
+    assert took_s < 4.5
     assert after == []
     await asyncio.sleep(0)
     assert open_fds() == fds
@@ -461,7 +462,7 @@ STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FA
 async def test_cancelling_a_stubborn_group_takes_the_grace() -> None:
     pids, took_s, _ = await cancelled_when_running(STUBBORN + "time.sleep(600)", grace_s=0.5)
     assert not [pid for pid in pids if is_alive(pid)]
-    assert 0.5 <= took_s < 4
+    assert 0.5 <= took_s < 20
 
 
 @pytest.mark.gen_test(timeout=LONG)
@@ -470,7 +471,7 @@ async def test_cancelling_again_skips_the_grace() -> None:
         STUBBORN + "time.sleep(600)", grace_s=15, again=True
     )
     assert not [pid for pid in pids if is_alive(pid)]
-    assert took_s < 5
+    assert took_s < 14
 
 
 @pytest.mark.gen_test(timeout=LONG)
@@ -487,7 +488,7 @@ signal.pause()
 """
     pids, took_s, after = await cancelled_when_running(code, grace_s=10)
     assert not is_alive(pids[0])
-    assert took_s < 5
+    assert took_s < 9
     assert after == []
 
 

@@ -1,6 +1,7 @@
 """One batch to many connections, by one thread or two."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 
@@ -21,6 +22,7 @@ LIMIT_BYTES = 100
 def sender(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sender]:
     """One that lets a second thread help with as few as two connections."""
     monkeypatch.setattr(sending, "LEAST_SHARED", 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
     one = Sender()
     yield one
     one.close()
@@ -101,6 +103,17 @@ async def test_there_is_one_thread_where_little_time_passed_since(
     monkeypatch.setattr(sender._helper, "submit", None)  # whoever asks for help fails
     sender.send(outboxes, b"second")
     assert {_taken(outbox) for outbox in outboxes} == {b"firstsecond"}
+
+
+def test_on_one_processor_there_is_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "LEAST_SHARED", 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
+    sender = Sender()
+    monkeypatch.setattr(sender._helper, "submit", None)  # whoever asks for help fails
+    outboxes = _outboxes([200] * 50, [])
+    sender.send(outboxes, b"x")
+    assert {_taken(outbox) for outbox in outboxes} == {b"x"}
+    sender.close()
 
 
 @pytest.mark.gen_test
