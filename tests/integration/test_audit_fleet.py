@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from rtserver.audit_archive_file import archive_files, read_lines
+from rtserver.audit_archive_file import TornFileError, archive_files, read_lines
 from rtserver.audit_chain import GENESIS, hash_of
 from tests.support.api import api
 from tests.support.cli import rtserver_many
@@ -100,13 +100,13 @@ def _heads(lines: list[Line]) -> Iterator[tuple[str, str]]:
             yield line["chain"], head["chain"]
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=180)
 async def test_archive_and_chains_are_whole_though_those_who_write_them_are_killed(
     workers: Workers, mongod: MongodProcess, database: str, project: str, tmp_path: Path
 ) -> None:
     archive = tmp_path / "archive"
     settings: dict[str, Any] = {
-        "lease_s": 2.5,  # on a busy machine the living were taken for lost with less
+        "lease_s": 5,  # on a busy machine the living were taken for lost with half of it
         "audit_archive_dir": archive,
         "audit_anchor_interval_s": 0.5,
     }
@@ -163,15 +163,25 @@ async def test_archive_and_chains_are_whole_though_those_who_write_them_are_kill
     assert (living.returncode, report["findings"]) == (0, []), report
     states = sorted(one["state"] for one in report["chains"])
     # Where the machine stands still for longer than a lease, a living one is told of as lost too.
-    assert states[:KILLS] == ["lost"] * KILLS
-    assert set(states[KILLS:]) <= {"lost", "registered"}
-    assert len(states) == KILLS + 2
-    assert sum("killed or cut off" in note for note in report["notes"]) == KILLS
+    lost = states.count("lost")
+    assert KILLS <= lost <= KILLS + 2
+    assert states == ["lost"] * lost + ["registered"] * (KILLS + 2 - lost)
+    assert sum("killed or cut off" in note for note in report["notes"]) == lost
     findings = json.loads(shortened.stdout)["findings"]
     assert shortened.returncode == 1
     assert [(one["kind"], one["where"]) for one in findings] == [("removed", str(copied))]
 
-    lines = _lines(archive)
+    # What the last one had no more time for is archived by the next.
+    closer = await asyncio.to_thread(workers.start, **settings)
+
+    def is_archived() -> bool:
+        with contextlib.suppress(TornFileError):  # the newest file may be being written
+            return len(_lines(archive)) >= newest["last"]
+        return False
+
+    await until(is_archived, "all of it archived")
+    assert closer.stop() == []
+    lines = _lines(archive)[: newest["last"]]
     seqs = [int(line["id"].rpartition("-")[2]) for line in lines]
     assert seqs == list(range(1, newest["last"] + 1))
     chains = _chains(lines)
