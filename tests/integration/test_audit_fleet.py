@@ -176,7 +176,7 @@ async def test_archive_and_chains_are_whole_though_those_who_write_them_are_kill
 
     def is_archived() -> bool:
         with contextlib.suppress(TornFileError):  # the newest file may be being written
-            return len(_lines(archive)) >= newest["last"]
+            return len(_lines(archive)) >= int(newest["last"])
         return False
 
     await until(is_archived, "all of it archived")
