@@ -100,6 +100,8 @@ def _heads(lines: list[Line]) -> Iterator[tuple[str, str]]:
             yield line["chain"], head["chain"]
 
 
+# Among the soaks: it takes half a minute, and times of four busy workers on two processors.
+@pytest.mark.soak
 @pytest.mark.gen_test(timeout=180)
 async def test_archive_and_chains_are_whole_though_those_who_write_them_are_killed(
     workers: Workers, mongod: MongodProcess, database: str, project: str, tmp_path: Path
