@@ -9,7 +9,7 @@ from handlers.socket_base import SocketHandler
 from handlers.tornado_socket import SessionProtocol, StreamSink
 from rtserver.admission import Entry
 from rtserver.audit_actions import Action
-from rtserver.audit_outcome import outcome_of
+from rtserver.audit_outcome import record_failed
 from rtserver.close_codes import ADVICE, CloseCode
 from rtserver.commands import looked_at, view_of
 from rtserver.errors import ForbiddenError, InvalidError
@@ -98,9 +98,8 @@ class SessionSocket(SocketHandler):
         except ForbiddenError as error:
             self._refused = (CloseCode.FORBIDDEN, str(error))
         except (BadIdentifier, InvalidError) as error:
-            outcome, reason = outcome_of(error)
-            self.context.auditor.record(
-                self.audit_action, outcome, by=self.acting, reason=reason, **self.audit_details
+            record_failed(
+                self.context.auditor, self.audit_action, error, by=self.acting, **self.audit_details
             )
             self._refused = (CloseCode.PROTOCOL_ERROR, str(error))
 

@@ -3,7 +3,7 @@
 from rtserver.audit import Acting, Auditor
 from rtserver.audit_actions import Action
 from rtserver.audit_filter import AuditFilter
-from rtserver.audit_outcome import outcome_of
+from rtserver.audit_outcome import record_failed
 from rtserver.audit_protocol import FilterAck, FilterCommand, Pause, PauseAck, ResumeCommand
 from rtserver.audit_session import AuditSession
 from rtserver.commands import CommonCommands
@@ -43,9 +43,8 @@ class AuditCommands(CommonCommands):
             wanted = AuditFilter.make(asked)
             self._auditor.ensure(Action.AUDIT_WATCHED)
         except RefusedError as error:
-            outcome, reason = outcome_of(error)
-            self._auditor.record(
-                Action.AUDIT_WATCHED, outcome, by=by, filter=asked, change=True, reason=reason
+            record_failed(
+                self._auditor, Action.AUDIT_WATCHED, error, by=by, filter=asked, change=True
             )
             raise
         audit.filter = wanted

@@ -1,9 +1,11 @@
 """How an error ends an act, as the audit log says it."""
 
 from http import HTTPStatus
+from typing import Any
 
 from rtserver.admission import ProjectFullError
-from rtserver.audit_actions import Outcome
+from rtserver.audit import Acting, Auditor
+from rtserver.audit_actions import Action, Outcome
 from rtserver.errors import BusyError, ForbiddenError, RefusedError, StoreUnavailableError
 from rtserver.ids import BadIdentifier
 from rtserver.tokens import TokenRefused
@@ -31,6 +33,19 @@ def outcome_of(error: BaseException) -> tuple[Outcome, str]:
             return Outcome.FAILED, "bad_identifier"
         case _:
             return Outcome.FAILED, "internal"
+
+
+def record_failed(
+    auditor: Auditor,
+    action: Action,
+    error: BaseException,
+    *,
+    by: Acting | None = None,
+    **details: Any,
+) -> None:
+    """Record an act that an error ended. `by` and `details` are as for `Auditor.record`."""
+    outcome, reason = outcome_of(error)
+    auditor.record(action, outcome, by=by, reason=reason, **details)
 
 
 def outcome_of_status(status: int, reason: str | None) -> Outcome:

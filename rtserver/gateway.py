@@ -9,7 +9,7 @@ import structlog
 from rtserver.admission import Admission, Entry, ProjectFullError
 from rtserver.audit import AUDIT_PROJECT, Acting, Auditor
 from rtserver.audit_actions import Action, Outcome
-from rtserver.audit_outcome import outcome_of
+from rtserver.audit_outcome import record_failed
 from rtserver.close_codes import CloseCode
 from rtserver.errors import ForbiddenError, StoreUnavailableError
 from rtserver.identity import Identity
@@ -64,9 +64,8 @@ class Gateway:
 
     def _refused(self, refused: TokenRefused) -> None:
         self._metrics.token_refused(refused.reason)
-        outcome, reason = outcome_of(refused)
         path = self._auditor.acting().path
-        self._auditor.record(Action.TOKEN_REFUSED, outcome, reason=reason, path=path)
+        record_failed(self._auditor, Action.TOKEN_REFUSED, refused, path=path)
 
     async def refresh(self, identity: Identity, token: str) -> Identity:
         """The identity of another token of the same user.
@@ -145,9 +144,8 @@ class Gateway:
                 raise refusal
             evicted = await self._admission.admit(entry, limited=project_id != AUDIT_PROJECT)
         except (ForbiddenError, ProjectFullError, StoreUnavailableError) as error:
-            outcome, reason = outcome_of(error)
-            self._auditor.record(
-                Action.CONNECTION_DENIED, outcome, by=acting, reason=reason, transport=transport
+            record_failed(
+                self._auditor, Action.CONNECTION_DENIED, error, by=acting, transport=transport
             )
             raise
         for old in evicted:

@@ -98,10 +98,10 @@ def publication_of(
         ValueError: they are none, too many, or of several projects.
         PublicationTooLargeError: they are too large to be stored together.
     """
+    if not 1 <= len(drafts) <= MAX_EVENTS_PER_PACK:
+        raise ValueError(TAKES)
     if isinstance(drafts, PreparedDrafts):
         project_id, items = drafts.project_id, drafts.items
-        if not 1 <= len(items) <= MAX_EVENTS_PER_PACK:
-            raise ValueError(TAKES)
         digest = None if key is None else drafts.digest
         size_bytes = 64 * len(items) + drafts.size_bytes
     else:
@@ -120,7 +120,7 @@ def _prepare(
 ) -> tuple[str, list[dict[str, Any]], str | None]:
     """Project, stored form, and where there is a key the digest."""
     projects = {draft.project_id for draft in drafts}
-    if len(projects) != 1 or len(drafts) > MAX_EVENTS_PER_PACK:
+    if len(projects) != 1:
         raise ValueError(TAKES)
     items = [pack_item(draft) for draft in drafts]
     digest = None
