@@ -2,14 +2,18 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rtserver.audit import AUDIT_PROJECT, Auditor
 from rtserver.audit_chain import GENESIS, hash_of
+from rtserver.audit_spool import Batch
 from rtserver.events import EventDraft
 from rtserver.log import EventLog, Published
 from rtserver.metrics import Metrics
@@ -50,6 +54,19 @@ class KeyedLog(MemoryLog):
         """The records that are stored."""
         packs = self.packs.get(AUDIT_PROJECT, [])
         return [event.frame() for pack in packs for event in pack.events()]
+
+
+def hold_up_disk(auditor: Auditor, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Let what goes to the auditor's disk wait there until the event is set."""
+    disk = threading.Event()
+    append = auditor._spool.append
+
+    def slow_append(batch: Batch) -> None:
+        disk.wait()
+        append(batch)
+
+    monkeypatch.setattr(auditor._spool, "append", slow_append)
+    return disk
 
 
 @asynccontextmanager

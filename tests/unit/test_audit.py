@@ -16,10 +16,9 @@ from rtserver.admission import Entry
 from rtserver.audit import AUDIT_PROJECT, Acting, AuditFullError, Auditor
 from rtserver.audit_actions import CATALOGUE, Action, Outcome
 from rtserver.audit_chain import GENESIS
-from rtserver.audit_spool import Batch
 from rtserver.log import Published
 from tests.support.recorder import LogRecorder
-from tests.unit.audit_parts import KeyedLog, auditing, check_chain
+from tests.unit.audit_parts import KeyedLog, auditing, check_chain, hold_up_disk
 from tests.unit.waiting import until
 
 SERVER = Acting()
@@ -167,14 +166,7 @@ async def test_what_is_on_its_way_to_a_busy_disk_when_the_server_stops_is_kept(
 ) -> None:
     log = KeyedLog()
     async with auditing(tmp_path, log) as (auditor, _):
-        disk = threading.Event()
-        append = auditor._spool.append
-
-        def slow_append(batch: Batch) -> None:
-            disk.wait()
-            append(batch)
-
-        monkeypatch.setattr(auditor._spool, "append", slow_append)
+        disk = hold_up_disk(auditor, monkeypatch)
         auditor.record(Action.LIMIT_HIT, by=SERVER, target="1")
         await until(lambda: auditor._keeper.in_hand is not None, "a batch that waits for the disk")
         auditor.record(Action.LIMIT_HIT, by=SERVER, target="2")

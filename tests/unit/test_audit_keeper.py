@@ -12,10 +12,9 @@ import pytest
 
 from rtserver.audit import BRING_S, Acting
 from rtserver.audit_actions import Action
-from rtserver.audit_spool import Batch
 from tests.support.lateness import lateness
 from tests.support.recorder import LogRecorder
-from tests.unit.audit_parts import KeyedLog, auditing, check_chain
+from tests.unit.audit_parts import KeyedLog, auditing, check_chain, hold_up_disk
 from tests.unit.waiting import until
 
 LOST_S = 0.05
@@ -88,14 +87,7 @@ async def test_a_slow_disk_does_not_hold_up_the_server_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with auditing(tmp_path) as (auditor, log):
-        disk = threading.Event()
-        append = auditor._spool.append
-
-        def slow_append(batch: Batch) -> None:
-            disk.wait()
-            append(batch)
-
-        monkeypatch.setattr(auditor._spool, "append", slow_append)
+        disk = hold_up_disk(auditor, monkeypatch)
         auditor.record(Action.LIMIT_HIT, by=Acting())
         with lateness() as late_s:
             began_s = time.monotonic()
