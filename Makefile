@@ -34,9 +34,10 @@ run: $(RUNTIME) $(NODE)
 
 # One file at a time in each of JOBS processes, and two more of these than there are processors,
 # since tests wait a lot. In the order of their names, which begins with the long ones.
+# A file with a failure is tried once more, and what passed only then is named at the end.
 JOBS ?= $(shell echo $$(($$(nproc) + 2)))
 test: $(TOOLS) $(NODE)
-	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PY) -m tests.second_try -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(TOOLS)
 	$(PY) -m ruff format --check .

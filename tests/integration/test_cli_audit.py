@@ -93,10 +93,10 @@ async def test_the_log_is_read_by_filter_and_followed(
         assert {(line["actor"], line["outcome"]) for line in _lines(denied.stdout)} == {
             ("ada", "denied")
         }
-        assert [line["action"] for line in _lines(some.stdout)][:2] == [
+        assert {line["action"] for line in _lines(some.stdout)} == {
             "event.published",
             "lock.acquired",
-        ]
+        }
         (line,) = _lines(newest.stdout)
         assert line["action"] == "lock.acquired"
         assert none.stdout == ""
