@@ -29,7 +29,7 @@ from rtserver.audit_fanout import AuditFanout
 from rtserver.audit_protocol import parse_audit_command
 from rtserver.audit_spool import SPOOL_FOLDER
 from rtserver.audit_watch import AuditWatch
-from rtserver.audited_commands import audited
+from rtserver.audited_commands import audited, recorded_refusals
 from rtserver.client_address import ClientAddresses
 from rtserver.close_codes import CloseCode
 from rtserver.commands import SessionCommands
@@ -288,6 +288,7 @@ class Server:
             ),
             active_runs=active_runs.of,
             on_closed=gateway.closed,
+            on_refused=recorded_refusals(self.auditor),
             presence=presence,
         )
         self._audit_services = replace(

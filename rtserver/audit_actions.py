@@ -32,6 +32,7 @@ class Action(enum.StrEnum):
     TOKEN_REFUSED = "token.refused"  # noqa: S105 - an action
     TOKEN_REFRESHED = "token.refreshed"  # noqa: S105 - an action
     LIMIT_HIT = "limit.hit"
+    MESSAGE_REFUSED = "message.refused"
     VALIDATION_STARTED = "validation.started"
     VALIDATION_CANCELLED = "validation.cancelled"
     VALIDATION_ENDED = "validation.ended"
@@ -190,6 +191,15 @@ CATALOGUE: Mapping[Action, Entry] = {
         details={
             "limit": "`outbox_bytes`, `messages_per_s` or `unusable_messages`",
             "code": "the close code that follows",
+        },
+    ),
+    Action.MESSAGE_REFUSED: Entry(
+        "A session sent what is no command, or a command while too many were under way. One that "
+        "was meant to be a recorded act is recorded as that.",
+        {**_WITH_IP, "outcome": "failed", "details": {"reason": "malformed"}},
+        details={
+            "reason": "`malformed`, `unknown_type`, `invalid`, `too_large`, `binary` or `busy`",
+            "command": "what it was meant to be, where it names a command",
         },
     ),
     Action.VALIDATION_STARTED: Entry(

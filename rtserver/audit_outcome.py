@@ -48,6 +48,11 @@ def record_failed(
     auditor.record(action, outcome, by=by, reason=reason, **details)
 
 
+def outcome_of_refusal(reason: str) -> Outcome:
+    """The outcome that a message has which becomes no command."""
+    return Outcome.DENIED if reason in _LIMITS else Outcome.FAILED
+
+
 def outcome_of_status(status: int, reason: str | None) -> Outcome:
     """The outcome that an answer over HTTP stands for."""
     if status < 400:

@@ -27,10 +27,8 @@ from rtserver.protocol import (
     SessionFrame,
 )
 
-FILTER = "filter"
 
-
-class FilterCommand(Command, tag=FILTER, forbid_unknown_fields=True):
+class FilterCommand(Command, tag="filter", forbid_unknown_fields=True):
     """Show what this filter wants from the next record on; what is left out wants all."""
 
     action: ActionPattern | list[ActionPattern] = msgspec.field(default_factory=list)

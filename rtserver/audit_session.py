@@ -4,14 +4,13 @@ from collections.abc import Callable
 
 from rtserver.admission import Entry
 from rtserver.audit_filter import AuditFilter
-from rtserver.audit_protocol import FILTER, AuditGap, AuditWelcome, GapReason
+from rtserver.audit_protocol import AuditGap, AuditWelcome, GapReason
 from rtserver.audit_reader import AuditReader
 from rtserver.channel import Channel
 from rtserver.errors import ConflictError
 from rtserver.events import StoredEvent
 from rtserver.identity import Identity
 from rtserver.metrics import ResumeOutcome
-from rtserver.protocol import MessageRefusedError
 from rtserver.resume import Resumption
 from rtserver.session import Session, SessionServices, Transport
 
@@ -29,7 +28,7 @@ class AuditSession(Session):
         filter: which records it gets.
     """
 
-    __slots__ = ("_held_seq", "_history", "_on_mistake", "_paused", "_reader", "filter")
+    __slots__ = ("_held_seq", "_history", "_paused", "_reader", "filter")
 
     def __init__(
         self,
@@ -41,13 +40,11 @@ class AuditSession(Session):
         reader: AuditReader,
         wanted: AuditFilter,
         history: int,
-        on_mistake: Callable[[Entry, MessageRefusedError], None],
     ) -> None:
         super().__init__(services, transport, identity, entry, None)
         self.filter = wanted
         self._reader = reader
         self._history = history
-        self._on_mistake = on_mistake
         self._paused = False
         self._held_seq: int | None = None
 
@@ -141,12 +138,6 @@ class AuditSession(Session):
                 )
                 seq = backlog.from_seq
         await self._catch_up(channel, seq)
-
-    def refuse(self, refusal: MessageRefusedError) -> None:
-        """Answer a message that cannot be used. One that was to change the filter is an act."""
-        if refusal.command == FILTER:
-            self._on_mistake(self.entry, refusal)
-        super().refuse(refusal)
 
     def replay(self, from_seq: int) -> None:
         """Send again what came after `from_seq`, then go on live.

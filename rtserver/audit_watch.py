@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from rtserver.admission import Entry
 from rtserver.audit import AUDIT_PROJECT, Acting, Auditor
-from rtserver.audit_actions import Action, Outcome
+from rtserver.audit_actions import Action
 from rtserver.audit_filter import AuditFilter
 from rtserver.audit_reader import AuditPage, AuditReader
 from rtserver.audit_session import AuditSession
@@ -13,7 +13,6 @@ from rtserver.gateway import Gateway
 from rtserver.identity import Identity
 from rtserver.log import EventLog
 from rtserver.positions import Position
-from rtserver.protocol import MessageRefusedError
 from rtserver.session import SessionServices, Transport
 
 MAX_PAGE = 1_000
@@ -71,7 +70,6 @@ class AuditWatch:
             reader=self._reader,
             wanted=wanted,
             history=history,
-            on_mistake=self._on_mistake,
         )
         self._gateway.register(session)
         self._auditor.record(
@@ -81,13 +79,6 @@ class AuditWatch:
             history=history or None,
         )
         return session
-
-    def _on_mistake(self, entry: Entry, refusal: MessageRefusedError) -> None:
-        """A `filter` that can't be one was sent in band."""
-        by = Acting.of(entry)
-        self._auditor.record(
-            Action.AUDIT_WATCHED, Outcome.FAILED, by=by, change=True, reason=refusal.reason
-        )
 
     async def reaches(self, position: Position) -> bool:
         """Whether the log is this position's, and has come so far.

@@ -1,16 +1,19 @@
 """Session commands with their record in the audit log, whatever becomes of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from rtserver.admission import Entry
 from rtserver.audit import Acting, Auditor
 from rtserver.audit_actions import Action, Outcome
-from rtserver.audit_outcome import outcome_of
+from rtserver.audit_outcome import outcome_of, outcome_of_refusal
+from rtserver.audit_protocol import FilterCommand
 from rtserver.protocol import (
     Ack,
     CancelIteration,
     CancelValidation,
     Command,
+    MessageRefusedError,
     RefreshToken,
     StartIteration,
     StartValidation,
@@ -25,6 +28,10 @@ RECORDED: Mapping[type[Command], Action] = {
     RefreshToken: Action.TOKEN_REFRESHED,
 }
 """The commands that change something. `view` and `replay` concern only who sends them."""
+_MEANT: Mapping[str | None, Action] = {
+    **{str(kind.__struct_config__.tag): action for kind, action in RECORDED.items()},
+    str(FilterCommand.__struct_config__.tag): Action.AUDIT_WATCHED,
+}
 
 
 def audited(
@@ -69,3 +76,19 @@ def _audited(auditor: Auditor, handler: CommandHandler, action: Action | None) -
                 auditor.record(action, outcome, target=target, by=acting, **details)
 
     return run
+
+
+def recorded_refusals(auditor: Auditor) -> Callable[[Entry, MessageRefusedError], None]:
+    """Records messages that become no command: what they were meant to be, or that they came."""
+
+    def record(entry: Entry, refusal: MessageRefusedError) -> None:
+        action = _MEANT.get(refusal.command, Action.MESSAGE_REFUSED)
+        details: dict[str, Any] = {"reason": refusal.reason}
+        if action is Action.MESSAGE_REFUSED:
+            details["command"] = refusal.command
+        elif action is Action.AUDIT_WATCHED:
+            details["change"] = True
+        outcome = outcome_of_refusal(refusal.reason)
+        auditor.record(action, outcome, by=Acting.of(entry), **details)
+
+    return record

@@ -95,7 +95,8 @@ class MessageRefusedError(Exception):
     """A client's message cannot be used.
 
     Attributes:
-        reason: a word for programs: `malformed`, `unknown_type`, `invalid`, `too_large`, `binary`.
+        reason: a word for programs: `malformed`, `unknown_type`, `invalid`, `too_large`, `binary`,
+            `busy`.
         request_id: taken from the message where it could be read.
         command: the type of the command that it was meant to be, where it names a known one.
     """

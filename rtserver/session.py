@@ -141,6 +141,7 @@ class SessionServices:
     commands: Mapping[type[Command], CommandHandler]
     active_runs: Callable[[Channel], Awaitable[list[RunJson]]]
     on_closed: Callable[["Session", "Ended"], None]
+    on_refused: Callable[[Entry, MessageRefusedError], None]
     presence: PresenceKeeper
     parse: Callable[[str], Command] = parse_command
 
@@ -471,10 +472,13 @@ class Session:
             return
         self._strikes = 0
         if self._commands_in_flight >= MAX_COMMANDS_IN_FLIGHT:
-            self.send_error(
-                command.request_id,
-                "busy",
-                f"{MAX_COMMANDS_IN_FLIGHT} commands are under way; wait for an answer first",
+            self._answer_refusal(
+                MessageRefusedError(
+                    "busy",
+                    f"{MAX_COMMANDS_IN_FLIGHT} commands are under way; wait for an answer first",
+                    command.request_id,
+                    str(command.__struct_config__.tag),
+                )
             )
             return
         self._commands_in_flight += 1
@@ -482,10 +486,14 @@ class Session:
 
     def refuse(self, refusal: MessageRefusedError) -> None:
         """Answer a message that cannot be used; close a session that keeps sending such."""
-        self.send_error(refusal.request_id, refusal.reason, str(refusal))
+        self._answer_refusal(refusal)
         self._strikes += 1
         if self._strikes >= MAX_STRIKES:
             self.close(CloseCode.PROTOCOL_ERROR, "Too many messages that cannot be used")
+
+    def _answer_refusal(self, refusal: MessageRefusedError) -> None:
+        self._services.on_refused(self.entry, refusal)
+        self.send_error(refusal.request_id, refusal.reason, str(refusal))
 
     async def _run_command(self, command: Command) -> None:
         try:

@@ -22,7 +22,10 @@ ADA = token("ada", "p1")
 ROOT = token("root", "none", roles=("admin",))
 BEN = token("ben", "p2")
 
-ACTIONS = ("connection.*", "token.*", "audit.watched", "audit.read", "api.*", "limit.*")
+ACTIONS = [
+    *("connection.*", "token.*", "audit.watched", "audit.read"),
+    *("api.*", "limit.*", "message.*", "validation.*"),
+]
 WATCHED = "/ws/audit?" + "&".join([f"action={action}" for action in ACTIONS])
 
 Visit = Callable[[str], Awaitable[None]]
@@ -248,7 +251,35 @@ async def test_a_filter_that_is_none_is_recorded_once(server: Server) -> None:
             assert (record["action"], record["outcome"]) == ("audit.watched", "failed"), name
             assert (record["actor"], record["details"]["change"]) == ("root", True), name
             assert record["details"]["reason"] == "invalid", name
-        # What is no command at all is no act.
         await other.send("{}")
         assert (await other.recv_type("error"))["reason"] == "malformed"
-        assert await _records(watcher, server) == []
+        (record,) = await _records(watcher, server)
+        assert (record["action"], record["outcome"]) == ("message.refused", "failed")
+
+
+MESSAGES: dict[str, tuple[str | bytes, str, str]] = {
+    "no JSON": ("{", "message.refused", "malformed"),
+    "no such command": ('{"type": "shout"}', "message.refused", "unknown_type"),
+    "not as text": (b"{}", "message.refused", "binary"),
+    "too long": ('"' + "a" * 300_000 + '"', "message.refused", "too_large"),
+    "a view of nothing": ('{"type": "view", "proposal_ids": 7}', "message.refused", "invalid"),
+    "a run of nothing": ('{"type": "start_validation"}', "validation.started", "invalid"),
+    "no token": ('{"type": "refresh_token", "token": 7}', "token.refreshed", "invalid"),
+}
+
+
+@pytest.mark.gen_test
+async def test_a_message_that_becomes_no_command_is_recorded_once(server: Server) -> None:
+    address = f"127.0.0.1:{server.port}"
+    observer = token("observer", "none", roles=("admin",))
+    async with session(address, path=WATCHED, token=observer) as watcher:
+        for name, (message, action, reason) in MESSAGES.items():
+            async with session(address, "p1", token=ADA) as client:
+                await _records(watcher, server)
+                await client.send(message)
+                assert (await client.recv_type("error"))["reason"] == reason, name
+                (record,) = await _records(watcher, server)
+                told = (record["action"], record["outcome"], record["details"]["reason"])
+                assert told == (action, "failed", reason), name
+                assert (record["actor"], record["project_id"]) == ("ada", "p1"), name
+                assert set(record["details"]) <= set(CATALOGUE[Action(action)].details), name

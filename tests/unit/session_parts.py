@@ -15,7 +15,7 @@ from rtserver.identity import Identity
 from rtserver.membership import Membership, NoMembers
 from rtserver.metrics import Metrics
 from rtserver.presence import NoPresence, PresenceKeeper
-from rtserver.protocol import Ack, Command
+from rtserver.protocol import Ack, Command, MessageRefusedError
 from rtserver.run_model import RunJson
 from rtserver.sending import Sender
 from rtserver.session import Ended, Session, SessionServices, SessionSettings
@@ -55,6 +55,7 @@ class Stage:
         self.now_s = 1000.0
         self.wheel = TimerWheel(tick_s=TICK_S, now_s=self.now_s)
         self.ended: list[Ended] = []
+        self.refused: list[MessageRefusedError] = []
         self.active_runs: list[RunJson] = []
         self.dispatcher = Dispatcher(
             self.log,
@@ -81,6 +82,7 @@ class Stage:
             metrics=self.metrics,
             commands=commands or {},
             active_runs=self._active_runs,
+            on_refused=lambda _entry, refusal: self.refused.append(refusal),
             on_closed=lambda _session, ended: self.ended.append(ended),
             presence=presence,
         )

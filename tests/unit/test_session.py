@@ -594,6 +594,7 @@ async def test_so_many_commands_at_once_and_no_more() -> None:
     for _ in range(MAX_COMMANDS_IN_FLIGHT):
         client.session.on_message(VIEW)
     assert (await client.say(VIEW))["reason"] == "busy"
+    assert [(one.reason, one.command) for one in stage.refused] == [("busy", "view")]
     await until(lambda: under_way == MAX_COMMANDS_IN_FLIGHT, "all commands")
     release.set()
     await stage.idle()
