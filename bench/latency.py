@@ -9,10 +9,9 @@ import argparse
 import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any
 
-from bench import load, peers, procs, report, worker
+from bench import load, peers, report, worker
 from bench.load import Load
 from bench.peers import Server
 
@@ -48,7 +47,7 @@ def main(options: argparse.Namespace) -> int:
     )
     starters: dict[str, Callable[[], AbstractContextManager[Server]]] = {
         "rtserver": worker.rtserver,
-        "nats": partial(peers.nats, threads=2),
+        "nats": peers.nats,
         "bare_tornado": peers.bare_tornado,
         "raw_sender_each": lambda: peers.raw_sender("each"),
     }
@@ -59,9 +58,6 @@ def main(options: argparse.Namespace) -> int:
             for name, start in starters.items()
             if name not in options.without
         ]
-        # Neither core is busy at this rate, so nobody is kept from the second one.
-        for server in running:
-            procs.pin(server.pid, procs.SERVER_CORE, procs.CLIENT_CORE)
         for _ in range(options.rounds):
             for server in running:
                 ours = server.name == "rtserver"

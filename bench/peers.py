@@ -96,8 +96,8 @@ def pinned(
 
 
 @contextlib.contextmanager
-def nats(threads: int = 1) -> Iterator[Server]:
-    """NATS with a WebSocket listener, its Go runtime on so many threads."""
+def nats() -> Iterator[Server]:
+    """NATS with a WebSocket listener, its Go runtime on one core."""
     binary = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin")
     if binary is None:
         raise RuntimeError("nats-server was not found; on Debian: apt-get install nats-server")
@@ -108,7 +108,7 @@ def nats(threads: int = 1) -> Iterator[Server]:
             f'listen: "{HOST}:{port}"\n'
             f'websocket {{ listen: "{HOST}:{websocket_port}", no_tls: true }}\n'
         )
-        with pinned([binary, "-c", str(config)], {"GOMAXPROCS": str(threads)}) as process:
+        with pinned([binary, "-c", str(config)], {"GOMAXPROCS": "1"}) as process:
             wait_for_port(process, websocket_port)
             yield Server(
                 name="nats",

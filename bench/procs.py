@@ -17,11 +17,11 @@ def require_two_cores() -> None:
         raise SystemExit("the benchmarks need two cores: one for the server, one for the client")
 
 
-def pin(pid: int, *cores: int) -> None:
-    """Binds every thread of a process to these cores; threads made later inherit it."""
+def pin(pid: int, core: int) -> None:
+    """Binds every thread of a process to one core; threads made later inherit it."""
     for task in (PROC / str(pid) / "task").iterdir():
         try:
-            os.sched_setaffinity(int(task.name), cores)
+            os.sched_setaffinity(int(task.name), {core})
         except ProcessLookupError:  # a thread that ended meanwhile needs no pinning
             continue
 

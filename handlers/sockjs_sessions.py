@@ -144,6 +144,10 @@ class PollSession(CorrectedSession):
 
     # `rtserver.outbox.Sink`
 
+    def fileno(self) -> int:
+        """There is no one socket."""
+        return -1
+
     def send_now(self, data: bytes) -> int:  # noqa: ARG002 - the signature is the sink's
         """Nothing is sent at once."""
         return 0
@@ -340,6 +344,10 @@ class _MessageSink:
 
     def __init__(self, handler: Any) -> None:
         self._handler = handler
+
+    def fileno(self) -> int:
+        """Only the protocol may write."""
+        return -1
 
     def send_now(self, data: bytes) -> int:  # noqa: ARG002 - the signature is the sink's
         """Nothing is sent at once."""

@@ -42,29 +42,40 @@ DISCARD_S = 5.0
 class StreamSink:
     """`rtserver.outbox.Sink` on a Tornado stream."""
 
-    __slots__ = ("_send", "_stream", "send_now")
+    __slots__ = ("_socket", "_stream", "fileno", "send_now")
 
     send_now: Callable[[bytes], int]
     """Sends what the socket takes at once: the socket's own `send`, less a call for each frame."""
+    fileno: Callable[[], int]
+    """The socket's own, which knows when it is closed."""
 
     def __init__(self, stream: IOStream) -> None:
         self._stream = stream
         # TLS records are made by the stream; only a plain socket may be written to directly.
         is_plain = not stream.closed() and not isinstance(stream.socket, ssl.SSLSocket)
-        self._send = stream.socket.send if is_plain else _nothing_now
-        self.send_now = self._send
+        self._socket = stream.socket if is_plain else None
+        self._open()
         if stream.writing():
             self.keep_behind(stream.write(b""))
 
     def keep_behind(self, writing: "asyncio.Future[None]") -> None:
         """Send nothing past a write of the stream that is under way."""
         if not writing.done():
-            self.send_now = _nothing_now
+            self._shut()
             writing.add_done_callback(self._written)
 
     def _written(self, _writing: "asyncio.Future[None]") -> None:
         if not self._stream.writing():
-            self.send_now = self._send
+            self._open()
+
+    def _open(self) -> None:
+        if self._socket is None:
+            self._shut()
+        else:
+            self.send_now, self.fileno = self._socket.send, self._socket.fileno
+
+    def _shut(self) -> None:
+        self.send_now, self.fileno = _nothing_now, _no_descriptor
 
     def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
         """Write all of it, in its own time."""
@@ -82,6 +93,10 @@ class StreamSink:
 def _nothing_now(_data: bytes) -> int:
     """What a socket takes that may not be written to past its stream."""
     return 0
+
+
+def _no_descriptor() -> int:
+    return -1
 
 
 def detect_dead_peer(stream: IOStream, after_s: float) -> None:

@@ -60,7 +60,7 @@ from rtserver.proposal_writer import ProposalWriter
 from rtserver.proposals import Proposal, ProposalExistsError, ProposalService, creation_event
 from rtserver.readiness import Readiness
 from rtserver.runs import RunLimits, RunService
-from rtserver.sending import Sender
+from rtserver.sending import Sender, open_ring
 from rtserver.session import SessionServices, SessionSettings
 from rtserver.settings import Settings
 from rtserver.snapshot import Snapshots
@@ -116,7 +116,7 @@ class Server:
         self._model: LanguageModel | None = None
         self._demo_llm: CompletionsServer | None = None
         self._archiver: Archiver | None = None
-        self._sender = Sender()
+        self._sender = Sender(open_ring() if settings.io_uring == "auto" else None)
         self.metrics = Metrics()
         self.port = settings.port
 

@@ -14,6 +14,7 @@ from rtserver.events import StoredEvent
 from rtserver.fanout import Fanout
 from rtserver.framing import ENCODERS, SEPARATORS, Encoding
 from rtserver.metrics import LogMetrics
+from rtserver.outbox import Outbox
 from rtserver.sending import Sender
 
 
@@ -97,7 +98,7 @@ class AuditFanout(Fanout):
         for (_, subscribers), numbers in zip(self._groups, wanted, strict=True):
             is_at_tip = bool(numbers) and numbers[-1] == newest
             deliveries += len(numbers) * len(subscribers)
-            batches: dict[Encoding, bytes] = {}
+            receivers: dict[Encoding, list[Outbox]] = {}
             for subscriber in subscribers:
                 if is_at_tip:
                     channel.behind.discard(subscriber)
@@ -105,14 +106,13 @@ class AuditFanout(Fanout):
                     channel.behind.add(subscriber)
                 if not numbers:
                     continue
-                encoding = subscriber.encoding
-                if encoding not in frames:
-                    encode = ENCODERS[encoding]
-                    frames[encoding] = [encode(event) for event in events]
-                if encoding not in batches:
-                    encoded = frames[encoding]
-                    batches[encoding] = SEPARATORS[encoding].join([encoded[n] for n in numbers])
-                subscriber.outbox.send(batches[encoding])
+                receivers.setdefault(subscriber.encoding, []).append(subscriber.outbox)
+            for encoding, outboxes in receivers.items():
+                encoded = frames.get(encoding)
+                if encoded is None:
+                    encoded = frames[encoding] = list(map(ENCODERS[encoding], events))
+                batch = SEPARATORS[encoding].join([encoded[number] for number in numbers])
+                self._sender.send(outboxes, batch)
         self._metrics.events_delivered_total.inc(deliveries)
 
     def _group(self, live: tuple[Subscriber, ...]) -> None:

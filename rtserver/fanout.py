@@ -11,6 +11,7 @@ from rtserver.channel import Channel
 from rtserver.events import AudienceKind, StoredEvent
 from rtserver.framing import join_events
 from rtserver.metrics import LogMetrics
+from rtserver.outbox import Outbox
 from rtserver.sending import Sender
 from rtserver.visibility import visible
 
@@ -74,7 +75,9 @@ class Fanout:
         if not (by_view or by_user):
             self._deliver_to_all(channel, events)
             return
+        # Of each kind of sight the batch as it is seen, how much of it, and whether to its end.
         batches: dict[tuple[object, ...], tuple[bytes, int, bool]] = {}
+        receivers: dict[tuple[object, ...], list[Outbox]] = {}
         deliveries = 0
         members = channel.members.of
         for subscriber in channel.live:
@@ -92,14 +95,16 @@ class Fanout:
                     len(seen),
                     bool(seen) and seen[-1] is events[-1],
                 )
-            batch, count, is_at_tip = joined
+            _, count, is_at_tip = joined
             if not is_at_tip:
                 channel.behind.add(subscriber)
             elif channel.behind:
                 channel.behind.discard(subscriber)  # the last event's id tells it all
             if count:
-                subscriber.outbox.send(batch)
+                receivers.setdefault(key, []).append(subscriber.outbox)
                 deliveries += count
+        for sight, outboxes in receivers.items():
+            self._sender.send(outboxes, batches[sight][0])
         self._metrics.events_delivered_total.inc(deliveries)
 
     def _deliver_to_all(self, channel: Channel, events: list[StoredEvent]) -> None:

@@ -7,13 +7,17 @@ batch costs a reference, not a copy.
 """
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 
 class Sink(Protocol):
     """The socket under an outbox."""
+
+    def fileno(self) -> int:
+        """What `send_now` sends on, as a file descriptor; -1 where it would send nothing."""
 
     def send_now(self, data: bytes) -> int:
         """Send what the socket takes at once; how many bytes that was.
@@ -74,27 +78,17 @@ class Outbox:
 
     def send(self, data: bytes) -> None:
         """Send, or keep until the socket takes it."""
-        sent = self.send_now(data)
+        if not self._taking:
+            return
+        sent = 0
+        if not self.pending_bytes:
+            with contextlib.suppress(OSError):
+                sent = self._sink.send_now(data)
         if sent < len(data):
             self.send_rest(data, sent)
 
-    def send_now(self, data: bytes) -> int:
-        """Send what the socket takes at once, where nothing waits for it; how many bytes that was.
-
-        The rest belongs to `send_rest`, before anything else is sent. May be called on another
-        thread while the event loop's stands still.
-        """
-        if not self._taking:
-            return len(data)
-        if self.pending_bytes:
-            return 0
-        try:
-            return self._sink.send_now(data)
-        except OSError:
-            return 0
-
     def send_rest(self, data: bytes, sent: int) -> None:
-        """Keep what `send_now` did not send until the socket takes it."""
+        """Keep what the socket, of which `descriptors` told, did not take of it."""
         if self.pending_bytes:
             if self.pending_bytes + len(data) > self._limit_bytes:
                 self._taking = False
@@ -165,6 +159,17 @@ class Outbox:
                 self._drained = []
             self._drained.append(waiter)
             await waiter
+
+
+def descriptors(outboxes: Sequence[Outbox]) -> list[int]:
+    """For each what may be sent on now, past its `send`; -1 where that would not be right.
+
+    They hold for the moment only: what is closed gives its number to what is opened next.
+    """
+    return [
+        -1 if outbox.pending_bytes or not outbox._taking else outbox._sink.fileno()  # noqa: SLF001
+        for outbox in outboxes
+    ]
 
 
 def _nothing() -> None:

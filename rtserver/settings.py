@@ -574,6 +574,12 @@ class Settings:
         "Most bytes that wait for one slow connection; past it, it is closed with 4008 and can "
         "resume.",
     )
+    io_uring: str = _setting(
+        "auto",
+        _choice("auto", "off"),
+        "Whether a batch for many connections goes to the kernel in one call where Linux has a way "
+        "for that (from 5.18 on; containers may forbid it). `off`: one by one, as elsewhere.",
+    )
     max_message_bytes: int = _setting(
         64 * KIB, _size(256, 64 * MIB), "Largest message that is taken from a client."
     )

@@ -25,6 +25,7 @@ class FakeSink:
         room: how many bytes the socket takes at once; what is written beyond it waits until
             `finish_write`.
         writes: the writes that have not ended.
+        number: what it shows as its descriptor.
     """
 
     def __init__(self, room: int = 1 << 30) -> None:
@@ -32,6 +33,11 @@ class FakeSink:
         self.room = room
         self.writes: list[tuple[bytes, asyncio.Future[None]]] = []
         self.sends = 0
+        self.number = -1
+
+    def fileno(self) -> int:
+        """There is no descriptor under it; a test that needs one gives it a number."""
+        return self.number
 
     def send_now(self, data: bytes) -> int:
         """Take what there is room for."""
@@ -117,6 +123,9 @@ class History:
         self.start = start
         self.entries: list[int | tuple[int, int]] = []
         self.outbox = Outbox(self, 1 << 30, lambda: None)
+
+    def fileno(self) -> int:
+        return -1
 
     def send_now(self, data: bytes) -> int:
         self.entries += [int(number) for number in re.findall(rb'"id":"[0-9a-z]+-(\d+)"', data)]

@@ -1,67 +1,108 @@
-"""One batch to many connections, by one thread or two."""
+"""One batch to many connections, with and without a ring."""
 
 import asyncio
-import os
-import threading
-from collections.abc import Iterator
+import errno
+from array import array
+from collections.abc import Sequence
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver import sending
 from rtserver.outbox import Outbox
-from rtserver.sending import Sender
+from rtserver.send_ring import SendRing
+from rtserver.sending import LEAST_TOGETHER, Sender
+from tests.support.recorder import LogRecorder
 from tests.unit.fakes import FakeSink
 from tests.unit.waiting import until
 
 LIMIT_BYTES = 100
 
 
-@pytest.fixture
-def sender(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sender]:
-    """One that lets a second thread help with as few as two connections."""
-    monkeypatch.setattr(sending, "LEAST_SHARED", 2)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
-    one = Sender()
-    yield one
-    one.close()
+class FakeRing:
+    """Sends to sinks by the numbers that they show."""
+
+    def __init__(self) -> None:
+        self.sinks: list[FakeSink] = []
+        self.failure: str | None = None
+        self.fails_next = False
+        self.closed = False
+        self.calls = 0
+
+    def sink(self, room: int) -> FakeSink:
+        """One that it knows."""
+        sink = FakeSink(room=room)
+        sink.number = len(self.sinks)
+        self.sinks.append(sink)
+        return sink
+
+    def send(self, fds: Sequence[int], data: bytes) -> "array[int]":
+        self.calls += 1
+        if self.fails_next:
+            self.failure = "taken away"
+            return array("i", [-errno.EAGAIN] * len(fds))
+        return array("i", [self._send(fd, data) for fd in fds])
+
+    def _send(self, fd: int, data: bytes) -> int:
+        if fd < 0:
+            return -errno.EBADF
+        return self.sinks[fd].send_now(data) or -errno.EAGAIN
+
+    def close(self) -> None:
+        self.closed = True
 
 
-def _outboxes(rooms: list[int], overflows: list[int]) -> tuple[Outbox, ...]:
+def _sender(ring: FakeRing) -> Sender:
+    return Sender(cast(SendRing, ring))
+
+
+def _outboxes(
+    rooms: Sequence[int], overflows: list[int], ring: FakeRing | None = None
+) -> tuple[Outbox, ...]:
+    sink = (lambda room: FakeSink(room=room)) if ring is None else ring.sink
     return tuple(
-        Outbox(FakeSink(room=room), LIMIT_BYTES, lambda n=n: overflows.append(n))  # type: ignore[misc]
+        Outbox(sink(room), LIMIT_BYTES, lambda n=n: overflows.append(n))  # type: ignore[misc]
         for n, room in enumerate(rooms)
     )
 
 
-def _taken(outbox: Outbox) -> bytes:
+def _sink(outbox: Outbox) -> FakeSink:
     sink = outbox._sink
     assert isinstance(sink, FakeSink)
-    return bytes(sink.received)
+    return sink
+
+
+def _taken(outbox: Outbox) -> bytes:
+    return bytes(_sink(outbox).received)
 
 
 @given(
-    rooms=st.lists(st.integers(0, 200), min_size=1, max_size=40),
-    sizes=st.lists(st.integers(1, 70), min_size=1, max_size=6),
-    least=st.sampled_from([1, 1_000]),
+    rooms=st.lists(st.integers(0, 200), min_size=LEAST_TOGETHER, max_size=40),
+    steps=st.lists(st.integers(1, 70) | st.none(), min_size=1, max_size=8),
+    closed=st.sets(st.integers(0, 39), max_size=3),
 )
 def test_each_gets_what_it_gets_when_they_are_sent_to_one_after_the_other(
-    rooms: list[int], sizes: list[int], least: int
+    rooms: list[int], steps: list[int | None], closed: set[int]
 ) -> None:
     async def scenario() -> None:
         overflows: tuple[list[int], list[int]] = ([], [])
-        ours, theirs = (_outboxes(rooms, fallen) for fallen in overflows)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sending, "LEAST_SHARED", least)
-            patch.setattr(sending, "REST_FACTOR", 0.0)
-            sender = Sender()
-            for number, size in enumerate(sizes):
-                data = bytes([number]) * size
-                sender.send(ours, data)
-                for outbox in theirs:
-                    outbox.send(data)
-            sender.close()
+        ring = FakeRing()
+        ours, theirs = _outboxes(rooms, overflows[0], ring), _outboxes(rooms, overflows[1])
+        sender = _sender(ring)
+        for number, size in enumerate(steps):
+            if size is not None:
+                sender.send(ours, bytes([number]) * size)
+                Sender().send(theirs, bytes([number]) * size)
+                continue
+            # Some time passes: what waits is written, and some connections end.
+            for outboxes in (ours, theirs):
+                for index, outbox in enumerate(outboxes):
+                    if index in closed:
+                        outbox.close()
+                    elif _sink(outbox).writes:
+                        _sink(outbox).finish_write()
+            await asyncio.sleep(0)
         assert sorted(overflows[0]) == sorted(overflows[1])
         for one, other in zip(ours, theirs, strict=True):
             assert _taken(one) == _taken(other)
@@ -70,60 +111,38 @@ def test_each_gets_what_it_gets_when_they_are_sent_to_one_after_the_other(
     asyncio.run(scenario())
 
 
-class _Meeting:
-    """A socket at which one thread waits until another one is at another such socket."""
-
-    def __init__(self, barrier: threading.Barrier) -> None:
-        self._barrier = barrier
-        self.by = ""
-
-    def send_now(self, data: bytes) -> int:
-        self.by = threading.current_thread().name
-        self._barrier.wait(30)
-        return len(data)
-
-    def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
-        raise AssertionError("everything was sent")
-
-
-def test_two_threads_send_at_the_same_time(sender: Sender) -> None:
-    barrier = threading.Barrier(2)
-    sinks = [_Meeting(barrier) for _ in range(2)]
-    sender.send([Outbox(sink, LIMIT_BYTES, lambda: None) for sink in sinks], b"x")
-    assert {sink.by.partition("_")[0] for sink in sinks} == {"MainThread", "fanout"}
+@pytest.mark.gen_test
+async def test_many_go_together_and_few_by_themselves() -> None:
+    ring = FakeRing()
+    outboxes = _outboxes([200] * LEAST_TOGETHER, [], ring)
+    _sender(ring).send(outboxes, b"x")
+    assert ring.calls == 1
+    _sender(ring).send(outboxes[1:], b"y")
+    assert ring.calls == 1
+    assert [_taken(outbox) for outbox in outboxes] == [b"x"] + [b"xy"] * (LEAST_TOGETHER - 1)
 
 
 @pytest.mark.gen_test
-async def test_there_is_one_thread_where_little_time_passed_since(
-    sender: Sender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sending, "REST_FACTOR", 1e9)
-    outboxes = _outboxes([200] * 50, [])
-    sender.send(outboxes, b"first")
-    monkeypatch.setattr(sender._helper, "submit", None)  # whoever asks for help fails
-    sender.send(outboxes, b"second")
-    assert {_taken(outbox) for outbox in outboxes} == {b"firstsecond"}
-
-
-def test_on_one_processor_there_is_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "LEAST_SHARED", 2)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
-    sender = Sender()
-    monkeypatch.setattr(sender._helper, "submit", None)  # whoever asks for help fails
-    outboxes = _outboxes([200] * 50, [])
-    sender.send(outboxes, b"x")
-    assert {_taken(outbox) for outbox in outboxes} == {b"x"}
-    sender.close()
-
-
-@pytest.mark.gen_test
-async def test_what_a_socket_did_not_take_is_written_on_the_loop(sender: Sender) -> None:
-    outboxes = _outboxes([0, 3, 10, 0], [])
-    sender.send(outboxes, b"abcdef")
-    assert [_taken(outbox) for outbox in outboxes] == [b"", b"abc", b"abcdef", b""]
+async def test_what_a_socket_did_not_take_is_written_in_its_own_time() -> None:
+    ring = FakeRing()
+    outboxes = _outboxes([0, 3, 10, 0, 10, 10, 10, 10], [], ring)
+    _sender(ring).send(outboxes, b"abcdef")
+    assert [_taken(outbox) for outbox in outboxes[:4]] == [b"", b"abc", b"abcdef", b""]
     for outbox in outboxes:
-        sink = outbox._sink
-        assert isinstance(sink, FakeSink)
-        for _ in range(len(sink.writes)):
-            sink.finish_write()
+        for _ in range(len(_sink(outbox).writes)):
+            _sink(outbox).finish_write()
     await until(lambda: {_taken(outbox) for outbox in outboxes} == {b"abcdef"}, "the rest")
+
+
+@pytest.mark.gen_test
+async def test_where_the_ring_fails_nobody_misses_anything(logs: LogRecorder) -> None:
+    ring = FakeRing()
+    outboxes = _outboxes([200] * LEAST_TOGETHER, [], ring)
+    sender = _sender(ring)
+    sender.send(outboxes, b"1")
+    ring.fails_next = True
+    sender.send(outboxes, b"2")
+    sender.send(outboxes, b"3")
+    assert {_taken(outbox) for outbox in outboxes} == {b"123"}
+    assert (ring.closed, ring.calls) == (True, 2)
+    assert [line for line in logs.lines if "send_ring_failed" in str(line)]

@@ -14,6 +14,7 @@ from tornado.websocket import WebSocketProtocol13, _WebSocketParams
 
 from handlers.tornado_socket import StreamSink, close_frame_error, protocol_of
 from rtserver.outbox import Outbox
+from rtserver.sending import LEAST_TOGETHER, Sender, open_ring
 
 WAIT_S = 10
 MIB = 1024 * 1024
@@ -109,6 +110,7 @@ async def test_nothing_overtakes_what_tornado_still_has_to_write() -> None:
     first = protocol._write_frame(True, 0x2, b"a" * 4 * MIB)
     assert stream.writing()
     assert sink.send_now(b"b") == 0, "Tornado is in the middle of a write"
+    assert sink.fileno() == -1
     second = sink.write(b"b")
     third = protocol._write_frame(True, 0xA, b"c")
     received = await asyncio.to_thread(_read, theirs, 10 + 4 * MIB + 4)
@@ -116,6 +118,7 @@ async def test_nothing_overtakes_what_tornado_still_has_to_write() -> None:
     async with asyncio.timeout(WAIT_S):
         await asyncio.gather(first, second, third)
         assert not stream.writing()
+    assert sink.fileno() == stream.socket.fileno()
     assert sink.send_now(b"d") == 1
     assert _read(theirs, 1) == b"d"
     stream.close()
@@ -133,6 +136,32 @@ async def test_a_sink_begins_behind_what_the_stream_still_writes() -> None:
         await first
         assert sink.send_now(b"d") == 1
     stream.close()
+    theirs.close()
+
+
+@pytest.mark.gen_test
+async def test_who_gets_the_number_of_a_closed_socket_gets_nothing_that_was_meant_for_it() -> None:
+    """Of a connection that has just gone the outbox learns only in the next turn of the loop."""
+    ring = open_ring()
+    pairs = [_pair() for _ in range(LEAST_TOGETHER)]
+    outboxes = [Outbox(StreamSink(stream), MIB, lambda: None) for stream, _ in pairs]
+    number = pairs[3][0].socket.fileno()
+    pairs[3][0].close()
+    ours, theirs = socket.socketpair()
+    assert ours.fileno() == number
+    sender = Sender(ring)
+    sender.send(outboxes, b"secret")
+    theirs.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        theirs.recv(100)
+    assert [_read(far, 6) for n, (_, far) in enumerate(pairs) if n != 3] == [b"secret"] * (
+        len(pairs) - 1
+    )
+    sender.close()
+    for stream, far in pairs:
+        stream.close()
+        far.close()
+    ours.close()
     theirs.close()
 
 
