@@ -35,7 +35,9 @@ PARTS = ["way", "filters", "slowing"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--records-per-s", type=float, default=2000.0)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=30, help="of runs with and without records")
     parser.add_argument("--duration-s", type=float, default=5.0)
+    parser.add_argument("--pair-duration-s", type=float, default=2.0)
     parser.add_argument("--connections", type=int, default=200)
     parser.add_argument("--admins", type=int, default=100)
     parser.add_argument("--attempts", type=int, default=3, help="at a run that is disturbed")
@@ -179,17 +181,19 @@ def measure_slowing(
     options: argparse.Namespace, server: Server, control: Control
 ) -> list[dict[str, Any]]:
     plans = {
-        "fan-out": Load(connections=options.connections, window=256, duration_s=options.duration_s),
+        "fan-out": Load(
+            connections=options.connections, window=256, duration_s=options.pair_duration_s
+        ),
         "latency": Load(
             connections=options.connections,
             rate_per_s=50,
             single=True,
             publish_conns=16,
-            duration_s=options.duration_s,
+            duration_s=options.pair_duration_s,
         ),
     }
     runs: list[dict[str, Any]] = []
-    for round_ in range(options.rounds):
+    for round_ in range(options.pairs):
         for name, plan in plans.items():
             # In turn, and the first of each pair is now the one, now the other.
             for rate in (0.0, options.records_per_s)[:: 1 if round_ % 2 == 0 else -1]:
@@ -223,14 +227,20 @@ def run_with(
     return best
 
 
-def ratio(runs: list[dict[str, Any]], plan: str, key: str, records_per_s: float) -> float:
+def ratios(runs: list[dict[str, Any]], plan: str, key: str, records_per_s: float) -> list[float]:
     """With records to without, run by run."""
 
     def values(rate: float) -> list[float]:
         mine = [run for run in runs if run["plan"] == plan and run["records_per_s"] == rate]
         return [run[key] for run in sorted(mine, key=lambda run: run["round"])]
 
-    return report.paired_ratio(values(records_per_s), values(0.0))
+    return report.ratios(values(records_per_s), values(0.0))
+
+
+def spread(values: Sequence[float]) -> str:
+    """A median, and between what it lies."""
+    least, most = report.middle_range(values)
+    return f"{report.middle(values):.3f} ({least:.2f} to {most:.2f})"
 
 
 def measure_filters(
@@ -268,13 +278,15 @@ def main(options: argparse.Namespace) -> int:
             rows.append((f"{options.admins} admins : one", f"{many:.2f}", bar, many < BAR_FILTERS))
         if "slowing" in options.parts:
             found["runs"] = runs = measure_slowing(options, server, control)
-            throughput = ratio(runs, "fan-out", "deliveries_per_s", options.records_per_s)
-            latency = ratio(runs, "latency", "p50_ms", options.records_per_s)
             least, most = 1 - BAR_SLOWER, 1 + BAR_SLOWER
+            slower = ratios(runs, "fan-out", "deliveries_per_s", options.records_per_s)
+            met = report.middle(slower) > least
             name = "project fan-out, with : without"
-            rows.append((name, f"{throughput:.3f}", f"> {least:g}", throughput > least))
+            rows.append((name, spread(slower), f"> {least:g}", met))
+            slower = ratios(runs, "latency", "p50_ms", options.records_per_s)
+            met = report.middle(slower) < most
             name = "project latency p50, with : without"
-            rows.append((name, f"{latency:.3f}", f"< {most:g}", latency < most))
+            rows.append((name, spread(slower), f"< {most:g}", met))
     table = [[*row[:3], report.verdict(row[3])] for row in rows]
     print(report.table(["what", "measured", "bar", ""], table))
     print("saved:", report.save("audit", found))

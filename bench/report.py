@@ -1,6 +1,7 @@
 """Medians, ratios, tables on stdout and JSON in bench/results."""
 
 import json
+import math
 import os
 import platform
 import time
@@ -19,9 +20,26 @@ def middle(values: Sequence[float]) -> float:
     return float(median(values)) if values else 0.0
 
 
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """The ratios of runs that stood next to each other."""
+    return [a / b for a, b in zip(ours, theirs, strict=False) if b > 0]
+
+
 def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """The median of the ratios of runs that stood next to each other."""
-    return middle([a / b for a, b in zip(ours, theirs, strict=False) if b > 0])
+    return middle(ratios(ours, theirs))
+
+
+def middle_range(values: Sequence[float]) -> tuple[float, float]:
+    """Between which of these values the true median lies, in 19 of 20 cases.
+
+    A value is below the median as often as a coin shows heads, so the ranks follow from the
+    binomial distribution, here by its normal approximation; how values are spread does not matter.
+    """
+    count = len(values)
+    rank = max(0, math.floor(count / 2 - 0.98 * math.sqrt(count)))
+    found = sorted(values)
+    return found[rank], found[count - 1 - rank]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
