@@ -13,13 +13,14 @@ import errno
 import mmap
 import os
 import socket
+import sys
 from array import array
 from collections.abc import Iterator, Sequence
 
 ENTRIES = 1024
 """So many are handed in at a time. They take 96 KiB."""
 
-_SETUP, _ENTER = 425, 426  # system calls: these numbers on every kind of processor
+_SETUP, _ENTER = 425, 426  # system calls of Linux, on every processor since they came
 _SUBMIT_ALL = 1 << 7  # a send that can't even begin keeps none of the others; since Linux 5.18
 _GETEVENTS = 1
 _OP_SEND = 26
@@ -61,9 +62,15 @@ class SendRing:
         Raises:
             NoRingError: there is none: another system, an older kernel, or it is not allowed.
         """
-        self._syscall = ctypes.CDLL(None, use_errno=True).syscall
+        if sys.platform != "linux":
+            raise NoRingError("This is not Linux")  # these numbers mean other calls there
+        library = ctypes.CDLL(None, use_errno=True)
+        setup, self._call = library["syscall"], library["syscall"]
+        setup.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p)
+        self._call.argtypes = (*[ctypes.c_long] * 5, ctypes.c_void_p, ctypes.c_long)
+        setup.restype = self._call.restype = ctypes.c_long
         params = _Params(flags=_SUBMIT_ALL)
-        self._fd: int = self._syscall(_SETUP, entries, ctypes.byref(params))
+        self._fd: int = setup(_SETUP, entries, ctypes.byref(params))
         if self._fd < 0:
             raise NoRingError(os.strerror(ctypes.get_errno()))
         self.failure: str | None = None
@@ -135,7 +142,7 @@ class SendRing:
 
     def _enter(self, count: int) -> int:
         """Hand in so many and let them be done; how many were."""
-        handed_in: int = self._syscall(_ENTER, self._fd, count, count, _GETEVENTS, None, 0)
+        handed_in: int = self._call(_ENTER, self._fd, count, count, _GETEVENTS, None, 0)
         if handed_in != count:
             self.failure = os.strerror(ctypes.get_errno())
         return max(0, handed_in)
