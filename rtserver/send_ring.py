@@ -34,7 +34,7 @@ class NoRingError(Exception):
 
 
 class _Params(ctypes.Structure):
-    """`struct io_uring_params`; of the offsets the first six and five that stand in it are used."""
+    """`struct io_uring_params`: what is asked for, and where in the shared memory things are."""
 
     _fields_ = (
         ("sq_entries", ctypes.c_uint32),
