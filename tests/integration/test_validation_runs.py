@@ -5,14 +5,13 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.conftest import Pair
 from tests.support.api import Api, api
-from tests.support.processes import resident_bytes, wait_until
+from tests.support.processes import is_alive, resident_bytes, wait_until
 from tests.support.sockets import Frame, SocketClient, session
 from tests.support.tokens import SECRET, token
 from tests.support.workers import Workers
@@ -65,16 +64,8 @@ async def run_once(pair: Pair, project: str, behaviour: str) -> tuple[list[Frame
         return lines, end
 
 
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
 async def gone(pid: int) -> None:
-    await asyncio.to_thread(wait_until, lambda: not alive(pid), f"process {pid} has ended")
+    await asyncio.to_thread(wait_until, lambda: not is_alive(pid), f"process {pid} has ended")
 
 
 @pytest.mark.gen_test

@@ -98,6 +98,15 @@ def wait_until(
         time.sleep(POLL_S)
 
 
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, and not only what is left of it until it is waited for."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):  # the latter where it ends as it is looked at
+        return False
+    return state not in {"Z", "X"}
+
+
 def resident_bytes(pid: int) -> int:
     """How much memory a process has in use."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])

@@ -13,6 +13,7 @@ import pytest
 
 from rtserver.output_lines import OutputLine
 from rtserver.process import NICENESS, ProcessResult, capture_command, run_command
+from tests.support.processes import is_alive
 
 ENV = {"PATH": os.environ["PATH"]}
 LONG = 20.0
@@ -57,14 +58,6 @@ async def run(
 
 def texts(lines: Lines, stream: str = "stdout") -> list[str]:
     return [line.text for line in lines if line.stream == stream]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state not in {"Z", "X"}
 
 
 def forget_peak_memory() -> int:
