@@ -48,8 +48,8 @@ def record_failed(
     auditor.record(action, outcome, by=by, reason=reason, **details)
 
 
-def outcome_of_refusal(reason: str) -> Outcome:
-    """The outcome that a message has which becomes no command."""
+def outcome_of_refusal(reason: str | None) -> Outcome:
+    """The outcome of what was refused for this reason, as the reason alone tells it."""
     return Outcome.DENIED if reason in _LIMITS else Outcome.FAILED
 
 
@@ -57,6 +57,4 @@ def outcome_of_status(status: int, reason: str | None) -> Outcome:
     """The outcome that an answer over HTTP stands for."""
     if status < 400:
         return Outcome.ALLOWED
-    if status in _DENIED or reason in _LIMITS:
-        return Outcome.DENIED
-    return Outcome.FAILED
+    return Outcome.DENIED if status in _DENIED else outcome_of_refusal(reason)

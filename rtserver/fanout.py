@@ -75,9 +75,9 @@ class Fanout:
         if not (by_view or by_user):
             self._deliver_to_all(channel, events)
             return
-        # Of each kind of sight the batch as it is seen, how much of it, and whether to its end.
-        batches: dict[tuple[object, ...], tuple[bytes, int, bool]] = {}
-        receivers: dict[tuple[object, ...], list[Outbox]] = {}
+        # Of each kind of sight the batch as it is seen, how much of it, whether to its end, and by
+        # whom.
+        batches: dict[tuple[object, ...], tuple[bytes, int, bool, list[Outbox]]] = {}
         deliveries = 0
         members = channel.members.of
         for subscriber in channel.live:
@@ -94,17 +94,18 @@ class Fanout:
                     join_events(subscriber.encoding, seen),
                     len(seen),
                     bool(seen) and seen[-1] is events[-1],
+                    [],
                 )
-            _, count, is_at_tip = joined
+            _, count, is_at_tip, outboxes = joined
             if not is_at_tip:
                 channel.behind.add(subscriber)
             elif channel.behind:
                 channel.behind.discard(subscriber)  # the last event's id tells it all
             if count:
-                receivers.setdefault(key, []).append(subscriber.outbox)
-                deliveries += count
-        for sight, outboxes in receivers.items():
-            self._sender.send(outboxes, batches[sight][0])
+                outboxes.append(subscriber.outbox)
+        for batch, count, _, outboxes in batches.values():
+            self._sender.send(outboxes, batch)
+            deliveries += count * len(outboxes)
         self._metrics.events_delivered_total.inc(deliveries)
 
     def _deliver_to_all(self, channel: Channel, events: list[StoredEvent]) -> None:

@@ -7,7 +7,6 @@ batch costs a reference, not a copy.
 """
 
 import asyncio
-import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -80,10 +79,10 @@ class Outbox:
         """Send, or keep until the socket takes it."""
         if not self._taking:
             return
-        sent = 0
-        if not self.pending_bytes:
-            with contextlib.suppress(OSError):
-                sent = self._sink.send_now(data)
+        try:
+            sent = 0 if self.pending_bytes else self._sink.send_now(data)
+        except OSError:
+            sent = 0
         if sent < len(data):
             self.send_rest(data, sent)
 
