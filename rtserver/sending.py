@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import structlog
 
 from rtserver.outbox import Outbox, descriptors
-from rtserver.send_ring import NoRingError, SendRing
+from rtserver.send_ring import ENTRIES, NoRingError, SendRing
 
 LEAST_TOGETHER = 8
 """Fewer sends than this cost no more one by one."""
@@ -36,6 +36,10 @@ class Sender:
 
     def send(self, outboxes: Sequence[Outbox], data: bytes) -> None:
         """Send to each, or keep until its socket takes it."""
+        for start in range(0, len(outboxes), ENTRIES):
+            self._send_together(outboxes[start : start + ENTRIES], data)
+
+    def _send_together(self, outboxes: Sequence[Outbox], data: bytes) -> None:
         ring = self._ring
         if ring is None or len(outboxes) < LEAST_TOGETHER:
             for outbox in outboxes:

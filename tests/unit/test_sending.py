@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtserver.outbox import Outbox
-from rtserver.send_ring import SendRing
+from rtserver.send_ring import ENTRIES, SendRing
 from rtserver.sending import LEAST_TOGETHER, Sender
 from tests.support.recorder import LogRecorder
 from tests.unit.fakes import FakeSink
@@ -120,6 +120,26 @@ async def test_many_go_together_and_few_by_themselves() -> None:
     _sender(ring).send(outboxes[1:], b"y")
     assert ring.calls == 1
     assert [_taken(outbox) for outbox in outboxes] == [b"x"] + [b"xy"] * (LEAST_TOGETHER - 1)
+
+
+@pytest.mark.gen_test
+async def test_the_first_of_very_many_do_not_wait_for_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ring = FakeRing()
+    outboxes = _outboxes([200] * (2 * ENTRIES + LEAST_TOGETHER), [], ring)
+    last = _sink(outboxes[-1])
+    calls_before: list[int] = []
+
+    def asked() -> int:
+        calls_before.append(ring.calls)
+        return last.number
+
+    monkeypatch.setattr(last, "fileno", asked)
+    _sender(ring).send(outboxes, b"x")
+    assert calls_before == [2]  # only then: a descriptor holds for the moment
+    assert ring.calls == 3
+    assert {_taken(outbox) for outbox in outboxes} == {b"x"}
 
 
 @pytest.mark.gen_test
