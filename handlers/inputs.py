@@ -4,6 +4,7 @@ Query and headers are flat: each field is a text, a whole number, or a list of t
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -32,21 +33,31 @@ def read_flat(kind: type[S], texts_of: Callable[[str], Sequence[str]]) -> S:
         InputError: one of them cannot be used.
     """
     given: dict[str, Any] = {}
-    for field in msgspec.structs.fields(kind):
-        texts = texts_of(field.encode_name)
+    for name, takes in _fields(kind):
+        texts = texts_of(name)
         if texts:
-            given[field.encode_name] = _value(field.encode_name, field.type, texts)
+            given[name] = _value(name, takes, texts)
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
         raise InputError(complaint(error)) from None
 
 
-def _value(name: str, kind: Any, texts: Sequence[str]) -> object:
-    info = inspect.type_info(kind)
-    if isinstance(info, inspect.Metadata):
-        info = info.type
-    match info:
+@cache  # there are as many kinds as operations, and each is asked for with each request
+def _fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, inspect.Type], ...]:
+    """The names of its fields, and what each takes."""
+    return tuple(
+        (field.encode_name, _bare(inspect.type_info(field.type)))
+        for field in msgspec.structs.fields(kind)
+    )
+
+
+def _bare(info: inspect.Type) -> inspect.Type:
+    return info.type if isinstance(info, inspect.Metadata) else info
+
+
+def _value(name: str, takes: inspect.Type, texts: Sequence[str]) -> object:
+    match takes:
         case inspect.ListType():
             return list(texts)
         case inspect.IntType():
