@@ -210,7 +210,7 @@ static void parse(struct options *o, int argc, char **argv) {
         {"http-conns", 1, 0, 'k'},   {"frame-bytes", 1, 0, 'f'}, {"rate", 1, 0, 'R'},
         {"open-timeout-s", 1, 0, 'O'}, {"settle-s", 1, 0, 'S'}, {"warmup-s", 1, 0, 'm'},
         {"duration-s", 1, 0, 'd'},   {"drain-s", 1, 0, 'D'},    {"single", 0, 0, '1'},
-        {"hold", 0, 0, 'H'},         {"nap-us", 1, 0, 'N'},     {0, 0, 0, 0}};
+        {"hold", 0, 0, 'H'},         {0, 0, 0, 0}};
     for (int letter; (letter = getopt_long(argc, argv, "", names, NULL)) != -1;) switch (letter) {
             case 'h': o->host = optarg; break;
             case 'p': o->port = atoi(optarg); break;
