@@ -194,6 +194,7 @@ class Server:
             on_packs=dispatcher.on_packs,
             on_epoch=self._on_epoch,
             is_durable=log.is_durable,
+            under_way=log.under_way,
         )
         self._wheel = TimerWheel(tick_s=TICK_S, now_s=asyncio.get_running_loop().time())
         self._admission = Admission(

@@ -70,7 +70,12 @@ class _Belief(NamedTuple):
 
 
 class MongoEventLog:
-    """`rtserver.log.EventLog` on the capped collection. `run` must be running for publishers."""
+    """`rtserver.log.EventLog` on the capped collection. `run` must be running for publishers.
+
+    Attributes:
+        under_way: set while something of this worker's is in MongoDB, or on its way there, that
+            `is_durable` was not asked about yet.
+    """
 
     def __init__(
         self,
@@ -97,6 +102,7 @@ class MongoEventLog:
         self._idle.set()
         self._last: dict[str, _Belief] = {}
         self._answers: dict[Any, asyncio.Future[bool]] = {}
+        self.under_way = asyncio.Event()
         # Many may connect to one project at once, and each asks how far it is.
         self._head_reads: Batcher[str, None, int] = Batcher(self._read_head)
         self._commit_bytes = min(MAX_COMMIT_BYTES, heads.buffer_bytes // 8)
@@ -114,6 +120,7 @@ class MongoEventLog:
         self._epoch = epoch
         self._last.clear()
         self._answers.clear()
+        self.under_way.clear()
 
     async def is_durable(self, identity: Any) -> bool:
         """Whether this worker knows from MongoDB's answer that a majority has a pack.
@@ -129,12 +136,15 @@ class MongoEventLog:
             del self._answers[known]
             if known == identity:
                 break
+        if not self._answers:
+            self.under_way.clear()
         await asyncio.wait({answer}, timeout=ANSWER_S)
         return answer.done() and answer.result()
 
     def _expect_answer(self, packings: list[Packing]) -> "asyncio.Future[bool]":
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._answers.update((packing.identity, answer) for packing in packings)
+        self.under_way.set()
         while len(self._answers) > MAX_KNOWN_ANSWERS:
             del self._answers[next(iter(self._answers))]
         return answer

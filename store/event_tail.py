@@ -15,6 +15,7 @@ to an insert is on its way.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -66,6 +67,7 @@ class EventTail:
         collection: str = EVENTS,
         watched: asyncio.Event | None = None,
         is_durable: Callable[[Any], Awaitable[bool]] | None = None,
+        under_way: asyncio.Event | None = None,
     ) -> None:
         """Make a tail; `run` starts it.
 
@@ -82,11 +84,14 @@ class EventTail:
                 followed in larger steps, which cost next to nothing. Always, unless given.
             is_durable: whether a majority is known to have a pack, and so all before it; such a
                 batch needs no barrier. Unless given, nothing is known.
+            under_way: set while this worker knows of something that is to come here. It ends the
+                pause that lets more come together: while what is awaited is stored, more does.
         """
         self._database = database
         self._collection = collection
         self._watched = watched
         self._is_durable = is_durable or _is_unknown
+        self._under_way = under_way or asyncio.Event()
         self._heads = heads
         self._metrics = metrics
         self._epoch = epoch
@@ -199,11 +204,19 @@ class EventTail:
         # Only now: where handing on fails or is cut off, the next tail begins before it.
         self._rewind_to = newest["stamp"]
         self._metrics.delivery_latency_seconds.observe(ended_s - arrived_s)
-        # Handing on costs by connection far more than by event. Where it is what the worker is
-        # busy with, a pause as long as it took lets more events share the next time; where events
-        # come seldom, the pause is over before the next one arrives.
         if ended_s - began_s > LEAST_PAUSE_S:
-            await asyncio.sleep(min(ended_s - began_s, MAX_PAUSE_S))
+            await self._pause(min(ended_s - began_s, MAX_PAUSE_S))
+
+    async def _pause(self, most_s: float) -> None:
+        """Stay away after a batch that took long to hand on, unless the next one is on its way.
+
+        Handing on costs by connection far more than by event. Where it is what the worker is busy
+        with, a pause as long as it took lets more events share the next time; where events come
+        seldom, the pause is over before the next one arrives.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                await self._under_way.wait()
 
     async def _barrier(self, identity: Any, operation_time: Timestamp) -> None:
         """Return when the pack, and so all before it, is majority-committed.

@@ -56,6 +56,7 @@ class Follower:
         heads: Heads | None = None,
         watched: asyncio.Event | None = None,
         is_durable: Callable[[Any], Awaitable[bool]] | None = None,
+        under_way: asyncio.Event | None = None,
     ) -> None:
         self.batches = 0
         self.packs: list[EventPack] = []
@@ -72,6 +73,7 @@ class Follower:
             on_epoch=self.epochs.append,
             watched=watched,
             is_durable=is_durable,
+            under_way=under_way,
         )
 
     async def _hand_over(self, packs: list[EventPack]) -> None:

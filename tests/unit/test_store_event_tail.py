@@ -77,6 +77,25 @@ async def test_own_packs_need_no_barrier_and_those_of_others_do(
 
 
 @pytest.mark.gen_test
+async def test_a_pause_is_over_when_this_worker_has_something_on_its_way(db: Database) -> None:
+    """Four publishers waited for a delivery that began only when their answers were all written."""
+    log, others = await make_log(db), await make_log(db)
+    follower = Follower(db, log.epoch, is_durable=log.is_durable, under_way=log.under_way)
+    async with running(log.run(), others.run()):
+        pausing = asyncio.ensure_future(follower.tail._pause(60.0))
+        await others.publish([draft("a")])
+        assert not pausing.done()
+        await log.publish([draft("a")], key="mine")
+        await asyncio.wait_for(pausing, 5)
+        assert await log.is_durable("mine")
+        assert not log.under_way.is_set()  # handed on: the next pause lasts
+        await follower.tail._pause(0.001)
+        await log.publish([draft("a")])
+        log.begin_epoch("another")
+        assert not log.under_way.is_set()
+
+
+@pytest.mark.gen_test
 async def test_an_answer_that_is_no_plain_success_says_nothing(db: Database) -> None:
     log, others = await make_log(db), await make_log(db)
     async with running(log.run(), others.run()):
