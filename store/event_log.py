@@ -73,8 +73,7 @@ class MongoEventLog:
     """`rtserver.log.EventLog` on the capped collection. `run` must be running for publishers.
 
     Attributes:
-        under_way: set while something of this worker's is in MongoDB, or on its way there, that
-            `is_durable` was not asked about yet.
+        under_way: set while an insert is waiting for MongoDB's answer.
     """
 
     def __init__(
@@ -120,7 +119,6 @@ class MongoEventLog:
         self._epoch = epoch
         self._last.clear()
         self._answers.clear()
-        self.under_way.clear()
 
     async def is_durable(self, identity: Any) -> bool:
         """Whether this worker knows from MongoDB's answer that a majority has a pack.
@@ -136,15 +134,12 @@ class MongoEventLog:
             del self._answers[known]
             if known == identity:
                 break
-        if not self._answers:
-            self.under_way.clear()
         await asyncio.wait({answer}, timeout=ANSWER_S)
         return answer.done() and answer.result()
 
     def _expect_answer(self, packings: list[Packing]) -> "asyncio.Future[bool]":
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._answers.update((packing.identity, answer) for packing in packings)
-        self.under_way.set()
         while len(self._answers) > MAX_KNOWN_ANSWERS:
             del self._answers[next(iter(self._answers))]
         return answer
@@ -289,6 +284,7 @@ class MongoEventLog:
         await self._number(packings)
         sent_s = time.monotonic()
         answer = self._expect_answer(packings)
+        self.under_way.set()
         try:
             with self._metrics.publish_duration_seconds.time():
                 await self._store([packing.document() for packing in packings])
@@ -302,6 +298,7 @@ class MongoEventLog:
         else:
             answer.set_result(True)
         finally:
+            self.under_way.clear()
             if not answer.done():
                 answer.set_result(False)
         await self._stored(packings, sent_s)

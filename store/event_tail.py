@@ -84,8 +84,8 @@ class EventTail:
                 followed in larger steps, which cost next to nothing. Always, unless given.
             is_durable: whether a majority is known to have a pack, and so all before it; such a
                 batch needs no barrier. Unless given, nothing is known.
-            under_way: set while this worker knows of something that is to come here. It ends the
-                pause that lets more come together: while what is awaited is stored, more does.
+            under_way: set while this worker stores something that is to come here. It ends the
+                pause that lets more come together: while that is stored, more does.
         """
         self._database = database
         self._collection = collection
