@@ -56,7 +56,7 @@ async def stop_when(pid: int, condition: Callable[[], bool]) -> None:
 
 @pytest.mark.gen_test(timeout=150)
 async def test_owner_killed_in_each_phase(workers: Workers, llm: LlmThread, project: str) -> None:
-    """Five workers: each of four loses one iteration in another phase, two see the leases lapse."""
+    """Six workers: each of four loses one iteration in another phase, two see the leases lapse."""
     # Long enough that on a busy machine none but the killed ones are taken for lost.
     settings = {**SETTINGS, "llm_base_url": llm.base_url, "lease_s": 4}
     workers.start_many(6, **settings)
