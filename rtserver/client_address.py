@@ -2,10 +2,21 @@
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
+MAX_HOP_LENGTH = 128
+KEPT_HOPS = 1024
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class _Hop(NamedTuple):
+    """One of those through whom a request came."""
+
+    address: str
+    is_trusted: bool
 
 
 class ClientAddresses:
@@ -20,6 +31,8 @@ class ClientAddresses:
             elif item != "none":
                 networks.append(item)
         self._networks = tuple(map(ipaddress.ip_network, networks))
+        # Few peers make most requests, and to take an address apart costs as much as to route one.
+        self._known_hop = lru_cache(KEPT_HOPS)(self._read_hop)
 
     def find(self, peer: str, forwarded_for: Sequence[str]) -> str:
         """The address that a request is from.
@@ -31,21 +44,28 @@ class ClientAddresses:
             peer: the address of the other end of the connection.
             forwarded_for: the values of the X-Forwarded-For headers, in order.
         """
-        address = _parse(peer)
-        if address is None or not self._is_trusted(address):
+        nearest = self._hop(peer)
+        if nearest is None or not nearest.is_trusted:
             return peer
-        hops = [hop.strip() for value in forwarded_for for hop in value.split(",")]
-        for hop in reversed(hops):
-            found = _parse(hop)
-            if found is None:
+        texts = [text.strip() for value in forwarded_for for text in value.split(",")]
+        for text in reversed(texts):
+            hop = self._hop(text)
+            if hop is None:
                 break  # not an address: whatever it is, the last one that we know is the answer
-            address = found
-            if not self._is_trusted(address):
+            nearest = hop
+            if not hop.is_trusted:
                 break
-        return str(address)
+        return nearest.address
 
-    def _is_trusted(self, address: Address) -> bool:
-        return any(address in network for network in self._networks)
+    def _hop(self, text: str) -> _Hop | None:
+        # What is too long to be an address is not kept: clients write what they like.
+        return self._known_hop(text) if len(text) <= MAX_HOP_LENGTH else None
+
+    def _read_hop(self, text: str) -> _Hop | None:
+        address = _parse(text)
+        if address is None:
+            return None
+        return _Hop(str(address), any(address in network for network in self._networks))
 
 
 def _parse(text: str) -> Address | None:

@@ -192,9 +192,10 @@ class EventTail:
         """Hand a batch on when a majority has it, and stay away for a while."""
         arrived_s = time.monotonic()
         newest = batch[-1]
+        # Read while the answer to this worker's own insert is still on its way.
+        packs = [read_pack(document, self._epoch) for document in batch]
         if not await self._is_durable(newest["_id"]):
             await self._barrier(newest["_id"], operation_time)
-        packs = [read_pack(document, self._epoch) for document in batch]
         for pack, document in zip(packs, batch, strict=True):
             size_bytes = sum([len(item["b"]) for item in document["events"]])
             self._heads.saw(pack.project_id, pack.last, size_bytes)

@@ -33,3 +33,18 @@ def test_only_trusted_proxies_are_believed(
     trusted: str, peer: str, forwarded: list[str], expected: str
 ) -> None:
     assert ClientAddresses(trusted).find(peer, forwarded) == expected
+
+
+def test_what_is_too_long_for_an_address_is_none_and_is_not_kept() -> None:
+    addresses = ClientAddresses("loopback")
+    # It begins as an address with a port does, so only its length tells.
+    assert addresses.find("127.0.0.1", ["203.0.113.7:" + "1" * 100_000]) == "127.0.0.1"
+    assert addresses.find("127.0.0.1", ["203.0.113.7:4711"]) == "203.0.113.7"
+
+
+def test_each_request_is_answered_alike_however_often_an_address_comes() -> None:
+    addresses = ClientAddresses("loopback")
+    for _ in range(3):
+        assert addresses.find("127.0.0.1", ["203.0.113.7"]) == "203.0.113.7"
+        assert addresses.find("203.0.113.7", ["198.51.100.1"]) == "203.0.113.7"
+        assert addresses.find("127.0.0.1", ["unknown"]) == "127.0.0.1"
