@@ -140,6 +140,25 @@ def bare_tornado(jwt_secret: str | None = None, token: str = "") -> Iterator[Ser
 
 
 @contextlib.contextmanager
+def bare_stack() -> Iterator[Server]:
+    """The least that a Tornado server needs to keep an event and send it on, and nothing else."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="bench-bare-", ignore_cleanup_errors=True) as folder:
+        command = [sys.executable, "-m", "bench.bare_stack", str(port), folder]
+        env = {"PYTHONPATH": str(native.HERE.parent)}
+        with pinned(command, env) as process:
+            wait_for_port(process, port)
+            yield Server(
+                name="bare_stack",
+                pid=process.pid,
+                port=port,
+                publisher="rtserver",
+                publish_path="/publish",
+                helper_pids=procs.pin_helpers(folder, process.pid),
+            )
+
+
+@contextlib.contextmanager
 def raw_sender(mode: Literal["each", "join"]) -> Iterator[Server]:
     """The C program that only sends: the physical limit of one core."""
     port = free_port()

@@ -41,6 +41,14 @@ def pids_naming(text: str) -> list[int]:
     return found
 
 
+def pin_helpers(text: str, server_pid: int) -> list[int]:
+    """Binds what has `text` on its command line, the server excepted, to the client's core."""
+    pids = [pid for pid in pids_naming(text) if pid != server_pid]
+    for pid in pids:
+        pin(pid, CLIENT_CORE)
+    return pids
+
+
 def cpu_s(pid: int) -> float:
     """Returns the processor time that a process has used, in seconds."""
     fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()

@@ -101,9 +101,6 @@ def rtserver(
         log = Path(folder) / "server.log"
         with peers.pinned([sys.executable, "-m", *program], env, log) as process:
             wait_until_ready(process, port, log)
-            databases = procs.pids_naming(f"{folder}/var")
-            for pid in databases:
-                procs.pin(pid, procs.CLIENT_CORE)
             server = Server(
                 name="rtserver",
                 pid=process.pid,
@@ -112,7 +109,7 @@ def rtserver(
                 publish_path=f"/api/v1/projects/{PROJECT}/events",
                 publish_token=service,
                 ready_on="frame",
-                helper_pids=[pid for pid in databases if pid != process.pid],
+                helper_pids=procs.pin_helpers(f"{folder}/var", process.pid),
                 max_chunk=500,
             )
             path = f"/ws/projects/{PROJECT}"
