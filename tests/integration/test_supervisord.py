@@ -52,6 +52,20 @@ class Site:
         for address in self.addresses:
             wait_until(lambda at=address: is_ready(at), address, explain=self.words)  # type: ignore[misc]
 
+    def wait_running(self) -> dict[str, int]:
+        """Wait until supervisord counts each program as started, and say the process id of each.
+
+        A worker may well be ready before it has run for the `startsecs` that this takes.
+        """
+        found: dict[str, int] = {}
+
+        def all_run() -> bool:
+            found.update(self.pids())
+            return len(found) == WORKERS + 1
+
+        wait_until(all_run, "supervisord's programs", explain=self.words)
+        return found
+
     def words(self) -> str:
         """What all of them wrote."""
         texts = [self.folder / "supervisord.out", *sorted((self.folder / "var").glob("*.log"))]
@@ -135,7 +149,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 @pytest.mark.gen_test(timeout=120)
 async def test_workers_share_a_mongodb_and_are_restarted_and_stopped_in_order(site: Site) -> None:
     await asyncio.to_thread(site.wait_ready)
-    pids = await asyncio.to_thread(site.pids)
+    pids = await asyncio.to_thread(site.wait_running)
     assert sorted(pids) == ["mongod", *(f"worker:worker-{number}" for number in range(WORKERS))]
     # Had a worker not waited, it would have taken the data directory, and others would have failed.
     assert "exited" not in (site.folder / "var" / "supervisord.log").read_text()
