@@ -157,7 +157,7 @@ class Server:
 
     async def _build(self, database: Database, verifier: TokenVerifier) -> None:
         settings, metrics, tasks = self._settings, self.metrics, self._tasks
-        events = LogStore(settings, database, metrics)
+        events = LogStore(settings, database, metrics, access=self._mongo.log_access(database))
         self._heads = events.heads
         self._log = log = await events.open()
         self._relay = relay = OutboxRelay(
@@ -189,6 +189,7 @@ class Server:
             database,
             events.heads,
             metrics,
+            events.access,
             epoch=log.epoch,
             prepare=events.prepare,
             on_packs=dispatcher.on_packs,
@@ -352,7 +353,8 @@ class Server:
 
     async def _build_audit(self, database: Database) -> None:
         settings = self._settings
-        store = LogStore(settings, database, self.metrics.audit, AUDIT)
+        access = self._mongo.log_access(database)
+        store = LogStore(settings, database, self.metrics.audit, AUDIT, access=access)
         self._audit_heads = store.heads
         self._audit_log = await store.open()
         spool_dir = settings.data_dir / SPOOL_FOLDER
@@ -380,6 +382,7 @@ class Server:
             database,
             store.heads,
             self.metrics.audit,
+            store.access,
             epoch=self._audit_log.epoch,
             prepare=store.prepare,
             on_packs=self._on_audit_packs,

@@ -13,21 +13,42 @@ from store.event_collection import (
 )
 from store.event_log import MongoEventLog
 from store.heads import Heads
+from store.log_access import DriverAccess, LogAccess
 
 
 class LogStore:
     """A durable log, with what its writer needs: in a server, or a command.
 
     There are two, each in a collection of its own: `EVENTS` and `AUDIT`.
+
+    Attributes:
+        heads: of the projects in it.
+        access: for its tail.
     """
 
     def __init__(
-        self, settings: Settings, database: Database, metrics: LogMetrics, collection: str = EVENTS
+        self,
+        settings: Settings,
+        database: Database,
+        metrics: LogMetrics,
+        collection: str = EVENTS,
+        *,
+        access: LogAccess | None = None,
     ) -> None:
+        """Take what is needed.
+
+        Args:
+            settings: sizes and time-outs.
+            database: where it is.
+            metrics: of this log.
+            collection: `EVENTS` or `AUDIT`.
+            access: how its writer and its tail get there: by way of the driver, unless given.
+        """
         self._settings = settings
         self._database = database
         self._metrics = metrics
         self._collection = collection
+        self.access = access or DriverAccess(database)
         sizes = {EVENTS: settings.event_log_bytes, AUDIT: settings.audit_log_bytes}
         self._size_bytes = sizes[collection]
         self.heads = Heads(database, buffer_bytes=self._size_bytes, collection=collection)
@@ -58,6 +79,7 @@ class LogStore:
             self._database,
             self.heads,
             self._metrics,
+            self.access,
             epoch=epoch,
             queue_bytes=self._settings.publish_queue_bytes,
             publish_timeout_s=self._settings.publish_timeout_s,

@@ -9,11 +9,13 @@ import structlog
 from rtserver.errors import OperatorError
 from rtserver.settings import Settings
 from store.client import Database, connect
+from store.log_access import DriverAccess, LogAccess
 from store.mongod import PrivateMongod
 from store.mongod_attach import attach
 from store.mongod_errors import MongodError
 from store.mongod_reach import reach
 from store.topology import PrimaryWatch
+from store.wire_access import WireAccess, is_plain
 
 NO_REPLICA_SET = "MongoDB is not a replica set: start it with --replSet and initiate it"
 MONGOD_RESTART_S = (0.5, 1.0, 2.0, 5.0)
@@ -37,6 +39,7 @@ class MongoAccess:
         self._on_primary = on_primary
         self.private: PrivateMongod | None = None
         self._client: Any = None
+        self._log_by_wire = False
 
     async def open(self, *, may_start: bool = True, beside: bool = False) -> Database:
         """Connect, after starting a private mongod where there is no other.
@@ -65,8 +68,13 @@ class MongoAccess:
             raise OperatorError(str(error)) from error
         listeners = () if self._on_primary is None else (PrimaryWatch(self._on_primary),)
         self._client = connect(uri, listeners)
+        self._log_by_wire = settings.log_connections == "auto" and is_plain(uri)
         database: Database = self._client[settings.mongodb_database]
         return database
+
+    def log_access(self, database: Database) -> LogAccess:
+        """What the writer and the tail of one log use: connections of their own where that goes."""
+        return WireAccess(database) if self._log_by_wire else DriverAccess(database)
 
     async def watch(self) -> None:
         """Start a private mongod again whenever it ends, until cancelled."""

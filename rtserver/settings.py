@@ -427,6 +427,12 @@ class Settings:
         _text(r"[A-Za-z0-9_-]{1,63}", "1 to 63 letters, digits, _ and -"),
         "Name of the database, so that several servers can share a MongoDB.",
     )
+    log_connections: str = _setting(
+        "auto",
+        _choice("auto", "driver"),
+        "Whether the logs reach MongoDB on connections of their own, which is quicker than through "
+        "the driver, where its address asks for neither TLS nor a user. `driver`: they never do.",
+    )
     event_log_bytes: int = _setting(
         256 * MIB,
         _size(4 * MIB, 1024 * TIB),

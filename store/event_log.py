@@ -8,7 +8,6 @@ never stored twice.
 """
 
 import asyncio
-import contextlib
 import math
 import time
 from collections import deque
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from bson import ObjectId
-from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
+from pymongo.errors import BulkWriteError, OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from rtserver.events import EventDraft, EventPack
@@ -27,6 +26,7 @@ from store.batching import Batcher
 from store.client import Database, DatabaseError, core_errors
 from store.event_collection import EVENTS, MAX_EVENTS_PER_PACK, read_pack
 from store.heads import Heads
+from store.log_access import LogAccess
 from store.packing import MAX_PUBLICATION_BYTES, Packing, Publication, publication_of
 
 DUPLICATE_KEY = 11000
@@ -58,7 +58,9 @@ def _is_refusal(error: DatabaseError) -> bool:
 def _words(error: DatabaseError) -> str:
     """An error for the log; that of a bulk write would repeat what was to be written."""
     if isinstance(error, BulkWriteError):
-        return str(_first_error(error).get("errmsg", "a bulk write failed"))
+        concern: dict[str, Any] = (error.details.get("writeConcernErrors") or [{}])[0]
+        words = concern.get("errmsg", "a bulk write failed")
+        return str(_first_error(error).get("errmsg", words))
     return str(error)
 
 
@@ -81,6 +83,7 @@ class MongoEventLog:
         database: Database,
         heads: Heads,
         metrics: LogMetrics,
+        access: LogAccess,
         *,
         epoch: str,
         queue_bytes: int,
@@ -91,6 +94,7 @@ class MongoEventLog:
         self._confirmed = self._events.with_options(read_concern=ReadConcern("linearizable"))
         self._heads = heads
         self._metrics = metrics
+        self._access = access
         self._epoch = epoch
         self._queue_bytes = queue_bytes
         self._publish_timeout_s = publish_timeout_s
@@ -217,6 +221,7 @@ class MongoEventLog:
                 self._idle.set()
         finally:
             self._give_up(self._waiting, "The server is stopping; the event was not confirmed")
+            await self._access.close()
 
     @staticmethod
     def _give_up(publications: Iterable[Publication], why: str) -> None:
@@ -287,7 +292,8 @@ class MongoEventLog:
         self.under_way.set()
         try:
             with self._metrics.publish_duration_seconds.time():
-                await self._store([packing.document() for packing in packings])
+                documents = [packing.document() for packing in packings]
+                await self._access.insert(self._events.name, documents)
         except BulkWriteError as error:
             first_error = _first_error(error)
             if first_error.get("code") == DUPLICATE_KEY and not error.details.get(
@@ -303,19 +309,6 @@ class MongoEventLog:
                 answer.set_result(False)
         await self._stored(packings, sent_s)
         return []
-
-    async def _store(self, documents: list[dict[str, Any]]) -> None:
-        """Insert, in order.
-
-        Raises:
-            BulkWriteError: what was refused, and of what no majority is known to have it.
-        """
-        if len(documents) == 1:
-            # Half the driver's work; but where it is refused, it does not say all that counts.
-            with contextlib.suppress(DuplicateKeyError):
-                await self._events.insert_one(documents[0])
-                return
-        await self._events.insert_many(documents)
 
     async def _number(self, packings: list[Packing]) -> None:
         """Give packs the numbers after the heads of their projects."""

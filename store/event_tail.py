@@ -28,6 +28,7 @@ from rtserver.metrics import LogMetrics
 from store.client import Database, DatabaseError
 from store.event_collection import EVENTS, CollectionProblemError, read_pack
 from store.heads import Heads
+from store.log_access import Command, LogAccess
 
 AWAIT_MS = 1_000
 BARRIER_TIMEOUT_MS = 5_000
@@ -59,6 +60,7 @@ class EventTail:
         database: Database,
         heads: Heads,
         metrics: LogMetrics,
+        access: LogAccess,
         *,
         epoch: str,
         prepare: Callable[[], Awaitable[str]],
@@ -75,6 +77,7 @@ class EventTail:
             database: where the log is.
             heads: told of every head that goes by.
             metrics: `tail_up`, `tail_restarts_total`.
+            access: carries the cursor.
             epoch: the life of the log at start.
             prepare: makes the collection where it is missing and returns its epoch.
             on_packs: awaited with every batch, in order, once it is durable.
@@ -94,6 +97,7 @@ class EventTail:
         self._under_way = under_way or asyncio.Event()
         self._heads = heads
         self._metrics = metrics
+        self._access = access
         self._epoch = epoch
         self._prepare = prepare
         self._on_packs = on_packs
@@ -131,22 +135,19 @@ class EventTail:
             reply = await self._database.command("ping")
             self._rewind_to = reply["operationTime"]
         since = Timestamp(max(0, self._rewind_to.time - REWIND_S), 0)
-        # A cursor belongs to the session that opened it. Left to itself the driver takes any
-        # session from its pool for each command, and under load that is soon another one.
-        async with await self._database.client.start_session(causal_consistency=False) as session:
-            await self._follow(session, since)
+        async with self._access.following() as command:
+            await self._follow(command, since)
 
-    async def _follow(self, session: Any, since: Timestamp) -> None:
+    async def _follow(self, command: Command, since: Timestamp) -> None:
         # A tailing cursor uses no index: the server reads from the oldest document up to here.
-        reply = await self._database.command(
+        reply = await command(
             {
                 "find": self._collection,
                 "filter": {"stamp": {"$gte": since}},
                 "tailable": True,
                 "awaitData": True,
                 "batchSize": 1000,
-            },
-            session=session,
+            }
         )
         batch = reply["cursor"]["firstBatch"]
         cursor_id = reply["cursor"]["id"]
@@ -160,9 +161,8 @@ class EventTail:
                     self.ready.set()
                     self._metrics.tail_up.set(1)
                 await self._rest()
-                reply = await self._database.command(
-                    {"getMore": cursor_id, "collection": self._collection, "maxTimeMS": AWAIT_MS},
-                    session=session,
+                reply = await command(
+                    {"getMore": cursor_id, "collection": self._collection, "maxTimeMS": AWAIT_MS}
                 )
                 batch = reply["cursor"]["nextBatch"]
                 cursor_id = reply["cursor"]["id"]

@@ -11,9 +11,13 @@ from store.event_collection import EVENTS, prepare_log
 from store.event_log import MongoEventLog
 from store.event_tail import EventTail
 from store.heads import Heads
+from store.log_access import LogAccess
+from store.wire_access import WireAccess
 from tests.unit.waiting import WAIT_S
 
 BUFFER_BYTES = 1 << 20
+ACCESS: Callable[[Database], LogAccess] = WireAccess
+"""How a log gets at its collection; tests of the log itself are run with each way."""
 
 
 async def make_log(
@@ -30,6 +34,7 @@ async def make_log(
         db,
         Heads(db, buffer_bytes=buffer_bytes, collection=collection),
         Metrics(),
+        ACCESS(db),
         epoch=epoch,
         queue_bytes=queue_bytes,
         publish_timeout_s=publish_timeout_s,
@@ -67,6 +72,7 @@ class Follower:
             db,
             heads or Heads(db, buffer_bytes=buffer_bytes),
             self.metrics,
+            ACCESS(db),
             epoch=epoch,
             prepare=lambda: prepare_log(db, EVENTS, buffer_bytes),
             on_packs=self._hand_over,

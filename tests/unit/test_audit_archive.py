@@ -37,6 +37,7 @@ from store.client import Database
 from store.event_collection import AUDIT, HEADS, prepare_log
 from store.event_log import MongoEventLog
 from store.heads import Heads
+from store.wire_access import WireAccess
 from tests.support.recorder import LogRecorder
 from tests.unit.waiting import until
 
@@ -84,6 +85,7 @@ async def worker(
         db,
         Heads(db, buffer_bytes=log_bytes, collection=AUDIT),
         Metrics().audit,
+        WireAccess(db),
         epoch=epoch,
         queue_bytes=1 << 22,
         publish_timeout_s=30,

@@ -7,6 +7,7 @@ from store.client import Database
 from store.event_collection import EVENTS, HEADS, prepare_log
 from store.event_log import MongoEventLog
 from store.heads import Heads
+from store.wire_access import WireAccess
 from tests.unit.fakes import draft
 from tests.unit.store_parts import Follower
 from tests.unit.waiting import WAIT_S, running, until
@@ -19,6 +20,7 @@ async def make_log(db: Database, heads: Heads) -> MongoEventLog:
         db,
         heads,
         Metrics(),
+        WireAccess(db),
         epoch=await prepare_log(db, EVENTS, BUFFER_BYTES),
         queue_bytes=1 << 20,
         publish_timeout_s=WAIT_S,
