@@ -9,6 +9,7 @@ OP_MSG as the specification "MongoDB Wire Protocol" has them.
 import asyncio
 import itertools
 import platform
+import socket
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast
@@ -31,6 +32,9 @@ NOT_PRIMARY = frozenset({91, 189, 10058, 10107, 11600, 11602, 13435, 13436})
 """Codes that mean: ask another node. ShutdownInProgress, PrimarySteppedDown, LegacyNotPrimary,
 NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk
 and NotPrimaryOrSecondary ("Server Discovery And Monitoring", "not writable primary")."""
+
+KEEP_ALIVE_S = {"TCP_KEEPIDLE": 120, "TCP_KEEPINTVL": 10}
+"""As the driver has it: what stands in between may forget a connection that is quiet for longer."""
 
 _HEADER = struct.Struct("<iiii")  # bytes of all, number, number of what it answers, opcode
 _INT32 = struct.Struct("<i")
@@ -203,6 +207,12 @@ class WireConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.BaseProtocol`."""
         self._transport = cast("asyncio.Transport", transport)
+        if self.address[1] is not None:
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, seconds in KEEP_ALIVE_S.items():
+                if hasattr(socket, name):  # not on every system
+                    sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - its name is given
         """See `asyncio.BaseProtocol`."""

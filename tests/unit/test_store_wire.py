@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -258,6 +259,15 @@ async def test_who_does_not_answer_is_waited_for_so_long_and_no_longer() -> None
     async with misbehaving(silent, None) as address:
         with pytest.raises(NetworkTimeout, match="took too long"):
             await WireConnection.open(address, connect_timeout_s=0.02)
+
+
+@pytest.mark.gen_test
+async def test_a_quiet_connection_is_kept_alive() -> None:
+    """What stands between may forget it, and an insert would then wait for an answer in vain."""
+    async with misbehaving(silent) as address, connected(address) as connection:
+        sock = connection._transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 120
 
 
 @pytest.mark.gen_test
