@@ -39,6 +39,7 @@ from rtserver.protocol import (
     StartedAck,
     ViewAck,
     Welcome,
+    type_of,
 )
 from rtserver.schemas import Schema, components, fields_of, split_doc
 
@@ -139,7 +140,7 @@ def document() -> Schema:
         ("audit", AUDIT_COMMANDS),
     ):
         for command in commands:
-            replies = (REPLIES[_tag(command)], ErrorFrame)
+            replies = (REPLIES[type_of(command)], ErrorFrame)
             name = f"receive{channel.title()}{command.__name__}"
             operations[name] = _receives(channel, command, replies)
     return {
@@ -164,11 +165,7 @@ def document() -> Schema:
 
 
 def _acks(commands: Iterable[type[Command]]) -> Messages:
-    return tuple(dict.fromkeys(REPLIES[_tag(command)] for command in commands))
-
-
-def _tag(kind: type[msgspec.Struct]) -> str:
-    return str(kind.__struct_config__.tag)
+    return tuple(dict.fromkeys(REPLIES[type_of(command)] for command in commands))
 
 
 def _server(protocol: str, description: str) -> Schema:

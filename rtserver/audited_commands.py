@@ -17,6 +17,7 @@ from rtserver.protocol import (
     RefreshToken,
     StartIteration,
     StartValidation,
+    type_of,
 )
 from rtserver.session import CommandHandler, Session
 
@@ -29,8 +30,8 @@ RECORDED: Mapping[type[Command], Action] = {
 }
 """The commands that change something. `view` and `replay` concern only who sends them."""
 _MEANT: Mapping[str | None, Action] = {
-    **{str(kind.__struct_config__.tag): action for kind, action in RECORDED.items()},
-    str(FilterCommand.__struct_config__.tag): Action.AUDIT_WATCHED,
+    **{type_of(kind): action for kind, action in RECORDED.items()},
+    type_of(FilterCommand): Action.AUDIT_WATCHED,
 }
 
 

@@ -31,6 +31,11 @@ class Command(msgspec.Struct, tag_field="type", kw_only=True):
     request_id: RequestId = None
 
 
+def type_of(kind: type[msgspec.Struct] | msgspec.Struct) -> str:
+    """The `type` of a kind of message, or of one."""
+    return str(kind.__struct_config__.tag)
+
+
 class View(Command, tag="view"):
     """Narrow what is viewed to these proposals; an empty list views the whole project.
 
@@ -122,7 +127,7 @@ class CommandParser:
     """
 
     def __init__(self, kinds: Sequence[type[Command]]) -> None:
-        self.names = [str(kind.__struct_config__.tag) for kind in kinds]
+        self.names = [type_of(kind) for kind in kinds]
         self._decode = msgspec.json.Decoder(Union[tuple(kinds)]).decode  # noqa: UP007 - made here
 
     def __call__(self, text: str) -> Command:

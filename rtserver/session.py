@@ -47,6 +47,7 @@ from rtserver.protocol import (
     Welcome,
     encode_frame,
     parse_command,
+    type_of,
     wrap_frame,
     wrap_position,
 )
@@ -404,7 +405,7 @@ class Session:
 
     def send(self, frame: SessionFrame) -> None:
         """Send a session frame."""
-        kind = str(frame.__struct_config__.tag)
+        kind = type_of(frame)
         self.outbox.send(wrap_frame(self.encoding, encode_frame(frame), kind))
 
     def send_gap(self, *, requested: int, lost: int) -> None:
@@ -477,7 +478,7 @@ class Session:
                     "busy",
                     f"{MAX_COMMANDS_IN_FLIGHT} commands are under way; wait for an answer first",
                     command.request_id,
-                    str(command.__struct_config__.tag),
+                    type_of(command),
                 )
             )
             return

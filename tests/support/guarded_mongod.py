@@ -1,7 +1,5 @@
 """A mongod that lets nobody in without TLS, a user and a password."""
 
-import datetime as dt
-import ipaddress
 import secrets
 import socket
 from collections.abc import Iterator
@@ -9,14 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from store.mongod_binary import find_mongod
 from store.mongod_command import mongod_environment
+from tests.support.certificates import self_signed
 from tests.support.processes import end, spawn, wait_until
 
 NAME = "guarded"
@@ -26,7 +22,7 @@ USER = "rtserver"
 @contextmanager
 def guarded_mongod(directory: Path) -> Iterator[str]:
     """Run one as a replica set of one node; its URI, for `RT_MONGODB_URI`."""
-    certificate = _certificate(directory)
+    certificate = self_signed(directory / "server.pem")
     keyfile = directory / "keyfile"
     keyfile.touch(mode=0o600)
     keyfile.write_text(secrets.token_urlsafe(60).replace("-", "a").replace("_", "b"))
@@ -68,34 +64,3 @@ def _goes(client: "MongoClient[dict[str, Any]]", command: dict[str, Any]) -> boo
     except PyMongoError:
         return False
     return True
-
-
-def _certificate(directory: Path) -> Path:
-    """A key with a certificate that it signed itself, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "rtserver test")])
-    now = dt.datetime.now(dt.UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = directory / "server.pem"
-    path.touch(mode=0o600)
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
