@@ -8,10 +8,11 @@ OP_MSG as the specification "MongoDB Wire Protocol" has them.
 
 import asyncio
 import itertools
+import math
 import platform
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, cast
 
 import bson
@@ -33,6 +34,7 @@ NOT_PRIMARY = frozenset({91, 189, 10058, 10107, 11600, 11602, 13435, 13436})
 NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk
 and NotPrimaryOrSecondary ("Server Discovery And Monitoring", "not writable primary")."""
 
+LOOK_S = 1.0
 KEEP_ALIVE_S = {"TCP_KEEPIDLE": 120, "TCP_KEEPINTVL": 10}
 """As the driver has it: what stands in between may forget a connection that is quiet for longer."""
 
@@ -92,14 +94,22 @@ class WireConnection(asyncio.Protocol):
         address: where it leads.
     """
 
-    def __init__(self, address: Address, reply_timeout_s: float | None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        reply_timeout_s: float | None = None,
+        is_primary: Callable[[Address], bool] = bool,
+    ) -> None:
         self.address = address
-        self._reply_timeout_s = reply_timeout_s
+        self._reply_timeout_s = math.inf if reply_timeout_s is None else reply_timeout_s
+        self._is_primary = is_primary
+        self._sent_s = 0.0
         self._numbers = itertools.cycle(range(1, 1 << 31))
         self._number = 0
         self._reply: asyncio.Future[bytes] | None = None
         self._received = bytearray()
         self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._lost = asyncio.get_running_loop().create_future()
 
     @classmethod
@@ -109,6 +119,7 @@ class WireConnection(asyncio.Protocol):
         *,
         connect_timeout_s: float | None = None,
         reply_timeout_s: float | None = None,
+        is_primary: Callable[[Address], bool] = bool,
     ) -> Self:
         """Connect to the primary.
 
@@ -116,6 +127,9 @@ class WireConnection(asyncio.Protocol):
             address: where it is.
             connect_timeout_s: how long that may take; None: without end.
             reply_timeout_s: how long each reply may take; None: without end.
+            is_primary: asked every second that a reply takes. Where it is not, none is waited for:
+                a node that is cut off gives none, and its successor is there long before the time
+                is over.
 
         Raises:
             NetworkTimeout: it took too long.
@@ -124,7 +138,7 @@ class WireConnection(asyncio.Protocol):
         """
         loop = asyncio.get_running_loop()
         host, port = address
-        connection = cls(address, reply_timeout_s)
+        connection = cls(address, reply_timeout_s, is_primary)
         try:
             async with asyncio.timeout(connect_timeout_s):
                 if port is None:
@@ -165,23 +179,21 @@ class WireConnection(asyncio.Protocol):
             NotPrimaryError: another node has to be asked.
             OperationFailure: it was refused; errors of single writes are in the reply.
             NetworkTimeout: no reply in time; what was asked for may be done all the same.
-            AutoReconnect: the connection was lost; as above.
+            AutoReconnect: the connection was lost, or another node is primary; as above.
         """
         if self._transport is None or not self.is_open:
             raise AutoReconnect("the connection to MongoDB is closed")
         assert self._reply is None, "one command at a time"  # noqa: S101 - whose reply would it be
         self._number = next(self._numbers)
         message = encode(self._number, command, documents)
-        reply = self._reply = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        reply = self._reply = loop.create_future()
+        self._sent_s = loop.time()
+        self._look_again(0.0)
         try:
             self._transport.write(message)
-            async with asyncio.timeout(self._reply_timeout_s):
-                body = await reply
-            answer = bson.decode(body, _CODEC)
+            answer = bson.decode(await reply, _CODEC)
             raise_refusal(answer)
-        except TimeoutError:
-            self._give_up()
-            raise NetworkTimeout("MongoDB did not answer in time") from None
         except InvalidBSON as error:
             self._give_up()
             raise AutoReconnect("MongoDB sent a reply of another form") from error
@@ -192,7 +204,23 @@ class WireConnection(asyncio.Protocol):
             raise
         finally:
             self._reply = None
+            if self._timer is not None:
+                self._timer.cancel()
         return answer
+
+    def _look_again(self, waited_s: float) -> None:
+        next_s = min(LOOK_S, self._reply_timeout_s - waited_s)
+        self._timer = asyncio.get_running_loop().call_later(next_s, self._look)
+
+    def _look(self) -> None:
+        """See whether the reply that is waited for may still come."""
+        waited_s = asyncio.get_running_loop().time() - self._sent_s
+        if waited_s >= self._reply_timeout_s:
+            self._fail(NetworkTimeout("MongoDB did not answer in time"))
+        elif not self._is_primary(self.address):
+            self._fail(AutoReconnect("another node is primary now"))
+        else:
+            self._look_again(waited_s)
 
     async def close(self) -> None:
         """Close it, and return when it is closed."""
@@ -216,8 +244,7 @@ class WireConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - its name is given
         """See `asyncio.BaseProtocol`."""
-        if self._reply is not None and not self._reply.done():
-            self._reply.set_exception(AutoReconnect("the connection to MongoDB was lost"))
+        self._fail(AutoReconnect("the connection to MongoDB was lost"))
         self._lost.set_result(None)
 
     def data_received(self, data: bytes) -> None:
@@ -228,17 +255,17 @@ class WireConnection(asyncio.Protocol):
             return
         size_bytes, _, answers, opcode = _HEADER.unpack_from(received)
         if not _BODY_AT <= size_bytes <= MAX_MESSAGE_BYTES:
-            self._fail("a message of an impossible size")
+            self._fail(AutoReconnect("MongoDB sent a message of an impossible size"))
         elif self._reply is None or answers != self._number or opcode != OP_MSG:
-            self._fail("what was not asked for")
+            self._fail(AutoReconnect("MongoDB sent what was not asked for"))
         # No flag was asked for, and a reply has one section.
         elif len(received) > size_bytes or received[_HEADER.size : _BODY_AT] != _NO_FLAGS + _BODY:
-            self._fail("a reply of another form")
+            self._fail(AutoReconnect("MongoDB sent a reply of another form"))
         elif len(received) == size_bytes and not self._reply.done():
             self._reply.set_result(bytes(received[_BODY_AT:]))
             received.clear()
 
-    def _fail(self, what: str) -> None:
+    def _fail(self, error: AutoReconnect) -> None:
         if self._reply is not None and not self._reply.done():
-            self._reply.set_exception(AutoReconnect(f"MongoDB sent {what}"))
+            self._reply.set_exception(error)
         self._give_up()

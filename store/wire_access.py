@@ -88,6 +88,7 @@ class WireAccess:
             address,
             connect_timeout_s=self._connect_timeout_s,
             reply_timeout_s=self._reply_timeout_s,
+            is_primary=lambda address: self._look() in (address, None),
         )
 
     async def _find_primary(self) -> Address:

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymongo.errors import AutoReconnect, NetworkTimeout, NotPrimaryError, OperationFailure
 
+from store import wire
 from store.client import Database
 from store.wire import MAX_MESSAGE_BYTES, Address, WireConnection, encode
 from tests.support.mongo import MongodProcess
@@ -259,6 +260,25 @@ async def test_who_does_not_answer_is_waited_for_so_long_and_no_longer() -> None
     async with misbehaving(silent, None) as address:
         with pytest.raises(NetworkTimeout, match="took too long"):
             await WireConnection.open(address, connect_timeout_s=0.02)
+
+
+@pytest.mark.gen_test
+async def test_who_is_primary_no_more_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that is cut off answers nothing, and the time for a reply is long."""
+    monkeypatch.setattr(wire, "LOOK_S", 0.01)
+    asked: list[Address] = []
+
+    def is_primary(address: Address) -> bool:
+        asked.append(address)
+        return len(asked) < 3
+
+    async with misbehaving(silent) as address:
+        connection = await WireConnection.open(address, is_primary=is_primary)
+        with pytest.raises(AutoReconnect, match="another node is primary"):
+            await connection.command({"ping": 1})
+        assert asked == [address] * 3
+        assert not connection.is_open
+        await connection.close()
 
 
 @pytest.mark.gen_test
