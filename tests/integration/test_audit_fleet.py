@@ -146,6 +146,12 @@ async def test_archive_and_chains_are_whole_though_those_who_write_them_are_kill
     with mongod.client() as client:
         registry = client[database].workers
         await until(lambda: registry.count_documents({}) == 2, "the killed ones told of")
+        # It does at each renewal of its lease; none of those before it may have lived so long.
+        told = client[database].audit_archives
+        await until(
+            lambda: told.count_documents({"epoch": {"$exists": True}}) == 1,
+            "the archive's writer says how far it went",
+        )
         verify = {
             name: heir.settings[name] for name in ("mongodb_uri", "mongodb_database", "data_dir")
         } | {"audit_archive_dir": archive}
