@@ -7,7 +7,6 @@ OP_MSG as the specification "MongoDB Wire Protocol" has them.
 """
 
 import asyncio
-import itertools
 import math
 import platform
 import socket
@@ -34,6 +33,7 @@ NOT_PRIMARY = frozenset({91, 189, 10058, 10107, 11600, 11602, 13435, 13436})
 NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk
 and NotPrimaryOrSecondary ("Server Discovery And Monitoring", "not writable primary")."""
 
+MAX_NUMBER = 2**31 - 1
 LOOK_S = 1.0
 KEEP_ALIVE_S = {"TCP_KEEPIDLE": 120, "TCP_KEEPINTVL": 10}
 """As the driver has it: what stands in between may forget a connection that is quiet for longer."""
@@ -104,7 +104,6 @@ class WireConnection(asyncio.Protocol):
         self._reply_timeout_s = math.inf if reply_timeout_s is None else reply_timeout_s
         self._is_primary = is_primary
         self._sent_s = 0.0
-        self._numbers = itertools.cycle(range(1, 1 << 31))
         self._number = 0
         self._reply: asyncio.Future[bytes] | None = None
         self._received = bytearray()
@@ -184,7 +183,7 @@ class WireConnection(asyncio.Protocol):
         if self._transport is None or not self.is_open:
             raise AutoReconnect("the connection to MongoDB is closed")
         assert self._reply is None, "one command at a time"  # noqa: S101 - whose reply would it be
-        self._number = next(self._numbers)
+        self._number = self._number % MAX_NUMBER + 1
         message = encode(self._number, command, documents)
         loop = asyncio.get_running_loop()
         reply = self._reply = loop.create_future()

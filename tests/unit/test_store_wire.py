@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,27 @@ async def test_commands_follow_one_another_and_a_refused_one_stops_none(
         with pytest.raises(InvalidDocument):
             await connection.command({"ping": object(), "$db": db.name})
         assert (await connection.command({"ping": 1, "$db": db.name}))["ok"] == 1
+
+
+@pytest.mark.gen_test
+async def test_commands_are_counted_for_as_long_as_it_takes_in_no_memory(
+    mongod: MongodProcess, db: Database
+) -> None:
+    """The numbers came from `itertools.cycle`, which keeps all that it has ever given."""
+    async with connected(address_of(mongod)) as connection:
+        connection._number = 2**31 - 2
+        tracemalloc.start()
+        try:
+            await connection.command({"ping": 1, "$db": db.name})
+            assert connection._number == 2**31 - 1
+            before, _ = tracemalloc.get_traced_memory()
+            for _ in range(1_000):
+                await connection.command({"ping": 1, "$db": db.name})
+            after, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert connection._number == 1_000
+        assert after - before < 16 * 1024
 
 
 @pytest.mark.gen_test
