@@ -144,9 +144,9 @@ class WireConnection(asyncio.Protocol):
                     await loop.create_unix_connection(lambda: connection, host)
                 else:
                     await loop.create_connection(lambda: connection, host, port)
-                hello = await connection.command(
-                    {"hello": 1, "client": _METADATA, "$db": "admin"},
-                )
+                hello = await connection.command({"hello": 1, "client": _METADATA, "$db": "admin"})
+            if not hello.get("isWritablePrimary"):
+                raise NotPrimaryError("the node is not primary", dict(hello))
         except TimeoutError:
             await connection.close()
             raise NetworkTimeout("connecting to MongoDB took too long") from None
@@ -155,9 +155,6 @@ class WireConnection(asyncio.Protocol):
         except BaseException:
             await connection.close()
             raise
-        if not hello.get("isWritablePrimary"):
-            await connection.close()
-            raise NotPrimaryError("the node is not primary", dict(hello))
         return connection
 
     @property

@@ -34,15 +34,12 @@ class WireAccess:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        client = cast("Any", database.client)  # typed as if its properties were methods
-        self._client = client
-        pool = client.options.pool_options
+        self._client = cast("Any", database.client)  # typed as if its properties were methods
+        pool = self._client.options.pool_options
         self._connect_timeout_s: float | None = pool.connect_timeout
         self._reply_timeout_s: float | None = pool.socket_timeout
         self._write_concern = database.write_concern.document
         self._writer: WireConnection | None = None
-        self._seen: Any = None
-        self._primary: Address | None = None
 
     async def insert(self, collection: str, documents: list[dict[str, Any]]) -> None:
         """See `LogAccess.insert`."""
@@ -97,18 +94,15 @@ class WireAccess:
         Raises:
             DatabaseError: it found none in time.
         """
-        if self._look() is None:
-            await self._database.command("ping")
         address = self._look()
+        if address is None:
+            await self._database.command("ping")
+            address = self._look()
         if address is None:
             raise AutoReconnect("MongoDB has no primary just now")
         return address
 
     def _look(self) -> Address | None:
         """Where the driver's monitor says that the primary is."""
-        topology = self._client.topology_description
-        if topology is not self._seen:  # a new one at each change
-            self._seen = topology
-            servers = topology.server_descriptions().values()
-            self._primary = next((one.address for one in servers if one.is_writable), None)
-        return self._primary
+        servers = self._client.topology_description.server_descriptions().values()
+        return next((one.address for one in servers if one.is_writable), None)
