@@ -96,6 +96,16 @@ def pinned(
 
 
 @contextlib.contextmanager
+def listening(
+    command: list[str], port: int, env: dict[str, str] | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Runs a command as `pinned` does, once it accepts connections on its port."""
+    with pinned(command, env) as process:
+        wait_for_port(process, port)
+        yield process
+
+
+@contextlib.contextmanager
 def nats() -> Iterator[Server]:
     """NATS with a WebSocket listener, its Go runtime on one core."""
     binary = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin")
@@ -108,8 +118,8 @@ def nats() -> Iterator[Server]:
             f'listen: "{HOST}:{port}"\n'
             f'websocket {{ listen: "{HOST}:{websocket_port}", no_tls: true }}\n'
         )
-        with pinned([binary, "-c", str(config)], {"GOMAXPROCS": "1"}) as process:
-            wait_for_port(process, websocket_port)
+        command = [binary, "-c", str(config)]
+        with listening(command, websocket_port, {"GOMAXPROCS": "1"}) as process:
             yield Server(
                 name="nats",
                 pid=process.pid,
@@ -127,8 +137,7 @@ def bare_tornado(jwt_secret: str | None = None, token: str = "") -> Iterator[Ser
     port = free_port()
     script = str(native.HERE / "bare_tornado.py")
     env = {"BENCH_JWT_SECRET": jwt_secret} if jwt_secret else {}
-    with pinned([sys.executable, script, str(port)], env) as process:
-        wait_for_port(process, port)
+    with listening([sys.executable, script, str(port)], port, env) as process:
         yield Server(
             name="bare_tornado_jwt" if jwt_secret else "bare_tornado",
             pid=process.pid,
@@ -146,8 +155,7 @@ def bare_stack() -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="bench-bare-", ignore_cleanup_errors=True) as folder:
         command = [sys.executable, "-m", "bench.bare_stack", str(port), folder]
         env = {"PYTHONPATH": str(native.HERE.parent)}
-        with pinned(command, env) as process:
-            wait_for_port(process, port)
+        with listening(command, port, env) as process:
             yield Server(
                 name="bare_stack",
                 pid=process.pid,
@@ -162,6 +170,5 @@ def bare_stack() -> Iterator[Server]:
 def raw_sender(mode: Literal["each", "join"]) -> Iterator[Server]:
     """The C program that only sends: the physical limit of one core."""
     port = free_port()
-    with pinned([str(native.program("raw_sender")), str(port), mode]) as process:
-        wait_for_port(process, port)
+    with listening([str(native.program("raw_sender")), str(port), mode], port) as process:
         yield Server(name=f"raw_sender_{mode}", pid=process.pid, port=port)
