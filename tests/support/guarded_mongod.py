@@ -1,7 +1,6 @@
 """A mongod that lets nobody in without TLS, a user and a password."""
 
 import secrets
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +9,9 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from store.mongod_binary import find_mongod
-from store.mongod_command import mongod_environment
 from tests.support.certificates import self_signed
-from tests.support.processes import end, spawn, wait_until
+from tests.support.processes import end, wait_until
+from tests.support.replica_set import free_ports, spawn_member
 
 NAME = "guarded"
 USER = "rtserver"
@@ -25,21 +23,13 @@ def guarded_mongod(directory: Path) -> Iterator[str]:
     certificate = self_signed(directory / "server.pem")
     keyfile = directory / "keyfile"
     keyfile.touch(mode=0o600)
-    keyfile.write_text(secrets.token_urlsafe(60).replace("-", "a").replace("_", "b"))
+    keyfile.write_text(secrets.token_hex(60))
     password = secrets.token_urlsafe(12)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    data = directory / "db"
-    data.mkdir()
-    argv = [str(find_mongod()), "--nounixsocket", "--quiet", "--dbpath", str(data)]
-    argv += ["--bind_ip", "127.0.0.1", "--port", str(port), "--replSet", NAME]
-    argv += ["--keyFile", str(keyfile), "--tlsMode", "requireTLS"]
-    argv += ["--tlsCertificateKeyFile", str(certificate), "--tlsCAFile", str(certificate)]
-    argv += ["--tlsAllowConnectionsWithoutCertificates", "--oplogSize", "64"]
-    argv += ["--wiredTigerCacheSizeGB", "0.25"]
-    argv += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
-    log = directory / "mongod.log"
-    process = spawn(argv, environ=mongod_environment(), stdout=log, stderr=log)
+    (port,) = free_ports(1)
+    guards = ["--keyFile", str(keyfile), "--tlsMode", "requireTLS"]
+    guards += ["--tlsCertificateKeyFile", str(certificate), "--tlsCAFile", str(certificate)]
+    guards += ["--tlsAllowConnectionsWithoutCertificates"]
+    process, log = spawn_member(directory, port, NAME, *guards)
     options = f"replicaSet={NAME}&tls=true&tlsCAFile={certificate}"
     try:
         # Until there is a user, whoever comes from the same host may make the first one.

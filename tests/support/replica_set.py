@@ -29,7 +29,7 @@ class ReplicaSet:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._ports = _free_ports(MEMBERS)
+        self._ports = free_ports(MEMBERS)
         self._processes: dict[int, Child] = {}
         hosts = ",".join(f"127.0.0.1:{port}" for port in self._ports)
         self.uri = f"mongodb://{hosts}/?replicaSet={NAME}"
@@ -47,14 +47,7 @@ class ReplicaSet:
 
     def start_member(self, port: int) -> None:
         """Start a member, also again."""
-        path = self._directory / str(port)
-        path.mkdir(exist_ok=True)
-        argv = [str(find_mongod()), "--nounixsocket", "--quiet", "--dbpath", str(path)]
-        argv += ["--bind_ip", "127.0.0.1", "--port", str(port), "--replSet", NAME]
-        argv += ["--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"]
-        argv += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
-        log = self._directory / f"{port}.log"
-        self._processes[port] = spawn(argv, environ=mongod_environment(), stdout=log, stderr=log)
+        self._processes[port], log = spawn_member(self._directory, port, NAME)
         wait_until(lambda: _answers(port), "a mongod", timeout_s=60, explain=log.read_text)
 
     def primary(self) -> int:
@@ -98,6 +91,18 @@ class ReplicaSet:
             end(process, tell=False)
 
 
+def spawn_member(directory: Path, port: int, replica_set: str, *options: str) -> tuple[Child, Path]:
+    """Start a member of a replica set with its data below a directory; it, and its log."""
+    path = directory / str(port)
+    path.mkdir(exist_ok=True)
+    argv = [str(find_mongod()), "--nounixsocket", "--quiet", "--dbpath", str(path)]
+    argv += ["--bind_ip", "127.0.0.1", "--port", str(port), "--replSet", replica_set]
+    argv += ["--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"]
+    argv += ["--setParameter", "diagnosticDataCollectionEnabled=false", *options]
+    log = directory / f"{port}.log"
+    return spawn(argv, environ=mongod_environment(), stdout=log, stderr=log), log
+
+
 @contextmanager
 def _direct(port: int) -> Iterator["MongoClient[dict[str, Any]]"]:
     client: MongoClient[dict[str, Any]] = MongoClient(
@@ -121,7 +126,8 @@ def _answers(port: int) -> bool:
     return bool(_hello(port))
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """So many ports that nobody listens on just now."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [int(one.getsockname()[1]) for one in sockets]
     for one in sockets:

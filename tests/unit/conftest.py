@@ -1,12 +1,16 @@
 """Fixtures of the unit tests beside those of tests/conftest.py."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from tornado.ioloop import IOLoop
 
 from store.client import Database, connect
+from store.log_access import DriverAccess
+from store.wire_access import WireAccess
 from tests.support.mongo import MongodProcess
+from tests.unit import store_parts
 
 
 @pytest.fixture
@@ -15,3 +19,10 @@ def db(io_loop: IOLoop, mongod: MongodProcess, database: str) -> Iterator[Databa
     client = connect(mongod.uri)
     yield client[database]
     client.close()
+
+
+@pytest.fixture(params=[WireAccess, DriverAccess])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Has each test that asks for it run with each way of a log to its collection."""
+    monkeypatch.setattr(store_parts, "ACCESS", request.param)
+    return request.param

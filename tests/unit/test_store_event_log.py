@@ -22,21 +22,14 @@ from store.event_collection import EVENTS
 from store.event_log import MongoEventLog
 from store.log_access import DriverAccess
 from store.packing import MAX_PUBLICATION_BYTES
-from store.wire_access import WireAccess
 from tests.support.mongo import MongodProcess
 from tests.support.recorder import LogRecorder
-from tests.unit import store_parts
 from tests.unit.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.unit.fakes import draft
 from tests.unit.store_parts import make_log
 from tests.unit.waiting import running, until
 
-
-@pytest.fixture(autouse=True, params=[WireAccess, DriverAccess])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Each test is run with each way to the collection."""
-    monkeypatch.setattr(store_parts, "ACCESS", request.param)
-    return request.param
+pytestmark = pytest.mark.usefixtures("way")
 
 
 async def _stored(log: MongoEventLog, project_id: str) -> list[dict[str, Any]]:

@@ -10,20 +10,12 @@ from store import event_tail
 from store.client import Database
 from store.event_collection import EVENTS, prepare_log
 from store.event_tail import EventTail
-from store.log_access import DriverAccess
-from store.wire_access import WireAccess
 from tests.support.recorder import LogRecorder
-from tests.unit import store_parts
 from tests.unit.fakes import draft
 from tests.unit.store_parts import Follower, make_log
 from tests.unit.waiting import running, until
 
-
-@pytest.fixture(autouse=True, params=[WireAccess, DriverAccess])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Each test is run with each way to the collection."""
-    monkeypatch.setattr(store_parts, "ACCESS", request.param)
-    return request.param
+pytestmark = pytest.mark.usefixtures("way")
 
 
 async def _kill_cursors(db: Database) -> int:
