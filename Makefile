@@ -53,9 +53,9 @@ soak: $(TOOLS) $(NODE)
 
 # Through a file of its own, so that a failure leaves the old text in place.
 docs: $(RUNTIME)
-	@$(PY) -m rtserver.settings_doc > docs/settings.md.new
+	@$(PY) -m rtserver.config.settings_doc > docs/settings.md.new
 	@mv docs/settings.md.new docs/settings.md
-	@$(PY) -m rtserver.audit_doc > docs/audit.md.new
+	@$(PY) -m rtserver.audit.record.doc > docs/audit.md.new
 	@mv docs/audit.md.new docs/audit.md
 	@echo "Wrote docs/settings.md and docs/audit.md"
 

@@ -12,12 +12,12 @@ import os
 import signal
 import time
 
-from rtserver.app import Server
-from rtserver.audit import Acting
-from rtserver.audit_actions import Action, Outcome
-from rtserver.collector import THRESHOLDS
-from rtserver.logs import configure_logs
-from rtserver.settings import Settings
+from rtserver.app.server import Server
+from rtserver.audit.record.actions import Action, Outcome
+from rtserver.audit.record.auditor import Acting
+from rtserver.config.settings import Settings
+from rtserver.lib.gc_tuning import THRESHOLDS
+from rtserver.observe.log_output import configure_logs
 
 TICK_S = 0.005
 USERS = 100

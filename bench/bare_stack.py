@@ -15,9 +15,9 @@ from typing import Any
 import tornado.web
 import tornado.websocket
 
-from rtserver.framing import websocket_frame
-from store.client import connect
-from store.mongod import PrivateMongod
+from rtserver.delivery.wire_forms import websocket_frame
+from store.base.client import connect
+from store.mongod.process import PrivateMongod
 
 BUFFER_BYTES = 64 * 1024 * 1024
 

@@ -2,8 +2,8 @@
 
 from typing import Literal, TypedDict
 
-from handlers.base import BaseHandler
-from handlers.operations import Answer, operation
+from handlers.base.handler import BaseHandler
+from handlers.base.operations import Answer, operation
 
 
 class HealthJson(TypedDict):

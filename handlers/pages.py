@@ -2,8 +2,8 @@
 
 from tornado import web
 
-from handlers.base import BaseHandler
-from handlers.context import HandlerContext
+from handlers.base.context import HandlerContext
+from handlers.base.handler import BaseHandler
 
 # Pages load nothing from elsewhere and run no inline script, whatever they are made to show.
 CONTENT_SECURITY_POLICY = (

@@ -7,25 +7,25 @@ from typing import Any
 
 from tornado import web
 
-from handlers.audit import AuditHandler, AuditSocket
-from handlers.base import NotFoundHandler, access_log
-from handlers.comments import CommentsHandler
-from handlers.connections import ConnectionHandler, ConnectionsHandler
-from handlers.context import HandlerContext
-from handlers.documents import AsyncapiHandler, OpenapiHandler, published
-from handlers.events import EventsHandler
+from handlers.api.audit import AuditHandler, AuditSocket
+from handlers.api.comments import CommentsHandler
+from handlers.api.connections import ConnectionHandler, ConnectionsHandler
+from handlers.api.events import EventsHandler
+from handlers.api.locks import LockHandler
+from handlers.api.projects import ProjectHandler
+from handlers.api.proposals import ProposalHandler, ProposalsHandler
+from handlers.api.runs import IterationsHandler, RunHandler, ValidationsHandler
+from handlers.base.context import HandlerContext
+from handlers.base.handler import NotFoundHandler, access_log
 from handlers.health import HealthHandler, MetricsHandler, ReadyHandler
-from handlers.locks import LockHandler
-from handlers.openapi import document
+from handlers.interface.documents import AsyncapiHandler, OpenapiHandler, published
+from handlers.interface.openapi import document
+from handlers.interface.route import Route
 from handlers.pages import AssetHandler, PageHandler
-from handlers.projects import ProjectHandler
-from handlers.proposals import ProposalHandler, ProposalsHandler
-from handlers.route import Route
-from handlers.runs import IterationsHandler, RunHandler, ValidationsHandler
-from handlers.sockjs import sockjs_routes
-from handlers.sse import ProposalEventsHandler
-from handlers.websocket import SessionSocket
-from rtserver import asyncapi
+from handlers.realtime.sse import ProposalEventsHandler
+from handlers.realtime.websocket import SessionSocket
+from handlers.sockjs.endpoint import sockjs_routes
+from rtserver.interface import asyncapi
 
 OPENAPI = "/api/v1/openapi.json"
 ASYNCAPI = "/api/v1/asyncapi.json"

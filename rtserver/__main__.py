@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 
-from rtserver.cli import FAILURE, main
+from rtserver.cli.main import FAILURE, main
 
 status = main(sys.argv[1:])
 logging.shutdown()

@@ -21,8 +21,8 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from tornado.ioloop import IOLoop
 
-from rtserver.app import Server
-from rtserver.settings import Settings
+from rtserver.app.server import Server
+from rtserver.config.settings import Settings
 from tests.support.leftovers import end_leftovers
 from tests.support.mongo import MongodProcess
 from tests.support.recorder import LogRecorder, recording

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rtserver.completions_server import Respond
+from rtserver.demo.completions_server import Respond
 from tests.integration.conftest import VALIDATION_COMMAND
 from tests.support.api import Api, api
 from tests.support.llm_server import KEY, LlmThread

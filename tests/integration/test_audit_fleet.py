@@ -13,8 +13,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from rtserver.audit_archive_file import TornFileError, archive_files, read_lines
-from rtserver.audit_chain import GENESIS, hash_of
+from rtserver.audit.archive.file import TornFileError, archive_files, read_lines
+from rtserver.audit.record.chain import GENESIS, hash_of
 from tests.support.api import api
 from tests.support.cli import rtserver_many
 from tests.support.lateness import lateness

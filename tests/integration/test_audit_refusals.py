@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from rtserver.app import Server
-from rtserver.audit import Acting
-from rtserver.audit_actions import CATALOGUE, Action
+from rtserver.app.server import Server
+from rtserver.audit.record.actions import CATALOGUE, Action
+from rtserver.audit.record.auditor import Acting
 from tests.support.raw_http import raw_http
 from tests.support.sockets import Frame, SocketClient, open_socket, session
 from tests.support.tokens import token

@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from rtserver import audit_session
-from rtserver.app import Server
-from rtserver.audit import Acting
-from rtserver.audit_actions import Action, Outcome
+from rtserver.app.server import Server
+from rtserver.audit.live import session as audit_session
+from rtserver.audit.record.actions import Action, Outcome
+from rtserver.audit.record.auditor import Acting
 from tests.integration.conftest import Pair
 from tests.support.api import Api, api
 from tests.support.sockets import Frame, SocketClient, open_socket, seq_of, session

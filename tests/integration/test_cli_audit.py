@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from rtserver import app_operator_records
-from rtserver.cli import main
-from rtserver.events import rfc3339
+from rtserver.app import operator_records as app_operator_records
+from rtserver.cli.main import main
+from rtserver.model.events import rfc3339
 from tests.integration.conftest import Pair
 from tests.support.api import api
 from tests.support.cli import rtserver, rtserver_many, start_rtserver

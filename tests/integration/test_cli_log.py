@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from rtserver.cli_log import tail
-from rtserver.cli_publish import Publication, publish
-from rtserver.errors import InvalidError
-from rtserver.history import EventFilter
-from rtserver.positions import Position
-from rtserver.publishing import PublishedEvent, UsersAudience
-from rtserver.settings import Settings
+from rtserver.cli.publish import Publication, publish
+from rtserver.cli.tail import tail
+from rtserver.config.settings import Settings
+from rtserver.eventlog.history import EventFilter
+from rtserver.eventlog.publishing import PublishedEvent, UsersAudience
+from rtserver.model.errors import InvalidError
+from rtserver.model.positions import Position
 from tests.integration.conftest import Pair
 from tests.support.documents import check_frame
 from tests.support.sockets import session

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rtserver.app import Server
+from rtserver.app.server import Server
 from tests.support.api import api
 from tests.support.sockets import session
 from tests.support.workers import Workers

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rtserver.completions_server import Answer, CompletionRequest, Respond
+from rtserver.demo.completions_server import Answer, CompletionRequest, Respond
 from tests.integration.conftest import Pair
 from tests.integration.iteration_case import (
     BEFORE,

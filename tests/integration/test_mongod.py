@@ -19,7 +19,7 @@ import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.read_concern import ReadConcern
 
-from store.mongod import DataDirInUse, MongodFailed, PrivateMongod, attach
+from store.mongod.process import DataDirInUse, MongodFailed, PrivateMongod, attach
 from tests.support.recorder import LogRecorder
 
 ROOT = Path(__file__).parents[2]
@@ -195,7 +195,7 @@ OWNER = """
 import asyncio, sys
 from pathlib import Path
 from motor.motor_asyncio import AsyncIOMotorClient
-from store.mongod import PrivateMongod
+from store.mongod.process import PrivateMongod
 
 async def main():
     mongod = PrivateMongod(Path(sys.argv[1]), mode="shared")
@@ -297,7 +297,7 @@ async def test_what_the_file_system_refuses_is_told(tmp_path: Path) -> None:
 async def test_node_that_never_becomes_primary_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.mongod.MEMBER_HOST", "./another.sock")
+    monkeypatch.setattr("store.mongod.process.MEMBER_HOST", "./another.sock")
     with pytest.raises(MongodFailed, match="takes no writes: No host described"):
         await PrivateMongod(tmp_path, start_timeout_s=8).start()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rtserver.demo import DEMO_PROJECT_ID
+from rtserver.demo.project import DEMO_PROJECT_ID
 from tests.support.api import api
 from tests.support.processes import ROOT
 from tests.support.sockets import Frame, session

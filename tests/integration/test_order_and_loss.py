@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rtserver.close_codes import CloseCode
+from rtserver.model.close_codes import CloseCode
 from tests.integration.conftest import Pair
 from tests.support.api import Api, api
 from tests.support.mongo import MongodProcess

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from store.mongod_dir import MongodDir
+from store.mongod.directory import MongodDir
 from tests.support.api import Api, api
 from tests.support.cli import rtserver_many
 from tests.support.processes import wait_until

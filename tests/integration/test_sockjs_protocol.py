@@ -16,7 +16,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from handlers.hixie76 import challenge_response
+from handlers.sockjs.hixie76 import challenge_response
 from tests.support.raw_http import RawHttp, raw_http
 from tests.support.workers import Workers
 

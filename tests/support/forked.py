@@ -21,7 +21,10 @@ from pathlib import Path
 
 from tests.support.processes import ROOT
 
-PRELOADED = ["rtserver.cli", "rtserver.llm"]  # which the server imports only where it needs it
+PRELOADED = [
+    "rtserver.cli.main",
+    "rtserver.runs.llm.client",
+]  # which the server imports only where it needs it
 PR_SET_PDEATHSIG = 1
 
 _context = multiprocessing.get_context("forkserver")

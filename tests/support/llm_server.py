@@ -1,8 +1,8 @@
 """An OpenAI-compatible endpoint that answers as a test tells it to.
 
-It is the demo's server (`rtserver.completions_server`) with other answers. An answer is a coroutine
-function of a request; those here cover what goes wrong with real endpoints. `LlmServer` lives in
-the test's own loop, `LlmThread` beside workers that several tests share.
+It is the demo's server (`rtserver.demo.completions_server`) with other answers. An answer is a
+coroutine function of a request; those here cover what goes wrong with real endpoints. `LlmServer`
+lives in the test's own loop, `LlmThread` beside workers that several tests share.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from rtserver.completions_server import Answer, CompletionRequest, CompletionsServer, Respond
+from rtserver.demo.completions_server import Answer, CompletionRequest, CompletionsServer, Respond
 
 KEY = "sk-a-secret-key-of-the-tests"
 GONE_S = 30.0

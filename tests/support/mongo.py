@@ -11,7 +11,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from store.mongod_dir import Holder, MongodDir
+from store.mongod.directory import Holder, MongodDir
 from tests.support.forked import ForkedServer
 from tests.support.processes import end, wait_until
 

@@ -11,8 +11,8 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from store.mongod_binary import find_mongod
-from store.mongod_command import mongod_environment
+from store.mongod.binary import find_mongod
+from store.mongod.command import mongod_environment
 from tests.support.processes import Child, end, spawn, wait_until
 
 NAME = "three"

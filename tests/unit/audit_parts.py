@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from rtserver.audit import AUDIT_PROJECT, Auditor
-from rtserver.audit_chain import GENESIS, hash_of
-from rtserver.audit_spool import Batch
-from rtserver.events import EventDraft
-from rtserver.log import EventLog, Published
-from rtserver.metrics import Metrics
-from rtserver.tasks import TaskOwner
+from rtserver.audit.record.auditor import AUDIT_PROJECT, Auditor
+from rtserver.audit.record.chain import GENESIS, hash_of
+from rtserver.audit.record.spool import Batch
+from rtserver.eventlog.api import EventLog, Published
+from rtserver.lib.tasks import TaskOwner
+from rtserver.model.events import EventDraft
+from rtserver.observe.metrics import Metrics
 from tests.unit.fakes import MemoryLog
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
-from store.client import Database, connect
-from store.log_access import DriverAccess
-from store.wire_access import WireAccess
+from store.base.client import Database, connect
+from store.log.access import DriverAccess
+from store.log.wire_access import WireAccess
 from tests.support.mongo import MongodProcess
 from tests.unit import store_parts
 

@@ -7,12 +7,12 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 
-from rtserver.errors import StoreUnavailableError
-from rtserver.events import EventDraft, EventPack, StoredEvent, pack_item
-from rtserver.framing import Encoding
-from rtserver.log import Published
-from rtserver.outbox import Outbox
-from rtserver.visibility import Viewer
+from rtserver.delivery.send_buffer import Outbox
+from rtserver.delivery.wire_forms import Encoding
+from rtserver.eventlog.api import Published
+from rtserver.model.errors import StoreUnavailableError
+from rtserver.model.events import EventDraft, EventPack, StoredEvent, pack_item
+from rtserver.model.visibility import Viewer
 
 EPOCH = "e0e0"
 
@@ -68,7 +68,7 @@ class FakeSink:
 
 
 class FakeTransport:
-    """A connection under the test's control; see `rtserver.session.Transport`.
+    """A connection under the test's control; see `rtserver.sessions.session.Transport`.
 
     Attributes:
         ended: `close` with its code and reason, or `abort`.
@@ -154,7 +154,7 @@ class History:
 
 
 class NoMembers:
-    """Projects without proposals; see `rtserver.membership.MemberSource`."""
+    """Projects without proposals; see `rtserver.delivery.membership.MemberSource`."""
 
     async def members(self, _project_id: str) -> list[tuple[str, int, frozenset[str]]]:
         return []

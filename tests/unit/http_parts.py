@@ -11,8 +11,8 @@ from urllib.parse import unquote
 
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 
-from rtserver.app import Server
-from rtserver.settings import Settings
+from rtserver.app.server import Server
+from rtserver.config.settings import Settings
 from tests.support.documents import check_answer
 from tests.support.leftovers import end_leftovers
 from tests.support.tokens import SECRET

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rtserver.admission import Entry
-from rtserver.channel import Channel
-from rtserver.control import Control
-from rtserver.errors import StoreUnavailableError
-from rtserver.events import CONTROL_PROJECT, EventDraft
-from rtserver.log import Published
-from rtserver.presence import PresenceService
-from rtserver.presence_fleet import PresenceFleet
-from rtserver.presence_room import Bounds
-from rtserver.tasks import TaskOwner
-from rtserver.visibility import Viewer
+from rtserver.delivery.feed import Channel
+from rtserver.eventlog.api import Published
+from rtserver.eventlog.worker_messages import Control
+from rtserver.lib.tasks import TaskOwner
+from rtserver.model.errors import StoreUnavailableError
+from rtserver.model.events import CONTROL_PROJECT, EventDraft
+from rtserver.model.visibility import Viewer
+from rtserver.presence.fleet import PresenceFleet
+from rtserver.presence.room import Bounds
+from rtserver.presence.service import PresenceService
+from rtserver.sessions.admission import Entry
 from tests.support.people import Frame, People
 from tests.unit.fakes import FakeSubscriber, MemoryLog
 from tests.unit.wire import messages
@@ -105,7 +105,10 @@ class World:
         key: str | None = None,
         timeout_s: float | None = None,
     ) -> Published:
-        """See `rtserver.log.EventLog`. Every worker gets it soon, the one that sent it as well."""
+        """See `rtserver.eventlog.api.EventLog`.
+
+        Every worker gets it soon, the one that sent it as well.
+        """
         await self._answer(LOG_S)
         pack = self._log.append(CONTROL_PROJECT, *drafts)
         for event in pack.events():

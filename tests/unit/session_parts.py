@@ -5,22 +5,22 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from rtserver.admission import Entry
-from rtserver.channel import Channel
-from rtserver.dispatcher import Dispatcher
-from rtserver.events import EventDraft
-from rtserver.fanout import Fanout
-from rtserver.framing import Encoding
-from rtserver.identity import Identity
-from rtserver.membership import Membership, NoMembers
-from rtserver.metrics import Metrics
-from rtserver.presence import NoPresence, PresenceKeeper
-from rtserver.protocol import Ack, Command, MessageRefusedError
-from rtserver.run_model import RunJson
-from rtserver.sending import Sender
-from rtserver.session import Ended, Session, SessionServices, SessionSettings
-from rtserver.tasks import TaskOwner
-from rtserver.wheel import TimerWheel
+from rtserver.delivery.dispatcher import Dispatcher
+from rtserver.delivery.fanout import Fanout
+from rtserver.delivery.feed import Channel
+from rtserver.delivery.membership import Membership, NoMembers
+from rtserver.delivery.sender import Sender
+from rtserver.delivery.wire_forms import Encoding
+from rtserver.lib.tasks import TaskOwner
+from rtserver.lib.timer_wheel import TimerWheel
+from rtserver.model.events import EventDraft
+from rtserver.model.identity import Identity
+from rtserver.observe.metrics import Metrics
+from rtserver.presence.service import NoPresence, PresenceKeeper
+from rtserver.runs.model import RunJson
+from rtserver.sessions.admission import Entry
+from rtserver.sessions.messages import Ack, Command, MessageRefusedError
+from rtserver.sessions.session import Ended, Session, SessionServices, SessionSettings
 from tests.unit.fakes import FakeTransport, MemoryLog, draft
 from tests.unit.waiting import until
 from tests.unit.wire import messages

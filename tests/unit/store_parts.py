@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from rtserver.events import EventPack
-from rtserver.metrics import Metrics
-from store.client import Database
-from store.event_collection import EVENTS, prepare_log
-from store.event_log import MongoEventLog
-from store.event_tail import EventTail
-from store.heads import Heads
-from store.log_access import LogAccess
-from store.wire_access import WireAccess
+from rtserver.model.events import EventPack
+from rtserver.observe.metrics import Metrics
+from store.base.client import Database
+from store.log.access import LogAccess
+from store.log.collection import EVENTS, prepare_log
+from store.log.heads import Heads
+from store.log.tail import EventTail
+from store.log.wire_access import WireAccess
+from store.log.writer import MongoEventLog
 from tests.unit.waiting import WAIT_S
 
 BUFFER_BYTES = 1 << 20

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from rtserver.active_run import ActiveRun
-from rtserver.events import EventType
-from rtserver.metrics import RunKind
-from rtserver.run_model import Run, RunState
-from rtserver.run_work import Emit, Ending
-from rtserver.tasks import TaskOwner
+from rtserver.lib.tasks import TaskOwner
+from rtserver.model.events import EventType
+from rtserver.observe.metrics import RunKind
+from rtserver.runs.active_run import ActiveRun
+from rtserver.runs.model import Run, RunState
+from rtserver.runs.work import Emit, Ending
 from tests.support.recorder import LogRecorder
 
 DONE = Ending(RunState.PASSED, EventType.VALIDATION_COMPLETE, {"status": "passed"})

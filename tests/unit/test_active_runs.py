@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from rtserver.active_runs import CHANGING, ActiveRuns
-from rtserver.channel import Channel
-from rtserver.errors import StoreUnavailableError
-from rtserver.events import WHOLE_PROJECT, EventType, StoredEvent
-from rtserver.metrics import RunKind
-from rtserver.run_model import RunJson, RunState
+from rtserver.delivery.feed import Channel
+from rtserver.model.errors import StoreUnavailableError
+from rtserver.model.events import WHOLE_PROJECT, EventType, StoredEvent
+from rtserver.observe.metrics import RunKind
+from rtserver.runs.active_list import CHANGING, ActiveRuns
+from rtserver.runs.model import RunJson, RunState
 from tests.unit.waiting import until
 
 

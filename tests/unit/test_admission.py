@@ -3,10 +3,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from rtserver.admission import Admission, Entry, ProjectFullError
-from rtserver.errors import StoreUnavailableError
-from store.client import Database
-from store.leases import MongoLeases
+from rtserver.model.errors import StoreUnavailableError
+from rtserver.sessions.admission import Admission, Entry, ProjectFullError
+from store.base.client import Database
+from store.documents.connections import MongoLeases
 from tests.support.recorder import LogRecorder
 from tests.unit.test_store_leases import entry
 from tests.unit.waiting import running, until

@@ -2,10 +2,10 @@
 
 import pytest
 
-from rtserver.app_mongo import MongoAccess
-from rtserver.settings import Settings
-from store.log_access import DriverAccess
-from store.wire_access import WireAccess
+from rtserver.app.mongo import MongoAccess
+from rtserver.config.settings import Settings
+from store.log.access import DriverAccess
+from store.log.wire_access import WireAccess
 
 NOBODY = "mongodb://127.0.0.1:1/?directConnection=true"
 

@@ -7,10 +7,10 @@ import jsonschema_rs
 import pytest
 
 from handlers.routes import ASYNCAPI, OPENAPI, socket_routes
-from rtserver.asyncapi import REPLIES, STORED
-from rtserver.audit_protocol import parse_audit_command
-from rtserver.events import EventType
-from rtserver.protocol import parse_command
+from rtserver.audit.live.messages import parse_audit_command
+from rtserver.interface.asyncapi import REPLIES, STORED
+from rtserver.model.events import EventType
+from rtserver.sessions.messages import parse_command
 from tests.support.documents import UndocumentedFrameError, check_frame, document
 from tests.support.processes import ROOT
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rtserver import audit
-from rtserver.admission import Entry
-from rtserver.audit import AUDIT_PROJECT, Acting, AuditFullError, Auditor
-from rtserver.audit_actions import CATALOGUE, Action, Outcome
-from rtserver.audit_chain import GENESIS
-from rtserver.log import Published
+from rtserver.audit.record import auditor as audit
+from rtserver.audit.record.actions import CATALOGUE, Action, Outcome
+from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, AuditFullError, Auditor
+from rtserver.audit.record.chain import GENESIS
+from rtserver.eventlog.api import Published
+from rtserver.sessions.admission import Entry
 from tests.support.recorder import LogRecorder
 from tests.unit.audit_parts import KeyedLog, auditing, check_chain, hold_up_disk
 from tests.unit.waiting import until
@@ -100,7 +100,7 @@ def test_a_connection_to_the_audit_log_is_for_no_project() -> None:
 async def test_what_is_not_delivered_yet_waits_on_disk_and_comes_later_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rtserver.audit_spool.MEMORY_BYTES", 2000)
+    monkeypatch.setattr("rtserver.audit.record.spool.MEMORY_BYTES", 2000)
     async with auditing(tmp_path) as (auditor, log):
         log.here.clear()
         for number in range(40):

@@ -15,12 +15,10 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from rtserver import audit_archive
-from rtserver.audit import AUDIT_PROJECT, Acting, Auditor
-from rtserver.audit_actions import Action
-from rtserver.audit_archive import Archiver
-from rtserver.audit_archive_dir import ArchiveDirectory
-from rtserver.audit_archive_file import (
+from rtserver.audit.archive import archiver as audit_archive
+from rtserver.audit.archive.archiver import Archiver
+from rtserver.audit.archive.directory import ArchiveDirectory
+from rtserver.audit.archive.file import (
     GAP_TYPE,
     HOUR_S,
     TornFileError,
@@ -28,16 +26,18 @@ from rtserver.audit_archive_file import (
     hour_of,
     read_lines,
 )
-from rtserver.audit_archive_metrics import ArchiveMetrics
-from rtserver.audit_chain import hash_of
-from rtserver.metrics import Metrics
-from rtserver.tasks import TaskOwner
-from store.audit_archive import ARCHIVES, MongoArchive
-from store.client import Database
-from store.event_collection import AUDIT, HEADS, prepare_log
-from store.event_log import MongoEventLog
-from store.heads import Heads
-from store.wire_access import WireAccess
+from rtserver.audit.archive.metrics import ArchiveMetrics
+from rtserver.audit.record.actions import Action
+from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, Auditor
+from rtserver.audit.record.chain import hash_of
+from rtserver.lib.tasks import TaskOwner
+from rtserver.observe.metrics import Metrics
+from store.audit.archive import ARCHIVES, MongoArchive
+from store.base.client import Database
+from store.log.collection import AUDIT, HEADS, prepare_log
+from store.log.heads import Heads
+from store.log.wire_access import WireAccess
+from store.log.writer import MongoEventLog
 from tests.support.recorder import LogRecorder
 from tests.unit.waiting import until
 

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rtserver.audit_archive_dir import (
+from rtserver.audit.archive.directory import (
     ArchiveDirectory,
     FencedError,
     ForeignDirectoryError,
     try_out,
 )
-from rtserver.audit_archive_file import archive_files, file_name, member, position_of, read_lines
-from rtserver.audit_chain import hash_of
-from rtserver.positions import Position
+from rtserver.audit.archive.file import archive_files, file_name, member, position_of, read_lines
+from rtserver.audit.record.chain import hash_of
+from rtserver.model.positions import Position
 
 EPOCH = "e0e0"
 

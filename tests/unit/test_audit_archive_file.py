@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rtserver.audit_archive_file import (
+from rtserver.audit.archive.file import (
     TornFileError,
     archive_files,
     file_name,
@@ -15,7 +15,7 @@ from rtserver.audit_archive_file import (
     read_lines,
     scan,
 )
-from rtserver.positions import Position
+from rtserver.model.positions import Position
 
 HOUR = int(datetime(2026, 1, 31, 14, tzinfo=UTC).timestamp()) // 3600
 

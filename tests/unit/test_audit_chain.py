@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.audit_chain import (
+from rtserver.audit.record.chain import (
     GENESIS,
     MAX_TEXT_CHARS,
     Chain,

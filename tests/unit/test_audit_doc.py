@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from rtserver.audit_actions import CATALOGUE, Action
-from rtserver.audit_doc import render_markdown
+from rtserver.audit.record.actions import CATALOGUE, Action
+from rtserver.audit.record.doc import render_markdown
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "audit.md"
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.audit_actions import Action, Outcome
-from rtserver.audit_fanout import FilterIndex
-from rtserver.audit_filter import EVERYTHING, AuditFilter, RecordView
-from rtserver.errors import InvalidError
+from rtserver.audit.live.fanout import FilterIndex
+from rtserver.audit.live.filter import EVERYTHING, AuditFilter, RecordView
+from rtserver.audit.record.actions import Action, Outcome
+from rtserver.model.errors import InvalidError
 
 VIEWS = [
     RecordView(action, outcome, ts, actor, project, target)

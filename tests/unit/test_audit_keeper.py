@@ -10,8 +10,8 @@ from statistics import median
 
 import pytest
 
-from rtserver.audit import BRING_S, Acting
-from rtserver.audit_actions import Action
+from rtserver.audit.record.actions import Action
+from rtserver.audit.record.auditor import BRING_S, Acting
 from tests.support.lateness import lateness
 from tests.support.recorder import LogRecorder
 from tests.unit.audit_parts import KeyedLog, auditing, check_chain, hold_up_disk

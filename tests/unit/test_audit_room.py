@@ -1,11 +1,14 @@
-"""`rtserver.audit_room`: full until half of it is free again, whatever comes and goes meanwhile."""
+"""`rtserver.audit.record.backpressure`.
+
+Full until half of it is free again, whatever comes and goes meanwhile.
+"""
 
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.audit_room import Room
+from rtserver.audit.record.backpressure import Room
 
 OVERHEAD_BYTES = 70
 """What the spool puts around a batch."""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtserver import audit_spool
-from rtserver.audit_spool import Batch, Spool, abandoned
+from rtserver.audit.record import spool as audit_spool
+from rtserver.audit.record.spool import Batch, Spool, abandoned
 
 
 def _batch(number: int, records: int = 1, size: int = 20) -> Batch:

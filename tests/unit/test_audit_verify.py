@@ -16,18 +16,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from rtserver.audit import AUDIT_PROJECT, Acting, Auditor, Head
-from rtserver.audit_actions import CATALOGUE, Action, Outcome
-from rtserver.audit_archive_file import archive_files, file_name, member
-from rtserver.audit_buffer import Usage
-from rtserver.audit_chain import GENESIS, hash_of
-from rtserver.audit_findings import Kind, Report
-from rtserver.audit_seal import claim_of
-from rtserver.audit_verify import Verifier
-from rtserver.cli import main
-from rtserver.cli_audit_verify import _files, _read_archive
-from rtserver.positions import Position
-from rtserver.workers import Worker, Workers, entry_of
+from rtserver.audit.archive.file import archive_files, file_name, member
+from rtserver.audit.record.actions import CATALOGUE, Action, Outcome
+from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, Auditor, Head
+from rtserver.audit.record.buffer_usage import Usage
+from rtserver.audit.record.chain import GENESIS, hash_of
+from rtserver.audit.record.workers import Worker, Workers, entry_of
+from rtserver.audit.verify.findings import Kind, Report
+from rtserver.audit.verify.seal import claim_of
+from rtserver.audit.verify.verifier import Verifier
+from rtserver.cli.audit_verify import _files, _read_archive
+from rtserver.cli.main import main
+from rtserver.model.positions import Position
 from tests.support.recorder import recording
 from tests.unit.audit_parts import KeyedLog, auditing
 
@@ -93,7 +93,7 @@ def verified(log: Log, **options: Any) -> Report:
 
 
 class Registry:
-    """`rtserver.workers.WorkerStore` in memory."""
+    """`rtserver.audit.record.workers.WorkerStore` in memory."""
 
     def __init__(self) -> None:
         self.workers: dict[str, Worker] = {}
@@ -116,7 +116,7 @@ class Registry:
 
 
 class Buffer:
-    """`rtserver.audit_buffer.AuditBuffer` of a log in memory, which is not full."""
+    """`rtserver.audit.record.buffer_usage.AuditBuffer` of a log in memory, which is not full."""
 
     def __init__(self, log: KeyedLog) -> None:
         self._log = log

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.channel import Recent
-from rtserver.events import StoredEvent
+from rtserver.delivery.feed import Recent
+from rtserver.model.events import StoredEvent
 from tests.unit.fakes import draft, stored
 
 EVENT_BYTES = len(stored(draft())[0].payload)

@@ -5,9 +5,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rtserver.cli import USAGE, main
-from rtserver.cli_audit import _json_line, _line
-from rtserver.events import Audience, AudienceKind, StoredEvent
+from rtserver.cli.audit import _json_line, _line
+from rtserver.cli.main import USAGE, main
+from rtserver.model.events import Audience, AudienceKind, StoredEvent
 
 
 @pytest.mark.parametrize(

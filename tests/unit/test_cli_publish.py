@@ -1,6 +1,6 @@
 import pytest
 
-from rtserver.cli import USAGE, main
+from rtserver.cli.main import USAGE, main
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from rtserver.client_address import ClientAddresses
+from rtserver.auth.client_address import ClientAddresses
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 from websockets.frames import Close
 
-from rtserver.close_codes import ADVICE, CloseCode, retry_after_ms
+from rtserver.model.close_codes import ADVICE, CloseCode, retry_after_ms
 
 # The table of the protocol's documentation: code, and whether a client comes back by itself.
 PROMISED = {

@@ -1,4 +1,4 @@
-"""`rtserver.collector`: what is in a cycle goes, though the thresholds are high."""
+"""`rtserver.lib.gc_tuning`: what is in a cycle goes, though the thresholds are high."""
 
 import asyncio
 import gc
@@ -6,8 +6,8 @@ import weakref
 
 import pytest
 
-from rtserver import collector
-from rtserver.collector import INTERVAL_S, collect_now_and_then, pause_s
+from rtserver.lib import gc_tuning as collector
+from rtserver.lib.gc_tuning import INTERVAL_S, collect_now_and_then, pause_s
 from tests.unit.waiting import until
 
 

@@ -1,8 +1,8 @@
 import msgspec
 import pytest
 
-from handlers.proposals import NewProposalBody, ProposalChangesBody
-from rtserver.complaints import complaint, why_not_json
+from handlers.api.proposals import NewProposalBody, ProposalChangesBody
+from rtserver.lib.decode_errors import complaint, why_not_json
 
 STATUSES = "draft, in_review, approved, rejected, archived"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rtserver import ids
-from rtserver.demo import DEMO_PROJECT_ID, SLOW_PROPOSAL_ID, DemoProposal, install_demo
-from rtserver.output_lines import OutputLine
-from rtserver.validator import ValidationOutcome, Validator
+from rtserver.demo.project import DEMO_PROJECT_ID, SLOW_PROPOSAL_ID, DemoProposal, install_demo
+from rtserver.model import ids
+from rtserver.runs.process.lines import OutputLine
+from rtserver.runs.validation.validator import ValidationOutcome, Validator
 
 SERVER_ROOT = Path(__file__).parents[2]
 SLOW = 120.0
@@ -135,7 +135,7 @@ async def test_the_proposal_that_is_slow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smaller: bool
 ) -> None:
     if smaller:  # half as many of the rules that make it slow, for a quarter of the time
-        monkeypatch.setattr("rtserver.demo._OLD_RULES_A_MATTER", 3)
+        monkeypatch.setattr("rtserver.demo.project._OLD_RULES_A_MATTER", 3)
     outcome, lines = await validated(tmp_path, SLOW_PROPOSAL_ID)
     assert outcome.status == "failed"
     assert len(lines) > 300

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from rtserver.demo import DEMO_PROJECT_ID, install_demo
-from rtserver.demo_llm import DEMO_MODEL, demo_server, revision
-from rtserver.iteration_changes import changes_of
-from rtserver.llm import LanguageModel, LlmTimes
-from rtserver.output_lines import OutputLine
-from rtserver.prompt import build_prompt
-from rtserver.proposal_files import read_proposal
-from rtserver.validator import Validator
+from rtserver.demo.llm import DEMO_MODEL, demo_server, revision
+from rtserver.demo.project import DEMO_PROJECT_ID, install_demo
+from rtserver.runs.files.read import read_proposal
+from rtserver.runs.iteration.changes import changes_of
+from rtserver.runs.iteration.prompt import build_prompt
+from rtserver.runs.llm.client import LanguageModel, LlmTimes
+from rtserver.runs.process.lines import OutputLine
+from rtserver.runs.validation.validator import Validator
 
 SERVER_ROOT = Path(__file__).parents[2]
 

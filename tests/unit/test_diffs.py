@@ -2,7 +2,7 @@
 
 import msgspec
 
-from rtserver.diffs import MAX_LINES, diffs_of
+from rtserver.runs.iteration.diffs import MAX_LINES, diffs_of
 
 
 def test_changed_and_new_files() -> None:

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtserver.channel import LOOK_S, Channel
-from rtserver.dispatcher import CHANNEL_IDLE_S, Dispatcher
-from rtserver.errors import StoreUnavailableError
-from rtserver.events import CONTROL_PROJECT, EventPack, StoredEvent
-from rtserver.fanout import Fanout
-from rtserver.membership import Membership
-from rtserver.metrics import Metrics
-from rtserver.sending import Sender
-from rtserver.tasks import TaskOwner
+from rtserver.delivery.dispatcher import CHANNEL_IDLE_S, Dispatcher
+from rtserver.delivery.fanout import Fanout
+from rtserver.delivery.feed import LOOK_S, Channel
+from rtserver.delivery.membership import Membership
+from rtserver.delivery.sender import Sender
+from rtserver.lib.tasks import TaskOwner
+from rtserver.model.errors import StoreUnavailableError
+from rtserver.model.events import CONTROL_PROJECT, EventPack, StoredEvent
+from rtserver.observe.metrics import Metrics
 from tests.support.recorder import LogRecorder
 from tests.unit.fakes import History, MemoryLog, NoMembers, draft
 from tests.unit.waiting import until
@@ -289,7 +289,7 @@ async def test_who_opens_a_channel_waits_until_the_tail_has_shown_what_is_stored
 async def test_a_tail_that_is_behind_or_a_log_that_is_away_keeps_nobody_out(
     monkeypatch: pytest.MonkeyPatch, logs: LogRecorder, *, away: bool
 ) -> None:
-    monkeypatch.setattr("rtserver.dispatcher.ABREAST_S", 0.05)
+    monkeypatch.setattr("rtserver.delivery.dispatcher.ABREAST_S", 0.05)
     parts = _Parts()
     parts.append(2)
     await parts.dispatcher.open("p1")

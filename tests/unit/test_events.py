@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.events import (
+from rtserver.model.events import (
     WHOLE_PROJECT,
     WORKERS,
     Audience,

@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver import framing
-from rtserver.channel import Channel
-from rtserver.events import (
+from rtserver.delivery import wire_forms as framing
+from rtserver.delivery.fanout import CHUNK_BYTES, Fanout, chunks
+from rtserver.delivery.feed import Channel
+from rtserver.delivery.send_buffer import Outbox
+from rtserver.delivery.sender import Sender
+from rtserver.delivery.wire_forms import Encoding, join_events
+from rtserver.model.events import (
     WHOLE_PROJECT,
     WORKERS,
     Audience,
@@ -18,12 +22,8 @@ from rtserver.events import (
     only_users,
     viewers_of,
 )
-from rtserver.fanout import CHUNK_BYTES, Fanout, chunks
-from rtserver.framing import Encoding, join_events
-from rtserver.metrics import Metrics
-from rtserver.outbox import Outbox
-from rtserver.sending import Sender
-from rtserver.visibility import Viewer, visible
+from rtserver.model.visibility import Viewer, visible
+from rtserver.observe.metrics import Metrics
 from tests.unit.fakes import FakeSubscriber, draft, stored
 
 MEMBERS = {"a": frozenset({"ada"}), "b": frozenset({"ada", "ben"})}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from rtserver.framing import (
+from rtserver.delivery.wire_forms import (
     ENCODERS,
     SEPARATORS,
     Encoding,
@@ -16,7 +16,7 @@ from rtserver.framing import (
     sse_position,
     websocket_frame,
 )
-from rtserver.protocol import wrap_frame, wrap_position
+from rtserver.sessions.messages import wrap_frame, wrap_position
 from tests.unit.fakes import draft, stored
 from tests.unit.wire import EventSource, parse_frames
 

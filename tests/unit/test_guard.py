@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from rtserver.guarded import GuardedProcess, spawn_guarded
+from rtserver.runs.process.spawn import GuardedProcess, spawn_guarded
 
-GUARD = Path(__file__).parents[2] / "rtserver" / "guard.py"
-ROOT = GUARD.parents[1]
+GUARD = Path(__file__).parents[2] / "rtserver" / "runs" / "process" / "guard.py"
+ROOT = GUARD.parents[3]
 PIPE = asyncio.subprocess.PIPE
 ENV = {"PATH": os.environ["PATH"]}
 LIMIT_S = 4.0
@@ -264,7 +264,7 @@ def test_signal_that_comes_before_the_command_is_not_lost_on_it(tmp_path: Path) 
 
 OWNER = """
 import asyncio, os, sys
-from rtserver.guarded import spawn_guarded
+from rtserver.runs.process.spawn import spawn_guarded
 
 async def main():
     script = "trap '' TERM; sleep 60 & echo $$ $!; wait; sleep 60"

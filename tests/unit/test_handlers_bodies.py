@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rtserver.app import Server
+from rtserver.app.server import Server
 from tests.support.mongo import MongodProcess
 from tests.support.recorder import LogRecorder
 from tests.support.tokens import token

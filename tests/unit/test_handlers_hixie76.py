@@ -1,9 +1,9 @@
-"""`handlers.hixie76`: the challenge of the handshake, by the examples of the draft."""
+"""`handlers.sockjs.hixie76`: the challenge of the handshake, by the examples of the draft."""
 
 import pytest
 from tornado.httputil import HTTPHeaders
 
-from handlers.hixie76 import (
+from handlers.sockjs.hixie76 import (
     HandshakeError,
     Hixie76Protocol,
     challenge_response,

@@ -13,12 +13,12 @@ from tornado.web import Application, RequestHandler
 from websockets.asyncio.client import connect
 
 from handlers.pages import AssetHandler, PageHandler
+from handlers.realtime.websocket import SessionSocket
 from handlers.routes import ASYNCAPI, OPENAPI
-from handlers.websocket import SessionSocket
-from rtserver.app import Server
-from rtserver.errors import StoreUnavailableError
-from rtserver.outbox import Outbox
-from rtserver.session import Session
+from rtserver.app.server import Server
+from rtserver.delivery.send_buffer import Outbox
+from rtserver.model.errors import StoreUnavailableError
+from rtserver.sessions.session import Session
 from tests.support.documents import document
 from tests.support.mongo import MongodProcess
 from tests.support.recorder import LogRecorder

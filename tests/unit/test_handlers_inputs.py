@@ -3,7 +3,7 @@ from typing import Annotated
 import msgspec
 import pytest
 
-from handlers.inputs import InputError, read_flat
+from handlers.base.inputs import InputError, read_flat
 
 
 class _Query(msgspec.Struct):

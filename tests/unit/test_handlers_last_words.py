@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 from tornado.websocket import WebSocketClosedError
 
-from handlers.last_words import write_or_drop
+from handlers.base.tornado_last_words import write_or_drop
 from tests.support.recorder import LogRecorder
 
 

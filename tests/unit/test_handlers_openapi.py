@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from handlers.base import ApiHandler
-from handlers.openapi import UndocumentedError, operations_of
-from handlers.openapi import document as describe
-from handlers.operations import Answer, operation
-from handlers.route import Route
+from handlers.base.handler import ApiHandler
+from handlers.base.operations import Answer, operation
+from handlers.interface.openapi import UndocumentedError, operations_of
+from handlers.interface.openapi import document as describe
+from handlers.interface.route import Route
 from handlers.routes import OPENAPI
 from tests.support.documents import (
     UndocumentedAnswerError,

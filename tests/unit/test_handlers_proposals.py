@@ -2,10 +2,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from handlers.base import Problem
-from handlers.proposals import fits_if_match
-from rtserver.proposals import Proposal
-from rtserver.statuses import ProposalStatus
+from handlers.api.proposals import fits_if_match
+from handlers.base.handler import Problem
+from rtserver.reviews.proposals import Proposal
+from rtserver.reviews.statuses import ProposalStatus
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""`handlers.sockjs_fixes`: that nothing of the library is reached past the corrections."""
+"""`handlers.sockjs.transports`: that nothing of the library is reached past the corrections."""
 
 import warnings
 from types import SimpleNamespace
@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-import handlers.sockjs_fixes as fixes
-from handlers.socket_base import SocketHandler
-from handlers.sockjs_fixes import CALLBACK, CORRECTED, MAX_STRANGERS, CorrectedHandler, Router
-from rtserver.origins import Origins
+import handlers.sockjs.transports as fixes
+from handlers.realtime.socket_base import SocketHandler
+from handlers.sockjs.transports import CALLBACK, CORRECTED, MAX_STRANGERS, CorrectedHandler, Router
+from rtserver.auth.origins import Origins
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

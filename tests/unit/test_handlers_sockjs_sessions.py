@@ -1,4 +1,4 @@
-"""`handlers.sockjs_sessions`: what waits for polls, in which order it goes, and how it ends."""
+"""`handlers.sockjs.sessions`: what waits for polls, in which order it goes, and how it ends."""
 
 import asyncio
 from types import SimpleNamespace
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from handlers.sockjs_sessions import PollSession, close_frame
-from rtserver.outbox import Outbox
-from rtserver.wheel import TimerWheel
+from handlers.sockjs.sessions import PollSession, close_frame
+from rtserver.delivery.send_buffer import Outbox
+from rtserver.lib.timer_wheel import TimerWheel
 
 
 class Conn:

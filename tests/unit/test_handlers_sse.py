@@ -1,8 +1,8 @@
-"""`handlers.sse`: what an Accept header takes."""
+"""`handlers.realtime.sse`: what an Accept header takes."""
 
 import pytest
 
-from handlers.sse import _accepts_stream
+from handlers.realtime.sse import _accepts_stream
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@ from collections.abc import Callable
 
 import pytest
 
-from rtserver.events import EventDraft, EventType, members_of, only_users, viewers_of
-from rtserver.history import EventFilter, History, Page
-from rtserver.visibility import MemberTable
+from rtserver.eventlog.history import EventFilter, History, Page
+from rtserver.model.events import EventDraft, EventType, members_of, only_users, viewers_of
+from rtserver.model.visibility import MemberTable
 from tests.unit.fakes import MemoryLog, draft
 
 
@@ -109,8 +109,8 @@ async def test_filters() -> None:
 async def test_a_filter_that_little_passes_ends_its_page_early(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rtserver.history.MAX_SCANNED_EVENTS", 40)
-    monkeypatch.setattr("rtserver.history.READ_EVENTS", 10)
+    monkeypatch.setattr("rtserver.eventlog.history.MAX_SCANNED_EVENTS", 40)
+    monkeypatch.setattr("rtserver.eventlog.history.READ_EVENTS", 10)
     log = _log(*[10] * 20, make=lambda n: draft(type_="a.rare" if n == 150 else "a.b"))
     history, wanted = _history(log), EventFilter(frozenset({"a.rare"}))
     after, found, pages, more = 0, [], 0, True

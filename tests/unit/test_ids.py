@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rtserver import ids
+from rtserver.model import ids
 
 Check = Callable[[str], str]
 

@@ -18,7 +18,7 @@ from tornado.netutil import bind_sockets
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from tornado.web import Application, RequestHandler
 
-from rtserver.jwks import (
+from rtserver.auth.jwks import (
     MAX_KEY_SET_BYTES,
     JwksCache,
     KeyConfigurationError,

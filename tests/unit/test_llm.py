@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from rtserver import llm
-from rtserver.completions_server import Respond
-from rtserver.llm import LanguageModel, LlmTimes
-from rtserver.llm_errors import LlmError
-from rtserver.llm_message import Message
+from rtserver.demo.completions_server import Respond
+from rtserver.runs.llm import client as llm
+from rtserver.runs.llm.client import LanguageModel, LlmTimes
+from rtserver.runs.llm.errors import LlmError
+from rtserver.runs.llm.message import Message
 from tests.support.llm_server import (
     KEY,
     LlmServer,

@@ -9,8 +9,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.logs import Scrubber, configure_logs, escape_controls, secret_values
-from rtserver.settings import Settings
+from rtserver.config.settings import Settings
+from rtserver.observe.log_output import Scrubber, configure_logs, escape_controls, secret_values
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSJ9.c2lnbmF0dXJl"
 ENVIRON = {

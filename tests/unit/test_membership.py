@@ -7,25 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.channel import Channel
-from rtserver.dispatcher import Dispatcher
-from rtserver.errors import StoreUnavailableError
-from rtserver.events import EventDraft, EventType, StoredEvent, members_of
-from rtserver.fanout import Fanout
-from rtserver.membership import Membership
-from rtserver.metrics import Metrics
-from rtserver.proposals import Proposal, creation_event
-from rtserver.sending import Sender
-from rtserver.statuses import ProposalStatus
-from rtserver.tasks import TaskOwner
-from rtserver.visibility import MemberTable, Viewer, visible
+from rtserver.delivery.dispatcher import Dispatcher
+from rtserver.delivery.fanout import Fanout
+from rtserver.delivery.feed import Channel
+from rtserver.delivery.membership import Membership
+from rtserver.delivery.sender import Sender
+from rtserver.lib.tasks import TaskOwner
+from rtserver.model.errors import StoreUnavailableError
+from rtserver.model.events import EventDraft, EventType, StoredEvent, members_of
+from rtserver.model.visibility import MemberTable, Viewer, visible
+from rtserver.observe.metrics import Metrics
+from rtserver.reviews.proposals import Proposal, creation_event
+from rtserver.reviews.statuses import ProposalStatus
 from tests.unit.fakes import FakeSubscriber, MemoryLog, draft, stored
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class MemberDocuments:
-    """What MongoDB has of the proposals; see `rtserver.membership.MemberSource`."""
+    """What MongoDB has of the proposals; see `rtserver.delivery.membership.MemberSource`."""
 
     def __init__(self) -> None:
         self.found: dict[str, tuple[int, frozenset[str]]] = {}

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from rtserver.close_codes import CloseCode
-from rtserver.framing import Encoding
-from rtserver.metrics import (
+from rtserver.auth.tokens import RefusalReason
+from rtserver.delivery.wire_forms import Encoding
+from rtserver.model.close_codes import CloseCode
+from rtserver.observe.metrics import (
     RUN_OUTCOMES,
     Metrics,
     ResumeOutcome,
     RunKind,
     RunOutcome,
 )
-from rtserver.tokens import RefusalReason
 
 
 def _samples(metrics: Metrics) -> list[Sample]:

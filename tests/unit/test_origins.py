@@ -2,7 +2,7 @@
 
 import pytest
 
-from rtserver.origins import Origins
+from rtserver.auth.origins import Origins
 
 LISTED = "https://app.example.com"
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.outbox import Outbox
+from rtserver.delivery.send_buffer import Outbox
 from tests.unit.fakes import FakeSink
 
 LIMIT_BYTES = 100

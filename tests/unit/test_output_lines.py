@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rtserver.output_lines import LineHandOver, LineSplitter, OutputLine
+from rtserver.runs.process.lines import LineHandOver, LineSplitter, OutputLine
 
 LIMIT = 16
 PIECES = st.lists(

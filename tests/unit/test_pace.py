@@ -2,7 +2,7 @@
 
 import asyncio
 
-from rtserver.pace import Pace
+from rtserver.lib.throttle import Pace
 from tests.unit import warp
 
 

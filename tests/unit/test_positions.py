@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.positions import BadPositionError, Position
+from rtserver.model.positions import BadPositionError, Position
 
 EPOCHS = st.text("0123456789abcdefghijklmnopqrstuvwxyz", min_size=4, max_size=32)
 

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from rtserver.presence import FADE_S
-from rtserver.presence_room import Bounds
-from rtserver.protocol import Person
+from rtserver.presence.room import Bounds
+from rtserver.presence.service import FADE_S
+from rtserver.sessions.messages import Person
 from tests.unit import warp
 from tests.unit.presence_parts import LEASE_S, PresenceWorker, Watcher, World
 

@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.presence_room import MAX_PLACES, Bounds, Room
-from rtserver.protocol import Person, encode_frame
+from rtserver.presence.room import MAX_PLACES, Bounds, Room
+from rtserver.sessions.messages import Person, encode_frame
 from tests.support.people import People
 from tests.unit.presence_parts import entry
 

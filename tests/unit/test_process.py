@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rtserver.output_lines import OutputLine
-from rtserver.process import NICENESS, ProcessResult, capture_command, run_command
+from rtserver.runs.process.lines import OutputLine
+from rtserver.runs.process.run import NICENESS, ProcessResult, capture_command, run_command
 from tests.support.processes import is_alive
 
 ENV = {"PATH": os.environ["PATH"]}

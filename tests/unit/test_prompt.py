@@ -5,11 +5,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.findings import MAX_FINDINGS, findings_of
-from rtserver.folders import digest_of
-from rtserver.prompt import RULES, Prompt, build_prompt
-from rtserver.proposal_files import ProposalFiles, SeenFile
-from rtserver.reply_files import parse_reply
+from rtserver.runs.files.folders import digest_of
+from rtserver.runs.files.read import ProposalFiles, SeenFile
+from rtserver.runs.iteration.findings import MAX_FINDINGS, findings_of
+from rtserver.runs.iteration.prompt import RULES, Prompt, build_prompt
+from rtserver.runs.iteration.reply_files import parse_reply
 
 
 def files_of(files: dict[str, str], unread: dict[str, str] | None = None) -> ProposalFiles:

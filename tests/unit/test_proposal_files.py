@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rtserver.folders import digest_of
-from rtserver.proposal_files import (
+from rtserver.runs.files.folders import digest_of
+from rtserver.runs.files.read import (
     MAX_FILE_BYTES,
     MAX_FILES,
     SeenFile,

@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
-from rtserver import folders, proposal_writer, rename_exchange, write_journal, write_staging
-from rtserver.folders import digest_of
-from rtserver.proposal_files import WorkspaceError
-from rtserver.proposal_writer import AREA, ProposalWriter
-from rtserver.write_journal import Settled
-from rtserver.write_staging import NewFile
+from rtserver.runs.files import folders, rename_exchange
+from rtserver.runs.files import journal as write_journal
+from rtserver.runs.files import staging as write_staging
+from rtserver.runs.files import write as proposal_writer
+from rtserver.runs.files.folders import digest_of
+from rtserver.runs.files.journal import Settled
+from rtserver.runs.files.read import WorkspaceError
+from rtserver.runs.files.staging import NewFile
+from rtserver.runs.files.write import AREA, ProposalWriter
 
 BEFORE = {
     "proposal.md": b"# Old\n",

@@ -1,6 +1,6 @@
 import pytest
 
-from rtserver.protocol import MessageRefusedError, parse_hello
+from rtserver.sessions.messages import MessageRefusedError, parse_hello
 
 NO_HELLO = "The first message must be a hello with project_id and token"
 

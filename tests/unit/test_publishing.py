@@ -5,9 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.errors import InvalidError, RefusedError
-from rtserver.events import WHOLE_PROJECT, AudienceKind, only_users, viewers_of
-from rtserver.publishing import (
+from rtserver.eventlog.publishing import (
     MAX_BATCH,
     MAX_USERS,
     MalformedBodyError,
@@ -19,6 +17,8 @@ from rtserver.publishing import (
     drafts_of,
     parse_events,
 )
+from rtserver.model.errors import InvalidError, RefusedError
+from rtserver.model.events import WHOLE_PROJECT, AudienceKind, only_users, viewers_of
 
 
 def _parse(body: object) -> list[PublishedEvent]:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.rate import TokenBucket
+from rtserver.lib.rate_limit import TokenBucket
 
 
 def test_a_burst_is_allowed_and_then_the_rate() -> None:

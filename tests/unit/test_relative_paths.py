@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.relative_paths import UnsafePathError, path_parts
+from rtserver.runs.files.paths import UnsafePathError, path_parts
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.relative_paths import UnsafePathError
-from rtserver.reply_files import BadReplyError, ReplyFile, parse_reply
+from rtserver.runs.files.paths import UnsafePathError
+from rtserver.runs.iteration.reply_files import BadReplyError, ReplyFile, parse_reply
 
 WORDS = st.text(st.characters(exclude_characters="<", exclude_categories=["Cs"]))
 NAMES = st.from_regex(r"[a-z]{1,8}(/[a-z]{1,8}\.md)?", fullmatch=True)

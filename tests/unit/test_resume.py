@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtserver.channel import Channel
-from rtserver.errors import StoreUnavailableError
-from rtserver.events import EventDraft, EventPack, StoredEvent, viewers_of
-from rtserver.metrics import ResumeOutcome
-from rtserver.resume import AHEAD_WAIT_S, Resumption, decide
+from rtserver.delivery.feed import Channel
+from rtserver.delivery.resume import AHEAD_WAIT_S, Resumption, decide
+from rtserver.model.errors import StoreUnavailableError
+from rtserver.model.events import EventDraft, EventPack, StoredEvent, viewers_of
+from rtserver.observe.metrics import ResumeOutcome
 from tests.unit.fakes import EPOCH, MemoryLog, draft
 from tests.unit.waiting import until
 
@@ -143,7 +143,7 @@ async def test_a_client_that_saw_more_than_this_worker_waits_for_its_tail() -> N
 
 @pytest.mark.gen_test
 async def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtserver.resume.AHEAD_WAIT_S", AHEAD_WAIT_S / 50)
+    monkeypatch.setattr("rtserver.delivery.resume.AHEAD_WAIT_S", AHEAD_WAIT_S / 50)
     log = _log(10)
     channel = _channel(log)
     channel.seq = 5

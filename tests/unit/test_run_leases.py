@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from rtserver.active_run import ActiveRun
-from rtserver.errors import StoreUnavailableError
-from rtserver.events import EventDraft, EventType
-from rtserver.metrics import RunKind
-from rtserver.run_leases import MAX_INTERVAL_S, RunLeases
-from rtserver.run_model import Run, RunState
-from rtserver.run_work import Salvage
+from rtserver.model.errors import StoreUnavailableError
+from rtserver.model.events import EventDraft, EventType
+from rtserver.observe.metrics import RunKind
+from rtserver.runs.active_run import ActiveRun
+from rtserver.runs.leases import MAX_INTERVAL_S, RunLeases
+from rtserver.runs.model import Run, RunState
+from rtserver.runs.work import Salvage
 from tests.support.recorder import LogRecorder
 from tests.unit.test_active_run import ScriptedWork, never
 from tests.unit.waiting import running, until

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.errors import BusyError
-from rtserver.run_queue import RunQueue
+from rtserver.model.errors import BusyError
+from rtserver.runs.queue import RunQueue
 
 
 def queue(*runs: str, per_project: int = 100, in_all: int = 1000) -> RunQueue:

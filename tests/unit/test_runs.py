@@ -9,26 +9,26 @@ from typing import Any
 
 import pytest
 
-from rtserver.audit_actions import Action, Outcome
-from rtserver.control import Control
-from rtserver.errors import BusyError, ForbiddenError, NotFoundError, StoreUnavailableError
-from rtserver.events import CONTROL_PROJECT, EventType
-from rtserver.identity import Identity, Role
-from rtserver.locks import LockedError, LockService
-from rtserver.log import LogBusyError
-from rtserver.metrics import Metrics, RunKind
-from rtserver.proposals import Proposal, creation_event
-from rtserver.run_model import Run, RunConflictError, RunState
-from rtserver.run_work import Emit, Ending
-from rtserver.runs import RunLimits, RunService, proposal_for_run
-from rtserver.statuses import ProposalStatus
-from rtserver.tasks import TaskOwner
-from store.client import Database
-from store.event_log import MongoEventLog
-from store.locks import LOCKS, MongoLocks
-from store.outbox import OutboxRelay
-from store.proposals import PROPOSALS, MongoProposals
-from store.runs import RUNS, MongoRuns
+from rtserver.audit.record.actions import Action, Outcome
+from rtserver.eventlog.api import LogBusyError
+from rtserver.eventlog.worker_messages import Control
+from rtserver.lib.tasks import TaskOwner
+from rtserver.model.errors import BusyError, ForbiddenError, NotFoundError, StoreUnavailableError
+from rtserver.model.events import CONTROL_PROJECT, EventType
+from rtserver.model.identity import Identity, Role
+from rtserver.observe.metrics import Metrics, RunKind
+from rtserver.reviews.locks import LockedError, LockService
+from rtserver.reviews.proposals import Proposal, creation_event
+from rtserver.reviews.statuses import ProposalStatus
+from rtserver.runs.model import Run, RunConflictError, RunState
+from rtserver.runs.service import RunLimits, RunService, proposal_for_run
+from rtserver.runs.work import Emit, Ending
+from store.base.client import Database
+from store.base.relay import OutboxRelay
+from store.documents.locks import LOCKS, MongoLocks
+from store.documents.proposals import PROPOSALS, MongoProposals
+from store.documents.runs import RUNS, MongoRuns
+from store.log.writer import MongoEventLog
 from tests.support.recorder import LogRecorder
 from tests.unit.store_parts import make_log
 from tests.unit.waiting import running, until

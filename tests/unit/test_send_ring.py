@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver import send_ring
-from rtserver.send_ring import NoRingError, SendRing
-from rtserver.sending import open_ring
+from rtserver.delivery import io_uring as send_ring
+from rtserver.delivery.io_uring import NoRingError, SendRing
+from rtserver.delivery.sender import open_ring
 
 ENTRIES = 8
 OPEN = Path("/proc/self/fd")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.outbox import Outbox
-from rtserver.send_ring import ENTRIES, SendRing
-from rtserver.sending import LEAST_TOGETHER, Sender
+from rtserver.delivery.io_uring import ENTRIES, SendRing
+from rtserver.delivery.send_buffer import Outbox
+from rtserver.delivery.sender import LEAST_TOGETHER, Sender
 from tests.support.recorder import LogRecorder
 from tests.unit.fakes import FakeSink
 from tests.unit.waiting import until

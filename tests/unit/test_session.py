@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtserver.close_codes import ADVICE, CloseCode
-from rtserver.errors import ConflictError, NotFoundError, StoreUnavailableError
-from rtserver.events import EventDraft, viewers_of
-from rtserver.framing import Encoding
-from rtserver.identity import Identity
-from rtserver.metrics import RunKind
-from rtserver.protocol import (
+from rtserver.delivery.wire_forms import Encoding
+from rtserver.model.close_codes import ADVICE, CloseCode
+from rtserver.model.errors import ConflictError, NotFoundError, StoreUnavailableError
+from rtserver.model.events import EventDraft, viewers_of
+from rtserver.model.identity import Identity
+from rtserver.observe.metrics import RunKind
+from rtserver.runs.model import RunJson, RunState
+from rtserver.sessions.messages import (
     Ack,
     CancelValidation,
     Command,
@@ -22,8 +23,7 @@ from rtserver.protocol import (
     View,
     ViewAck,
 )
-from rtserver.run_model import RunJson, RunState
-from rtserver.session import MAX_COMMANDS_IN_FLIGHT, MAX_STRIKES, Ended, Session
+from rtserver.sessions.session import MAX_COMMANDS_IN_FLIGHT, MAX_STRIKES, Ended, Session
 from tests.support.recorder import LogRecorder
 from tests.unit.fakes import EPOCH, draft
 from tests.unit.session_parts import PING_S, PONG_S, TICK_S, Client, Stage
@@ -42,7 +42,7 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
         stages.append(self)
 
     monkeypatch.setattr(Stage, "__init__", remember)
-    monkeypatch.setattr("rtserver.session._now_s", lambda: stages[-1].now_s)
+    monkeypatch.setattr("rtserver.sessions.session._now_s", lambda: stages[-1].now_s)
 
 
 def _echo() -> dict[type[Command], Callable[[Session, Any], Awaitable[Ack]]]:
@@ -326,8 +326,8 @@ def test_nothing_is_left_out_or_doubled_where_catching_up_ends(
 async def test_catching_up_waits_for_a_slow_client_and_gives_it_up_in_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rtserver.session.REPLAY_STALL_S", 0.05)
-    monkeypatch.setattr("rtserver.session.SLOW_FLUSH_S", 0.05)
+    monkeypatch.setattr("rtserver.sessions.session.REPLAY_STALL_S", 0.05)
+    monkeypatch.setattr("rtserver.sessions.session.SLOW_FLUSH_S", 0.05)
     stage = Stage(outbox_bytes=20_000)
     await stage.publish(100, text="x" * 1000)
     slow, quick = stage.client(room=0), stage.client(room=0)

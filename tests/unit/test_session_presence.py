@@ -4,18 +4,18 @@ from typing import Any
 
 import pytest
 
-from rtserver.admission import Entry
-from rtserver.channel import Subscriber
-from rtserver.commands import MAX_LOOKED_AT, MAX_VIEWED, looked_at
-from rtserver.errors import InvalidError
-from rtserver.identity import Identity
-from rtserver.protocol import Ack, View
-from rtserver.session import Session
+from rtserver.delivery.feed import Subscriber
+from rtserver.model.errors import InvalidError
+from rtserver.model.identity import Identity
+from rtserver.sessions.admission import Entry
+from rtserver.sessions.commands import MAX_LOOKED_AT, MAX_VIEWED, looked_at
+from rtserver.sessions.messages import Ack, View
+from rtserver.sessions.session import Session
 from tests.unit.session_parts import Stage
 
 
 class Told:
-    """See `rtserver.presence.PresenceKeeper`."""
+    """See `rtserver.presence.service.PresenceKeeper`."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.settings import (
+from rtserver.config.settings import (
     KIB,
     MIB,
     SettingError,
@@ -18,7 +18,7 @@ from rtserver.settings import (
     format_bytes,
     setting_specs,
 )
-from rtserver.settings_doc import render_markdown
+from rtserver.config.settings_doc import render_markdown
 
 REPOSITORY = Path(__file__).parents[2]
 

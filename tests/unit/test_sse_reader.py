@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.sse_reader import BrokenStreamError, SseReader
+from rtserver.runs.llm.sse import BrokenStreamError, SseReader
 
 
 def read(*chunks: bytes) -> list[bytes]:

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from rtserver.statuses import MOVES, ProposalStatus, WrongMoveError, check_move
+from rtserver.reviews.statuses import MOVES, ProposalStatus, WrongMoveError, check_move
 
 
 @pytest.mark.parametrize("present", ProposalStatus)

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from bson import Timestamp
 
-from rtserver.app_operator import AuditAccess
-from rtserver.audit import AUDIT_PROJECT, Acting, Auditor
-from rtserver.audit_actions import Action
-from rtserver.audit_findings import Kind, Report
-from rtserver.audit_verify import Verifier
-from rtserver.cli_audit_verify import read_log
-from rtserver.workers import Workers, entry_of
-from store.audit_buffer import MongoAuditBuffer
-from store.client import Database, connect
-from store.event_collection import AUDIT, META
-from store.event_log import MongoEventLog
-from store.workers import WORKERS, MongoWorkers
+from rtserver.app.operator import AuditAccess
+from rtserver.audit.record.actions import Action
+from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, Auditor
+from rtserver.audit.record.workers import Workers, entry_of
+from rtserver.audit.verify.findings import Kind, Report
+from rtserver.audit.verify.verifier import Verifier
+from rtserver.cli.audit_verify import read_log
+from store.audit.buffer import MongoAuditBuffer
+from store.base.client import Database, connect
+from store.documents.workers import WORKERS, MongoWorkers
+from store.log.collection import AUDIT, META
+from store.log.writer import MongoEventLog
 from tests.support.mongo import MongodProcess
 from tests.unit.audit_parts import auditing_on, check_chain
 from tests.unit.cutting_proxy import cutting_proxy

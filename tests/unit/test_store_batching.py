@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.batching import MAX_BATCH, Batcher
+from store.base.batching import MAX_BATCH, Batcher
 from tests.unit.waiting import until
 
 

@@ -9,19 +9,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from rtserver.events import EventDraft
-from rtserver.log import (
+from rtserver.eventlog.api import (
     KeyReusedError,
     LogBusyError,
     LogUnavailableError,
     PublicationTooLargeError,
     Published,
 )
-from store.client import Database, connect
-from store.event_collection import EVENTS
-from store.event_log import MongoEventLog
-from store.log_access import DriverAccess
-from store.packing import MAX_PUBLICATION_BYTES
+from rtserver.model.events import EventDraft
+from store.base.client import Database, connect
+from store.log.access import DriverAccess
+from store.log.collection import EVENTS
+from store.log.packing import MAX_PUBLICATION_BYTES
+from store.log.writer import MongoEventLog
 from tests.support.mongo import MongodProcess
 from tests.support.recorder import LogRecorder
 from tests.unit.cutting_proxy import CuttingProxy, cutting_proxy
@@ -253,7 +253,7 @@ async def test_what_cannot_be_written_at_all_stops_nobody_else(
 ) -> None:
     """A document that MongoDB refuses was tried for ever, and all publishing waited for it."""
     logs.expect("log_cannot_take")
-    monkeypatch.setattr("store.event_log.MAX_PUBLICATION_BYTES", 1 << 30)
+    monkeypatch.setattr("store.log.writer.MAX_PUBLICATION_BYTES", 1 << 30)
     log = await make_log(db, buffer_bytes=256 << 20, queue_bytes=1 << 30)
     huge = [draft("p1", text="x" * 60_000) for _ in range(300)]  # more than a document may have
     async with running(log.run()):

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from rtserver.events import EventPack
-from store import event_tail
-from store.client import Database
-from store.event_collection import EVENTS, prepare_log
-from store.event_tail import EventTail
+from rtserver.model.events import EventPack
+from store.base.client import Database
+from store.log import tail as event_tail
+from store.log.collection import EVENTS, prepare_log
+from store.log.tail import EventTail
 from tests.support.recorder import LogRecorder
 from tests.unit.fakes import draft
 from tests.unit.store_parts import Follower, make_log
@@ -217,7 +217,7 @@ async def test_what_could_not_be_handed_on_comes_again_however_old_it_is(
 
     So what the batch held of quiet projects was not seen before their next event.
     """
-    monkeypatch.setattr("store.event_tail.REWIND_S", 0)
+    monkeypatch.setattr("store.log.tail.REWIND_S", 0)
     logs.expect("tail_failed")
     log = await make_log(db)
     follower = Follower(db, log.epoch)

@@ -2,12 +2,12 @@
 
 import pytest
 
-from rtserver.metrics import Metrics
-from store.client import Database
-from store.event_collection import EVENTS, HEADS, prepare_log
-from store.event_log import MongoEventLog
-from store.heads import Heads
-from store.wire_access import WireAccess
+from rtserver.observe.metrics import Metrics
+from store.base.client import Database
+from store.log.collection import EVENTS, HEADS, prepare_log
+from store.log.heads import Heads
+from store.log.wire_access import WireAccess
+from store.log.writer import MongoEventLog
 from tests.unit.fakes import draft
 from tests.unit.store_parts import Follower
 from tests.unit.waiting import WAIT_S, running, until

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from rtserver.admission import Entry
-from store.client import Database
-from store.leases import CONNECTIONS, MongoLeases
+from rtserver.sessions.admission import Entry
+from store.base.client import Database
+from store.documents.connections import CONNECTIONS, MongoLeases
 from tests.support.recorder import LogRecorder
 from tests.unit.waiting import until
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from store.mongod import DataDirInUse, MongodFailed, MongodNotFound, PrivateMongod, attach
-from store.mongod_binary import find_mongod
-from store.mongod_command import ended
-from store.mongod_dir import Holder, Mode, MongodDir
-from store.mongod_log import last_words, open_log, rotate_log
-from store.mongod_reach import reach
+from store.mongod.binary import find_mongod
+from store.mongod.command import ended
+from store.mongod.directory import Holder, Mode, MongodDir
+from store.mongod.log_file import last_words, open_log, rotate_log
+from store.mongod.process import DataDirInUse, MongodFailed, MongodNotFound, PrivateMongod, attach
+from store.mongod.reach import reach
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ async def test_directory_that_is_taken_between_a_look_and_the_start(
         directory.write_holder(Holder(os.getpid(), mode, "mongodb://somewhere"))
         return None
 
-    monkeypatch.setattr("store.mongod_reach.attach", attach_late)
+    monkeypatch.setattr("store.mongod.reach.attach", attach_late)
     if mode == "shared":
         assert await reach(directory.data_dir) == ("mongodb://somewhere", None)
     else:

@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 from pymongo.errors import WriteError
 
-from rtserver.comments import Comment
-from rtserver.events import EventDraft, EventType, present_moment
-from rtserver.locks import Lock
-from rtserver.log import LogUnavailableError, Published
-from rtserver.proposals import Proposal, ProposalExistsError, creation_event
-from rtserver.statuses import ProposalStatus
-from store.client import Database
-from store.comments import COMMENTS, MongoComments, comment_fields
-from store.event_log import MongoEventLog
-from store.locks import LOCKS, MongoLocks
-from store.outbox import OutboxRelay
-from store.proposals import PROPOSALS, MongoProposals
-from store.validated import prepare_validated, schema
+from rtserver.eventlog.api import LogUnavailableError, Published
+from rtserver.model.events import EventDraft, EventType, present_moment
+from rtserver.reviews.comments import Comment
+from rtserver.reviews.locks import Lock
+from rtserver.reviews.proposals import Proposal, ProposalExistsError, creation_event
+from rtserver.reviews.statuses import ProposalStatus
+from store.base.client import Database
+from store.base.relay import OutboxRelay
+from store.base.schemas import prepare_validated, schema
+from store.documents.comments import COMMENTS, MongoComments, comment_fields
+from store.documents.locks import LOCKS, MongoLocks
+from store.documents.proposals import PROPOSALS, MongoProposals
+from store.log.writer import MongoEventLog
 from tests.support.recorder import LogRecorder
 from tests.unit.store_parts import make_log
 from tests.unit.waiting import running

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from rtserver.metrics import RunKind
-from rtserver.run_model import Run
-from store.client import Database
-from store.run_places import RUN_PLACES, RunPlaces
+from rtserver.observe.metrics import RunKind
+from rtserver.runs.model import Run
+from store.base.client import Database
+from store.documents.run_places import RUN_PLACES, RunPlaces
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 

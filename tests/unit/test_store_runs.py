@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from rtserver.events import EventDraft, EventType, viewers_of
-from rtserver.metrics import RunKind
-from rtserver.run_model import Run, RunConflictError, RunState
-from store.client import Database
-from store.event_log import MongoEventLog
-from store.outbox import OutboxRelay
-from store.runs import RUNS, MongoRuns
+from rtserver.model.events import EventDraft, EventType, viewers_of
+from rtserver.observe.metrics import RunKind
+from rtserver.runs.model import Run, RunConflictError, RunState
+from store.base.client import Database
+from store.base.relay import OutboxRelay
+from store.documents.runs import RUNS, MongoRuns
+from store.log.writer import MongoEventLog
 from tests.unit.store_parts import make_log
 from tests.unit.waiting import running
 

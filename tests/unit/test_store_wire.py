@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymongo.errors import AutoReconnect, NetworkTimeout, NotPrimaryError, OperationFailure
 
-from store import wire
-from store.client import Database
-from store.wire import MAX_MESSAGE_BYTES, Address, WireConnection, encode
+from store.base.client import Database
+from store.log import wire
+from store.log.wire import MAX_MESSAGE_BYTES, Address, WireConnection, encode
 from tests.support.mongo import MongodProcess
 from tests.unit.waiting import WAIT_S
 

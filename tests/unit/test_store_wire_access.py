@@ -8,11 +8,11 @@ from bson import ObjectId
 from pymongo import WriteConcern
 from pymongo.errors import AutoReconnect, BulkWriteError
 
-from store.client import Database, DatabaseError, connect
-from store.event_collection import EVENTS, pack_document, prepare_log
-from store.log_access import DriverAccess, LogAccess
-from store.wire import WireConnection
-from store.wire_access import WireAccess, is_plain
+from store.base.client import Database, DatabaseError, connect
+from store.log.access import DriverAccess, LogAccess
+from store.log.collection import EVENTS, pack_document, prepare_log
+from store.log.wire import WireConnection
+from store.log.wire_access import WireAccess, is_plain
 from tests.support.mongo import MongodProcess
 from tests.unit.cutting_proxy import cutting_proxy
 

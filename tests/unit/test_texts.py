@@ -1,7 +1,7 @@
 import pytest
 
-from rtserver import texts
-from rtserver.errors import InvalidError
+from rtserver.model import texts
+from rtserver.model.errors import InvalidError
 
 
 def test_line_loses_the_blanks_around_it() -> None:

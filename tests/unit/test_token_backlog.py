@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.events import StoredEvent, viewers_of
-from rtserver.token_backlog import TokenBacklog
+from rtserver.model.events import StoredEvent, viewers_of
+from rtserver.sessions.coalesce import TokenBacklog
 from tests.unit.fakes import draft, stored
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rtserver.token_joiner import MAX_EVENT_CHARS, MAX_EVENTS, TokenJoiner
+from rtserver.runs.iteration.token_batcher import MAX_EVENT_CHARS, MAX_EVENTS, TokenJoiner
 
 
 class SlowLog:

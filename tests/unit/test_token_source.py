@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rtserver.token_source import (
+from rtserver.auth.bearer import (
     SCRUBBED,
     FoundToken,
     TokenSource,

@@ -24,15 +24,15 @@ from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from rtserver.identity import Claims, ClaimsError, Identity, Role
-from rtserver.jwks import JwksCache
-from rtserver.tokens import (
+from rtserver.auth.jwks import JwksCache
+from rtserver.auth.tokens import (
     MAX_TOKEN_BYTES,
     KeyConfigurationError,
     TokenRefused,
     TokenSigner,
     TokenVerifier,
 )
+from rtserver.model.identity import Claims, ClaimsError, Identity, Role
 
 SECRET = "a secret of forty bytes, that nobody knows"
 NOW_S = 1_800_000_000.0
@@ -785,7 +785,7 @@ async def test_a_token_that_was_verified_before_is_refused_once_it_is_over() -> 
 
 @pytest.mark.gen_test
 async def test_only_so_many_verified_tokens_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtserver.tokens.MAX_KNOWN_TOKENS", 3)
+    monkeypatch.setattr("rtserver.auth.tokens.MAX_KNOWN_TOKENS", 3)
     verifier = secret_verifier()
     for number in range(10):
         token = with_secret(claims(sub=f"user{number}"))

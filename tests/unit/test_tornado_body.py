@@ -1,4 +1,4 @@
-"""What handlers/tornado_body.py relies on, so that a release of Tornado that changes it is noticed.
+"""What handlers/base/tornado_body.py relies on, so that a changed Tornado is noticed.
 
 If a test here fails after an upgrade, read the module's docstring: what is worked around may have
 been mended, or the work-around may do nothing any more.
@@ -13,7 +13,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
-from handlers.tornado_body import expect_body, reading_on
+from handlers.base.tornado_body import expect_body, reading_on
 
 BODY = b"x" * 3_000_000
 

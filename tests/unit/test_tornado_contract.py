@@ -1,4 +1,4 @@
-"""What `handlers/tornado_socket.py` takes for granted of Tornado, and what it makes of it.
+"""What `handlers/base/tornado_socket.py` takes for granted of Tornado, and what it makes of it.
 
 The first half fails when a Tornado release changes underneath, and names what did.
 """
@@ -12,9 +12,9 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import IOStream
 from tornado.websocket import WebSocketProtocol13, _WebSocketParams
 
-from handlers.tornado_socket import StreamSink, close_frame_error, protocol_of
-from rtserver.outbox import Outbox
-from rtserver.sending import LEAST_TOGETHER, Sender, open_ring
+from handlers.base.tornado_socket import StreamSink, close_frame_error, protocol_of
+from rtserver.delivery.send_buffer import Outbox
+from rtserver.delivery.sender import LEAST_TOGETHER, Sender, open_ring
 
 WAIT_S = 10
 MIB = 1024 * 1024

@@ -1,4 +1,4 @@
-"""What `handlers.tornado_socket` uses beyond Tornado's public interface is still there.
+"""What `handlers.base.tornado_socket` uses beyond Tornado's public interface is still there.
 
 When a release of Tornado changes underneath, this fails first and says what.
 """
@@ -13,7 +13,7 @@ from tornado.iostream import IOStream
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13, _WebSocketParams
 
-from handlers.tornado_socket import (
+from handlers.base.tornado_socket import (
     SessionProtocol,
     StreamSink,
     close_frame_error,

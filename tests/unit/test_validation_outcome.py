@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from rtserver.process import CapturedOutput, ProcessResult
-from rtserver.validation_outcome import NoReportError, report_of
+from rtserver.runs.process.run import CapturedOutput, ProcessResult
+from rtserver.runs.validation.outcome import NoReportError, report_of
 
 WORKSPACE = Path("/srv/arbeitsplätze/p.1")
 

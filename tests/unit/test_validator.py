@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from rtserver import ids
-from rtserver.output_lines import OutputLine
-from rtserver.validator import ValidationOutcome, Validator
+from rtserver.model import ids
+from rtserver.runs.process.lines import OutputLine
+from rtserver.runs.validation.validator import ValidationOutcome, Validator
 
 SERVER_ROOT = Path(__file__).parents[2]
 LONG = 40.0

@@ -1,6 +1,6 @@
 import pytest
 
-from rtserver.events import (
+from rtserver.model.events import (
     WHOLE_PROJECT,
     WORKERS,
     Audience,
@@ -9,7 +9,7 @@ from rtserver.events import (
     only_users,
     viewers_of,
 )
-from rtserver.visibility import MemberTable, Viewer, visible
+from rtserver.model.visibility import MemberTable, Viewer, visible
 
 EVERYTHING = Viewer("ada")
 NARROWED = Viewer("ada", frozenset({"p"}))

@@ -2,20 +2,13 @@
 
 import pytest
 
-from rtserver.settings import SettingError, Settings
-from rtserver.watch_spec import OWN_COLLECTIONS, Operation, Watch, parse_watches
-from store import (
-    audit_archive,
-    comments,
-    event_collection,
-    leases,
-    locks,
-    proposals,
-    run_places,
-    runs,
-    watches,
-    workers,
-)
+from rtserver.config.settings import SettingError, Settings
+from rtserver.watch.spec import OWN_COLLECTIONS, Operation, Watch, parse_watches
+from store.audit import archive as audit_archive
+from store.documents import comments, locks, proposals, run_places, runs, workers
+from store.documents import connections as leases
+from store.log import collection as event_collection
+from store.watch import places as watches
 
 
 def test_the_least_and_the_most_that_can_be_said() -> None:

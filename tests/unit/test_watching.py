@@ -10,17 +10,17 @@ from uuid import UUID
 import pytest
 from bson import Binary, DatetimeMS, Decimal128, Int64, ObjectId
 
-from rtserver.metrics import Metrics
-from rtserver.watch_model import WatchPlace
-from rtserver.watch_spec import Watch, parse_watches
-from rtserver.watched_change import ChangeOutcome
-from rtserver.watching import Watching
-from store.change_stream import ChangeStreams
-from store.client import Database, connect
-from store.event_log import MongoEventLog
-from store.plain import plain
-from store.watch_check import watch_problems
-from store.watches import WATCHES, MongoWatchPlaces
+from rtserver.observe.metrics import Metrics
+from rtserver.watch.change import ChangeOutcome
+from rtserver.watch.follower import Watching
+from rtserver.watch.ports import WatchPlace
+from rtserver.watch.spec import Watch, parse_watches
+from store.base.client import Database, connect
+from store.log.writer import MongoEventLog
+from store.watch.change_stream import ChangeStreams
+from store.watch.check import watch_problems
+from store.watch.places import WATCHES, MongoWatchPlaces
+from store.watch.plain_json import plain
 from tests.support.mongo import MongodProcess
 from tests.support.recorder import LogRecorder
 from tests.unit.cutting_proxy import cutting_proxy

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from rtserver.wheel import Timer, TimerWheel
+from rtserver.lib.timer_wheel import Timer, TimerWheel
 from tests.support.recorder import LogRecorder
 
 TICK_S = 0.05

@@ -1,0 +1,109 @@
+"""Validations, iterations and runs over HTTP."""
+
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from handlers.base.handler import ApiHandler
+from handlers.base.operations import Answer, operation
+from rtserver.audit.record.actions import Action
+from rtserver.model import ids
+from rtserver.model.field_types import line_of
+from rtserver.observe.metrics import RunKind
+from rtserver.runs.iteration.factory import MAX_INSTRUCTION_CHARS
+from rtserver.runs.model import RunJson
+from rtserver.runs.service import proposal_for_run
+from rtserver.runs.validation.work import ValidationWork
+
+CANCELLED = {
+    RunKind.VALIDATION: Action.VALIDATION_CANCELLED,
+    RunKind.ITERATION: Action.ITERATION_CANCELLED,
+}
+
+
+class ValidationsHandler(ApiHandler):
+    """`POST /api/v1/proposals/{id}/validations`."""
+
+    audit_actions: ClassVar = {"POST": Action.VALIDATION_STARTED}
+
+    @operation(
+        "startValidation",
+        {202: Answer((RunJson,), headers=("Location",), description="The run")},
+        problems=(404, 409),
+    )
+    async def post(self, proposal: str) -> None:
+        """Start a validation of a proposal.
+
+        409 with the running one where there is one.
+        """
+        proposal_id = ids.proposal_id(proposal)
+        async with self.about(proposal_id):
+            found = await proposal_for_run(self.context.proposals, self.identity, proposal_id)
+        self.acting.project_id = found.project_id
+        work = ValidationWork(self.context.validator, found.project_id, found.proposal_id)
+        run = await self.context.runs.start(RunKind.VALIDATION, found, self.identity, work)
+        self.audit_details["run_id"] = run.run_id
+        self.set_header("Location", f"/api/v1/runs/{run.run_id}")
+        self.json(run.to_json(), 202)
+
+
+class IterationBody(msgspec.Struct):
+    """The body of `POST .../iterations`."""
+
+    instruction: Annotated[str, line_of(MAX_INSTRUCTION_CHARS)]
+
+
+class IterationsHandler(ApiHandler):
+    """`POST /api/v1/proposals/{id}/iterations`."""
+
+    audit_actions: ClassVar = {"POST": Action.ITERATION_STARTED}
+
+    @operation(
+        "startIteration",
+        {202: Answer((RunJson,), headers=("Location",), description="The run")},
+        body=(IterationBody,),
+        problems=(404, 409),
+    )
+    async def post(self, proposal: str) -> None:
+        """Have a proposal revised by a language model.
+
+        409 with the running one where there is one, and where somebody else holds the lock.
+        """
+        context = self.context
+        proposal_id = ids.proposal_id(proposal)
+        body = self.body(IterationBody)
+        self.audit_details["instruction"] = body.instruction
+        async with self.about(proposal_id):
+            found = await proposal_for_run(context.proposals, self.identity, proposal_id)
+        self.acting.project_id = found.project_id
+        work = context.iterations.work(found, self.identity, body.instruction)
+        run = await context.runs.start(RunKind.ITERATION, found, self.identity, work)
+        self.audit_details["run_id"] = run.run_id
+        self.set_header("Location", f"/api/v1/runs/{run.run_id}")
+        self.json(run.to_json(), 202)
+
+
+class RunHandler(ApiHandler):
+    """`/api/v1/runs/{run_id}`."""
+
+    audit_actions: ClassVar = {"DELETE": Action.RUN_CANCELLED}
+
+    @operation("getRun", {200: Answer((RunJson,), description="The run")}, problems=(404,))
+    async def get(self, run_id: str) -> None:
+        """Look at a run."""
+        run = await self.context.runs.get(self.identity, ids.run_id(run_id))
+        self.json(run.to_json())
+
+    @operation(
+        "cancelRun",
+        {202: Answer((RunJson,), description="It is being ended, by its worker")},
+        problems=(403, 404),
+    )
+    async def delete(self, run_id: str) -> None:
+        """Cancel a run; one that has ended stays as it is."""
+        run = await self.context.runs.cancel(self.identity, ids.run_id(run_id))
+        self.audit_action = CANCELLED[run.kind]
+        self.acting.project_id = run.project_id
+        self.audit_target = run.proposal_id
+        self.audit_details["run_id"] = run.run_id
+        self.json(run.to_json(), 202)

@@ -1,0 +1,58 @@
+"""What handlers are given of the core."""
+
+from dataclasses import dataclass
+
+from rtserver.audit.live.service import AuditWatch
+from rtserver.audit.record.auditor import Auditor
+from rtserver.auth.client_address import ClientAddresses
+from rtserver.auth.origins import Origins
+from rtserver.eventlog.api import EventLog
+from rtserver.eventlog.history import History
+from rtserver.interface.snapshot import Snapshots
+from rtserver.lib.tasks import TaskOwner
+from rtserver.lib.timer_wheel import TimerWheel
+from rtserver.observe.metrics import Metrics
+from rtserver.observe.readiness import Readiness
+from rtserver.reviews.comments import CommentService
+from rtserver.reviews.locks import LockService
+from rtserver.reviews.proposals import ProposalService, ProposalStore
+from rtserver.runs.iteration.factory import Iterations
+from rtserver.runs.service import RunService
+from rtserver.runs.validation.validator import Validator
+from rtserver.sessions.connection_admin import Connections
+from rtserver.sessions.gateway import Gateway
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerContext:
+    """The parts of the server that handlers hand over to. One object for all of them.
+
+    Attributes:
+        max_message_bytes: bound of a socket message and of one published event.
+        ping_interval_s: how often a client is asked for a sign of life, or sent one.
+        pong_timeout_s: how long a client may show no sign of life after it was asked for one.
+    """
+
+    gateway: Gateway
+    log: EventLog
+    history: History
+    proposals: ProposalStore
+    editing: ProposalService
+    comments: CommentService
+    locks: LockService
+    runs: RunService
+    iterations: Iterations
+    snapshots: Snapshots
+    validator: Validator
+    metrics: Metrics
+    origins: Origins
+    readiness: Readiness
+    tasks: TaskOwner
+    auditor: Auditor
+    audit_watch: AuditWatch
+    connections: Connections
+    addresses: ClientAddresses
+    max_message_bytes: int
+    ping_interval_s: float
+    pong_timeout_s: float
+    wheel: TimerWheel

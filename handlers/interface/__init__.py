@@ -1,0 +1,1 @@
+"""OpenAPI, and the documents that describe the interface."""

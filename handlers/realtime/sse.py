@@ -1,0 +1,227 @@
+"""`GET /api/v1/proposals/{id}/events`: a session as an event stream (HTML standard, section 9.2).
+
+The response has no length and ends with its connection (RFC 9112 section 6.3, rule 8). So what
+goes out is the stream itself, without chunks around it, and a batch that was joined once for all
+connections is sent to each as it is, as to a WebSocket.
+"""
+
+import contextlib
+import random
+from typing import ClassVar
+
+import msgspec
+from tornado.iostream import IOStream, StreamClosedError
+
+from handlers.base.context import HandlerContext
+from handlers.base.handler import ApiHandler, Problem, origin_refused
+from handlers.base.operations import Answer, operation
+from handlers.base.tornado_socket import StreamSink, detect_dead_peer
+from rtserver.audit.record.actions import Action
+from rtserver.delivery.send_buffer import Sink
+from rtserver.delivery.wire_forms import Encoding
+from rtserver.lib.tasks import TaskOwner
+from rtserver.model import ids
+from rtserver.model.close_codes import ADVICE, CloseCode, retry_after_ms
+from rtserver.reviews.proposals import Proposal
+from rtserver.sessions.session import Session
+
+MEDIA_TYPE = "text/event-stream"
+RETRY_MS = (1000, 3000)
+"""Proposed to a client whose stream breaks; a random value for each, so that they spread."""
+STOP_RETRY_MS = 24 * 3600 * 1000
+"""A browser's EventSource can't be told to stay away; this is as good as."""
+KEEP_ALIVE = b": keep-alive\n\n"
+MAX_INPUT_BYTES = 64 * 1024
+
+
+class EventStream:
+    """`rtserver.sessions.session.Transport` on a connection that only the server talks on."""
+
+    encoding = Encoding.SSE
+
+    def __init__(self, stream: IOStream, tasks: TaskOwner, dead_after_s: float) -> None:
+        """Take over a connection whose response has begun.
+
+        Args:
+            stream: the connection.
+            tasks: owns what runs beside.
+            dead_after_s: a peer that takes nothing for so long is gone.
+        """
+        self._stream = stream
+        self._tasks = tasks
+        self.sink: Sink = StreamSink(stream)
+        self.session: Session | None = None
+        stream.set_nodelay(True)
+        detect_dead_peer(stream, dead_after_s)  # `watch` sees the end
+
+    async def watch(self, session: Session) -> None:
+        """Wait for the connection's end. The client has nothing to say; if it does, it is cut."""
+        received_bytes = 0
+        try:
+            while received_bytes <= MAX_INPUT_BYTES:
+                received_bytes += len(await self._stream.read_bytes(4096, partial=True))
+        except StreamClosedError:
+            pass  # the end that is waited for
+        finally:
+            self._stream.close()
+            session.on_disconnect(None)
+
+    def ping(self) -> None:
+        """Send a comment. Taken off our hands, it counts as a sign of life: see `__init__`."""
+        session = self.session
+        if session is None:
+            return
+        session.outbox.send(KEEP_ALIVE)
+        if session.outbox.pending_bytes == 0:
+            session.on_pong()
+        else:
+            self._tasks.start(self._pong_when_sent(session), name="event-stream-ping")
+
+    async def _pong_when_sent(self, session: Session) -> None:
+        await (
+            session.outbox.drained()
+        )  # ends with the session, at the pong's time-out at the latest
+        session.on_pong()
+
+    def close(self, code: int, reason: str) -> None:  # noqa: ARG002 - the `closing` event said it
+        """Say when to come back, and end the stream."""
+        known = CloseCode(code)
+        wait_ms = retry_after_ms(known) if ADVICE[known].reconnect else STOP_RETRY_MS
+        with contextlib.suppress(OSError):  # what it does not take now it need not know
+            self.sink.send_now(b"retry: %d\n\n" % (wait_ms or 0))
+        self._stream.close()
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._stream.close()
+
+
+class StreamQuery(msgspec.Struct):
+    """Where a stream begins.
+
+    Attributes:
+        last_event_id: after this event; the header wins.
+    """
+
+    last_event_id: str | None = None
+
+
+class StreamHeaders(msgspec.Struct):
+    """Request headers of a stream.
+
+    Attributes:
+        last_event_id: resume after this event.
+    """
+
+    last_event_id: str | None = msgspec.field(name="Last-Event-ID", default=None)
+
+
+class ProposalEventsHandler(ApiHandler):
+    """What a viewer of one proposal sees, and what concerns the whole project."""
+
+    audit_actions: ClassVar = {"GET": Action.CONNECTION_DENIED, "HEAD": Action.CONNECTION_DENIED}
+
+    def initialize(self, context: HandlerContext) -> None:
+        """Take what the composition root gives."""
+        super().initialize(context)
+        self.audit_details = {"transport": Encoding.SSE.value}
+
+    async def head(self, proposal_id: str) -> None:
+        """Answer as `get` does, less the stream."""
+        await self._proposal(proposal_id)
+        self._set_stream_headers()
+        self.flush()  # here, or a length would be added, which the stream has not
+        self.finish()
+
+    @operation(
+        "streamEvents",
+        {200: Answer((str,), media_type=MEDIA_TYPE, description="The stream; see asyncapi.json")},
+        query=StreamQuery,
+        headers=StreamHeaders,
+        problems=(403, 404, 406),
+    )
+    async def get(self, proposal_id: str) -> None:
+        """Follow what a viewer of a proposal sees, as Server-Sent Events.
+
+        406 where `Accept` excludes `text/event-stream`.
+        """
+        proposal = await self._proposal(proposal_id)
+        last_event_id = self._last_event_id()
+        gateway = self.context.gateway
+        viewed = frozenset([proposal.proposal_id])
+        entry = await gateway.enter(self.identity, proposal.project_id, Encoding.SSE.value, viewed)
+        stream = self.detach()
+        self._log()
+        if stream.closed():
+            await gateway.leave(entry)
+            return
+        self._set_stream_headers()
+        self.set_header("Connection", "close")
+        transport = EventStream(stream, self.context.tasks, self.context.pong_timeout_s)
+        transport.sink.write(self._head())
+        session = gateway.open(transport, self.identity, entry, viewed)
+        transport.session = session
+        session.start(last_event_id)
+        self.context.tasks.start(transport.watch(session), name="event-stream")
+
+    async def _proposal(self, proposal_id: str) -> Proposal:
+        """The proposal, where this request may have its events.
+
+        Raises:
+            Problem: 406, or 403.
+            NotFoundError: there is no such proposal.
+        """
+        if not _accepts_stream(self.request.headers.get("Accept")):
+            raise Problem(406, f"This is to be had as {MEDIA_TYPE} only", "not_acceptable")
+        origin = self.request.headers.get("Origin")
+        if not self.context.origins.allows(origin, self.request.host):
+            raise origin_refused()
+        proposal = await self.context.proposals.get(ids.proposal_id(proposal_id))
+        if proposal is None:
+            raise Problem(404, f"There is no proposal {proposal_id!r}", "not_found")
+        self.acting.project_id = proposal.project_id
+        if not self.identity.may_open(proposal.project_id):
+            raise Problem(403, "This token does not open the proposal's project", "forbidden")
+        return proposal
+
+    def _set_stream_headers(self) -> None:
+        self.set_header("Content-Type", MEDIA_TYPE)
+        # A compressor gathers before it gives anything out; `no-transform` keeps it away.
+        self.set_header("Cache-Control", "no-store, no-transform")
+        self.set_header("X-Accel-Buffering", "no")
+
+    def _head(self) -> bytes:
+        lines = [f"{name}: {value}\r\n" for name, value in self._headers.get_all()]
+        retry_ms = random.randint(*RETRY_MS)  # noqa: S311 - spreads load, guards nothing
+        return f"HTTP/1.1 200 OK\r\n{''.join(lines)}\r\nretry: {retry_ms}\n\n".encode("latin1")
+
+    def _last_event_id(self) -> str | None:
+        # The header first: a browser that reconnects by itself repeats the address, query
+        # included, and says in the header how far it has come since.
+        header = self.sent_headers(StreamHeaders).last_event_id
+        return header or self.query(StreamQuery).last_event_id
+
+
+def _accepts_stream(accept: str | None) -> bool:
+    """Whether an Accept header takes an event stream (RFC 9110 section 12.5.1)."""
+    if accept is None or not accept.strip():
+        return True
+    quality: dict[str, float] = {}
+    for part in accept.split(","):
+        media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality[media_range] = _quality(parameters)
+    for media_range in (MEDIA_TYPE, "text/*", "*/*"):  # the most specific one decides
+        if media_range in quality:
+            return quality[media_range] > 0
+    return False
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0

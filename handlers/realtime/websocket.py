@@ -1,0 +1,151 @@
+"""`/ws/projects/{project_id}`: a session over WebSocket (RFC 6455)."""
+
+from typing import ClassVar
+
+from handlers.base.context import HandlerContext
+from handlers.base.handler import CLIENT_HAS_LEFT, origin_refused
+from handlers.base.tornado_last_words import write_or_drop
+from handlers.base.tornado_socket import SessionProtocol, StreamSink
+from handlers.realtime.socket_base import SocketHandler
+from rtserver.audit.record.actions import Action
+from rtserver.audit.record.outcomes import record_failed
+from rtserver.auth.tokens import TokenRefused
+from rtserver.delivery.send_buffer import Sink
+from rtserver.delivery.wire_forms import Encoding
+from rtserver.model.close_codes import ADVICE, CloseCode
+from rtserver.model.errors import ForbiddenError, InvalidError
+from rtserver.model.identity import Identity
+from rtserver.model.ids import BadIdentifier
+from rtserver.sessions.admission import Entry
+from rtserver.sessions.commands import looked_at, view_of
+from rtserver.sessions.messages import ClosingFrame, MessageRefusedError, SessionQuery, encode_frame
+from rtserver.sessions.session import Session
+
+
+class SessionSocket(SocketHandler):
+    """Checks token, origin and room before the upgrade; then only passes bytes on."""
+
+    audit_actions: ClassVar = {"GET": Action.CONNECTION_DENIED}
+    encoding = Encoding.WEBSOCKET
+    sink: Sink
+
+    def initialize(self, context: HandlerContext) -> None:
+        """Take what the composition root gives."""
+        super().initialize(context)
+        self.audit_details = {"transport": self.encoding.value}
+        self._session: Session | None = None
+        self._refused: tuple[CloseCode, str] | None = None
+        self._identity: Identity | None = None
+        self._entry: Entry | None = None
+        self._project_id = ""
+        self._view: frozenset[str] | None = None
+        self._looking_at: frozenset[str] = frozenset()
+        self._last_event_id: str | None = None
+
+    async def get(self, *args: str, **kwargs: str) -> None:
+        """Let the client in, or say why not.
+
+        A token that is not good, and ids that are none, are said after the upgrade, as a close
+        code, because a browser shows a page nothing of a refused upgrade: its page would try again
+        for ever. A full project is said before it.
+        """
+        self.check_handshake()
+        origin = self.request.headers.get("Origin")
+        if not self.context.origins.allows(origin, self.request.host):
+            raise origin_refused()
+        await self._try_to_enter(args)
+        try:
+            if self.has_left:
+                self.set_status(CLIENT_HAS_LEFT, "Client Closed Request")
+            else:
+                await super().get(*args, **kwargs)
+        finally:
+            if self._entry is not None and self._session is None:
+                await self.context.gateway.leave(self._entry)  # the upgrade failed
+
+    def _read_request(self, path_args: tuple[str, ...]) -> None:
+        """Check what is asked for.
+
+        Raises:
+            BadIdentifier, InvalidError: it can't be had.
+        """
+        self.acting.project_id = self._project_id = self.project_id(path_args[0])
+        query = self.read_query(SessionQuery)
+        self._view = view_of(query.proposal_id)
+        self._looking_at = looked_at(query.focus or None, self._view)
+        self._last_event_id = query.last_event_id
+
+    async def _enter(self, identity: Identity) -> Entry:
+        """Take a place."""
+        return await self.context.gateway.enter(
+            identity, self._project_id, self.encoding.value, self._looking_at
+        )
+
+    def _make_session(self, identity: Identity, entry: Entry) -> Session:
+        """Make the session of a connection that has a place."""
+        return self.context.gateway.open(self, identity, entry, self._view)
+
+    async def _try_to_enter(self, path_args: tuple[str, ...]) -> None:
+        try:
+            # First of all: a record of what is refused after this says who was refused.
+            self._identity = await self.context.gateway.identify(self.found_token())
+            self._read_request(path_args)
+            self._entry = await self._enter(self._identity)
+        except TokenRefused as refused:
+            if refused.reason == "keys_unavailable":
+                raise
+            self._refused = (CloseCode.UNAUTHORIZED, f"Unauthorized: {refused.message}")
+        except ForbiddenError as error:
+            self._refused = (CloseCode.FORBIDDEN, str(error))
+        except (BadIdentifier, InvalidError) as error:
+            record_failed(
+                self.context.auditor, self.audit_action, error, by=self.acting, **self.audit_details
+            )
+            self._refused = (CloseCode.PROTOCOL_ERROR, str(error))
+
+    def open(self, *_args: str, **_kwargs: str) -> None:
+        """The upgrade is done."""
+        if self._refused is not None:
+            self._turn_away(*self._refused)
+            return
+        assert self._identity is not None  # noqa: S101 - `get` saw to it
+        assert self._entry is not None  # noqa: S101 - the same
+        protocol = self.ws_connection
+        assert isinstance(protocol, SessionProtocol)  # noqa: S101 - `get_websocket_protocol` made it
+        self.set_nodelay(True)
+        self.sink = protocol.sink = StreamSink(protocol.stream)
+        self._session = self._make_session(self._identity, self._entry)
+        self.forget_request()
+        self._session.start(self._last_event_id)
+
+    def _turn_away(self, code: CloseCode, reason: str) -> None:
+        advice = ADVICE[code]
+        frame = ClosingFrame(
+            code=code, reason=reason, reconnect=advice.reconnect, retry_after_ms=None
+        )
+        write_or_drop(self, encode_frame(frame))
+        self.close(code, reason)
+
+    def on_message(self, message: str | bytes) -> None:
+        """Hand a message over; never waits, so that pings are answered meanwhile."""
+        if self._session is not None:
+            self._session.on_message(message)
+
+    def on_message_too_big(self) -> None:
+        """A message is so large that it is not even read."""
+        if self._session is not None:
+            limit = self.context.max_message_bytes
+            self._session.refuse(
+                MessageRefusedError("too_large", f"A message may have {limit} bytes at most")
+            )
+            self._session.close(CloseCode.PROTOCOL_ERROR, "A message was far too large")
+
+    def on_pong(self, data: bytes) -> None:  # noqa: ARG002 - Tornado's signature
+        """The client is alive."""
+        if self._session is not None:
+            self._session.on_pong()
+
+    def on_close(self) -> None:
+        """The connection is gone."""
+        if self._session is not None:
+            self._session.on_disconnect(self.close_code)

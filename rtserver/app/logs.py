@@ -1,0 +1,87 @@
+"""The durable log with what its writer needs, in a server or an operator's command."""
+
+from rtserver.config.settings import Settings
+from rtserver.model.errors import OperatorError
+from rtserver.observe.metrics import LogMetrics
+from store.base.client import Database
+from store.log.access import DriverAccess, LogAccess
+from store.log.collection import (
+    AUDIT,
+    EVENTS,
+    log_exists,
+    prepare_log,
+    read_epoch,
+)
+from store.log.heads import Heads
+from store.log.writer import MongoEventLog
+
+
+class LogStore:
+    """A durable log, with what its writer needs: in a server, or a command.
+
+    There are two, each in a collection of its own: `EVENTS` and `AUDIT`.
+
+    Attributes:
+        heads: of the projects in it.
+        access: for its tail.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        metrics: LogMetrics,
+        collection: str = EVENTS,
+        *,
+        access: LogAccess | None = None,
+    ) -> None:
+        """Take what is needed.
+
+        Args:
+            settings: sizes and time-outs.
+            database: where it is.
+            metrics: of this log.
+            collection: `EVENTS` or `AUDIT`.
+            access: how its writer and its tail get there: by way of the driver, unless given.
+        """
+        self._settings = settings
+        self._database = database
+        self._metrics = metrics
+        self._collection = collection
+        self.access = access or DriverAccess(database)
+        sizes = {EVENTS: settings.event_log_bytes, AUDIT: settings.audit_log_bytes}
+        self._size_bytes = sizes[collection]
+        self.heads = Heads(database, buffer_bytes=self._size_bytes, collection=collection)
+
+    async def prepare(self) -> str:
+        """Make what is missing of the log; its epoch."""
+        return await prepare_log(self._database, self._collection, self._size_bytes, resize=False)
+
+    async def open(self, *, existing: bool = False) -> MongoEventLog:
+        """The log; its `run` is the caller's to start.
+
+        Args:
+            existing: take it as it is: an operator's shell need not have the server's settings.
+
+        Raises:
+            OperatorError: it should exist, and does not.
+        """
+        if not existing:
+            epoch = await prepare_log(self._database, self._collection, self._size_bytes)
+        elif await log_exists(self._database, self._collection):
+            epoch = await read_epoch(self._database, self._collection)
+        else:
+            raise OperatorError(
+                f"no server has used the database {self._database.name!r} yet: start one, or set "
+                "RT_MONGODB_URI and RT_MONGODB_DATABASE to the server's"
+            )
+        return MongoEventLog(
+            self._database,
+            self.heads,
+            self._metrics,
+            self.access,
+            epoch=epoch,
+            queue_bytes=self._settings.publish_queue_bytes,
+            publish_timeout_s=self._settings.publish_timeout_s,
+            collection=self._collection,
+        )

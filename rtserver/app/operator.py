@@ -1,0 +1,120 @@
+"""The logs as an operator's command has them, beside running workers."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rtserver.app.logs import LogStore
+from rtserver.app.mongo import MongoAccess, no_answer
+from rtserver.app.operator_records import OperatorRecords, recorded
+from rtserver.audit.record.actions import Action
+from rtserver.audit.record.auditor import Head
+from rtserver.config.settings import Settings
+from rtserver.lib.tasks import TaskOwner
+from rtserver.observe.metrics import Metrics
+from store.audit.buffer import MongoAuditBuffer
+from store.base.client import Database, DatabaseError
+from store.documents.workers import MongoWorkers
+from store.log.collection import AUDIT
+from store.log.writer import MongoEventLog
+
+
+@contextlib.asynccontextmanager
+async def _beside(settings: Settings) -> AsyncIterator[Database]:
+    mongo = MongoAccess(settings)
+    database = await mongo.open(may_start=False, beside=True)
+    try:
+        yield database
+    except DatabaseError as error:
+        raise no_answer(error) from error
+    finally:
+        await mongo.close()
+
+
+@contextlib.asynccontextmanager
+async def _events(settings: Settings, database: Database) -> AsyncIterator[MongoEventLog]:
+    tasks = TaskOwner()
+    events = LogStore(settings, database, Metrics())
+    log = await events.open(existing=True)
+    try:
+        tasks.start(log.run(), name="log-writer")
+        yield log
+        await events.heads.flush()
+    finally:
+        await tasks.stop()
+
+
+@contextlib.asynccontextmanager
+async def operator_log(settings: Settings) -> AsyncIterator[MongoEventLog]:
+    """The log for a command that reads it.
+
+    Raises:
+        OperatorError: there is no MongoDB.
+    """
+    async with _beside(settings) as database, _events(settings, database) as log:
+        yield log
+
+
+@contextlib.asynccontextmanager
+async def operator_publishing(
+    settings: Settings,
+) -> AsyncIterator[tuple[MongoEventLog, OperatorRecords]]:
+    """The log for a command that writes to it, and where that is recorded.
+
+    Raises:
+        OperatorError: there is no MongoDB, or it takes no record.
+    """
+    async with (
+        _beside(settings) as database,
+        recorded(settings, database) as records,
+        _events(settings, database) as log,
+    ):
+        yield log, records
+
+
+@dataclass(frozen=True, slots=True)
+class AuditAccess:
+    """The audit log for an operator's command."""
+
+    log: MongoEventLog
+    buffer: MongoAuditBuffer
+    workers: MongoWorkers
+
+    async def registry(self) -> dict[str, tuple[Head, bool]]:
+        """Where each chain of the registry stands, and whether it ended."""
+        return {one.chain: (one.head, one.ended) for one in await self.workers.listed()}
+
+
+@contextlib.asynccontextmanager
+async def operator_audit(settings: Settings) -> AsyncIterator[AuditAccess]:
+    """The audit log for an operator's command.
+
+    Raises:
+        OperatorError: there is no MongoDB.
+    """
+    async with _beside(settings) as database:
+        log = await LogStore(settings, database, Metrics().audit, AUDIT).open(existing=True)
+        workers = MongoWorkers(database, lease_s=settings.lease_s)
+        buffer = MongoAuditBuffer(database, log)
+        yield AuditAccess(log, buffer, workers)
+
+
+@contextlib.asynccontextmanager
+async def operator_reading(
+    settings: Settings, action: Action, details: Mapping[str, Any]
+) -> AsyncIterator[MongoEventLog]:
+    """The audit log for a command that shows what is in it: first it is recorded for good.
+
+    Args:
+        settings: of the server.
+        action: what the operator does.
+        details: see `CATALOGUE`.
+
+    Raises:
+        OperatorError: there is no MongoDB, or it takes no record.
+    """
+    async with _beside(settings) as database:
+        async with recorded(settings, database) as records:
+            records.record(action, details)
+        yield await LogStore(settings, database, Metrics().audit, AUDIT).open(existing=True)

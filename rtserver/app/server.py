@@ -1,0 +1,597 @@
+"""The composition root: the only place that knows the core, the handlers and the store."""
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from handlers.base.context import HandlerContext
+from handlers.base.handler import MAX_BODY_BYTES
+from handlers.routes import application
+from handlers.sockjs.echo import test_routes
+from rtserver.app.logs import LogStore
+from rtserver.app.mongo import NO_REPLICA_SET, MongoAccess, no_answer
+from rtserver.app.parts import SERVER_ROOT, make_model, make_validator, token_verifier
+from rtserver.app.watching import make_watches
+from rtserver.audit.archive.archiver import Archiver
+from rtserver.audit.archive.directory import ArchiveDirectory
+from rtserver.audit.archive.metrics import ArchiveMetrics
+from rtserver.audit.live.commands import AuditCommands
+from rtserver.audit.live.fanout import AuditFanout
+from rtserver.audit.live.messages import parse_audit_command
+from rtserver.audit.live.service import AuditWatch
+from rtserver.audit.record.actions import Action, Outcome
+from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, Auditor
+from rtserver.audit.record.spool import SPOOL_FOLDER
+from rtserver.audit.record.workers import Workers
+from rtserver.auth.client_address import ClientAddresses
+from rtserver.auth.origins import Origins
+from rtserver.auth.tokens import TokenVerifier
+from rtserver.config.settings import Settings
+from rtserver.delivery.dispatcher import Dispatcher
+from rtserver.delivery.fanout import Fanout
+from rtserver.delivery.membership import Membership, NoMembers
+from rtserver.delivery.sender import Sender, open_ring
+from rtserver.demo.completions_server import CompletionsServer
+from rtserver.demo.llm import DEMO_MODEL, demo_server
+from rtserver.demo.project import DEMO_PROJECT_ID, install_demo
+from rtserver.eventlog.history import History
+from rtserver.eventlog.worker_messages import Control
+from rtserver.interface.snapshot import Snapshots
+from rtserver.lib.tasks import TaskOwner
+from rtserver.lib.timer_wheel import TimerWheel
+from rtserver.model.close_codes import CloseCode
+from rtserver.model.errors import OperatorError, StoreUnavailableError
+from rtserver.model.events import EventPack, present_moment
+from rtserver.observe.metrics import Metrics, RunKind
+from rtserver.observe.readiness import Readiness
+from rtserver.presence.fleet import PresenceFleet
+from rtserver.presence.room import MAX_LIST_BYTES, Bounds
+from rtserver.presence.service import NoPresence, PresenceService
+from rtserver.reviews.comments import CommentService
+from rtserver.reviews.locks import Lock, LockService
+from rtserver.reviews.proposals import (
+    Proposal,
+    ProposalExistsError,
+    ProposalService,
+    creation_event,
+)
+from rtserver.reviews.statuses import ProposalStatus
+from rtserver.runs.active_list import ActiveRuns
+from rtserver.runs.files.write import ProposalWriter
+from rtserver.runs.iteration.diffs import MAX_DIFF_BYTES
+from rtserver.runs.iteration.factory import Iterations
+from rtserver.runs.iteration.work import IterationParts, iteration_salvage
+from rtserver.runs.service import RunLimits, RunService
+from rtserver.sessions.admission import Admission, Entry
+from rtserver.sessions.audited_commands import audited, recorded_refusals
+from rtserver.sessions.commands import SessionCommands
+from rtserver.sessions.connection_admin import Connections, Reach
+from rtserver.sessions.gateway import Gateway
+from rtserver.sessions.position_ticker import PositionsTicker
+from rtserver.sessions.session import SessionServices, SessionSettings
+from store.audit.archive import MongoArchive
+from store.audit.buffer import MongoAuditBuffer
+from store.base.client import Database, DatabaseError, is_replica_set
+from store.base.relay import OutboxRelay
+from store.documents.comments import COMMENTS, MongoComments, comment_fields
+from store.documents.connections import MongoLeases
+from store.documents.locks import LOCKS, MongoLocks
+from store.documents.proposals import PROPOSALS, MongoProposals
+from store.documents.runs import RUNS, MongoRuns
+from store.documents.workers import MongoWorkers
+from store.log.collection import (
+    AUDIT,
+)
+from store.log.tail import EventTail
+
+if TYPE_CHECKING:
+    from rtserver.runs.llm.client import LanguageModel
+
+TICK_S = 0.05
+TAIL_READY_S = 30.0
+
+_log = structlog.get_logger()
+
+
+class Server:
+    """One worker."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        secret: str | None,
+        demo: bool = False,
+        test_endpoints: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._secret = secret
+        self._demo = demo
+        self._test_endpoints = test_endpoints
+        self._mongo = MongoAccess(settings, on_primary=self._on_primary)
+        self._chain_begun = False
+        self._primary_lost_s = 0.0
+        self._tasks = TaskOwner()
+        self._stopping = False
+        self._model: LanguageModel | None = None
+        self._demo_llm: CompletionsServer | None = None
+        self._archiver: Archiver | None = None
+        self._sender = Sender(open_ring() if settings.io_uring == "auto" else None)
+        self.metrics = Metrics()
+        self.port = settings.port
+
+    async def start(self) -> None:
+        """Bring the worker up; returns when it serves.
+
+        Raises:
+            OperatorError: no MongoDB can be had.
+            KeyConfigurationError: the keys for tokens are missing or weak.
+            OSError: the address is taken or not this host's.
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        settings = self._settings
+        verifier, self._jwks = await token_verifier(settings, self._secret)
+        # Taken first: a port that is in use should be said before anything is started.
+        sockets = bind_sockets(settings.port, settings.host, reuse_port=False)
+        self.port = sockets[0].getsockname()[1]
+        try:
+            await self._connect_and_begin(verifier)
+        except BaseException:
+            for one in sockets:
+                one.close()
+            raise
+        self._http.add_sockets(sockets)
+        _log.info("serving", host=settings.host, port=self.port, worker_id=settings.worker_id)
+
+    async def _connect_and_begin(self, verifier: TokenVerifier) -> None:
+        database = await self._mongo.open()
+        if self._mongo.private is not None:
+            self._tasks.start(self._mongo.watch(), name="mongod-watch")
+        try:
+            if not await is_replica_set(database):
+                raise OperatorError(NO_REPLICA_SET)
+            await self._build(database, verifier)
+        except DatabaseError as error:
+            raise no_answer(error) from error
+        await self._begin()
+
+    async def _build(self, database: Database, verifier: TokenVerifier) -> None:
+        settings, metrics, tasks = self._settings, self.metrics, self._tasks
+        events = LogStore(settings, database, metrics, access=self._mongo.log_access(database))
+        self._heads = events.heads
+        self._log = log = await events.open()
+        self._relay = relay = OutboxRelay(
+            database, log, (RUNS, PROPOSALS, LOCKS), {COMMENTS: comment_fields}
+        )
+        await self._build_audit(database)
+        leases = MongoLeases(database, lease_s=settings.lease_s)
+        run_store = MongoRuns(database, relay, lease_s=settings.lease_s)
+        proposals = MongoProposals(database, relay)
+        comments = MongoComments(database, relay)
+        lock_store = MongoLocks(database, relay)
+        for part in (proposals, comments, lock_store, relay, leases, run_store):
+            await part.prepare()
+        self._locks = locks = LockService(
+            lock_store, lease_s=settings.lock_lease_s, on_expired=self._on_lock_expired
+        )
+        membership = Membership(proposals)
+
+        self._control = control = Control(log, worker_id=settings.worker_id)
+        self._dispatcher = dispatcher = Dispatcher(
+            log,
+            Fanout(metrics, self._sender),
+            tasks,
+            membership,
+            recent_bytes=settings.recent_events_bytes,
+            on_control=control.on_event,
+        )
+        self._tail = EventTail(
+            database,
+            events.heads,
+            metrics,
+            events.access,
+            epoch=log.epoch,
+            prepare=events.prepare,
+            on_packs=dispatcher.on_packs,
+            on_epoch=self._on_epoch,
+            is_durable=log.is_durable,
+            under_way=log.under_way,
+        )
+        self._wheel = TimerWheel(tick_s=TICK_S, now_s=asyncio.get_running_loop().time())
+        self._admission = Admission(
+            leases,
+            user_limit=settings.max_connections_per_user,
+            project_limit=settings.max_connections_per_project,
+            lease_s=settings.lease_s,
+            evict=self._evict,
+            behind_bytes=self._behind_bytes,
+        )
+        self._gateway = gateway = Gateway(
+            verifier,
+            self._admission,
+            lambda: self._session_services,
+            metrics,
+            self.auditor,
+            worker_id=settings.worker_id,
+        )
+        self._presence = presence = PresenceService(
+            dispatcher.channels,
+            Bounds(frame_bytes=min(MAX_LIST_BYTES, settings.outbox_bytes // 8)),
+            self._admission.note,
+        )
+        self._fleet = presence.fleet = PresenceFleet(
+            presence,
+            leases,
+            self._worker_store,
+            control,
+            tasks,
+            worker_id=settings.worker_id,
+            lease_s=settings.lease_s,
+        )
+        validator = make_validator(settings)
+        writer = ProposalWriter(settings.workspaces_dir)
+        await asyncio.to_thread(writer.settle_all)
+        self._model = self._make_model()
+        iterations = Iterations(
+            IterationParts(
+                model=self._model,
+                runs=run_store,
+                locks=locks,
+                validator=validator,
+                workspace_root=settings.workspaces_dir,
+                writer=writer,
+                lease_s=settings.lease_s,
+                max_prompt_chars=settings.llm_context_chars,
+                max_diff_bytes=min(MAX_DIFF_BYTES, settings.outbox_bytes // 4),
+            )
+            if self._model is not None
+            else None
+        )
+        self._runs = runs = RunService(
+            run_store,
+            proposals,
+            locks,
+            log,
+            control,
+            tasks,
+            metrics,
+            self.auditor,
+            worker_id=settings.worker_id,
+            lease_s=settings.lease_s,
+            limits=RunLimits(
+                per_worker=settings.max_runs_per_worker,
+                per_project=settings.max_runs_per_project,
+                queued_per_project=settings.max_queued_runs_per_project,
+            ),
+            salvage={RunKind.ITERATION: iteration_salvage(writer)},
+        )
+        self._watches = make_watches(settings, database, log, metrics, self.auditor)
+        control.handle("close", self._on_close_message)
+        active_runs = ActiveRuns(runs.active_json)
+        dispatcher.watchers.append(active_runs.on_events)
+        session_settings = SessionSettings(
+            ping_interval_s=settings.ping_interval_s,
+            pong_timeout_s=settings.pong_timeout_s,
+            outbox_bytes=settings.outbox_bytes,
+            max_message_bytes=settings.max_message_bytes,
+            max_messages_per_s=settings.max_messages_per_s,
+            max_message_burst=settings.max_message_burst,
+        )
+        self._session_services = SessionServices(
+            settings=session_settings,
+            log=log,
+            dispatcher=dispatcher,
+            wheel=self._wheel,
+            tasks=tasks,
+            metrics=metrics,
+            commands=audited(
+                self.auditor,
+                SessionCommands(gateway, log, proposals, runs, iterations, validator).table(),
+            ),
+            active_runs=active_runs.of,
+            on_closed=gateway.closed,
+            on_refused=recorded_refusals(self.auditor),
+            presence=presence,
+        )
+        self._audit_services = replace(
+            self._session_services,
+            log=self._audit_log,
+            dispatcher=self._audit_dispatcher,
+            commands=audited(
+                self.auditor, AuditCommands(gateway, self._audit_log, self.auditor).table()
+            ),
+            parse=parse_audit_command,
+            presence=NoPresence(),
+        )
+        context = HandlerContext(
+            gateway=gateway,
+            log=log,
+            history=History(log, membership.table),
+            proposals=proposals,
+            editing=ProposalService(proposals, locks),
+            comments=CommentService(comments, proposals),
+            locks=locks,
+            runs=runs,
+            iterations=iterations,
+            snapshots=Snapshots(log, proposals, lock_store, run_store, presence.present),
+            validator=validator,
+            metrics=metrics,
+            origins=Origins(settings.allowed_origins),
+            readiness=Readiness(
+                {
+                    "tail": lambda: None if self._tail.ready.is_set() else "the log is not tailed",
+                    "audit": self.auditor.problem,
+                    "stopping": lambda: "the worker is stopping" if self._stopping else None,
+                }
+            ),
+            tasks=tasks,
+            auditor=self.auditor,
+            audit_watch=AuditWatch(
+                gateway, self._audit_log, self.auditor, lambda: self._audit_services
+            ),
+            connections=Connections(
+                leases, self.auditor, Reach(self._close_anywhere, gateway.behind_bytes)
+            ),
+            addresses=ClientAddresses(settings.trusted_proxies),
+            max_message_bytes=settings.max_message_bytes,
+            ping_interval_s=settings.ping_interval_s,
+            pong_timeout_s=settings.pong_timeout_s,
+            wheel=self._wheel,
+        )
+        self._http = HTTPServer(
+            application(
+                context,
+                SERVER_ROOT / "static",
+                test_routes(context) if self._test_endpoints else (),
+            ),
+            max_body_size=MAX_BODY_BYTES,
+            idle_connection_timeout=120,
+            body_timeout=60,
+        )
+        if self._demo:
+            await self._install_demo(proposals)
+
+    async def _build_audit(self, database: Database) -> None:
+        settings = self._settings
+        access = self._mongo.log_access(database)
+        store = LogStore(settings, database, self.metrics.audit, AUDIT, access=access)
+        self._audit_heads = store.heads
+        self._audit_log = await store.open()
+        spool_dir = settings.data_dir / SPOOL_FOLDER
+        try:
+            self.auditor = Auditor(
+                self._audit_log,
+                self.metrics.audit,
+                spool_dir,
+                worker_id=settings.worker_id,
+                spool_bytes=settings.audit_spool_bytes,
+            )
+        except OSError as error:
+            raise OperatorError(
+                f"the audit spool can't be kept in {spool_dir} ({error.strerror}): "
+                "set RT_DATA_DIR to a directory that can be written"
+            ) from error
+        self._audit_dispatcher = Dispatcher(
+            self._audit_log,
+            AuditFanout(self.metrics.audit, self._sender),
+            self._tasks,
+            Membership(NoMembers()),
+            recent_bytes=settings.recent_events_bytes,
+        )
+        self._audit_tail = EventTail(
+            database,
+            store.heads,
+            self.metrics.audit,
+            store.access,
+            epoch=self._audit_log.epoch,
+            prepare=store.prepare,
+            on_packs=self._on_audit_packs,
+            on_epoch=self._on_audit_epoch,
+            collection=AUDIT,
+            watched=self._audit_dispatcher.held,
+            is_durable=self._audit_log.is_durable,
+        )
+        self._worker_store = MongoWorkers(database, lease_s=settings.lease_s)
+        self._workers = Workers(
+            self._worker_store,
+            self.auditor,
+            MongoAuditBuffer(database, self._audit_log),
+            worker_id=settings.worker_id,
+            lease_s=settings.lease_s,
+            anchor_interval_s=settings.audit_anchor_interval_s,
+        )
+
+        if settings.audit_archive_dir is not None:
+            self._archiver = Archiver(
+                MongoArchive(database, lease_s=settings.lease_s),
+                ArchiveDirectory(settings.audit_archive_dir),
+                self.auditor,
+                ArchiveMetrics(self.metrics.registry),
+                lease_s=settings.lease_s,
+            )
+
+    async def _on_audit_packs(self, packs: list[EventPack]) -> None:
+        self._audit_log.saw(AUDIT_PROJECT, packs[-1].last)
+        await self._audit_dispatcher.on_packs(packs)
+
+    def _on_audit_epoch(self, epoch: str) -> None:
+        """The audit log was lost: whoever watches begins anew."""
+        self._audit_log.begin_epoch(epoch)
+        self._audit_dispatcher.begin_epoch()
+        self._gateway.close_all(CloseCode.GOING_AWAY, AUDIT_PROJECT)
+
+    def _on_primary(self, up: bool) -> None:
+        """MongoDB's primary went or came."""
+        if not self._chain_begun or self._stopping:
+            return
+        loop_s = asyncio.get_running_loop().time()
+        by = Acting()
+        if up:
+            away_ms = round((loop_s - self._primary_lost_s) * 1000)
+            _log.info("mongodb_found", away_ms=away_ms)
+            self.auditor.record(Action.MONGODB_FOUND, by=by, away_ms=away_ms)
+        else:
+            self._primary_lost_s = loop_s
+            _log.warning("mongodb_lost")
+            self.auditor.record(Action.MONGODB_LOST, Outcome.FAILED, by=by)
+
+    def _on_lock_expired(self, lock: Lock) -> None:
+        by = Acting(actor=lock.by, project_id=lock.project_id)
+        self.auditor.record(Action.LOCK_EXPIRED, by=by, target=lock.project_id)
+
+    def _make_model(self) -> "LanguageModel | None":
+        settings = self._settings
+        if settings.llm_base_url is not None and settings.llm_model is not None:
+            return make_model(settings, settings.llm_base_url, settings.llm_model)
+        if settings.llm_base_url is not None:
+            _log.warning("iterations_off", problem="RT_LLM_BASE_URL is set, RT_LLM_MODEL is not")
+        if not self._demo:
+            return None
+        self._demo_llm = demo_server()
+        self._demo_llm.start()
+        _log.warning(
+            "demo_llm_started",
+            note="no RT_LLM_BASE_URL and RT_LLM_MODEL: revisions are made up by the demo's "
+            "stand-in for a language model",
+            base_url=self._demo_llm.base_url,
+        )
+        return make_model(settings, self._demo_llm.base_url, DEMO_MODEL, is_demo=True)
+
+    async def _begin(self) -> None:
+        self._tasks.start(self._audit_log.run(), name="audit-log-writer")
+        self.auditor.start(self._tasks)
+        await self._workers.begin()
+        self.auditor.adopt(self._tasks)
+        self._chain_begun = True
+        await self._fleet.begin()
+        loops = {
+            "audit-heads": self._audit_heads.run(),
+            "audit-tail": self._audit_tail.run(),
+            "audit-positions": PositionsTicker(self._audit_dispatcher, self._audit_log).run(),
+            "workers": self._workers.run(),
+            "log-writer": self._log.run(),
+            "tail": self._tail.run(),
+            "heads": self._heads.run(),
+            "outbox-relay": self._relay.run(),
+            "timer-wheel": self._wheel.run(),
+            "leases": self._admission.run(),
+            "runs": self._runs.run(),
+            "locks": self._locks.run(),
+            "presence": self._fleet.run(),
+            "positions": PositionsTicker(self._dispatcher, self._log).run(),
+            "loop-lag": self.metrics.watch_loop_lag(),
+        }
+        if self._archiver is not None:
+            loops["audit-archive"] = self._archiver.run()
+        loops |= {f"watch {watching.name}": watching.run() for watching in self._watches}
+        for name, loop in loops.items():
+            self._tasks.start(loop, name=name)
+        # A tailing cursor on an empty collection ends at once, so there has to be something.
+        await self._control.send("hello", self._settings.worker_id)
+        try:
+            async with asyncio.timeout(TAIL_READY_S):
+                await self._tail.ready.wait()
+        except TimeoutError:
+            raise StoreUnavailableError("The event log could not be tailed") from None
+
+    async def _install_demo(self, proposals: MongoProposals) -> None:
+        now = present_moment()
+        writer = asyncio.create_task(self._log.run())
+        try:
+            for demo in await asyncio.to_thread(install_demo, self._settings.workspaces_dir):
+                proposal = Proposal(
+                    proposal_id=demo.id,
+                    project_id=DEMO_PROJECT_ID,
+                    title=demo.title,
+                    author=demo.author,
+                    reviewers=list(demo.reviewers),
+                    status=ProposalStatus.IN_REVIEW,
+                    created_at=now,
+                    updated_at=now,
+                    created_by=demo.author,
+                )
+                with contextlib.suppress(ProposalExistsError):
+                    await proposals.create(proposal, creation_event(proposal, demo.author))
+        finally:
+            writer.cancel()
+            await asyncio.wait([writer])
+
+    def _on_epoch(self, epoch: str) -> None:
+        """The log was lost: nobody can go on where they were."""
+        self._log.begin_epoch(epoch)
+        self._dispatcher.begin_epoch()
+        self._gateway.close_all(CloseCode.GOING_AWAY)
+        # As at the start: an empty log cannot be tailed.
+        hello = self._control.send("hello", self._settings.worker_id)
+        self._tasks.start(hello, name="hello")
+
+    def _behind_bytes(self, connection_id: str) -> int | None:
+        return self._gateway.behind_bytes(connection_id)
+
+    async def _evict(self, entry: Entry) -> None:
+        await self._close_anywhere(entry, CloseCode.REPLACED, None)
+
+    async def _close_anywhere(self, entry: Entry, code: CloseCode, reason: str | None) -> None:
+        if entry.worker_id == self._settings.worker_id:
+            self._gateway.close(entry.connection_id, code, reason)
+        else:
+            await self._control.send(
+                "close",
+                entry.worker_id,
+                connection_id=entry.connection_id,
+                code=code.value,
+                reason=reason,
+            )
+
+    async def _on_close_message(self, message: dict[str, Any]) -> None:
+        self._gateway.close(
+            message["connection_id"], CloseCode(message["code"]), message.get("reason")
+        )
+
+    async def stop(self) -> None:
+        """Let everybody know, finish what is under way within the grace period, and end."""
+        self._stopping = True
+        grace_s = self._settings.shutdown_grace_s
+        with contextlib.suppress(AttributeError):  # where the start failed half-way
+            self._http.stop()
+            await self._runs.stop()
+            self._gateway.close_all(CloseCode.GOING_AWAY)
+            await self._fleet.end()
+            self._presence.stop()
+            try:
+                async with asyncio.timeout(grace_s):
+                    await self._log.drain()
+                    # What waits for slow clients goes out first; places are free at once.
+                    await self._tasks.finish("close-session", "release-place")
+                    await self._http.close_all_connections()
+            except TimeoutError:
+                _log.warning("stopped_before_all_was_written", grace_s=grace_s)
+        if self._chain_begun:
+            await self.auditor.finish(grace_s)
+            if self._archiver is not None:
+                await self._archiver.finish(grace_s)
+            await self._workers.end()
+        await self._tasks.stop()
+        self._sender.close()
+        if self._archiver is not None:
+            self._archiver.close()
+        with contextlib.suppress(AttributeError):
+            self.auditor.close()
+            try:
+                async with asyncio.timeout(grace_s):
+                    await self._heads.flush(everything=True)
+                    await self._audit_heads.flush(everything=True)
+            except Exception as error:  # noqa: BLE001 - the server ends either way
+                _log.warning("heads_not_written", error=str(error))
+        if self._model is not None:
+            await self._model.close()
+        if self._demo_llm is not None:
+            await self._demo_llm.stop()
+        await self._mongo.close()
+        if getattr(self, "_jwks", None) is not None:
+            await self._jwks.close()

@@ -1,0 +1,1 @@
+"""Keeping it: the archive on disk."""

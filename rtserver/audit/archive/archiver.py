@@ -1,0 +1,521 @@
+"""Keeps the audit log beyond the capped collection: from MongoDB into files, an hour each.
+
+All workers may run this on the same directory; one holds its lease and archives, the others look
+now and then whether they have to take over. How far the archive goes is read from its own last
+line, so the files and what is believed of them can't disagree: after a restart, a takeover or a
+torn file it goes on where it ends.
+
+Where the directory can't be written, the log goes on being the buffer: it is tried again, a metric
+and an audit record tell it, and nothing else suffers. What is overwritten meanwhile is named by a
+line of its own.
+"""
+
+import asyncio
+import errno
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Protocol, TypeVar
+
+import structlog
+
+from rtserver.audit.archive.directory import (
+    ArchiveDirectory,
+    FencedError,
+    ForeignDirectoryError,
+    Taken,
+)
+from rtserver.audit.archive.file import gap_line
+from rtserver.audit.archive.metrics import ArchiveMetrics
+from rtserver.audit.record.actions import Action, Outcome
+from rtserver.audit.record.auditor import Acting, Auditor
+from rtserver.model.errors import StoreUnavailableError
+from rtserver.model.events import EventPack, now_rfc3339
+from rtserver.model.positions import Position
+
+POLL_S = 1.0
+READ_RECORDS = 5_000
+MEASURE_S = 5.0
+RATE_S = 60.0
+BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+RELEASE_S = 2.0
+
+T = TypeVar("T")
+_log = structlog.get_logger()
+_SERVER = Acting()
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who may archive.
+
+    Attributes:
+        term: this worker may, under this term; None: another does.
+        position: how far the archive went when its holder last said so.
+    """
+
+    term: int | None
+    position: Position | None
+
+
+@dataclass(slots=True)
+class Reading:
+    """Records of the log.
+
+    Attributes:
+        epoch: the life of the log.
+        packs: in order, without a hole between them; each with the hour (since the Unix epoch) in
+            which MongoDB stored it.
+        more: whether there was more to read than was asked for.
+    """
+
+    epoch: str
+    packs: list[tuple[int, EventPack]] = field(default_factory=list)
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What the log holds.
+
+    Attributes:
+        epoch: the life of the log.
+        oldest, head: sequence numbers of the oldest record in it, and of the newest.
+        size_bytes: what they take up.
+        capacity_bytes: what the log can hold.
+    """
+
+    epoch: str
+    oldest: int
+    head: int
+    size_bytes: int
+    capacity_bytes: int
+
+
+class ArchiveStore(Protocol):
+    """Leases and records. Every method raises StoreUnavailableError where MongoDB is away."""
+
+    async def acquire(self, archive_id: str, owner: str, *, above: int) -> Lease:
+        """Take the lease of a directory if it is free, or none was known.
+
+        Args:
+            archive_id: the directory's.
+            owner: this worker, as nobody else is called.
+            above: the new term is higher than this, and than every earlier one.
+        """
+
+    async def renew(
+        self, archive_id: str, owner: str, term: int, position: Position | None
+    ) -> bool:
+        """Keep the lease; False where it is another's by now."""
+
+    async def release(self, archive_id: str, owner: str, term: int) -> None:
+        """Give the lease back, if it is still this one."""
+
+    async def epoch(self) -> str:
+        """The life of the log."""
+
+    async def read(self, after: int, limit: int) -> Reading:
+        """Records that a majority has, with `after < seq`, from the oldest, about `limit`."""
+
+    async def extent(self) -> Extent:
+        """What the log holds."""
+
+
+class Archiver:
+    """One worker's part in the archive. `run` is the loop; the caller owns its task."""
+
+    def __init__(
+        self,
+        store: ArchiveStore,
+        directory: ArchiveDirectory,
+        auditor: Auditor,
+        metrics: ArchiveMetrics,
+        *,
+        lease_s: float,
+        poll_s: float = POLL_S,
+    ) -> None:
+        """Make it.
+
+        Args:
+            store: leases and records.
+            directory: where the files go.
+            auditor: records takeovers, failures and gaps.
+            metrics: what is measured.
+            lease_s: how long a holder may be silent before another takes over.
+            poll_s: time between two looks for new records, and so about the length of a member.
+        """
+        self._store = store
+        self._directory = directory
+        self._auditor = auditor
+        self._metrics = metrics
+        self._lease_s = lease_s
+        self._poll_s = poll_s
+        self._owner = auditor.chain
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit-archive")
+        self._term = 0
+        self._went_back: Position | None = None
+        self._position: Position | None = None
+        self._failures = 0
+        self._failed = False
+        self._finishing = False
+        self._finished = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._margin = _Margin(metrics)
+
+    async def run(self) -> None:
+        """Archive, or wait for the turn to, until cancelled or `finish` was called and all done."""
+        try:
+            while True:
+                # Looked at before trying: whoever held the archive may have let go of it since.
+                finishing = self._finishing
+                holds = False
+                try:
+                    holds = await self._take_turn()
+                    self._failures = 0
+                    wait_s = 0.0 if holds else self._lease_s / 3
+                except FencedError:
+                    _log.warning("audit_archive_taken_over")
+                    wait_s = self._lease_s / 3
+                except StoreUnavailableError as error:
+                    _log.warning("audit_archive_waits", error=str(error))
+                    wait_s = self._backoff_s()
+                except (OSError, ForeignDirectoryError) as error:
+                    self._tell_failed(error)
+                    wait_s = self._backoff_s()
+                if finishing or (self._finishing and holds):
+                    return
+                await self._pause(wait_s)
+        finally:
+            self._finished.set()
+            self._metrics.active.set(0)
+            # After whatever is under way there.
+            self._thread.submit(self._directory.close)
+
+    async def finish(self, timeout_s: float) -> None:
+        """Archive what is there by now if it is this worker's turn, and let the next one."""
+        self._finishing = True
+        self._wake.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._finished.wait()
+        except TimeoutError:
+            _log.warning("audit_archive_left_behind", position=str(self._position))
+
+    def close(self) -> None:
+        """End the thread, once `run` has ended. Blocks for as long as the disk does."""
+        self._thread.shutdown()
+
+    def _backoff_s(self) -> float:
+        wait_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
+        self._failures += 1
+        return wait_s
+
+    async def _pause(self, wait_s: float) -> None:
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+    # The lease
+
+    async def _take_turn(self) -> bool:
+        """Hold the lease for as long as it is this worker's; False where it is another's."""
+        state = await self._in_thread(self._directory.state)
+        epoch = await self._store.epoch()
+        lease = await self._store.acquire(state.archive_id, self._owner, above=state.term)
+        known = {"", epoch, "" if lease.position is None else lease.position.epoch}
+        if state.epoch not in known:
+            if lease.term is not None:
+                await self._store.release(state.archive_id, self._owner, lease.term)
+            raise ForeignDirectoryError(
+                f"{self._directory.path} holds the archive of another log: give each server a "
+                "directory of its own, or move the files away where the database was lost"
+            )
+        if lease.term is None:
+            # Whoever holds it sees to it that it works.
+            self._tell_works()
+            self._position = lease.position
+            await self._margin.measure(self._store, lease.position)
+            return False
+        self._term = lease.term
+        keeper = asyncio.create_task(self._keep(state.archive_id), name="audit-archive-lease")
+        archiving = asyncio.create_task(self._archive(epoch), name="audit-archive-holder")
+        try:
+            done, _ = await asyncio.wait({keeper, archiving}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await _end(keeper, archiving)
+            self._metrics.active.set(0)
+            await self._release(state.archive_id)
+        return True
+
+    async def _keep(self, archive_id: str) -> NoReturn:
+        """Renew the lease; ends with FencedError where it is another's."""
+        while True:
+            await asyncio.sleep(self._lease_s / 3)
+            try:
+                if not await self._renew(archive_id):
+                    raise FencedError
+            except StoreUnavailableError as error:
+                # Nobody else can take it meanwhile either.
+                _log.warning("audit_archive_lease_not_renewed", error=str(error))
+
+    async def _renew(self, archive_id: str) -> bool:
+        return await self._store.renew(archive_id, self._owner, self._term, self._position)
+
+    async def _release(self, archive_id: str) -> None:
+        try:
+            async with asyncio.timeout(RELEASE_S):
+                if await self._renew(archive_id):
+                    await self._store.release(archive_id, self._owner, self._term)
+        except (StoreUnavailableError, TimeoutError) as error:
+            _log.warning("audit_archive_lease_not_released", error=str(error))
+
+    # The files
+
+    async def _archive(self, epoch: str) -> None:
+        """Take the directory, and archive until told to finish."""
+        taken = await self._in_thread(self._directory.take, self._term, epoch)
+        self._position = taken.position
+        self._went_back = None
+        self._tell_taken(taken)
+        await self._compare_with_log()
+        self._metrics.active.set(1)
+        self._tell_works()
+        while True:
+            # Looked at before reading: what was recorded before `finish` is to be archived.
+            finishing = self._finishing
+            try:
+                more = await self._advance()
+                await self._margin.measure(self._store, self._position)
+            except OSError as error:
+                if error.errno not in _DISK_FULL:
+                    raise
+                # The file is as it was; taking the archive anew would need still more room.
+                self._tell_failed(error)
+                await self._pause(self._backoff_s())
+                if self._finishing:
+                    return
+                continue
+            except StoreUnavailableError as error:
+                _log.warning("audit_archive_waits", error=str(error))
+                await self._pause(self._backoff_s())
+                if self._finishing:
+                    return
+                continue
+            self._failures = 0
+            self._tell_works()
+            if not more:
+                if finishing:
+                    return
+                await self._pause(self._poll_s)
+
+    async def _compare_with_log(self) -> None:
+        """A log that was put back to an earlier state goes on with numbers that were used before.
+
+        Raises:
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        position = self._position
+        extent = await self._store.extent()
+        if position is None or position.epoch != extent.epoch or position.seq <= extent.head:
+            return
+        _log.error("audit_log_went_back", archived=str(position), head=extent.head)
+        # The line goes in front of the next record, when there is one.
+        self._position = Position(position.epoch, extent.head)
+        self._went_back = position
+
+    async def _advance(self) -> bool:
+        """Archive what came; whether there may be more at once."""
+        position = self._position
+        reading = await self._store.read(0 if position is None else position.seq, READ_RECORDS)
+        if position is not None and reading.epoch != position.epoch:
+            # Another log: its numbers may be lower, or go on where the old one's ended.
+            reading = await self._store.read(0, READ_RECORDS)
+        if not reading.packs:
+            return False
+        for hour, packs in _by_hour(reading.packs):
+            gap = self._gap_before(packs[0].first, reading.epoch)
+            after = self._seq_in(reading.epoch)
+            if gap is not None:
+                after = packs[0].first - 1
+            lines, last = await self._in_thread(_lines_of, packs, after, gap)
+            await self._in_thread(self._directory.append, hour, lines)
+            if gap is not None:
+                self._tell_gap(gap)
+            self._metrics.records_total.inc(len(lines) - (gap is not None))
+            self._position = Position(reading.epoch, last)
+            self._metrics.position.set(last)
+        return reading.more
+
+    def _seq_in(self, epoch: str) -> int:
+        position = self._position
+        return position.seq if position is not None and position.epoch == epoch else 0
+
+    def _gap_before(self, first: int, epoch: str) -> dict[str, object] | None:
+        """The fields of a gap's line, where the next record leaves one."""
+        position, went_back = self._position, self._went_back
+        if went_back is not None:
+            reason, after = "log_went_back", went_back
+        elif position is not None and position.epoch != epoch:
+            reason, after = "log_lost", position
+        else:
+            after = position or Position(epoch, 0)
+            if first <= after.seq + 1:
+                return None
+            reason = "before_archive" if position is None else "overwritten"
+        known = first > after.seq + 1
+        return {
+            "epoch": epoch,
+            "reason": reason,
+            "first": after.seq + 1 if known else None,
+            "last": first - 1 if known else None,
+            "after": None if after.seq == 0 else str(after),
+            "before": first,
+            "ts": now_rfc3339(),
+            "worker": self._auditor.worker_id,
+        }
+
+    # What is told
+
+    def _record(self, action: Action, outcome: Outcome, **details: Any) -> None:
+        # A chain ends with `worker.stopped`; what comes after that is in the log of the process.
+        if not self._auditor.is_finishing():
+            self._auditor.record(action, outcome, by=_SERVER, **details)
+
+    def _tell_taken(self, taken: Taken) -> None:
+        position = None if taken.position is None else str(taken.position)
+        _log.info(
+            "audit_archive_taken",
+            directory=str(self._directory.path),
+            term=self._term,
+            position=position,
+            torn_bytes=taken.torn_bytes,
+        )
+        self._record(
+            Action.AUDIT_ARCHIVE_TAKEN,
+            Outcome.ALLOWED,
+            directory=str(self._directory.path),
+            term=self._term,
+            position=position,
+            torn_bytes=taken.torn_bytes or None,
+            salvaged=taken.salvaged or None,
+        )
+
+    def _tell_failed(self, error: Exception) -> None:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        self._metrics.up.set(0)
+        if self._failed:
+            _log.warning("audit_archive_still_fails", reason=reason)
+            return
+        self._failed = True
+        _log.error("audit_archive_failed", directory=str(self._directory.path), reason=reason)
+        self._record(
+            Action.AUDIT_ARCHIVE_FAILED,
+            Outcome.FAILED,
+            directory=str(self._directory.path),
+            reason=reason,
+            position=None if self._position is None else str(self._position),
+        )
+
+    def _tell_works(self) -> None:
+        self._metrics.up.set(1)
+        if self._failed:
+            self._failed = False
+            _log.info("audit_archive_works_again", directory=str(self._directory.path))
+
+    def _tell_gap(self, gap: dict[str, object]) -> None:
+        self._went_back = None
+        first, last = gap["first"], gap["last"]
+        if gap["reason"] == "before_archive":
+            _log.info("audit_archive_begins_late", first=first, last=last)
+            return
+        count = last - first + 1 if isinstance(first, int) and isinstance(last, int) else 0
+        self._metrics.missing_records_total.inc(count)
+        _log.error("audit_archive_gap", first=first, last=last, reason=gap["reason"])
+        self._record(
+            Action.AUDIT_ARCHIVE_GAP,
+            Outcome.FAILED,
+            first=first,
+            last=last,
+            reason=gap["reason"],
+        )
+
+
+class _Margin:
+    """How far the archive is from losing something, measured now and then."""
+
+    def __init__(self, metrics: ArchiveMetrics) -> None:
+        self._metrics = metrics
+        self._next_s = -math.inf
+        self._last: tuple[float, Extent] | None = None
+        self._records_per_s = 0.0
+
+    async def measure(self, store: ArchiveStore, position: Position | None) -> None:
+        """Look, unless that was just done.
+
+        Raises:
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._next_s:
+            return
+        self._next_s = now_s + MEASURE_S
+        extent = await store.extent()
+        self._note_rate(now_s, extent)
+        archived = position.seq if position is not None and position.epoch == extent.epoch else 0
+        behind = max(0, extent.head - max(archived, extent.oldest - 1))
+        count = extent.head - extent.oldest + 1
+        record_bytes = extent.size_bytes / count if count > 0 else 0.0
+        margin_bytes = max(0.0, extent.capacity_bytes - behind * record_bytes)
+        self._metrics.position.set(archived)
+        self._metrics.behind_records.set(behind)
+        self._metrics.margin_bytes.set(margin_bytes)
+        rate = self._records_per_s * record_bytes
+        self._metrics.margin_seconds.set(margin_bytes / rate if rate > 0 else math.inf)
+
+    def _note_rate(self, now_s: float, extent: Extent) -> None:
+        if self._last is not None and self._last[1].epoch == extent.epoch:
+            passed_s = now_s - self._last[0]
+            rate = max(0, extent.head - self._last[1].head) / passed_s
+            share = 1 - math.exp(-passed_s / RATE_S)
+            # A rise counts at once: the margin should rather be told too small.
+            self._records_per_s = max(rate, self._records_per_s * (1 - share) + rate * share)
+            if self._records_per_s < 1e-3:
+                self._records_per_s = 0.0
+        self._last = (now_s, extent)
+
+
+def _by_hour(packs: list[tuple[int, EventPack]]) -> list[tuple[int, list[EventPack]]]:
+    found: list[tuple[int, list[EventPack]]] = []
+    for hour, pack in packs:
+        if not found or hour > found[-1][0]:
+            found.append((hour, []))
+        found[-1][1].append(pack)
+    return found
+
+
+def _lines_of(
+    packs: list[EventPack], after: int, gap: dict[str, object] | None
+) -> tuple[list[bytes], int]:
+    lines = [] if gap is None else [gap_line(gap)]
+    lines += [event.payload for pack in packs for event in pack.events(after=after)]
+    return lines, packs[-1].last
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel and wait. A thread that is at work for one of them is not waited for."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # retrieved: the first of them was told already

@@ -1,0 +1,1 @@
+"""Watching it: its sessions, filters and fan-out."""

@@ -1,0 +1,108 @@
+"""Lets admins watch and read the audit log, and has it recorded that they do."""
+
+from collections.abc import Callable
+
+from rtserver.audit.live.filter import AuditFilter
+from rtserver.audit.live.reader import AuditPage, AuditReader
+from rtserver.audit.live.session import AuditSession
+from rtserver.audit.record.actions import Action
+from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, Auditor
+from rtserver.eventlog.api import EventLog
+from rtserver.model.errors import ForbiddenError
+from rtserver.model.identity import Identity
+from rtserver.model.positions import Position
+from rtserver.sessions.admission import Entry
+from rtserver.sessions.gateway import Gateway
+from rtserver.sessions.session import SessionServices, Transport
+
+MAX_PAGE = 1_000
+
+
+class AuditWatch:
+    """What `/ws/audit` and `GET /api/v1/audit` hand over to."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        log: EventLog,
+        auditor: Auditor,
+        services: Callable[[], SessionServices],
+    ) -> None:
+        """Make it.
+
+        Args:
+            gateway: lets admins in.
+            log: the log `audit`.
+            auditor: records that it is watched.
+            services: what audit sessions need.
+        """
+        self.log = log
+        self._gateway = gateway
+        self._auditor = auditor
+        self._services = services
+        self._reader = AuditReader(log)
+
+    async def enter(self, identity: Identity, transport: str) -> Entry:
+        """Take a place for an admin's connection; see `Gateway.enter_audit`.
+
+        Raises:
+            ForbiddenError: the user is no admin.
+            AuditFullError: it could not be recorded.
+            StoreUnavailableError: the registries could not be reached.
+        """
+        self._auditor.ensure(Action.AUDIT_WATCHED)
+        return await self._gateway.enter_audit(identity, transport)
+
+    def open(
+        self,
+        transport: Transport,
+        identity: Identity,
+        entry: Entry,
+        wanted: AuditFilter,
+        history: int,
+    ) -> AuditSession:
+        """Make the session of a connection that has a place."""
+        session = AuditSession(
+            self._services(),
+            transport,
+            identity,
+            entry,
+            reader=self._reader,
+            wanted=wanted,
+            history=history,
+        )
+        self._gateway.register(session)
+        self._auditor.record(
+            Action.AUDIT_WATCHED,
+            by=Acting.of(entry),
+            filter=wanted.to_json(),
+            history=history or None,
+        )
+        return session
+
+    async def reaches(self, position: Position) -> bool:
+        """Whether the log is this position's, and has come so far.
+
+        Raises:
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        if position.epoch != self.log.epoch:
+            return False
+        return position.seq <= await self.log.head(AUDIT_PROJECT)
+
+    async def read(
+        self, identity: Identity, wanted: AuditFilter, *, after: int | None, limit: int
+    ) -> AuditPage:
+        """Read a page.
+
+        Raises:
+            ForbiddenError: the user is no admin.
+            AuditFullError: it could not be recorded.
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        if not identity.is_admin:
+            raise ForbiddenError("Reading the audit log needs the role admin", "not_admin")
+        self._auditor.ensure(Action.AUDIT_READ)
+        page = await self._reader.page(wanted, after=after, limit=limit)
+        self._auditor.record(Action.AUDIT_READ, filter=wanted.to_json(), records=len(page.records))
+        return page

@@ -1,0 +1,1 @@
+"""Writing it: actions, chains, the spool on disk."""

@@ -1,0 +1,60 @@
+"""How an error ends an act, as the audit log says it."""
+
+from http import HTTPStatus
+from typing import Any
+
+from rtserver.audit.record.actions import Action, Outcome
+from rtserver.audit.record.auditor import Acting, Auditor
+from rtserver.auth.tokens import TokenRefused
+from rtserver.model.errors import BusyError, ForbiddenError, RefusedError, StoreUnavailableError
+from rtserver.model.ids import BadIdentifier
+from rtserver.sessions.admission import ProjectFullError
+
+_DENIED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
+_LIMITS = frozenset({"busy", "project_full", "audit_full", "unauthorized"})
+
+
+def outcome_of(error: BaseException) -> tuple[Outcome, str]:
+    """The outcome that an error stands for, and the reason as a word."""
+    match error:
+        case TokenRefused(reason="keys_unavailable"):
+            return Outcome.FAILED, error.reason
+        case TokenRefused():
+            return Outcome.DENIED, error.reason
+        case ProjectFullError():
+            return Outcome.DENIED, "project_full"
+        case ForbiddenError() | BusyError():
+            return Outcome.DENIED, error.reason
+        case RefusedError():
+            return outcome_of_status(error.status, error.reason), error.reason
+        case StoreUnavailableError():
+            return Outcome.FAILED, "unavailable"
+        case BadIdentifier():
+            return Outcome.FAILED, "bad_identifier"
+        case _:
+            return Outcome.FAILED, "internal"
+
+
+def record_failed(
+    auditor: Auditor,
+    action: Action,
+    error: BaseException,
+    *,
+    by: Acting | None = None,
+    **details: Any,
+) -> None:
+    """Record an act that an error ended. `by` and `details` are as for `Auditor.record`."""
+    outcome, reason = outcome_of(error)
+    auditor.record(action, outcome, by=by, reason=reason, **details)
+
+
+def outcome_of_refusal(reason: str | None) -> Outcome:
+    """The outcome of what was refused for this reason, as the reason alone tells it."""
+    return Outcome.DENIED if reason in _LIMITS else Outcome.FAILED
+
+
+def outcome_of_status(status: int, reason: str | None) -> Outcome:
+    """The outcome that an answer over HTTP stands for."""
+    if status < 400:
+        return Outcome.ALLOWED
+    return Outcome.DENIED if status in _DENIED else outcome_of_refusal(reason)

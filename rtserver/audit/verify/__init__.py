@@ -1,0 +1,1 @@
+"""Proving it: chains, gaps and seals checked offline."""

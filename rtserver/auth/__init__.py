@@ -1,0 +1,1 @@
+"""Who a request is from: tokens, key sets, origins, client addresses."""

@@ -1,0 +1,311 @@
+"""The command line: `python -m rtserver serve|token|publish|tail|audit|check|mongod`.
+
+Exit status 0 on success, 2 for a wrong command line or setting (one clear line), 1 for a failure.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from msgspec import UNSET
+
+from rtserver.audit.live.filter import PARAMETERS, AuditFilter
+from rtserver.audit.live.messages import MAX_HISTORY
+from rtserver.auth.jwks import KeyConfigurationError
+from rtserver.cli.audit import Reading, audit
+from rtserver.cli.audit_verify import Verification, verify
+from rtserver.cli.check import check
+from rtserver.cli.publish import STDIN, Publication, publish
+from rtserver.cli.serve import serve, shared_mongod
+from rtserver.cli.tail import tail
+from rtserver.cli.token import signing_secret, token
+from rtserver.config.settings import SettingError, Settings, add_flags, flags_of
+from rtserver.eventlog.history import EventFilter
+from rtserver.eventlog.publishing import PublishedEvent, UsersAudience
+from rtserver.model.errors import InvalidError, OperatorError, RefusedError, StoreUnavailableError
+from rtserver.model.ids import BadIdentifier, event_type, project_id, proposal_id
+from rtserver.model.positions import BadPositionError, Position
+from rtserver.observe.log_output import configure_logs
+
+SUCCESS, FAILURE, USAGE = 0, 1, 2
+BROKEN_PIPE = 128 + 13
+AUDIT_VERIFY = "audit verify"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the usage of `serve` alone would fill a screen."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the message and where to read more."""
+        self.exit(USAGE, f"rtserver: {' '.join(message.split())}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m rtserver", description="The real-time server for proposal reviews."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    one = commands.add_parser("serve", help="run one worker")
+    one.add_argument("--demo", action="store_true", help="add the demo project")
+    one.add_argument(
+        "--test-endpoints",
+        action="store_true",
+        help="add echo endpoints for protocol test suites: not for production",
+    )
+    add_flags(one)
+
+    one = commands.add_parser("token", help="print a signed token")
+    one.add_argument("--user", required=True, help="user id, the claim `sub`")
+    one.add_argument("--name", help="the name shown to people")
+    one.add_argument("--project", action="append", default=[], help="may be repeated; * for all")
+    one.add_argument(
+        "--role", action="append", default=[], choices=["admin", "service"], help="may be repeated"
+    )
+    one.add_argument("--ttl", type=_positive, default=3600, metavar="SECONDS")
+
+    _add_publish(commands.add_parser("publish", help="append events to a project"))
+
+    one = commands.add_parser("tail", help="print a project's events as they come")
+    one.add_argument("project", type=_checked(project_id))
+    one.add_argument("--from", dest="from_id", type=_position, help="begin after this event id")
+    one.add_argument(
+        "--type", action="append", default=[], help="only these; * at the end matches a prefix"
+    )
+    one.add_argument(
+        "--proposal",
+        action="append",
+        default=[],
+        type=_checked(proposal_id),
+        help="only what concerns these",
+    )
+    one.add_argument(
+        "--no-follow", action="store_true", help="print what there is, from the oldest, and end"
+    )
+
+    _add_audit(commands.add_parser("audit", help="read or follow the audit log"))
+    _add_verify(
+        commands.add_parser(
+            AUDIT_VERIFY, help="find audit records that were changed, removed or inserted"
+        )
+    )
+
+    commands.add_parser("check", help="try the settings and say what is wrong")
+    commands.add_parser("mongod", help="run the private MongoDB for all workers of this host")
+    return parser
+
+
+def _add_publish(one: argparse.ArgumentParser) -> None:
+    one.add_argument("project", type=_checked(project_id))
+    one.add_argument(
+        "type",
+        type=_type_or_stdin,
+        help="a dotted type: build.finished. Or -: events come on standard input, one JSON object "
+        'a line, {"type":...,"data":...,"proposal_id":...,"audience":...} or {"events":[...]}',
+    )
+    one.add_argument("data", nargs="?", type=_json, default=UNSET, help="its data, as JSON")
+    one.add_argument("--key", help="idempotency key: a second publication under it does nothing")
+    one.add_argument("--proposal", type=_checked(proposal_id), help="the proposal that it concerns")
+    one.add_argument(
+        "--audience",
+        choices=["project", "proposal"],
+        help="who gets it; the proposal's viewers where there is one, else the project",
+    )
+    one.add_argument(
+        "--user", action="append", default=[], help="only this user gets it; may be repeated"
+    )
+
+
+def _add_audit(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--action", action="append", default=[], help="only these; * at the end matches a prefix"
+    )
+    one.add_argument("--actor", help="only what this user did")
+    one.add_argument("--project-id", "--project", help="only what concerns this project")
+    one.add_argument("--target", help="only what was done to this")
+    one.add_argument("--outcome", help="allowed, denied or failed")
+    one.add_argument("--since", help="only from this time on: 2026-01-31T14:00:00Z")
+    one.add_argument(
+        "--history", type=_count, metavar="N", help="only the newest N that match, and what follows"
+    )
+    one.add_argument("--from", dest="from_id", type=_position, help="begin after this record's id")
+    one.add_argument("--follow", action="store_true", help="go on with the records that come")
+    one.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def _add_verify(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "paths", nargs="*", type=_existing, metavar="FILE_OR_DIR", help="archives, beside the log"
+    )
+    one.add_argument("--offline", action="store_true", help="only the archives, not MongoDB")
+    one.add_argument(
+        "--against", type=_existing, metavar="REPORT", help="what verify --json printed earlier"
+    )
+    one.add_argument("--json", action="store_true", help="a report for programs")
+
+
+def _reading(given: argparse.Namespace) -> Reading:
+    """What `audit` was asked for.
+
+    Raises:
+        UsageError: a filter has a value that it can't have.
+    """
+    single = {name: getattr(given, name) for name in PARAMETERS if name != "action"}
+    filters = {name: [value] for name, value in single.items() if value is not None}
+    if given.action:
+        filters["action"] = given.action
+    if given.history is not None and given.from_id is not None:
+        raise UsageError("audit: give --history or --from, not both")
+    try:
+        wanted = AuditFilter.make(filters)
+    except InvalidError as error:
+        raise UsageError(f"audit: {error}") from None
+    return Reading(wanted, given.history, given.from_id, given.follow, given.json)
+
+
+def _verification(given: argparse.Namespace, settings: Settings) -> Verification:
+    """What `audit verify` was asked for.
+
+    Raises:
+        UsageError: there is nothing to look at, or it is gone.
+    """
+    archive = settings.audit_archive_dir
+    if not given.paths and archive is not None and not archive.is_dir():
+        raise UsageError(f"audit verify: there is no directory {archive}, see RT_AUDIT_ARCHIVE_DIR")
+    paths = given.paths or ([] if archive is None else [archive])
+    if given.offline and not paths:
+        raise UsageError("audit verify: --offline needs archives to read")
+    return Verification(tuple(paths), given.offline, given.against, given.json)
+
+
+def _publication(given: argparse.Namespace) -> Publication:
+    """What `publish` was asked for.
+
+    Raises:
+        UsageError: options that contradict each other.
+    """
+    if given.type == STDIN:
+        if given.data is not UNSET or given.proposal or given.audience or given.user:
+            raise UsageError("publish: with -, each line says its data, proposal and audience")
+        return Publication(given.project, None, given.key)
+    if given.audience is not None and given.user:
+        raise UsageError("publish: give --audience or --user, not both")
+    if given.audience == "proposal" and given.proposal is None:
+        raise UsageError("publish: --audience proposal needs --proposal")
+    data = {} if given.data is UNSET else given.data
+    audience = UsersAudience(given.user) if given.user else given.audience
+    event = PublishedEvent(given.type, data, given.proposal, audience)
+    return Publication(given.project, event, given.key)
+
+
+class UsageError(Exception):
+    """The command line contradicts itself."""
+
+
+def _type_or_stdin(text: str) -> str:
+    return text if text == STDIN else _checked(event_type)(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 10**9:
+        raise argparse.ArgumentTypeError("takes a whole number of seconds above 0")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MAX_HISTORY:
+        raise argparse.ArgumentTypeError(f"takes a whole number from 1 to {MAX_HISTORY}")
+    return int(text)
+
+
+def _existing(text: str) -> Path:
+    path = Path(text)
+    if not path.exists():
+        raise argparse.ArgumentTypeError(f"there is no {text!a}")
+    return path
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"is not JSON: {error}") from None
+
+
+def _position(text: str) -> Position:
+    try:
+        return Position.parse(text)
+    except BadPositionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _checked(check_id: Callable[[str], str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        try:
+            return check_id(text)
+        except BadIdentifier as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; its exit status."""
+    try:
+        if list(arguments[:2]) == AUDIT_VERIFY.split():
+            arguments = [AUDIT_VERIFY, *arguments[2:]]
+        given = _parser().parse_args(arguments)
+    except SystemExit as stop:
+        return SUCCESS if stop.code == 0 else USAGE
+    try:
+        flags = flags_of(given) if given.command == "serve" else {}
+        settings = Settings.load(os.environ, flags)
+        configure_logs(settings)
+        return _run(given, settings)
+    except (SettingError, KeyConfigurationError, UsageError) as error:
+        return _complain(str(error), USAGE)
+    except BrokenPipeError:
+        # Who read it, `head` perhaps, has seen enough. What is left must not be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except (RefusedError, StoreUnavailableError, OperatorError, OSError) as error:
+        return _complain(str(error), FAILURE)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(given: argparse.Namespace, settings: Settings) -> int:
+    match given.command:
+        case "serve":
+            secret = signing_secret(settings, demo=given.demo)
+            return asyncio.run(
+                serve(settings, secret=secret, demo=given.demo, test_endpoints=given.test_endpoints)
+            )
+        case "token":
+            print(token(settings, given.user, given.name, given.project, given.role, given.ttl))
+            return SUCCESS
+        case "publish":
+            return asyncio.run(publish(settings, _publication(given)))
+        case "tail":
+            wanted = EventFilter(frozenset(given.type), frozenset(given.proposal))
+            return asyncio.run(
+                tail(settings, given.project, given.from_id, wanted, follow=not given.no_follow)
+            )
+        case "audit verify":
+            return asyncio.run(verify(settings, _verification(given, settings)))
+        case "audit":
+            return asyncio.run(audit(settings, _reading(given)))
+        case "check":
+            return asyncio.run(check(settings))
+        case _:
+            return asyncio.run(shared_mongod(settings))
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"rtserver: {message}", file=sys.stderr)
+    return status

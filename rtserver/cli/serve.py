@@ -1,0 +1,88 @@
+"""`serve` and `mongod`: processes that run until they are told to stop."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from rtserver.app.mongo import run_shared_mongod
+from rtserver.app.server import Server
+from rtserver.cli.token import demo_pages
+from rtserver.config.settings import Settings
+from rtserver.lib.gc_tuning import collect_now_and_then
+from rtserver.model.errors import OperatorError
+
+_log = structlog.get_logger()
+
+
+def _until_told() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT; a second signal ends the process at once."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def tell(number: signal.Signals) -> None:
+        loop.remove_signal_handler(number)
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, tell, number)
+    return told
+
+
+async def _done_unless_told(work: Coroutine[Any, Any, None], told: asyncio.Event) -> bool:
+    """Do some work, and give it up when this process is told to stop; whether it was done."""
+    doing = asyncio.ensure_future(work)
+    waiting = asyncio.create_task(told.wait())
+    try:
+        await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            doing.result()
+            return True
+        return False
+    finally:
+        for task in (doing, waiting):
+            task.cancel()
+        await asyncio.gather(doing, waiting, return_exceptions=True)
+
+
+async def serve(
+    settings: Settings, *, secret: str | None, demo: bool, test_endpoints: bool = False
+) -> int:
+    """Run one worker until SIGTERM or SIGINT.
+
+    Raises:
+        OperatorError, OSError, StoreUnavailableError, KeyConfigurationError: it could not start.
+    """
+    for variable in settings.unknown_environment:
+        _log.warning("unknown_setting", problem=str(variable))
+    told = _until_told()
+    server = Server(settings, secret=secret, demo=demo, test_endpoints=test_endpoints)
+    try:
+        if not await _done_unless_told(server.start(), told):
+            _log.info("stopping")
+            return 0
+        if demo and secret is not None:
+            for line in demo_pages(settings, secret, server.port):
+                print(line, flush=True)
+        await _done_unless_told(collect_now_and_then(server.auditor.bring_to_disk), told)
+        _log.info("stopping")
+    except OSError as error:
+        raise OperatorError(
+            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
+            "set RT_PORT or RT_HOST to a free address of this host"
+        ) from error
+    finally:
+        await server.stop()
+    return 0
+
+
+async def shared_mongod(settings: Settings) -> int:
+    """Run the MongoDB that all workers of this host share, until SIGTERM or SIGINT.
+
+    Raises:
+        OperatorError: it cannot run.
+    """
+    await _done_unless_told(run_shared_mongod(settings), _until_told())
+    return 0

@@ -1,0 +1,108 @@
+"""`token`: the operator signs a token; and the secret that `serve --demo` makes for itself."""
+
+import os
+import secrets
+from collections.abc import Iterable, Sequence
+
+from rtserver.auth.tokens import KeyConfigurationError, TokenSigner
+from rtserver.config.settings import Settings
+from rtserver.demo.project import DEMO_PROJECT_ID
+from rtserver.model.errors import OperatorError
+
+SECRET_FILE = "demo-jwt-secret"  # noqa: S105 - a file's name
+DEMO_TTL_S = 12 * 3600
+
+
+def signing_secret(settings: Settings, *, demo: bool) -> str | None:
+    """The secret for symmetric tokens, where there is one.
+
+    Raises:
+        KeyConfigurationError: no key of any kind is set, and it is not the demo.
+    """
+    if settings.jwt_secret is not None:
+        return settings.jwt_secret
+    if settings.jwt_public_key or settings.jwt_jwks_url:
+        return None
+    if not demo:
+        raise KeyConfigurationError(
+            "no key for tokens: set RT_JWT_SECRET (32 bytes or more), RT_JWT_PUBLIC_KEY or "
+            "RT_JWT_JWKS_URL; `serve --demo` makes a secret of its own"
+        )
+    return _demo_secret(settings)
+
+
+def _demo_secret(settings: Settings) -> str:
+    path = settings.data_dir / SECRET_FILE
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        # Written beside and linked: of two that start at once, both use the first one's.
+        fresh = path.with_name(f".{SECRET_FILE}.{os.getpid()}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_urlsafe(48))
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            pass  # made by an earlier start
+        finally:
+            fresh.unlink()
+        return path.read_text().strip()
+    except OSError as error:
+        raise OperatorError(f"cannot keep a secret in {settings.data_dir}: {error}") from error
+
+
+def token(
+    settings: Settings,
+    user: str,
+    name: str | None,
+    projects: Sequence[str],
+    roles: Sequence[str],
+    ttl_s: int,
+) -> str:
+    """A token signed with the configured secret, or with the demo's where none is configured.
+
+    Raises:
+        OperatorError: there is no secret, or a value is one that no server would accept.
+    """
+    secret = settings.jwt_secret
+    path = settings.data_dir / SECRET_FILE
+    if secret is None and path.is_file():
+        secret = path.read_text().strip()
+    if secret is None:
+        raise KeyConfigurationError(
+            "no secret to sign with: set RT_JWT_SECRET, the one that the server has"
+        )
+    algorithm = next((a for a in settings.jwt_algorithms if a.startswith("HS")), "HS256")
+    try:
+        signer = TokenSigner(secret, algorithm, settings.jwt_audience, settings.jwt_issuer)
+        return signer.sign(user, name=name, projects=projects, roles=roles, ttl_s=ttl_s)
+    except KeyConfigurationError:
+        raise
+    except ValueError as error:
+        raise OperatorError(str(error)) from None
+
+
+def demo_pages(settings: Settings, secret: str, port: int) -> Iterable[str]:
+    """What `make run` prints: addresses with ready tokens, in the fragment, never the query."""
+    signer = TokenSigner(secret, "HS256", settings.jwt_audience, settings.jwt_issuer)
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host  # noqa: S104
+    base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def address(page: str, user: str, name: str, roles: Sequence[str] = ()) -> str:
+        signed = signer.sign(
+            user, name=name, projects=[DEMO_PROJECT_ID], roles=roles, ttl_s=DEMO_TTL_S
+        )
+        return f"{base}{page}#project={DEMO_PROJECT_ID}&token={signed}"
+
+    yield ""
+    yield f"rtserver serves the demo project on {base}. Open it as (tokens are good for 12 hours):"
+    yield ""
+    yield f"  Ada, author    {address('/', 'ada', 'Ada')}"
+    yield ""
+    yield f"  Ben, reviewer  {address('/', 'ben', 'Ben')}"
+    yield ""
+    yield f"  Ben, in an old browser  {address('/legacy', 'ben', 'Ben')}"
+    yield ""
+    yield f"  The audit console  {address('/admin', 'admin', 'Admin', ['admin'])}"
+    yield ""
+    yield "Stop it with Ctrl-C."
+    yield ""

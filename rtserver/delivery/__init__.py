@@ -1,0 +1,1 @@
+"""From the log to the sockets: dispatcher, feeds, fan-out, send buffers, resume."""

@@ -1,0 +1,119 @@
+"""Hands a batch of events to the connections of a project.
+
+Each event is encoded once for each wire form, each batch is joined once for all connections that
+see the same of it, and each of them gets it in one write.
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+from rtserver.delivery.feed import Channel
+from rtserver.delivery.send_buffer import Outbox
+from rtserver.delivery.sender import Sender
+from rtserver.delivery.wire_forms import join_events
+from rtserver.model.events import AudienceKind, StoredEvent
+from rtserver.model.visibility import visible
+from rtserver.observe.metrics import LogMetrics
+
+CHUNK_BYTES = 128 * 1024
+"""A batch larger than this goes out in parts, so that it cannot overflow an outbox by itself."""
+
+
+def chunks(
+    events: list[StoredEvent], limit_bytes: int = CHUNK_BYTES
+) -> Iterator[list[StoredEvent]]:
+    """Split a batch by size; a single event that is larger is a part of its own."""
+    part: list[StoredEvent] = []
+    size_bytes = 0
+    for event in events:
+        if part and size_bytes + len(event.payload) > limit_bytes:
+            yield part
+            part, size_bytes = [], 0
+        part.append(event)
+        size_bytes += len(event.payload)
+    if part:
+        yield part
+
+
+def _distinctions(events: list[StoredEvent]) -> tuple[bool, bool]:
+    """Whether what one sees of the batch depends on the view, and on the user."""
+    by_view = by_user = False
+    for event in events:
+        kind = event.audience.kind
+        if kind is AudienceKind.PROPOSAL:
+            by_view = True
+        elif kind is not AudienceKind.PROJECT:
+            by_user = True
+    return by_view, by_user
+
+
+class Fanout:
+    """Delivers to live subscribers, and tells those who were passed over where the log stands."""
+
+    def __init__(self, metrics: LogMetrics, sender: Sender) -> None:
+        self._metrics = metrics
+        self._sender = sender
+
+    async def deliver(self, channel: Channel, events: list[StoredEvent]) -> None:
+        """Hand on a batch. Lets the loop run between the parts of a large one."""
+        parts = chunks(events)
+        part = next(parts)
+        while True:
+            # Position and deliveries move together, with no await in between: a session that
+            # catches up compares with `seq` and joins the live ones in one step.
+            channel.recent.extend(part)
+            channel.seq = part[-1].seq
+            self._deliver_part(channel, part)
+            following = next(parts, None)
+            if following is None:
+                return
+            part = following
+            await asyncio.sleep(0)
+
+    def _deliver_part(self, channel: Channel, events: list[StoredEvent]) -> None:
+        by_view, by_user = _distinctions(events)
+        if not (by_view or by_user):
+            self._deliver_to_all(channel, events)
+            return
+        # Of each kind of sight the batch as it is seen, how much of it, whether to its end, and by
+        # whom.
+        batches: dict[tuple[object, ...], tuple[bytes, int, bool, list[Outbox]]] = {}
+        deliveries = 0
+        members = channel.members.of
+        for subscriber in channel.live:
+            viewer = subscriber.viewer
+            key = (
+                subscriber.encoding,
+                viewer.proposal_ids if by_view else None,
+                viewer.user_id if by_user else None,
+            )
+            joined = batches.get(key)
+            if joined is None:
+                seen = [event for event in events if visible(event.audience, viewer, members)]
+                joined = batches[key] = (
+                    join_events(subscriber.encoding, seen),
+                    len(seen),
+                    bool(seen) and seen[-1] is events[-1],
+                    [],
+                )
+            _, count, is_at_tip, outboxes = joined
+            if not is_at_tip:
+                channel.behind.add(subscriber)
+            elif channel.behind:
+                channel.behind.discard(subscriber)  # the last event's id tells it all
+            if count:
+                outboxes.append(subscriber.outbox)
+        for batch, count, _, outboxes in batches.values():
+            self._sender.send(outboxes, batch)
+            deliveries += count * len(outboxes)
+        self._metrics.events_delivered_total.inc(deliveries)
+
+    def _deliver_to_all(self, channel: Channel, events: list[StoredEvent]) -> None:
+        """Hand on what everybody sees: of each connection nothing but its outbox is looked at."""
+        channel.behind.clear()  # the last event's id tells it all
+        deliveries = 0
+        for encoding, outboxes in channel.live.outboxes().items():
+            batch = join_events(encoding, events)
+            self._sender.send(outboxes, batch)
+            deliveries += len(outboxes)
+        self._metrics.events_delivered_total.inc(deliveries * len(events))

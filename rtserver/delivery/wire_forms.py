@@ -1,0 +1,101 @@
+"""How one JSON frame is wrapped for each transport."""
+
+import enum
+import json
+import struct
+from collections.abc import Callable
+
+from rtserver.model.events import StoredEvent
+
+
+class Encoding(enum.Enum):
+    """The wire forms. Connections of one encoding share every encoded batch.
+
+    SockJS has two, since over a WebSocket its frames need nothing more, while each of its HTTP
+    transports wraps a batch in its own way.
+    """
+
+    WEBSOCKET = "websocket"
+    SSE = "sse"
+    SOCKJS = "sockjs"
+    SOCKJS_WEBSOCKET = "sockjs_websocket"
+
+    # Members are single objects. Enum's own hash is a call of Python code, and the fan-out needs
+    # one for each connection and batch.
+    __hash__ = object.__hash__
+
+
+def websocket_frame(payload: bytes) -> bytes:
+    """One unmasked text frame, as a server sends it (RFC 6455 section 5.2)."""
+    length = len(payload)
+    if length < 126:
+        return b"\x81" + length.to_bytes(1, "big") + payload
+    if length < 65536:
+        return b"\x81\x7e" + length.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + struct.pack("!Q", length) + payload
+
+
+def sse_event(payload: bytes, *, event: str, event_id: str | None = None) -> bytes:
+    """One block of an event stream (HTML standard, section 9.2).
+
+    The payload is JSON on one line: JSON escapes line ends, so it needs no splitting.
+    """
+    head = b"" if event_id is None else b"id: " + event_id.encode() + b"\n"
+    return head + b"event: " + event.encode() + b"\ndata: " + payload + b"\n\n"
+
+
+def sse_position(event_id: str) -> bytes:
+    """A block that moves Last-Event-ID and dispatches nothing (no `data` field)."""
+    return b"id: " + event_id.encode() + b"\n\n"
+
+
+def sockjs_message(payload: bytes) -> bytes:
+    """One message as SockJS carries it: a JSON string, to stand in the array of an `a` frame.
+
+    All in ASCII: browsers of SockJS's time mangle some characters in responses, and U+2028 ends a
+    line in the scripts that two of its transports are made of.
+    """
+    return json.dumps(payload.decode()).encode()
+
+
+def sockjs_websocket_message(payload: bytes) -> bytes:
+    """An `a` frame with one message, in a WebSocket frame."""
+    return websocket_frame(b"a[" + sockjs_message(payload) + b"]")
+
+
+def _websocket_event(event: StoredEvent) -> bytes:
+    return websocket_frame(event.payload)
+
+
+def _sse_stored(event: StoredEvent) -> bytes:
+    return sse_event(event.payload, event=event.type, event_id=event.id)
+
+
+def _sockjs_event(event: StoredEvent) -> bytes:
+    # The array is put around a whole batch when it is sent.
+    return sockjs_message(event.payload)
+
+
+def _sockjs_websocket_event(event: StoredEvent) -> bytes:
+    return sockjs_websocket_message(event.payload)
+
+
+ENCODERS: dict[Encoding, Callable[[StoredEvent], bytes]] = {
+    Encoding.WEBSOCKET: _websocket_event,
+    Encoding.SSE: _sse_stored,
+    Encoding.SOCKJS: _sockjs_event,
+    Encoding.SOCKJS_WEBSOCKET: _sockjs_websocket_event,
+}
+
+SEPARATORS: dict[Encoding, bytes] = {
+    Encoding.WEBSOCKET: b"",
+    Encoding.SSE: b"",
+    Encoding.SOCKJS: b",",
+    Encoding.SOCKJS_WEBSOCKET: b"",
+}
+
+
+def join_events(encoding: Encoding, events: list[StoredEvent]) -> bytes:
+    """A batch of events as the bytes that one connection gets in one write."""
+    encode = ENCODERS[encoding]
+    return SEPARATORS[encoding].join([encode(event) for event in events])

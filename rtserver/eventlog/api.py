@@ -1,0 +1,105 @@
+"""What the core asks of the durable log. `store/` keeps these promises with MongoDB."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rtserver.model.errors import BusyError, InvalidError, StoreUnavailableError
+from rtserver.model.events import EventDraft, EventPack
+from rtserver.model.positions import Position
+
+
+class LogBusyError(BusyError):
+    """More is waiting to be written than the queue may hold; nothing was taken."""
+
+    def __init__(self, retry_after_s: int = 1) -> None:
+        super().__init__("The event log is behind; try again shortly", retry_after_s)
+
+
+class LogUnavailableError(StoreUnavailableError):
+    """MongoDB did not confirm in time. What was handed in may still be stored later."""
+
+
+class KeyReusedError(InvalidError):
+    """The key was used before, for other content."""
+
+    reason = "key_reused"
+
+
+class PublicationTooLargeError(InvalidError):
+    """The events of one publication are too large to be stored together."""
+
+    status = 413
+    reason = "too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"What is published together may have {limit_bytes} bytes at most")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where a publication stands in the log.
+
+    Attributes:
+        epoch: the life of the log.
+        first, last: sequence numbers of its first and last event.
+        duplicate: it was already there under the same key; nothing was stored now.
+    """
+
+    epoch: str
+    first: int
+    last: int
+    duplicate: bool = False
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all its events, in order."""
+        return [f"{self.epoch}-{seq}" for seq in range(self.first, self.last + 1)]
+
+
+class EventLog(Protocol):
+    """The log as publishers and readers see it.
+
+    Preconditions are the caller's: drafts of one call belong to one project, and ids were checked.
+    """
+
+    @property
+    def epoch(self) -> str:
+        """Names the life of the log."""
+
+    async def publish(
+        self,
+        drafts: Sequence[EventDraft],
+        *,
+        key: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Published:
+        """Append events of one project, all or none, next to each other.
+
+        Returns when a majority of the replica set has them on disk.
+
+        Args:
+            drafts: 1 to 500 events.
+            key: makes a second publication under the same key harmless.
+            timeout_s: how long to wait; the setting's value unless given.
+
+        Raises:
+            LogBusyError: the queue is full.
+            LogUnavailableError: not confirmed in time.
+            KeyReusedError: the key stands for something else.
+            PublicationTooLargeError: the drafts are larger than what can be stored together.
+        """
+
+    async def head(self, project_id: str) -> int:
+        """The newest durable sequence number of a project; 0 where it has no events."""
+
+    async def oldest(self, project_id: str) -> int:
+        """The oldest sequence number still in the buffer; head + 1 where there is none."""
+
+    async def read(self, project_id: str, *, after: int, upto: int, limit: int) -> list[EventPack]:
+        """Packs that hold events with `after < seq <= upto`, in order, about `limit` events."""
+
+
+def at(log: EventLog, seq: int) -> Position:
+    """The position of a sequence number in the present life of the log."""
+    return Position(log.epoch, seq)

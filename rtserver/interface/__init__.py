@@ -1,0 +1,1 @@
+"""What other systems are told of the interface: AsyncAPI, event frames, snapshots."""

@@ -1,0 +1,1 @@
+"""Log output, metrics and readiness."""

@@ -1,0 +1,1 @@
+"""Proposals, their statuses, comments and edit locks."""

@@ -1,0 +1,1 @@
+"""Long jobs on a proposal: queue, leases, progress."""

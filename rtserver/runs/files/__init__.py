@@ -1,0 +1,1 @@
+"""Reading and atomically writing the files of a proposal."""

@@ -1,0 +1,93 @@
+"""Puts new contents beside the files that they are to replace, before any of those is touched."""
+
+import contextlib
+import os
+from dataclasses import dataclass
+
+from rtserver.runs.files.folders import (
+    digest_of,
+    file_digest,
+    is_plain,
+    open_folder,
+    stat_of,
+    write_new,
+)
+from rtserver.runs.files.journal import Entry, Journal
+from rtserver.runs.files.paths import UnsafePathError, path_parts
+from rtserver.runs.files.read import WorkspaceError
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file that is to be written.
+
+    Attributes:
+        path: relative to the proposal's folder.
+        old: SHA-256 of the content that it replaces; None where nothing may be there.
+        content: the whole new content.
+    """
+
+    path: str
+    old: str | None
+    content: bytes
+
+
+def conflict(path: str) -> WorkspaceError:
+    """Somebody else changed a file that was to be replaced."""
+    return WorkspaceError(
+        "conflict",
+        f"{path} was changed by somebody else meanwhile; nothing was written. Start again",
+    )
+
+
+def check_unchanged(file: NewFile, folder: int) -> None:
+    """Refuse early, before anything is staged, what can be seen to be impossible.
+
+    Raises:
+        WorkspaceError: reason `conflict`.
+        UnsafePathError: there is a link, or something else that is no plain file.
+    """
+    *above, name = path_parts(file.path)
+    try:
+        with open_folder(above, dir_fd=folder) as parent:
+            if stat_of(name, dir_fd=parent) is not None and not is_plain(name, dir_fd=parent):
+                raise UnsafePathError(file.path, "is a link, or no plain file")
+            now = file_digest(name, dir_fd=parent)
+    except FileNotFoundError:
+        now = None
+    if now != file.old:
+        raise conflict(file.path)
+
+
+def stage(run_id: str, files: list[NewFile], *, area: int, folder: int) -> Journal:
+    """Write the new contents into a write's empty folder; the journal of what is to be done.
+
+    Raises:
+        OSError: there is no room for them, say.
+        UnsafePathError: a folder on the way has become a link.
+    """
+    entries: list[Entry] = []
+    missing: dict[str, None] = {}
+    for number, file in enumerate(files):
+        *above, name = path_parts(file.path)
+        slot = f"file-{number}"
+        inode = write_new(slot, file.content, dir_fd=area)
+        if file.old is not None:
+            with open_folder(above, dir_fd=folder) as parent:
+                _dress(slot, area, like=os.stat(name, dir_fd=parent, follow_symlinks=False))
+        entries.append(Entry(file.path, slot, inode, file.old, digest_of(file.content)))
+        for depth in range(1, len(above) + 1):
+            try:
+                with open_folder(above[:depth], dir_fd=folder):
+                    pass
+            except FileNotFoundError:
+                missing["/".join(above[:depth])] = None
+    os.fsync(area)
+    return Journal(run_id, entries, list(missing))
+
+
+def _dress(slot: str, area: int, *, like: os.stat_result) -> None:
+    """Give a new file the permissions of the one it replaces, and its owner where that may be."""
+    with contextlib.suppress(PermissionError):
+        os.chown(slot, like.st_uid, like.st_gid, dir_fd=area, follow_symlinks=False)
+    os.chmod(slot, like.st_mode & 0o777, dir_fd=area)

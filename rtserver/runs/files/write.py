@@ -1,0 +1,211 @@
+"""Writes several files of a proposal: all of them or none, whatever happens in between.
+
+New contents are staged beside the workspace's files and swapped in one by one under a journal (see
+`write_journal.py`). A crash at any point leaves either the old set or the new one, once `settle`
+has looked at what it left: the next write does, each worker does at its start, and whoever ends
+the run of a lost worker does.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import structlog
+
+from rtserver.model import ids
+from rtserver.runs.files.folders import file_digest, open_folder, open_root, stat_of, write_new
+from rtserver.runs.files.journal import (
+    Settled,
+    clear,
+    commit_journal,
+    settle,
+    swap_in,
+    write_journal,
+)
+from rtserver.runs.files.paths import UnsafePathError, path_parts
+from rtserver.runs.files.read import WorkspaceError, workspace_parts
+from rtserver.runs.files.staging import NewFile, check_unchanged, conflict, stage
+
+AREA = ".rtserver"
+"""The server's own folder in a workspace, with one folder for each proposal that was written to."""
+
+LOCK_TIMEOUT_S = 10.0
+_POLL_S = 0.01
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_log = structlog.get_logger()
+
+
+class ProposalWriter:
+    """Writes to the proposals below one workspace root. Every method blocks: call it in a thread.
+
+    Workers on several hosts have to share the root by a file system on which flock(2) works.
+    """
+
+    def __init__(self, workspace_root: Path) -> None:
+        self._root = workspace_root
+
+    def write(
+        self,
+        project_id: str,
+        proposal_id: str,
+        run_id: str,
+        files: list[NewFile],
+        may_commit: Callable[[], bool],
+    ) -> None:
+        """Write all files or none. `forget` has to follow when the caller has noted the success.
+
+        Args:
+            project_id: whose workspace.
+            proposal_id: whose folder in it.
+            run_id: for whom; `settle` tells it after a crash.
+            files: with paths that differ.
+            may_commit: asked last, when all is in place and can still be undone.
+
+        Raises:
+            WorkspaceError: nothing was changed; see its reasons.
+        """
+        with _errors(), self._open(project_id, proposal_id, make=True) as (area, folder):
+            if settle(area=area, folder=folder).outcome == "undone":
+                _log.warning("write_undone", project_id=project_id, proposal_id=proposal_id)
+            clear(area)
+            try:
+                _write(area, folder, run_id, files, may_commit)
+            except BaseException:
+                settle(area=area, folder=folder)
+                raise
+
+    def forget(self, project_id: str, proposal_id: str, run_id: str) -> None:
+        """Drop what was kept of a run's write that succeeded.
+
+        Raises:
+            WorkspaceError: it could not be dropped now; the next write does.
+        """
+        with _errors(), self._open(project_id, proposal_id) as (area, folder):
+            if settle(area=area, folder=folder).run_id == run_id:
+                clear(area)
+
+    def settle(
+        self, project_id: str, proposal_id: str, *, lock_timeout_s: float = LOCK_TIMEOUT_S
+    ) -> Settled:
+        """See how the last write to a proposal ended, undoing it if it had not been committed.
+
+        Raises:
+            WorkspaceError: its files can't be reached now, or another process is at work on them.
+        """
+        try:
+            with _errors(), self._open(project_id, proposal_id, lock_timeout_s) as (area, folder):
+                return settle(area=area, folder=folder)
+        except WorkspaceError as error:
+            if error.reason == "no_such_proposal":
+                return Settled("nothing")
+            raise
+
+    def settle_all(self) -> None:
+        """Undo what crashed workers left anywhere below the root; what can't be done is logged."""
+        for project_id, proposal_id in list(self._areas()):
+            try:
+                found = self.settle(project_id, proposal_id, lock_timeout_s=0)
+            except WorkspaceError as error:
+                _log.warning("write_not_settled", project_id=project_id, problem=str(error))
+                continue
+            if found.outcome == "undone":
+                _log.warning("write_undone", project_id=project_id, run_id=found.run_id)
+
+    def _areas(self) -> Iterator[tuple[str, str]]:
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._root) as projects:
+            for project in projects:
+                with (
+                    contextlib.suppress(OSError, ids.BadIdentifier),
+                    os.scandir(Path(project.path) / AREA) as proposals,
+                ):
+                    for proposal in proposals:
+                        if proposal.is_dir(follow_symlinks=False):
+                            yield ids.project_id(project.name), ids.proposal_id(proposal.name)
+
+    @contextlib.contextmanager
+    def _open(
+        self,
+        project_id: str,
+        proposal_id: str,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+        *,
+        make: bool = False,
+    ) -> Iterator[tuple[int, int]]:
+        """The write's folder, locked, and the proposal's folder."""
+        with contextlib.ExitStack() as stack:
+            root = stack.enter_context(open_root(self._root))
+            workspace = stack.enter_context(open_folder((project_id,), dir_fd=root))
+            parts = workspace_parts(project_id, proposal_id)[1:]
+            folder = stack.enter_context(open_folder(parts, dir_fd=workspace))
+            areas = stack.enter_context(open_folder((AREA,), dir_fd=workspace, make=make))
+            if make and stat_of(".gitignore", dir_fd=areas) is None:
+                with contextlib.suppress(FileExistsError):
+                    write_new(".gitignore", b"*\n", dir_fd=areas)
+            area = stack.enter_context(open_folder((proposal_id,), dir_fd=areas, make=make))
+            _lock(area, lock_timeout_s)  # until the descriptor is closed, so also until a crash
+            yield area, folder
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except UnsafePathError as error:
+        raise WorkspaceError("unsafe_path", str(error)) from error
+    except FileNotFoundError as error:
+        raise WorkspaceError(
+            "no_such_proposal", "The proposal's folder is not there any more"
+        ) from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise WorkspaceError(
+                "disk_full", "There is no room left for the files; nothing was changed"
+            ) from error
+        why = (error.strerror or "the system refused").lower()
+        raise WorkspaceError("not_written", f"The files could not be written: {why}") from error
+
+
+def _write(
+    area: int,
+    folder: int,
+    run_id: str,
+    files: list[NewFile],
+    may_commit: Callable[[], bool],
+) -> None:
+    for file in files:
+        check_unchanged(file, folder)
+    journal = stage(run_id, files, area=area, folder=folder)
+    write_journal(journal, area=area)
+    for entry in journal.entries:
+        *above, name = path_parts(entry.path)
+        with open_folder(above, dir_fd=folder, make=True) as parent:
+            if not swap_in(entry, name, area=area, parent=parent):
+                raise conflict(entry.path)
+            os.fsync(parent)
+    for entry in journal.entries:
+        # Somebody may have gone on writing to a file that was already swapped out.
+        if entry.old is not None and file_digest(entry.slot, dir_fd=area) != entry.old:
+            raise conflict(entry.path)
+    if not may_commit():
+        raise WorkspaceError("stopped", "The run was ended before its files were written")
+    commit_journal(area=area)
+
+
+def _lock(area: int, timeout_s: float) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            fcntl.flock(area, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline_s:
+                raise WorkspaceError(
+                    "busy", "Another process is writing to this proposal"
+                ) from None
+            time.sleep(_POLL_S)
+        else:
+            return

@@ -1,0 +1,1 @@
+"""Iterations: a language model rewrites a proposal."""

@@ -1,0 +1,290 @@
+"""The iteration run: a language model revises a proposal, and the validator judges the result."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+
+from rtserver.lib.threads import finish_in_thread
+from rtserver.model.errors import StoreUnavailableError
+from rtserver.model.events import EventType
+from rtserver.model.identity import Identity
+from rtserver.reviews.locks import LockedError, LockGuard
+from rtserver.reviews.proposals import Proposal
+from rtserver.runs.files.paths import UnsafePathError
+from rtserver.runs.files.read import ProposalFiles, WorkspaceError, read_proposal
+from rtserver.runs.files.write import ProposalWriter
+from rtserver.runs.iteration.changes import Changes, changes_of
+from rtserver.runs.iteration.diffs import diffs_of
+from rtserver.runs.iteration.findings import findings_of
+from rtserver.runs.iteration.prompt import MAX_NAMED, Prompt, build_prompt
+from rtserver.runs.iteration.reply_files import BadReplyError
+from rtserver.runs.iteration.token_batcher import TokenJoiner
+from rtserver.runs.llm.errors import LlmError
+from rtserver.runs.model import Run, RunState, RunStore
+from rtserver.runs.validation.validator import Validator
+from rtserver.runs.work import Emit, Ending
+
+if TYPE_CHECKING:
+    from rtserver.runs.llm.client import LanguageModel
+
+WRITING = "writing"
+VALIDATING = "validating"
+RETRY_S = 0.5
+
+T = TypeVar("T")
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class IterationParts:
+    """What iterations need of the server. One object for all of them.
+
+    Attributes:
+        model: whom to ask.
+        runs: where runs are kept.
+        locks: who may change a project.
+        validator: judges the result.
+        workspace_root: where the projects' files are.
+        writer: writes them, below the same root.
+        lease_s: how long a run counts as this worker's after its last sign of life.
+        max_prompt_chars: most characters of files that the model is shown.
+        max_diff_bytes: most of the diffs that viewers are shown.
+    """
+
+    model: "LanguageModel"
+    runs: RunStore
+    locks: LockGuard
+    validator: Validator
+    workspace_root: Path
+    writer: ProposalWriter
+    lease_s: float
+    max_prompt_chars: int
+    max_diff_bytes: int
+
+
+class IterationWork:
+    """Has one proposal revised. See `rtserver.runs.work.Work`."""
+
+    started = EventType.ITERATION_START
+    cancelled = EventType.ITERATION_CANCELLED
+    failed = EventType.ITERATION_ERROR
+
+    def __init__(
+        self, parts: IterationParts, proposal: Proposal, by: Identity, instruction: str
+    ) -> None:
+        self._parts = parts
+        self._proposal = proposal
+        self._by = by
+        self._instruction = instruction
+
+    def start_fields(self) -> dict[str, Any]:
+        """Who is asked, and what for."""
+        model = self._parts.model
+        fields: dict[str, Any] = {"model": model.name, "instruction": self._instruction}
+        if model.is_demo:
+            fields["demo"] = True
+        return fields
+
+    async def carry_out(self, run: Run, emit: Emit) -> Ending:
+        """Ask, write, validate. Up to the write everything can be taken back, after it nothing."""
+        try:
+            files = await asyncio.to_thread(
+                read_proposal, self._parts.workspace_root, run.project_id, run.proposal_id
+            )
+            prompt = await self._prompt(run, files)
+            joiner = TokenJoiner(lambda tokens: emit(EventType.TOKEN, tokens))
+            usage = await self._ask(prompt, joiner)
+            changes = changes_of(joiner.text, files, prompt)
+            diffs = await asyncio.to_thread(diffs_of, changes.texts, self._parts.max_diff_bytes)
+            interrupted = await self._write(run, changes)
+        except (LlmError, WorkspaceError, BadReplyError) as error:
+            return _failed(error.reason, str(error))
+        except UnsafePathError as error:
+            return _failed("unsafe_path", str(error))
+        except LockedError as error:
+            return _failed(error.reason, str(error))
+        fields: dict[str, Any] = {
+            "files_modified": changes.paths,
+            "validation": await self._validation(run, changes, interrupted=interrupted),
+            "usage": usage or {},
+            "diffs": diffs,
+        }
+        if prompt.left_out:
+            fields["left_out"] = dict(islice(prompt.left_out.items(), MAX_NAMED))
+        return Ending(RunState.COMPLETED, EventType.ITERATION_COMPLETE, fields)
+
+    async def _prompt(self, run: Run, files: ProposalFiles) -> Prompt:
+        found = await _until_answered(
+            lambda: self._parts.runs.last_validation(run.proposal_id), run
+        )
+        return build_prompt(
+            proposal_id=run.proposal_id,
+            title=self._proposal.title,
+            files=files,
+            findings=findings_of(found or {}),
+            instruction=self._instruction,
+            max_chars=self._parts.max_prompt_chars,
+        )
+
+    async def _ask(self, prompt: Prompt, joiner: TokenJoiner) -> dict[str, int] | None:
+        """The reply goes to the joiner, and all of it is durable when this returns or raises.
+
+        Raises:
+            LlmError: there is no whole reply.
+        """
+        usage: dict[str, int] | None = None
+        failure: LlmError | None = None
+        async with asyncio.TaskGroup() as group:
+            group.create_task(joiner.run())
+            try:
+                usage = await self._parts.model.reply(prompt.messages, joiner.add)
+            except LlmError as error:
+                failure = error
+            finally:
+                joiner.close()
+        if failure is not None:
+            raise failure
+        return usage
+
+    async def _write(self, run: Run, changes: Changes) -> bool:
+        """Write the files.
+
+        Returns:
+            Whether the task was cancelled when it was too late to take the files back.
+
+        Raises:
+            LockedError: somebody else has locked the project meanwhile.
+            WorkspaceError: nothing was written.
+            UnsafePathError: nothing was written.
+            CancelledError: nothing was written.
+        """
+        if not changes.files:
+            return False
+        deadline_s = await self._claim(run, changes)
+        ended = threading.Event()
+
+        def write() -> None:
+            self._parts.writer.write(
+                run.project_id,
+                run.proposal_id,
+                run.run_id,
+                changes.files,
+                lambda: not ended.is_set() and time.monotonic() < deadline_s,
+            )
+
+        return await finish_in_thread(write, on_cancel=ended.set)
+
+    async def _claim(self, run: Run, changes: Changes) -> float:
+        """Note that the files are about to be written.
+
+        Returns:
+            Until when, by the monotonic clock, nobody else can end the run.
+
+        Raises:
+            LockedError, CancelledError: see `_write`.
+        """
+        parts = self._parts
+
+        async def claim() -> float | None:
+            # The lease runs from before the question, so it is over here before it is elsewhere.
+            asked_s = time.monotonic()
+            claimed = await parts.runs.progress(run, WRITING, changes.paths)
+            return asked_s + parts.lease_s if claimed else None
+
+        while True:
+            deadline_s = await _until_answered(claim, run)
+            if deadline_s is None:
+                raise asyncio.CancelledError  # another worker has ended this run
+            # Last of all: between this answer and the write there is nothing that takes time.
+            await _until_answered(lambda: parts.locks.check(run.project_id, self._by), run)
+            if time.monotonic() < deadline_s:
+                return deadline_s
+
+    async def _validation(self, run: Run, changes: Changes, *, interrupted: bool) -> dict[str, Any]:
+        """Have the files judged; cancelled or not, they stay."""
+        try:
+            if interrupted:
+                raise asyncio.CancelledError
+            if changes.files:
+                await _until_answered(
+                    lambda: self._parts.runs.progress(run, VALIDATING, changes.paths), run
+                )
+                await asyncio.to_thread(self._forget_write, run)
+            outcome = await self._parts.validator.validate(
+                run.project_id, run.proposal_id, _no_lines
+            )
+        except asyncio.CancelledError:
+            if not changes.files:
+                raise
+            return {
+                "status": "error",
+                "reason": "cancelled",
+                "error": "The files were written; then the run was stopped, before the validator "
+                "had ended",
+            }
+        validation = {"status": outcome.status, **outcome.summary}
+        if outcome.status == "error":
+            validation |= {"reason": outcome.reason, "error": outcome.error}
+        return validation
+
+    def _forget_write(self, run: Run) -> None:
+        try:
+            self._parts.writer.forget(run.project_id, run.proposal_id, run.run_id)
+        except WorkspaceError as error:
+            _log.warning("write_not_forgotten", run_id=run.run_id, problem=str(error))
+
+
+def iteration_salvage(
+    writer: ProposalWriter,
+) -> Callable[[Run], Awaitable[dict[str, Any]]]:
+    """What to do about an iteration whose worker is gone; see `rtserver.runs.work.Salvage`."""
+
+    def settle(run: Run) -> bool:
+        if run.stage == VALIDATING:
+            return True
+        if run.stage != WRITING:
+            return False
+        settled = writer.settle(run.project_id, run.proposal_id, lock_timeout_s=1.0)
+        return settled.outcome == "committed" and settled.run_id == run.run_id
+
+    async def salvage(run: Run) -> dict[str, Any]:
+        gone = "The server that carried this out is gone"
+        try:
+            written = await asyncio.to_thread(settle, run)
+        except WorkspaceError as error:
+            _log.warning("write_not_settled", run_id=run.run_id, problem=str(error))
+            return {"error": f"{gone}; look at the files before you start it again"}
+        if written:
+            return {
+                "error": f"{gone}. The files were written, and not validated any more",
+                "files_modified": run.files,
+            }
+        return {"error": f"{gone}; nothing was written. Start it again"}
+
+    return salvage
+
+
+def _failed(reason: str, message: str) -> Ending:
+    return Ending(RunState.ERROR, EventType.ITERATION_ERROR, {"reason": reason, "error": message})
+
+
+async def _until_answered(ask: Callable[[], Awaitable[T]], run: Run) -> T:
+    """Ask the store until it answers: a run outlives an outage of MongoDB."""
+    while True:
+        try:
+            return await ask()
+        except StoreUnavailableError as error:
+            _log.warning("run_waits_for_store", run_id=run.run_id, error=str(error))
+            await asyncio.sleep(RETRY_S)
+
+
+async def _no_lines(_lines: list[Any]) -> None:
+    """The validator's words are not shown: its findings are in the report."""

@@ -1,0 +1,182 @@
+"""A run: one validation or iteration of a proposal, from its start to its one terminal event."""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NotRequired, Protocol, TypedDict
+
+from rtserver.model.errors import ConflictError
+from rtserver.model.events import EventDraft, rfc3339
+from rtserver.model.field_types import EventId, Moment, ProjectId, ProposalId, RunId, UserId
+from rtserver.observe.metrics import RunKind
+
+
+class RunState(enum.StrEnum):
+    """Where a run is. All but `queued` and `running` are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PASSED = "passed"
+    FAILED = "failed"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    ERROR = "error"
+
+
+ACTIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
+
+
+class RunJson(TypedDict):
+    """A run as clients see it.
+
+    Attributes:
+        place: how many wait until it is its turn, itself included; only while it is queued.
+        ended_at: in a final state only.
+        replay_from: the position just before its first event, for those who come late.
+        result: what its terminal event said.
+    """
+
+    run_id: RunId
+    kind: RunKind
+    project_id: ProjectId
+    proposal_id: ProposalId
+    state: RunState
+    started_by: UserId
+    started_at: Moment
+    place: NotRequired[int]
+    ended_at: NotRequired[Moment]
+    replay_from: NotRequired[EventId]
+    result: NotRequired[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class Run:
+    """A run as it is stored.
+
+    Attributes:
+        run_id, kind, project_id, proposal_id: what it is.
+        owner: the worker that carries it out.
+        started_by: the user who asked for it.
+        started_at, ended_at: when; `ended_at` only in a final state.
+        state: see `RunState`.
+        replay_from: the position just before its first event, for those who come late.
+        cancel_by: who asked for its end, if somebody did.
+        place: how many wait until it is its turn, itself included; only while it is queued.
+        stage: how far its work is, in the work's own words; None before the first that matters.
+        files: what its work writes, from the stage in which it does on.
+        result: what its terminal event said.
+    """
+
+    run_id: str
+    kind: RunKind
+    project_id: str
+    proposal_id: str
+    owner: str
+    started_by: str
+    started_at: datetime
+    state: RunState = RunState.RUNNING
+    ended_at: datetime | None = None
+    replay_from: str | None = None
+    cancel_by: str | None = None
+    place: int | None = None
+    stage: str | None = None
+    files: list[str] = field(default_factory=list)
+    result: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> RunJson:
+        """The run as clients see it; times in RFC 3339."""
+        shown: RunJson = {
+            "run_id": self.run_id,
+            "kind": self.kind,
+            "project_id": self.project_id,
+            "proposal_id": self.proposal_id,
+            "state": self.state,
+            "started_by": self.started_by,
+            "started_at": rfc3339(self.started_at),
+        }
+        if self.place is not None:
+            shown["place"] = self.place
+        if self.ended_at is not None:
+            shown["ended_at"] = rfc3339(self.ended_at)
+        if self.replay_from is not None:
+            shown["replay_from"] = self.replay_from
+        if self.result:
+            shown["result"] = self.result
+        return shown
+
+
+class RunConflictError(ConflictError):
+    """The proposal has a run of this kind already.
+
+    Attributes:
+        running: that run.
+    """
+
+    reason = "already_running"
+
+    def __init__(self, running: Run) -> None:
+        super().__init__(
+            f"The proposal has a {running.kind.value} under way already", run=running.to_json()
+        )
+        self.running = running
+
+
+class RunStore(Protocol):
+    """Runs, kept where all workers see them. Each change and its event are one."""
+
+    async def create(self, run: Run, started: EventDraft) -> None:
+        """Store a new run and its first event.
+
+        Raises:
+            RunConflictError: the proposal has one of this kind under way.
+        """
+
+    async def begin(self, run: Run, started: EventDraft) -> bool:
+        """Turn a run that waited into a running one, with its start event.
+
+        Its `replay_from` is stored anew. False if it was ended meanwhile.
+        """
+
+    async def take_place(self, run: Run, limit: int) -> bool:
+        """Count a run as under way in its project.
+
+        False where `limit` others are, or would be if those had asked for it who wait since
+        before. A place is held on the run's lease; who waits has to ask again every second or so.
+        """
+
+    async def release_place(self, run: Run) -> None:
+        """Count a run no longer as under way, or as waiting."""
+
+    async def progress(self, run: Run, stage: str, files: Sequence[str]) -> bool:
+        """Note how far a run is and renew its lease; False if it is not this owner's any more."""
+
+    async def last_validation(self, proposal_id: str) -> dict[str, Any] | None:
+        """What the newest run of a proposal that validated it said; None where none did."""
+
+    async def finish(
+        self, run: Run, state: RunState, result: dict[str, Any], ended: EventDraft
+    ) -> bool:
+        """End a run that this owner still holds, with its terminal event; False if it was ended."""
+
+    async def lose(self, run: Run, result: dict[str, Any], ended: EventDraft) -> bool:
+        """End a run whose lease lapsed; False where somebody else did, or the owner came back."""
+
+    async def get(self, run_id: str) -> Run | None:
+        """A run, or None."""
+
+    async def renew(self, runs: Sequence[Run], owner: str) -> list[Run]:
+        """Give an owner's runs a new lease, and the running ones their places.
+
+        Returns:
+            Those that are still under way and its own.
+        """
+
+    async def ask_cancel(self, run_id: str, by: str) -> None:
+        """Note that a run is to end, so that the wish outlives whoever had it."""
+
+    async def active(self, project_id: str) -> list[Run]:
+        """The runs of a project that are under way, oldest first, the queued with their place."""
+
+    async def lapsed(self) -> list[Run]:
+        """Runs under way whose owner has not renewed their lease in time."""

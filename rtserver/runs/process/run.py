@@ -1,0 +1,230 @@
+"""Run one command and hand its output on, line by line, while it is being printed.
+
+Whatever the command does, the run ends: it may print without end, hold its pipes open through
+children, ignore SIGTERM or die in any way. Memory stays bounded throughout, because a pipe is only
+read as fast as its output is taken. That it does not outlive this process is `guard.py`'s work.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from rtserver.runs.process.lines import LineHandOver, OutputLine
+from rtserver.runs.process.pipe import Capture, OutputPipe, Sink
+from rtserver.runs.process.spawn import spawn_guarded
+from rtserver.runs.process.supervise import ProcessWatch
+
+__all__ = [
+    "CapturedOutput",
+    "OutputLine",
+    "ProcessResult",
+    "capture_command",
+    "is_command",
+    "run_command",
+]
+
+NICENESS = 10
+"""Many commands may start at once; what people are being shown comes before their work."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessResult:
+    """How a command ended.
+
+    Attributes:
+        exit_code: exit status, None where there is none.
+        signal: number of the signal that ended it, if one did.
+        timed_out: it was ended because it had not ended in time.
+        not_started: why it could not be started, in plain words; None when it was.
+        found: False where it could not be started because there is no such command.
+        duration_ms: from just before the start until all output was handed on.
+        lines: number of lines handed on.
+        lines_dropped: number of lines that came after the limit and were not handed on.
+        bytes: size of all output, dropped or not.
+    """
+
+    exit_code: int | None
+    signal: int | None
+    timed_out: bool
+    not_started: str | None
+    duration_ms: int
+    lines: int = 0
+    lines_dropped: int = 0
+    bytes: int = 0
+    found: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedOutput:
+    """What a command printed to stdout, as a whole.
+
+    Attributes:
+        result: how it ended; its `lines` are 0.
+        stdout: at most the first `max_bytes` of it.
+        truncated: there was more.
+    """
+
+    result: ProcessResult
+    stdout: bytes
+    truncated: bool
+
+
+async def run_command(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    timeout_s: float,
+    on_lines: Callable[[list[OutputLine]], Awaitable[None]],
+    max_line_bytes: int = 16_384,
+    max_lines: int = 10_000,
+    term_grace_s: float = 2.0,
+) -> ProcessResult:
+    """Run a command and hand its lines on as it prints them.
+
+    When cancelled, and when `on_lines` raises, the command and its process group are ended
+    (SIGTERM, grace, SIGKILL) before this returns; being cancelled again skips the grace.
+
+    Args:
+        argv: the command and its arguments, at least the former; no shell is involved.
+        cwd: its working directory.
+        env: its whole environment; `PATH` in it is where the command is looked for.
+        timeout_s: how long it may run, its waiting for `on_lines` included.
+        on_lines: takes the next 1 to 256 lines. One call at a time; while it is awaited nothing
+            more is read, and in the end the command itself waits.
+        max_line_bytes: longer lines are cut, between characters, to at most this much UTF-8.
+        max_lines: later lines are read and counted, but not handed on.
+        term_grace_s: time between SIGTERM and SIGKILL.
+
+    Returns:
+        How it ended; also where it could not be started.
+
+    Raises:
+        Exception: whatever `on_lines` raised.
+    """
+    lines = LineHandOver(on_lines, max_line_bytes, max_lines)
+    ended = await _run(
+        argv, cwd, env, timeout_s, term_grace_s, lines.sink("stdout"), lines.sink("stderr")
+    )
+    return ended.result(lines.handed_on, lines.dropped)
+
+
+async def capture_command(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    timeout_s: float,
+    max_bytes: int,
+    term_grace_s: float = 2.0,
+) -> CapturedOutput:
+    """Run a command and keep its stdout; stderr is read and dropped.
+
+    Args:
+        argv: the command and its arguments, at least the former; no shell is involved.
+        cwd: its working directory.
+        env: its whole environment; `PATH` in it is where the command is looked for.
+        timeout_s: how long it may run.
+        max_bytes: how much of stdout is kept.
+        term_grace_s: time between SIGTERM and SIGKILL.
+
+    Returns:
+        How it ended, and what it printed; also where it could not be started.
+    """
+    stdout = Capture(max_bytes)
+    ended = await _run(argv, cwd, env, timeout_s, term_grace_s, stdout, Capture(0))
+    return CapturedOutput(ended.result(), bytes(stdout.kept), stdout.truncated)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How a run ended, before its lines are counted."""
+
+    started: float
+    returncode: int | None = None
+    timed_out: bool = False
+    not_started: str | None = None
+    found: bool = True
+    output_bytes: int = 0
+
+    def result(self, lines: int = 0, lines_dropped: int = 0) -> ProcessResult:
+        code = self.returncode
+        return ProcessResult(
+            exit_code=code if code is not None and code >= 0 else None,
+            signal=-code if code is not None and code < 0 else None,
+            timed_out=self.timed_out,
+            not_started=self.not_started,
+            duration_ms=round((time.monotonic() - self.started) * 1000),
+            lines=lines,
+            lines_dropped=lines_dropped,
+            bytes=self.output_bytes,
+            found=self.found,
+        )
+
+
+async def _run(
+    argv: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    timeout_s: float,
+    term_grace_s: float,
+    stdout: Sink,
+    stderr: Sink,
+) -> _Ended:
+    started = time.monotonic()
+    if refused := _refused(argv[0], cwd, env, started):
+        return refused
+    pipes: list[OutputPipe] = []
+    try:
+        try:
+            pipes.append(await OutputPipe.open())
+            pipes.append(await OutputPipe.open())
+            guarded = await spawn_guarded(
+                argv,
+                cwd=cwd,
+                env=env,
+                grace_s=term_grace_s,
+                stdout=pipes[0].write_fd,
+                stderr=pipes[1].write_fd,
+                niceness=NICENESS,
+            )
+        except OSError as error:
+            _log.warning("process_not_started", error=str(error))
+            why = (error.strerror or "the system refused").lower()
+            return _Ended(started, not_started=f"it could not be started: {why}")
+        for pipe in pipes:
+            pipe.close_write_end()
+        watch = ProcessWatch(guarded, pipes, term_grace_s=term_grace_s)
+        timed_out = await watch.to_end(timeout_s, [stdout, stderr])
+        return _Ended(
+            started,
+            returncode=guarded.process.returncode,
+            timed_out=timed_out,
+            output_bytes=sum(pipe.bytes for pipe in pipes),
+        )
+    finally:
+        for pipe in pipes:
+            pipe.close_write_end()
+            pipe.close()
+
+
+def _refused(name: str, cwd: Path, env: Mapping[str, str], started: float) -> _Ended | None:
+    """What can be known before the start: the guard starts all the same, and then says 127."""
+    if not cwd.is_dir():
+        return _Ended(started, not_started="its working directory is not there")
+    if not is_command(name, cwd=cwd, env=env):
+        return _Ended(started, not_started=f"{Path(name).name}: command not found", found=False)
+    return None
+
+
+def is_command(name: str, *, cwd: Path, env: Mapping[str, str]) -> bool:
+    """Whether there is such a command: on the PATH of `env`, or relative to `cwd` with a slash."""
+    path = str(cwd / name) if "/" in name else name
+    return shutil.which(path, path=env.get("PATH", os.defpath)) is not None

@@ -1,0 +1,162 @@
+"""Wait for a command to end, or end it, and take the last of its output."""
+
+import asyncio
+import signal
+import time
+
+import structlog
+
+from rtserver.runs.process.pipe import OutputPipe, Sink
+from rtserver.runs.process.spawn import GuardedProcess
+
+# After the command and its process group have ended, only a process that left the group can still
+# hold a pipe. It gets this long between two outputs before nobody listens any more...
+_EOF_WAIT_S = 0.5
+_EOF_POLL_S = 0.1
+# ...and this much: more than a pipe (at most 1 MiB, see pipe(7)) and our buffer can still hold of
+# the command's own output.
+_TAIL_BYTES = 2 * 1024 * 1024
+# How long the last lines may take to be handed on once the command has ended.
+_HAND_OVER_S = 30.0
+# SIGKILL can't be refused, but a process in an uninterruptible system call takes its time.
+_KILL_WAIT_S = 10.0
+_BURIAL_WAIT_S = 1.0
+_BURIAL_POLL_S = 0.01
+
+_log = structlog.get_logger()
+
+
+class ProcessWatch:
+    """Sees one started command and its output through to the end.
+
+    Args:
+        guarded: the command; it is released in the end.
+        pipes: where it prints.
+        term_grace_s: time between SIGTERM and SIGKILL.
+    """
+
+    def __init__(
+        self, guarded: GuardedProcess, pipes: list[OutputPipe], *, term_grace_s: float
+    ) -> None:
+        self._guarded = guarded
+        self._pipes = pipes
+        self._term_grace_s = term_grace_s
+
+    async def to_end(self, timeout_s: float, sinks: list[Sink]) -> bool:
+        """Wait for the command and its output; nothing of either is left afterwards.
+
+        Args:
+            timeout_s: how long the command may run before it is ended.
+            sinks: what takes the output, one for each pipe.
+
+        Returns:
+            Whether it had to be ended because its time was up.
+
+        Raises:
+            Exception: whatever a sink raised; the command is ended first. Likewise when cancelled.
+        """
+        exited = asyncio.create_task(self._guarded.process.wait())
+        pumps = {
+            asyncio.create_task(pipe.pump(sink))
+            for pipe, sink in zip(self._pipes, sinks, strict=True)
+        }
+        try:
+            timed_out = not await self._has_exited(exited, pumps, timeout_s)
+            if timed_out:
+                await self._end(exited)
+            await self._take_the_rest(pumps)
+        except BaseException:
+            # Nobody wants the output any more, but it is read on so that the command, which has
+            # still to be ended, does not have to wait with a full pipe.
+            for pipe in self._pipes:
+                pipe.muted = True
+            raise
+        finally:
+            try:
+                await self._end(exited)
+            finally:
+                for pump in pumps:
+                    pump.cancel()
+                self._guarded.release()
+                await asyncio.gather(*pumps, return_exceptions=True)
+        return timed_out
+
+    async def _has_exited(
+        self, exited: asyncio.Task[int], pumps: set[asyncio.Task[None]], timeout_s: float
+    ) -> bool:
+        """Wait until the command has ended, or for so long; raise what a pump raises."""
+        deadline = time.monotonic() + timeout_s
+        waiting: set[asyncio.Task[int] | asyncio.Task[None]] = {exited, *pumps}
+        while not exited.done():
+            left_s = max(0.0, deadline - time.monotonic())
+            done, _ = await asyncio.wait(
+                waiting, timeout=left_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                return False
+            waiting -= done
+            _raise_of(pumps)
+        return True
+
+    async def _take_the_rest(self, pumps: set[asyncio.Task[None]]) -> None:
+        """Take what the command printed last, though others may still hold its pipes."""
+        exited_at = time.monotonic()
+        before = sum(pipe.bytes for pipe in self._pipes)
+        while True:
+            await asyncio.wait(pumps, timeout=_EOF_POLL_S, return_when=asyncio.FIRST_EXCEPTION)
+            _raise_of(pumps)
+            if all(pump.done() for pump in pumps):
+                return
+            if time.monotonic() - exited_at >= _HAND_OVER_S:
+                _log.warning("process_output_not_taken", waited_s=_HAND_OVER_S)
+                return
+            too_much = sum(pipe.bytes for pipe in self._pipes) - before > _TAIL_BYTES
+            for pipe in self._pipes:
+                if too_much or pipe.has_waited(_EOF_WAIT_S, since=exited_at):
+                    pipe.close()
+
+    async def _end(self, exited: asyncio.Task[int]) -> None:
+        """End the command and its group, unless it has ended; never leaves it half done."""
+        cancelled = False
+        for sig, wait_s in (
+            (signal.SIGTERM, self._term_grace_s),
+            (signal.SIGKILL, _KILL_WAIT_S),
+        ):
+            if exited.done():
+                break
+            self._guarded.kill_group(sig)
+            try:
+                await asyncio.wait({exited}, timeout=wait_s)
+            except asyncio.CancelledError:
+                cancelled = True
+        if not exited.done():
+            _log.error("process_not_ended", pid=self._guarded.pid)
+            exited.cancel()
+        elif self._guarded.process.returncode == -signal.SIGKILL:
+            # The guard died with the others, or alone and then the others are still there.
+            cancelled = not await self._is_group_gone() or cancelled
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _is_group_gone(self) -> bool:
+        """Kill what is left of the group and wait for it to be gone; False when cancelled.
+
+        What is dead but was not yet collected by the system's init still counts as there, so
+        this does not wait for long.
+        """
+        deadline = time.monotonic() + _BURIAL_WAIT_S
+        try:
+            # The kernel tells nobody when a group has become empty.
+            while (  # noqa: ASYNC110
+                self._guarded.kill_group(signal.SIGKILL) and time.monotonic() < deadline
+            ):
+                await asyncio.sleep(_BURIAL_POLL_S)
+        except asyncio.CancelledError:
+            return False
+        return True
+
+
+def _raise_of(pumps: set[asyncio.Task[None]]) -> None:
+    for pump in pumps:
+        if pump.done() and not pump.cancelled() and (error := pump.exception()):
+            raise error

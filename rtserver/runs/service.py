@@ -1,0 +1,469 @@
+"""Starts runs, lets them wait, carries them out, cancels them, and ends each exactly once."""
+
+import asyncio
+import math
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from rtserver.audit.record.actions import Action, Outcome
+from rtserver.audit.record.auditor import Acting, Auditor
+from rtserver.eventlog.api import EventLog, at
+from rtserver.eventlog.worker_messages import Control
+from rtserver.lib.tasks import TaskOwner
+from rtserver.model.errors import (
+    BusyError,
+    ForbiddenError,
+    NotFoundError,
+    StoreUnavailableError,
+)
+from rtserver.model.events import EventDraft, EventType, viewers_of
+from rtserver.model.identity import Identity
+from rtserver.observe.metrics import Metrics, RunKind, RunOutcome
+from rtserver.reviews.locks import LockGuard
+from rtserver.reviews.proposals import Proposal, ProposalStore, visible_proposal
+from rtserver.runs.active_run import ActiveRun
+from rtserver.runs.leases import RunLeases
+from rtserver.runs.model import ACTIVE_STATES, Run, RunConflictError, RunJson, RunState, RunStore
+from rtserver.runs.queue import RunQueue
+from rtserver.runs.work import Emit, Ending, Salvage, Work
+
+ENDED = {
+    RunKind.VALIDATION: Action.VALIDATION_ENDED,
+    RunKind.ITERATION: Action.ITERATION_ENDED,
+}
+RETRY_S = (0.1, 0.5, 1.0, 2.0)
+QUEUE_POLL_S = 0.5
+QUEUE_TELL_S = 2.0
+STOP_S = 10.0
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """How many runs there may be.
+
+    Attributes:
+        per_worker: under way on one worker.
+        per_project: under way in one project, over all workers.
+        queued_per_project: waiting in one project on one worker; 0: none may wait.
+    """
+
+    per_worker: int
+    per_project: int
+    queued_per_project: int
+
+
+class RunService:
+    """The runs of this worker, and what may be done with those of others."""
+
+    def __init__(
+        self,
+        runs: RunStore,
+        proposals: ProposalStore,
+        locks: LockGuard,
+        log: EventLog,
+        control: Control,
+        tasks: TaskOwner,
+        metrics: Metrics,
+        auditor: Auditor,
+        *,
+        worker_id: str,
+        lease_s: float,
+        limits: RunLimits,
+        salvage: Mapping[RunKind, Salvage] | None = None,
+    ) -> None:
+        self._runs = runs
+        self._proposals = proposals
+        self._locks = locks
+        self._log = log
+        self._control = control
+        self._tasks = tasks
+        self._metrics = metrics
+        self._auditor = auditor
+        self._worker_id = worker_id
+        self._lease_s = lease_s
+        self._limits = limits
+        self._active: dict[str, ActiveRun] = {}
+        self._under_way = 0
+        self._queue = RunQueue(
+            max_waiting_per_project=limits.queued_per_project,
+            max_waiting=limits.queued_per_project * limits.per_worker,
+        )
+        self._queue_moves = asyncio.Event()
+        self._queue_runner: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._leases = RunLeases(
+            runs,
+            worker_id,
+            lease_s,
+            active=lambda: tuple(self._active.values()),
+            draft=_draft,
+            salvage=salvage or {},
+            on_lost=self._record_end,
+        )
+        control.handle("cancel", self._on_cancel_message)
+
+    # Starting
+
+    async def start(self, kind: RunKind, proposal: Proposal, by: Identity, work: Work) -> Run:
+        """Start a run, or let it wait, and return when its first event is on its way.
+
+        Raises:
+            RunConflictError: the proposal has one of this kind under way.
+            LockedError: it would change files while somebody else has locked the project.
+            BusyError: as many are under way and waiting as may, or the server is stopping.
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        if self._stopping:
+            raise BusyError("The server is stopping; try again in a moment", retry_after_s=2)
+        if kind is RunKind.ITERATION:
+            await self._locks.check(proposal.project_id, by)
+        run = Run(
+            run_id=secrets.token_hex(8),
+            kind=kind,
+            project_id=proposal.project_id,
+            proposal_id=proposal.proposal_id,
+            owner=self._worker_id,
+            started_by=by.user_id,
+            started_at=datetime.now(UTC),
+        )
+        has_place = await self._may_begin(run)
+        active = ActiveRun(run, work, has_place=has_place)
+        self._active[run.run_id] = active
+        try:
+            if not has_place:
+                self._queue.add(run.run_id, run.project_id)
+                run.state = RunState.QUEUED
+            await self._store(active)
+        except BaseException:
+            self._active.pop(run.run_id, None)
+            self._queue.remove(run.run_id, run.project_id)
+            self._under_way -= has_place
+            await self._withdraw(run)
+            raise
+        active.stored = True
+        self._metrics.run_started(kind)
+        self._tasks.start(self._live(active), name="run")
+        if run.state is RunState.QUEUED:
+            self._move_queue()
+        return run
+
+    async def _store(self, active: ActiveRun) -> None:
+        run = active.run
+        active.leased_until_s = asyncio.get_running_loop().time() + self._lease_s
+        run.replay_from = str(at(self._log, await self._log.head(run.project_id)))
+        if run.state is RunState.RUNNING:
+            await self._runs.create(run, self._started(active))
+            return
+        ahead = [other for other in await self._runs.active(run.project_id) if other.place]
+        active.told_place = run.place = len(ahead) + 1
+        await self._runs.create(run, _draft(run, EventType.RUN_QUEUED, _queued_fields(run)))
+
+    def _started(self, active: ActiveRun) -> EventDraft:
+        fields = {**active.work.start_fields(), "actor": active.run.started_by}
+        return _draft(active.run, active.work.started, fields)
+
+    async def _may_begin(self, run: Run) -> bool:
+        """Take a place at once, unless others were waiting for it before."""
+        if self._queue.waiting(run.project_id) or self._under_way >= self._limits.per_worker:
+            return False
+        self._under_way += 1
+        try:
+            taken = await self._runs.take_place(run, self._limits.per_project)
+        except BaseException:
+            self._under_way -= 1
+            raise
+        if not taken:
+            self._under_way -= 1
+        return taken
+
+    async def _withdraw(self, run: Run) -> None:
+        """Give a place back over all workers, or no longer ask for one."""
+        self._queue_moves.set()
+        try:
+            await self._runs.release_place(run)
+        except StoreUnavailableError as error:
+            # It is not renewed any more, and so lapses.
+            _log.warning("run_place_not_released", run_id=run.run_id, error=str(error))
+
+    # Waiting
+
+    def _move_queue(self) -> None:
+        self._queue_moves.set()
+        if self._queue_runner is None or self._queue_runner.done():
+            self._queue_runner = self._tasks.start(self._run_queue(), name="run-queue")
+
+    async def _run_queue(self) -> None:
+        """Give places to those who wait, for as long as somebody does."""
+        now_s = asyncio.get_running_loop().time
+        tell_at_s = 0.0
+        while len(self._queue):
+            moved = self._queue_moves.is_set()
+            self._queue_moves.clear()
+            try:
+                moved |= await self._give_places()
+                if moved or now_s() >= tell_at_s:
+                    await self._tell_places()
+                    tell_at_s = now_s() + QUEUE_TELL_S
+            except StoreUnavailableError as error:
+                _log.warning("run_queue_stands", error=str(error))
+            # Places of a project may also be freed by other workers, which nobody tells here.
+            try:
+                async with asyncio.timeout(QUEUE_POLL_S):
+                    await self._queue_moves.wait()
+            except TimeoutError:
+                continue
+
+    async def _give_places(self) -> bool:
+        """Whether somebody got one."""
+        given = False
+        full: set[str] = set()
+        while self._under_way < self._limits.per_worker:
+            project_id = self._queue.next(full)
+            if project_id is None:
+                break
+            active = self._active[self._queue.waiting(project_id)[0]]
+            if active.stored and await self._take_place(active):
+                given = True
+            else:
+                full.add(project_id)
+        return given
+
+    async def _take_place(self, active: ActiveRun) -> bool:
+        run = active.run
+        self._under_way += 1
+        taken = False
+        try:
+            taken = await self._runs.take_place(run, self._limits.per_project)
+        finally:
+            if not taken:
+                self._under_way -= 1
+        if taken and not active.turn.done():
+            self._queue.take(run.project_id)
+            active.turn.set_result(True)
+        elif taken:  # it was interrupted meanwhile
+            self._under_way -= 1
+            await self._withdraw(run)
+        return taken
+
+    async def _tell_places(self) -> None:
+        """Tell viewers where their runs stand now, where that has changed."""
+        for project_id in self._queue.projects:
+            for run in await self._runs.active(project_id):
+                active = self._active.get(run.run_id)
+                if active is None or run.place is None or run.place == active.told_place:
+                    continue
+                active.told_place = active.run.place = run.place
+                told = _draft(run, EventType.RUN_QUEUED, _queued_fields(run))
+                try:
+                    await self._log.publish([told])
+                except BusyError as error:
+                    _log.warning("run_place_not_told", run_id=run.run_id, error=str(error))
+
+    # Carrying out
+
+    async def _live(self, active: ActiveRun) -> None:
+        """See a run through. Not cancelled before the server's very end."""
+        has_place = False
+        try:
+            has_place = await active.turn
+            if not has_place:
+                self._queue.remove(active.run.run_id, active.run.project_id)
+                ending = active.cut_short()
+            elif active.run.state is RunState.QUEUED and not await self._begin(active):
+                return  # another worker has ended it
+            else:
+                ending = await active.ending(self._emit(active), self._tasks)
+            await self._finish(active, ending)
+        finally:
+            self._active.pop(active.run.run_id, None)
+            self._under_way -= has_place
+            await self._withdraw(active.run)
+
+    async def _begin(self, active: ActiveRun) -> bool:
+        run = active.run
+        failures = 0
+        while True:
+            try:
+                run.replay_from = str(at(self._log, await self._log.head(run.project_id)))
+                begun = await self._runs.begin(run, self._started(active))
+            except StoreUnavailableError as error:
+                _log.warning("run_not_begun_yet", run_id=run.run_id, error=str(error))
+                await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
+                failures += 1
+            else:
+                run.state, run.place = RunState.RUNNING, None
+                return begun
+
+    def _emit(self, active: ActiveRun) -> Emit:
+        async def emit(type_: EventType, many: list[dict[str, Any]]) -> None:
+            drafts = [_draft(active.run, type_, fields) for fields in many]
+            while True:
+                if not active.is_leased:  # or it might speak after its terminal event
+                    await active.leased()
+                if active.lost:
+                    raise asyncio.CancelledError  # another worker has ended this run
+                try:
+                    await self._log.publish(drafts, timeout_s=math.inf)
+                except BusyError as error:
+                    await asyncio.sleep(error.retry_after_s)
+                else:
+                    return
+
+        return emit
+
+    async def _finish(self, active: ActiveRun, ending: Ending) -> None:
+        run = active.run
+        active.finishing = True
+        ended = _draft(run, ending.type, ending.fields)
+        failures = 0
+        try:
+            while True:
+                try:
+                    stored = await self._runs.finish(run, ending.state, ending.fields, ended)
+                except StoreUnavailableError as error:
+                    _log.warning("run_end_not_stored", run_id=run.run_id, error=str(error))
+                    await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
+                    failures += 1
+                    continue
+                if stored:
+                    self._record_end(run, ending.state, ending.fields)
+                else:
+                    _log.info("run_was_ended_elsewhere", run_id=run.run_id)
+                return
+        finally:
+            self._metrics.run_ended(run.kind, RunOutcome(ending.state.value))
+
+    def _record_end(self, run: Run, state: RunState, fields: Mapping[str, Any]) -> None:
+        error = state is RunState.ERROR
+        took = datetime.now(UTC) - run.started_at
+        self._auditor.record(
+            ENDED[run.kind],
+            Outcome.FAILED if error else Outcome.ALLOWED,
+            by=Acting(actor=run.started_by, project_id=run.project_id),
+            target=run.proposal_id,
+            run_id=run.run_id,
+            state=state.value,
+            reason=fields.get("reason") if error else None,
+            cancelled_by=fields.get("actor") if state is RunState.CANCELLED else None,
+            duration_ms=round(took.total_seconds() * 1000),
+        )
+
+    # Looking and cancelling
+
+    async def get(self, identity: Identity, run_id: str) -> Run:
+        """A run that this user may see.
+
+        Raises:
+            NotFoundError: there is none, or it is in a project that the token does not open.
+        """
+        run = await self._runs.get(run_id)
+        if run is None or not identity.may_open(run.project_id):
+            raise NotFoundError(f"There is no run {run_id!r}")
+        if run.state is RunState.QUEUED:
+            for active in await self._runs.active(run.project_id):
+                if active.run_id == run_id:
+                    return active
+        return run
+
+    async def cancel(self, identity: Identity, run_id: str, kind: RunKind | None = None) -> Run:
+        """Ask for the end of a run; its owner ends it within a moment.
+
+        Raises:
+            NotFoundError: there is no such run that this user may see.
+            ForbiddenError: only its starter, the proposal's author and admins may.
+        """
+        run = await self.get(identity, run_id)
+        if kind is not None and run.kind is not kind:
+            raise NotFoundError(f"There is no {kind.value} {run_id!r}")
+        proposal = await self._proposals.get(run.proposal_id)
+        allowed = {run.started_by, proposal.author if proposal else None}
+        if identity.user_id not in allowed and not identity.is_admin:
+            raise ForbiddenError(
+                "Only who started it, the proposal's author and admins may cancel it"
+            )
+        if run.state in ACTIVE_STATES:
+            active = self._active.get(run_id)
+            if active is not None:
+                active.cancel(identity.user_id)
+            else:
+                await self._runs.ask_cancel(run_id, identity.user_id)
+                await self._control.send("cancel", run.owner, run_id=run_id, actor=identity.user_id)
+        return run
+
+    async def _on_cancel_message(self, message: dict[str, Any]) -> None:
+        active = self._active.get(message["run_id"])
+        if active is not None:
+            active.cancel(message["actor"])
+
+    async def active_json(self, project_id: str) -> list[RunJson]:
+        """The runs of a project that are under way, as clients see them."""
+        return [run.to_json() for run in await self._runs.active(project_id)]
+
+    async def run(self) -> None:
+        """Keep this worker's leases, and end the runs of workers that lost theirs."""
+        await self._leases.run()
+
+    async def stop(self) -> None:
+        """End this worker's runs, each with its terminal event."""
+        self._stopping = True
+        for active in tuple(self._active.values()):
+            active.stop()
+        try:
+            async with asyncio.timeout(STOP_S):
+                while self._active:
+                    await self._tasks.finish("run")
+                    await asyncio.sleep(0)  # one that was being stored may follow
+        except TimeoutError:
+            _log.warning("runs_not_ended_in_time", runs=len(self._active))
+
+
+def _draft(run: Run, type_: EventType, fields: Mapping[str, Any]) -> EventDraft:
+    return EventDraft(
+        run.project_id,
+        type_,
+        {"run_id": run.run_id, **fields},
+        audience=viewers_of(run.proposal_id),
+        proposal_id=run.proposal_id,
+    )
+
+
+def _queued_fields(run: Run) -> dict[str, Any]:
+    return {"kind": run.kind.value, "place": run.place, "actor": run.started_by}
+
+
+async def proposal_for_run(
+    proposals: ProposalStore, identity: Identity, proposal_id: str, project_id: str | None = None
+) -> Proposal:
+    """The proposal that a run is asked for.
+
+    Args:
+        proposals: where proposals are.
+        identity: who asks.
+        proposal_id: which.
+        project_id: the session's project, where it is a session that asks.
+
+    Raises:
+        NotFoundError: there is none here that this user may see.
+    """
+    proposal = await visible_proposal(proposals, identity, proposal_id)
+    if project_id is not None and proposal.project_id != project_id:
+        raise NotFoundError(f"There is no proposal {proposal_id!r} in this project")
+    return proposal
+
+
+__all__ = [
+    "Emit",
+    "Ending",
+    "RunConflictError",
+    "RunLimits",
+    "RunService",
+    "Work",
+    "proposal_for_run",
+]

@@ -1,0 +1,67 @@
+"""The validation run: the validator's lines as events, and its verdict."""
+
+from typing import Any
+
+from rtserver.model.events import EventType
+from rtserver.runs.model import Run, RunState
+from rtserver.runs.process.lines import OutputLine
+from rtserver.runs.service import Emit, Ending
+from rtserver.runs.validation.validator import Validator
+
+
+class ValidationWork:
+    """Runs the validator on a proposal. See `rtserver.runs.service.Work`."""
+
+    started = EventType.VALIDATION_START
+    cancelled = EventType.VALIDATION_CANCELLED
+    failed = EventType.VALIDATION_ERROR
+
+    def __init__(self, validator: Validator, project_id: str, proposal_id: str) -> None:
+        self._validator = validator
+        self._project_id = project_id
+        self._proposal_id = proposal_id
+
+    def start_fields(self) -> dict[str, Any]:
+        """The command, as people would type it."""
+        return {"command": self._validator.command_line(self._project_id, self._proposal_id)}
+
+    async def carry_out(self, run: Run, emit: Emit) -> Ending:
+        """Stream the output, then say how it went."""
+
+        async def on_lines(lines: list[OutputLine]) -> None:
+            await emit(EventType.OUTPUT, [_line_fields(line) for line in lines])
+
+        outcome = await self._validator.validate(run.project_id, run.proposal_id, on_lines)
+        dropped = outcome.summary.get("lines_dropped", 0)
+        if dropped:
+            shown = outcome.summary["lines"]
+            await emit(
+                EventType.OUTPUT,
+                [
+                    {
+                        "line": f"[{dropped} more lines are not shown; the limit is {shown}]",
+                        "stream": "stderr",
+                        "n": shown + 1,
+                        "notice": "output_cut",
+                    }
+                ],
+            )
+        if outcome.status == "error":
+            return Ending(
+                RunState.ERROR,
+                EventType.VALIDATION_ERROR,
+                {"error": outcome.error, "reason": outcome.reason, "summary": outcome.summary},
+            )
+        return Ending(
+            RunState(outcome.status),
+            EventType.VALIDATION_COMPLETE,
+            {"status": outcome.status, "summary": outcome.summary},
+        )
+
+
+def _line_fields(line: OutputLine) -> dict[str, Any]:
+    fields: dict[str, Any] = {"line": line.text, "stream": line.stream, "n": line.n}
+    if line.truncated:
+        fields["truncated"] = True
+        fields["omitted_bytes"] = line.omitted_bytes
+    return fields

@@ -1,0 +1,1 @@
+"""One client connection: its session, its messages, its commands, admission."""

@@ -1,0 +1,95 @@
+"""Session commands with their record in the audit log, whatever becomes of them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rtserver.audit.live.messages import FilterCommand
+from rtserver.audit.record.actions import Action, Outcome
+from rtserver.audit.record.auditor import Acting, Auditor
+from rtserver.audit.record.outcomes import outcome_of, outcome_of_refusal
+from rtserver.sessions.admission import Entry
+from rtserver.sessions.messages import (
+    Ack,
+    CancelIteration,
+    CancelValidation,
+    Command,
+    MessageRefusedError,
+    RefreshToken,
+    StartIteration,
+    StartValidation,
+    type_of,
+)
+from rtserver.sessions.session import CommandHandler, Session
+
+RECORDED: Mapping[type[Command], Action] = {
+    StartValidation: Action.VALIDATION_STARTED,
+    CancelValidation: Action.VALIDATION_CANCELLED,
+    StartIteration: Action.ITERATION_STARTED,
+    CancelIteration: Action.ITERATION_CANCELLED,
+    RefreshToken: Action.TOKEN_REFRESHED,
+}
+"""The commands that change something. `view` and `replay` concern only who sends them."""
+_MEANT: Mapping[str | None, Action] = {
+    **{type_of(kind): action for kind, action in RECORDED.items()},
+    type_of(FilterCommand): Action.AUDIT_WATCHED,
+}
+
+
+def audited(
+    auditor: Auditor,
+    commands: Mapping[type[Command], CommandHandler],
+    recorded: Mapping[type[Command], Action] = RECORDED,
+) -> dict[type[Command], CommandHandler]:
+    """The same commands, each recorded as `recorded` says.
+
+    One that makes a record of its own is not recorded again.
+    """
+    return {
+        kind: _audited(auditor, handler, recorded.get(kind)) for kind, handler in commands.items()
+    }
+
+
+def _audited(auditor: Auditor, handler: CommandHandler, action: Action | None) -> CommandHandler:
+    async def run(session: Session, command: Any) -> Ack:
+        acting = auditor.act(Acting.of(session.entry))
+        if action is None:
+            return await handler(session, command)
+        target = getattr(command, "proposal_id", None)
+        details: dict[str, Any] = {
+            "run_id": getattr(command, "run_id", None),
+            "instruction": getattr(command, "instruction", None),
+        }
+        outcome = Outcome.ALLOWED
+        try:
+            auditor.ensure(action)
+            result = await handler(session, command)
+            # What the ack says of these is what a record should say of them too.
+            target = getattr(result, "proposal_id", target)
+            details["run_id"] = getattr(result, "run_id", details["run_id"])
+            details["expires_at"] = getattr(result, "token_expires_at", None)
+        except BaseException as error:
+            outcome, details["reason"] = outcome_of(error)
+            raise
+        else:
+            return result
+        finally:
+            if not acting.recorded:
+                auditor.record(action, outcome, target=target, by=acting, **details)
+
+    return run
+
+
+def recorded_refusals(auditor: Auditor) -> Callable[[Entry, MessageRefusedError], None]:
+    """Records messages that become no command: what they were meant to be, or that they came."""
+
+    def record(entry: Entry, refusal: MessageRefusedError) -> None:
+        action = _MEANT.get(refusal.command, Action.MESSAGE_REFUSED)
+        details: dict[str, Any] = {"reason": refusal.reason}
+        if action is Action.MESSAGE_REFUSED:
+            details["command"] = refusal.command
+        elif action is Action.AUDIT_WATCHED:
+            details["change"] = True
+        outcome = outcome_of_refusal(refusal.reason)
+        auditor.record(action, outcome, by=Acting.of(entry), **details)
+
+    return record

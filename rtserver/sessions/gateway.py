@@ -1,0 +1,232 @@
+"""Lets clients in: who they are, whether there is room, and the sessions of this worker."""
+
+import secrets
+import time
+from collections.abc import Callable
+
+import structlog
+
+from rtserver.audit.record.actions import Action, Outcome
+from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, Auditor
+from rtserver.audit.record.outcomes import record_failed
+from rtserver.auth.bearer import FoundToken
+from rtserver.auth.tokens import TokenRefused, TokenVerifier
+from rtserver.model.close_codes import CloseCode
+from rtserver.model.errors import ForbiddenError, StoreUnavailableError
+from rtserver.model.identity import Identity
+from rtserver.observe.metrics import Metrics
+from rtserver.sessions.admission import Admission, Entry, ProjectFullError
+from rtserver.sessions.session import Ended, Session, SessionServices, Transport
+
+_LIMITS = {
+    CloseCode.TOO_SLOW: "outbox_bytes",
+    CloseCode.TOO_MANY_MESSAGES: "messages_per_s",
+    CloseCode.PROTOCOL_ERROR: "unusable_messages",
+}
+
+_log = structlog.get_logger()
+
+
+class Gateway:
+    """What every way in uses."""
+
+    def __init__(
+        self,
+        verifier: TokenVerifier,
+        admission: Admission,
+        services: Callable[[], SessionServices],
+        metrics: Metrics,
+        auditor: Auditor,
+        *,
+        worker_id: str,
+    ) -> None:
+        self._verifier = verifier
+        self._admission = admission
+        self._services = services
+        self._metrics = metrics
+        self._auditor = auditor
+        self._worker_id = worker_id
+        self.sessions: dict[str, Session] = {}
+
+    async def identify(self, found: FoundToken | None) -> Identity:
+        """Whom a token names.
+
+        Raises:
+            TokenRefused: it proves nothing.
+        """
+        try:
+            identity = await self._verifier.verify(found.token if found else "")
+        except TokenRefused as refused:
+            self._refused(refused)
+            raise
+        self._auditor.acting().actor = identity.user_id
+        return identity
+
+    def _refused(self, refused: TokenRefused) -> None:
+        self._metrics.token_refused(refused.reason)
+        path = self._auditor.acting().path
+        record_failed(self._auditor, Action.TOKEN_REFUSED, refused, path=path)
+
+    async def refresh(self, identity: Identity, token: str) -> Identity:
+        """The identity of another token of the same user.
+
+        Raises:
+            TokenRefused: it proves nothing, or is somebody else's.
+        """
+        try:
+            return await self._verifier.refresh(identity, token)
+        except TokenRefused as refused:
+            self._refused(refused)
+            raise
+
+    async def enter(
+        self,
+        identity: Identity,
+        project_id: str,
+        transport: str,
+        looking_at: frozenset[str] = frozenset(),
+    ) -> Entry:
+        """Take a place for a connection; `leave` gives it back.
+
+        Args:
+            identity: whose it is.
+            project_id: what it is for.
+            transport: how it comes.
+            looking_at: the proposals that the user looks at; empty for the whole project.
+
+        Raises:
+            ForbiddenError: the project is not this user's.
+            ProjectFullError: no place is left in the project.
+            StoreUnavailableError: the registries could not be reached.
+        """
+        refusal = None
+        if not identity.may_open(project_id):
+            refusal = ForbiddenError("Forbidden: this token does not open the project")
+        return await self._enter(identity, project_id, transport, refusal, looking_at)
+
+    async def enter_audit(self, identity: Identity, transport: str) -> Entry:
+        """Take a place for an admin who watches the audit log.
+
+        It counts among the connections of its user, and not among those of any project.
+
+        Raises:
+            ForbiddenError: the user is no admin.
+            StoreUnavailableError: the registries could not be reached.
+        """
+        refusal = None
+        if not identity.is_admin:
+            refusal = ForbiddenError("Forbidden: the audit log is for admins", "not_admin")
+        return await self._enter(identity, AUDIT_PROJECT, transport, refusal)
+
+    async def _enter(
+        self,
+        identity: Identity,
+        project_id: str,
+        transport: str,
+        refusal: ForbiddenError | None,
+        looking_at: frozenset[str] = frozenset(),
+    ) -> Entry:
+        acting = self._auditor.acting()
+        entry = Entry(
+            connection_id=secrets.token_hex(8),
+            worker_id=self._worker_id,
+            user_id=identity.user_id,
+            project_id=project_id,
+            transport=transport,
+            opened_at=time.time(),
+            ip=acting.ip or "",
+            name=identity.name,
+            looking_at=looking_at,
+        )
+        acting.project_id = Acting.of(entry).project_id
+        try:
+            if refusal is not None:
+                raise refusal
+            evicted = await self._admission.admit(entry, limited=project_id != AUDIT_PROJECT)
+        except (ForbiddenError, ProjectFullError, StoreUnavailableError) as error:
+            record_failed(
+                self._auditor, Action.CONNECTION_DENIED, error, by=acting, transport=transport
+            )
+            raise
+        for old in evicted:
+            self._auditor.record(
+                Action.CONNECTION_EVICTED,
+                by=Acting.of(entry),
+                target=old.connection_id,
+                project_id=old.project_id,
+                limit="connections_per_user",
+                worker=old.worker_id,
+                code=CloseCode.REPLACED.value,
+            )
+        return entry
+
+    async def leave(self, entry: Entry) -> None:
+        """Give a place back."""
+        await self._admission.release(entry)
+
+    def open(
+        self,
+        transport: Transport,
+        identity: Identity,
+        entry: Entry,
+        proposal_ids: frozenset[str] | None,
+    ) -> Session:
+        """Make the session of a connection that has a place."""
+        session = Session(self._services(), transport, identity, entry, proposal_ids)
+        self.register(session)
+        return session
+
+    def register(self, session: Session) -> None:
+        """Take up a session that has a place."""
+        entry = session.entry
+        self.sessions[entry.connection_id] = session
+        self._auditor.record(
+            Action.CONNECTION_OPENED, by=Acting.of(entry), transport=entry.transport
+        )
+
+    def closed(self, session: Session, ended: Ended) -> None:
+        """A session has ended: its place is free."""
+        entry = session.entry
+        self.sessions.pop(entry.connection_id, None)
+        services = self._services()
+        services.tasks.start(self.leave(entry), name="release-place")
+        by = Acting.of(entry)
+        limit = _LIMITS.get(CloseCode(ended.code)) if ended.by_server and ended.code else None
+        if limit is not None:
+            self._auditor.record(
+                Action.LIMIT_HIT, Outcome.DENIED, by=by, limit=limit, code=ended.code
+            )
+        self._auditor.record(
+            Action.CONNECTION_CLOSED,
+            by=by,
+            code=ended.code,
+            reason=ended.reason or None,
+            initiator="server" if ended.by_server else "client",
+            transport=entry.transport,
+            duration_ms=round((time.time() - entry.opened_at) * 1000),
+        )
+        _log.debug(
+            "session_closed",
+            connection_id=entry.connection_id,
+            project_id=entry.project_id,
+            code=ended.code,
+        )
+
+    def close(self, connection_id: str, code: CloseCode, reason: str | None = None) -> bool:
+        """Close a connection of this worker; whether it was here."""
+        session = self.sessions.get(connection_id)
+        if session is None:
+            return False
+        session.close(code, reason)
+        return True
+
+    def behind_bytes(self, connection_id: str) -> int | None:
+        """What waits for a connection of this worker; None where it is not here."""
+        session = self.sessions.get(connection_id)
+        return None if session is None else session.outbox.pending_bytes
+
+    def close_all(self, code: CloseCode, project_id: str | None = None) -> None:
+        """Close every connection of this worker, or every one that is for a project."""
+        for session in list(self.sessions.values()):
+            if project_id is None or session.project_id == project_id:
+                session.close(code)

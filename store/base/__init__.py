@@ -1,0 +1,1 @@
+"""The client, write batches, schemas, and the relay of outgoing events."""

@@ -1,0 +1,81 @@
+"""The MongoDB client: one place for its time-outs, write concern and error classes."""
+
+import functools
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, ParamSpec, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo.errors import PyMongoError
+from pymongo.monitoring import TopologyListener
+
+from rtserver.model.errors import StoreUnavailableError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Database = AsyncIOMotorDatabase[Any]
+DatabaseError = PyMongoError
+"""What every operation of this package may raise where its docstring names nothing narrower."""
+
+TIMEOUTS_MS = {
+    "serverSelectionTimeoutMS": 5_000,
+    "connectTimeoutMS": 5_000,
+    "socketTimeoutMS": 20_000,
+    "wTimeoutMS": 10_000,
+}
+"""Where the URI names none of its own."""
+
+
+def connect(uri: str, listeners: Sequence[TopologyListener] = ()) -> AsyncIOMotorClient[Any]:
+    """A client whose every write waits for a majority, and whose every wait ends.
+
+    `listeners` are told on the driver's threads what its monitor sees.
+
+    All writes are majority writes, also those that could do with less: an unconfirmed write moves
+    the operation time on without flushing the journal, and the tail's barrier would wait for the
+    next periodic flush.
+    """
+    # The driver lets arguments win over the URI; here the operator's URI wins.
+    given = {name.lower() for name in parse_qs(urlsplit(uri).query)}
+    times: dict[str, Any] = {
+        name: ms for name, ms in TIMEOUTS_MS.items() if name.lower() not in given
+    }
+    return AsyncIOMotorClient(
+        uri,
+        w="majority",
+        retryWrites=True,
+        retryReads=True,
+        tz_aware=True,
+        appname="rtserver",
+        event_listeners=list(listeners),
+        **times,
+    )
+
+
+def core_errors(
+    method: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Let a method that the core calls raise the core's error instead of the driver's."""
+
+    @functools.wraps(method)
+    async def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await method(*args, **kwargs)
+        except PyMongoError as error:
+            # The driver's text may name hosts: it goes into the cause, not to people.
+            raise StoreUnavailableError("The database does not answer; try again soon") from error
+
+    return wrapped
+
+
+async def is_replica_set(database: Any) -> bool:
+    """Whether MongoDB runs as a replica set, without which there are no majority reads."""
+    return "setName" in await database.command("hello")
+
+
+async def server_version(database: Any) -> tuple[int, int]:
+    """Major and minor version of the MongoDB server."""
+    info = await database.client.server_info()
+    major, minor, *_ = info["versionArray"]
+    return major, minor

@@ -1,0 +1,153 @@
+"""State and event together: the event waits in the changed document until it is in the log.
+
+A capped collection takes no part in transactions. So a change and its event are one update of one
+document: the event is put into the document's `outbox`, appended to the log under its key, and
+then taken out. A worker that dies in between leaves it there, and a sweep appends it; the key
+makes a second append harmless.
+
+    outbox  array of {key, project_id, type, proposal_id?, audience?, fields: JSON text, ts}
+
+An entry may bring a new document of another collection, instead of `fields`:
+
+    record  {into: collection, document}
+
+It is inserted before the event is appended, and the event says what the document does. So a
+document that is made along with a change of another is one with it, without a transaction.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+import structlog
+from pymongo.errors import DuplicateKeyError, WriteError
+
+from rtserver.eventlog.api import EventLog, KeyReusedError
+from rtserver.model.errors import BusyError, StoreUnavailableError
+from rtserver.model.events import Audience, EventDraft, now_rfc3339
+from store.base.client import Database, DatabaseError
+
+SWEEP_INTERVAL_S = 2.0
+SWEEP_BATCH = 500
+
+Fields = Callable[[dict[str, Any]], dict[str, Any]]
+
+_log = structlog.get_logger()
+
+
+def waiting_event(key: str, draft: EventDraft) -> dict[str, Any]:
+    """The form in which an event waits in a document."""
+    entry: dict[str, Any] = {
+        "key": key,
+        "project_id": draft.project_id,
+        "type": str(draft.type),
+        "fields": msgspec.json.encode(draft.fields).decode(),
+        "ts": draft.ts or now_rfc3339(),
+    }
+    if draft.proposal_id is not None:
+        entry["proposal_id"] = draft.proposal_id
+    audience = draft.audience.to_document()
+    if audience is not None:
+        entry["audience"] = audience
+    return entry
+
+
+def _draft(entry: dict[str, Any], fields: dict[str, Any]) -> EventDraft:
+    return EventDraft(
+        entry["project_id"],
+        entry["type"],
+        fields,
+        audience=Audience.from_document(entry.get("audience")),
+        proposal_id=entry.get("proposal_id"),
+        ts=entry["ts"],
+    )
+
+
+class OutboxRelay:
+    """Moves waiting events from documents into the log."""
+
+    def __init__(
+        self,
+        database: Database,
+        log: EventLog,
+        collections: Iterable[str],
+        records: Mapping[str, Fields] | None = None,
+    ) -> None:
+        """Make a relay.
+
+        Args:
+            database: where the documents are.
+            log: where their events go.
+            collections: those whose documents have an outbox.
+            records: by collection, what an event says of a document that it brings.
+        """
+        self._database = database
+        self._log = log
+        self._collections = tuple(collections)
+        self._records = records or {}
+
+    async def prepare(self) -> None:
+        """Make the indexes by which the sweep finds documents with waiting events."""
+        for name in self._collections:
+            await self._database[name].create_index("outbox.key", sparse=True, name="outbox")
+
+    async def relay(self, collection: str, document: dict[str, Any]) -> None:
+        """Append a document's waiting events, in order, and take them out.
+
+        Raises:
+            LogBusyError, LogUnavailableError, DatabaseError: the sweep will finish it.
+        """
+        keys = []
+        for entry in document.get("outbox", ()):
+            draft = _draft(entry, await self._fields(entry))
+            try:
+                await self._log.publish([draft], key=entry["key"])
+            except KeyReusedError:
+                # Impossible unless two changes were given one key: the first one stands.
+                _log.exception("outbox_key_reused", key=entry["key"])
+            keys.append(entry["key"])
+        if keys:
+            await self._database[collection].update_one(
+                {"_id": document["_id"]}, {"$pull": {"outbox": {"key": {"$in": keys}}}}
+            )
+
+    async def _fields(self, entry: dict[str, Any]) -> dict[str, Any]:
+        record = entry.get("record")
+        if record is None:
+            fields: dict[str, Any] = msgspec.json.decode(entry["fields"])
+            return fields
+        with contextlib.suppress(DuplicateKeyError):  # another worker was quicker
+            await self._database[record["into"]].insert_one(record["document"])
+        return self._records[record["into"]](record["document"])
+
+    async def try_relay(self, collection: str, document: dict[str, Any]) -> None:
+        """Like `relay`; a failure is left to the sweep, for the change itself is made."""
+        try:
+            await self.relay(collection, document)
+        except (BusyError, StoreUnavailableError, DatabaseError) as error:
+            _log.warning("outbox_waits", collection=collection, error=str(error))
+
+    async def sweep(self) -> int:
+        """Append what dead workers left; how many documents had something."""
+        count = 0
+        for name in self._collections:
+            cursor = self._database[name].find({"outbox.key": {"$exists": True}}).limit(SWEEP_BATCH)
+            async for document in cursor:
+                try:
+                    await self.relay(name, document)
+                except WriteError:
+                    # Only a document that MongoDB refuses for what it says: not for all the others.
+                    _log.exception("outbox_refused", collection=name, id=document["_id"])
+                count += 1
+        return count
+
+    async def run(self) -> None:
+        """Sweep at start and then on a timer, until cancelled."""
+        while True:
+            try:
+                await self.sweep()
+            except (BusyError, StoreUnavailableError, DatabaseError) as error:
+                _log.warning("outbox_not_swept", error=str(error))
+            await asyncio.sleep(SWEEP_INTERVAL_S)

@@ -1,0 +1,1 @@
+"""What is changed in place: proposals, comments, locks, runs, connections, workers."""

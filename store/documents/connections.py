@@ -1,0 +1,330 @@
+"""The registries of connections: one document a project, one a user, changed in one step each.
+
+    _id        "project:ID" or "user:ID"
+    entries    array of {c: connection, w: worker, u: user, n: the user's name, p: project,
+               l: proposals looked at, t: transport, ip: address, b: bytes behind,
+               at: opened (Unix s), until: end of lease}
+    evicted    only with a user: what left for the newest entry
+    expires_at when MongoDB may remove the document (TTL index)
+
+Time is the database's ($$NOW), so workers' clocks need not agree.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from pymongo import ReturnDocument, UpdateOne
+from pymongo.errors import DuplicateKeyError
+
+from rtserver.sessions.admission import Entry
+from store.base.batching import Batcher
+from store.base.client import Database, core_errors
+
+CONNECTIONS = "connections"
+KEPT_S = 3600
+
+
+def _live(now: Any = "$$NOW") -> dict[str, Any]:
+    return {
+        "$filter": {
+            "input": {"$ifNull": ["$entries", []]},
+            "cond": {"$gt": ["$$this.until", now]},
+        }
+    }
+
+
+class MongoLeases:
+    """`rtserver.sessions.admission.LeaseStore` on MongoDB."""
+
+    def __init__(self, database: Database, *, lease_s: float) -> None:
+        self._connections = database[CONNECTIONS]
+        self._lease_ms = int(lease_s * 1000)
+        # A project's document grows with its connections, and each change writes all of it: one at
+        # a time, two thousand came in at 44 a second.
+        self._admissions = Batcher(self._admit)
+        self._releases = Batcher(self._release)
+
+    async def prepare(self) -> None:
+        """Make the index that removes documents of users and projects who are long gone."""
+        await self._connections.create_index("expires_at", expireAfterSeconds=0, name="expiry")
+
+    def _until(self) -> dict[str, Any]:
+        return {"$add": ["$$NOW", self._lease_ms]}
+
+    def _document(self, entry: Entry) -> dict[str, Any]:
+        # `$literal`: an id that begins with a dollar sign must not be read as an expression.
+        return {
+            "c": {"$literal": entry.connection_id},
+            "w": {"$literal": entry.worker_id},
+            "u": {"$literal": entry.user_id},
+            "n": {"$literal": entry.name},
+            "p": {"$literal": entry.project_id},
+            "l": {"$literal": sorted(entry.looking_at)},
+            "t": {"$literal": entry.transport},
+            "at": {"$literal": entry.opened_at},
+            "ip": {"$literal": entry.ip},
+            "b": entry.behind_bytes,
+            "until": self._until(),
+        }
+
+    def _kept(self) -> dict[str, Any]:
+        return {"$add": ["$$NOW", self._lease_ms + KEPT_S * 1000]}
+
+    async def _change(
+        self, identity: str, pipeline: list[dict[str, Any]], answer: dict[str, Any]
+    ) -> Any:
+        """Change a document; of what it is then only what `answer` (a projection) names."""
+        while True:
+            try:
+                return await self._connections.find_one_and_update(
+                    {"_id": identity},
+                    pipeline,
+                    upsert=True,
+                    projection=answer,
+                    return_document=ReturnDocument.AFTER,
+                )
+            except DuplicateKeyError:
+                continue  # two made the document at once: it is there now
+
+    @core_errors
+    async def admit(self, entry: Entry, *, limit: int) -> bool:
+        """See `LeaseStore.admit`."""
+        return await self._admissions((entry.project_id, limit), entry)
+
+    async def _admit(self, key: tuple[str, int], entries: Sequence[Entry]) -> list[bool]:
+        """Let in as many as there is room for, in the order in which they came."""
+        project_id, limit = key
+        connection_ids = [entry.connection_id for entry in entries]
+        room = {"$subtract": [limit, {"$size": "$entries"}]}
+        newcomers = [self._document(entry) for entry in entries]
+        document = await self._change(
+            f"project:{project_id}",
+            [
+                {"$set": {"entries": _others(connection_ids), "expires_at": self._kept()}},
+                {
+                    "$set": {
+                        "entries": {
+                            "$cond": [
+                                {"$gt": [room, 0]},
+                                {"$concatArrays": ["$entries", {"$slice": [newcomers, room]}]},
+                                "$entries",
+                            ]
+                        }
+                    }
+                },
+            ],
+            # Not all of them: with a thousand each admission would read a quarter of a megabyte.
+            {
+                "entries": {
+                    "$filter": {
+                        "input": "$entries.c",
+                        "cond": {"$in": ["$$this", {"$literal": connection_ids}]},
+                    }
+                }
+            },
+        )
+        admitted = set(document["entries"])
+        return [connection_id in admitted for connection_id in connection_ids]
+
+    @core_errors
+    async def register(self, entry: Entry, *, limit: int) -> list[Entry]:
+        """See `LeaseStore.register`. Entries stand in the order of their arrival."""
+        document = await self._change(
+            f"user:{entry.user_id}",
+            [
+                {"$set": {"entries": _live(), "expires_at": self._kept()}},
+                {"$set": {"entries": {"$concatArrays": ["$entries", [self._document(entry)]]}}},
+                {
+                    "$set": {
+                        "entries": {"$slice": ["$entries", -limit]},
+                        "evicted": {
+                            "$cond": [
+                                {"$gt": [{"$size": "$entries"}, limit]},
+                                {
+                                    "$slice": [
+                                        "$entries",
+                                        {"$subtract": [{"$size": "$entries"}, limit]},
+                                    ]
+                                },
+                                [],
+                            ]
+                        },
+                    }
+                },
+            ],
+            {"evicted": 1},
+        )
+        return [_entry(found) for found in document["evicted"]]
+
+    @core_errors
+    async def release(self, entry: Entry) -> None:
+        """See `LeaseStore.release`."""
+        await self._releases(None, entry)
+
+    async def _release(self, _key: None, entries: Sequence[Entry]) -> list[None]:
+        identities = {f"project:{entry.project_id}" for entry in entries}
+        identities |= {f"user:{entry.user_id}" for entry in entries}
+        gone = [entry.connection_id for entry in entries]
+        await self._connections.update_many(
+            {"_id": {"$in": sorted(identities)}}, {"$pull": {"entries": {"c": {"$in": gone}}}}
+        )
+        return [None] * len(entries)
+
+    @core_errors
+    async def renew(self, entries: Sequence[Entry]) -> None:
+        """See `LeaseStore.renew`.
+
+        They are put back, so that those which lapsed while MongoDB was away count again. An entry
+        that was evicted meanwhile is not put back in the user's registry: there only what is still
+        listed is renewed.
+        """
+        projects: dict[str, list[Entry]] = defaultdict(list)
+        users: dict[str, list[str]] = defaultdict(list)
+        for entry in entries:
+            projects[f"project:{entry.project_id}"].append(entry)
+            users[f"user:{entry.user_id}"].append(entry.connection_id)
+        updates = [
+            UpdateOne(
+                {"_id": identity},
+                [
+                    {
+                        "$set": {
+                            "entries": {
+                                "$concatArrays": [
+                                    _others([entry.connection_id for entry in mine]),
+                                    [self._document(entry) for entry in mine],
+                                ]
+                            },
+                            "expires_at": self._kept(),
+                        }
+                    }
+                ],
+                upsert=True,
+            )
+            for identity, mine in projects.items()
+        ]
+        updates += [
+            UpdateOne(
+                {"_id": identity},
+                [
+                    {
+                        "$set": {
+                            "entries": {
+                                "$map": {
+                                    "input": {"$ifNull": ["$entries", []]},
+                                    "in": {
+                                        "$cond": [
+                                            {"$in": ["$$this.c", {"$literal": mine}]},
+                                            {"$mergeObjects": ["$$this", {"until": self._until()}]},
+                                            "$$this",
+                                        ]
+                                    },
+                                }
+                            },
+                            "expires_at": self._kept(),
+                        }
+                    }
+                ],
+            )
+            for identity, mine in users.items()
+        ]
+        await self._connections.bulk_write(updates, ordered=False)
+
+    @core_errors
+    async def move(self, entries: Sequence[Entry]) -> None:
+        """Say what the users of connections look at now. Those that are released stay so."""
+        updates = [
+            UpdateOne(
+                {"_id": f"project:{entry.project_id}", "entries.c": entry.connection_id},
+                {"$set": {"entries.$.l": sorted(entry.looking_at), "entries.$.n": entry.name}},
+            )
+            for entry in entries
+        ]
+        await self._connections.bulk_write(updates, ordered=False)
+
+    @core_errors
+    async def present(
+        self, project_ids: Sequence[str], *, but_worker: str | None = None
+    ) -> dict[str, list[Entry]]:
+        """The live connections of projects, over all workers but one, the oldest first."""
+        live = _live()
+        if but_worker is not None:
+            others = {"$ne": ["$$this.w", {"$literal": but_worker}]}
+            live["$filter"]["cond"] = {"$and": [others, live["$filter"]["cond"]]}
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"_id": {"$in": [f"project:{project_id}" for project_id in project_ids]}}},
+            {"$project": {"entries": live}},
+        ]
+        return {
+            document["_id"].removeprefix("project:"): [_entry(e) for e in document["entries"]]
+            async for document in self._connections.aggregate(pipeline)
+        }
+
+    @core_errors
+    async def search(
+        self,
+        *,
+        user_id: str | None = None,
+        project_id: str | None = None,
+        connection_id: str | None = None,
+        limit: int,
+    ) -> list[Entry]:
+        """See `rtserver.sessions.connection_admin.Registry.search`.
+
+        Those of projects are all there are.
+        """
+        wanted = {"u": user_id, "p": project_id, "c": connection_id}
+        conditions = {key: {"$eq": value} for key, value in wanted.items() if value is not None}
+        of_project: Any = {"$regex": "^project:"}
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"_id": of_project if project_id is None else f"project:{project_id}"}},
+            {"$project": {"entries": _live()}},
+            {"$unwind": "$entries"},
+            {"$replaceRoot": {"newRoot": "$entries"}},
+            {"$match": conditions},
+            {"$sort": {"at": 1, "c": 1}},
+            {"$limit": limit},
+        ]
+        return [_entry(found) async for found in self._connections.aggregate(pipeline)]
+
+    @core_errors
+    async def listed(self, project_id: str) -> list[Entry]:
+        """The live connections of a project, over all workers."""
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"_id": f"project:{project_id}"}},
+            {"$project": {"entries": _live()}},
+        ]
+        async for document in self._connections.aggregate(pipeline):
+            return [_entry(found) for found in document["entries"]]
+        return []
+
+
+def _others(connection_ids: list[str]) -> dict[str, Any]:
+    """The live entries but these: also this worker's own, which may just have been let in."""
+    return {
+        "$filter": {
+            "input": {"$ifNull": ["$entries", []]},
+            "cond": {
+                "$and": [
+                    {"$not": {"$in": ["$$this.c", {"$literal": connection_ids}]}},
+                    {"$gt": ["$$this.until", "$$NOW"]},
+                ]
+            },
+        }
+    }
+
+
+def _entry(found: dict[str, Any]) -> Entry:
+    return Entry(
+        found["c"],
+        found["w"],
+        found["u"],
+        found["p"],
+        found["t"],
+        found["at"],
+        found.get("ip", ""),
+        found.get("b", 0),
+        found.get("n", ""),
+        frozenset(found.get("l", ())),
+    )

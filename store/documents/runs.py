@@ -1,0 +1,280 @@
+"""Runs in MongoDB. See `rtserver.runs.model` for what the fields mean.
+
+_id run id, kind, project_id, proposal_id, owner, started_by, started_at, state, ended_at?,
+replay_from?, cancel_by?, stage?, files?, result, lease_until, active (only while under way),
+outbox
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from rtserver.model.events import EventDraft
+from rtserver.observe.metrics import RunKind
+from rtserver.runs.model import Run, RunConflictError, RunState
+from store.base.client import Database, core_errors
+from store.base.relay import OutboxRelay, waiting_event
+from store.documents.run_places import RunPlaces
+
+RUNS = "runs"
+KEPT_S = int(timedelta(days=30).total_seconds())
+
+
+class MongoRuns:
+    """`rtserver.runs.model.RunStore` on MongoDB. Lease times are the database's own."""
+
+    def __init__(self, database: Database, relay: OutboxRelay, *, lease_s: float) -> None:
+        self._runs = database[RUNS]
+        self._relay = relay
+        self._lease_ms = int(lease_s * 1000)
+        self._places = RunPlaces(database, lease_ms=self._lease_ms)
+
+    async def prepare(self) -> None:
+        """Make the indexes: one run of a kind under way a proposal; what is over goes in time."""
+        await self._places.prepare()
+        # `active` is there only while a run is under way, so the index is small and unique.
+        await self._runs.create_index(
+            [("proposal_id", ASCENDING), ("kind", ASCENDING), ("active", ASCENDING)],
+            unique=True,
+            partialFilterExpression={"active": True},
+            name="one_active",
+        )
+        await self._runs.create_index(
+            [("project_id", ASCENDING), ("active", ASCENDING)],
+            partialFilterExpression={"active": True},
+            name="active_of_project",
+        )
+        await self._runs.create_index(
+            [("proposal_id", ASCENDING), ("ended_at", DESCENDING)], name="of_proposal"
+        )
+        await self._runs.create_index("ended_at", expireAfterSeconds=KEPT_S, name="expiry")
+
+    @core_errors
+    async def create(self, run: Run, started: EventDraft) -> None:
+        """See `RunStore.create`."""
+        # A run that waits has another first event, and so needs another key for it.
+        first = "queued" if run.state is RunState.QUEUED else "start"
+        document: dict[str, Any] = {
+            "_id": run.run_id,
+            "kind": run.kind.value,
+            "project_id": run.project_id,
+            "proposal_id": run.proposal_id,
+            "owner": run.owner,
+            "started_by": run.started_by,
+            "started_at": run.started_at,
+            "state": run.state.value,
+            "replay_from": run.replay_from,
+            "result": {},
+            "active": True,
+            "outbox": [waiting_event(f"run:{run.run_id}:{first}", started)],
+        }
+        try:
+            await self._runs.insert_one(document)
+        except DuplicateKeyError:
+            running = await self._runs.find_one(
+                {"proposal_id": run.proposal_id, "kind": run.kind.value, "active": True}
+            )
+            if running is None:
+                await self._runs.insert_one(document)  # it ended just now
+            elif running["_id"] != run.run_id:  # else: a retried insert that had succeeded
+                raise RunConflictError(_run(running)) from None
+        # The lease is set by the database's clock, which an insert cannot name.
+        await self._runs.update_one({"_id": run.run_id}, [{"$set": {"lease_until": self._until()}}])
+        await self._relay.try_relay(RUNS, document)
+
+    @core_errors
+    async def begin(self, run: Run, started: EventDraft) -> bool:
+        """See `RunStore.begin`."""
+        return await self._change(
+            run,
+            {"owner": run.owner, "active": True, "state": RunState.QUEUED.value},
+            {"$set": {"state": RunState.RUNNING.value, "replay_from": run.replay_from}},
+            waiting_event(f"run:{run.run_id}:start", started),
+            made={"owner": run.owner, "active": True, "state": RunState.RUNNING.value},
+        )
+
+    @core_errors
+    async def take_place(self, run: Run, limit: int) -> bool:
+        """See `RunStore.take_place`."""
+        return await self._places.take(run, limit)
+
+    @core_errors
+    async def release_place(self, run: Run) -> None:
+        """See `RunStore.release_place`."""
+        await self._places.release(run)
+
+    @core_errors
+    async def progress(self, run: Run, stage: str, files: Sequence[str]) -> bool:
+        """See `RunStore.progress`."""
+        document = await self._runs.find_one_and_update(
+            {"_id": run.run_id, "active": True, "owner": run.owner},
+            [
+                {
+                    "$set": {
+                        "stage": {"$literal": stage},
+                        "files": {"$literal": list(files)},
+                        "lease_until": self._until(),
+                    }
+                }
+            ],
+        )
+        return document is not None
+
+    @core_errors
+    async def last_validation(self, proposal_id: str) -> dict[str, Any] | None:
+        """See `RunStore.last_validation`."""
+        document = await self._runs.find_one(
+            {
+                "proposal_id": proposal_id,
+                "$or": [
+                    {"state": {"$in": [RunState.PASSED.value, RunState.FAILED.value]}},
+                    {"result.validation.status": {"$in": ["passed", "failed"]}},
+                ],
+            },
+            {"result": 1},
+            sort=[("ended_at", DESCENDING)],
+        )
+        if document is None:
+            return None
+        result: dict[str, Any] = document["result"]
+        validation: dict[str, Any] = result.get("validation", result)
+        return validation
+
+    def _until(self) -> dict[str, Any]:
+        return {"$add": ["$$NOW", self._lease_ms]}
+
+    @core_errors
+    async def finish(
+        self, run: Run, state: RunState, result: dict[str, Any], ended: EventDraft
+    ) -> bool:
+        """See `RunStore.finish`."""
+        mine = {"owner": run.owner}
+        made = {**mine, "state": state.value, "result": result}
+        return await self._end(mine, run, state, result, ended, made=made)
+
+    @core_errors
+    async def lose(self, run: Run, result: dict[str, Any], ended: EventDraft) -> bool:
+        """See `RunStore.lose`."""
+        lapsed = {"$expr": {"$lt": ["$lease_until", "$$NOW"]}}
+        return await self._end(lapsed, run, RunState.ERROR, result, ended, made=None)
+
+    async def _end(
+        self,
+        condition: dict[str, Any],
+        run: Run,
+        state: RunState,
+        result: dict[str, Any],
+        ended: EventDraft,
+        *,
+        made: dict[str, Any] | None,
+    ) -> bool:
+        return await self._change(
+            run,
+            {"active": True, **condition},
+            {
+                "$set": {"state": state.value, "result": result},
+                "$currentDate": {"ended_at": True},
+                "$unset": {"active": ""},
+            },
+            waiting_event(f"run:{run.run_id}:end", ended),
+            made=made,
+        )
+
+    async def _change(
+        self,
+        run: Run,
+        condition: dict[str, Any],
+        change: dict[str, Any],
+        event: dict[str, Any],
+        *,
+        made: dict[str, Any] | None,
+    ) -> bool:
+        """Change a run together with its event; whether it is as it was to be.
+
+        Args:
+            run: which.
+            condition: what has to be so for the change.
+            change: the update.
+            event: waits in the outbox from then on.
+            made: what is so where an attempt succeeded whose answer was lost; None where nobody
+                tries again.
+        """
+        document = await self._runs.find_one_and_update(
+            {"_id": run.run_id, **condition},
+            {**change, "$push": {"outbox": event}},
+            return_document=ReturnDocument.AFTER,
+        )
+        if document is None and made is not None:
+            document = await self._runs.find_one({"_id": run.run_id, **made})
+        if document is None:
+            return False
+        await self._relay.try_relay(RUNS, document)
+        return True
+
+    @core_errors
+    async def get(self, run_id: str) -> Run | None:
+        """See `RunStore.get`."""
+        document = await self._runs.find_one({"_id": run_id})
+        return None if document is None else _run(document)
+
+    @core_errors
+    async def renew(self, runs: Sequence[Run], owner: str) -> list[Run]:
+        """See `RunStore.renew`."""
+        ids = [run.run_id for run in runs]
+        mine = {"_id": {"$in": ids}, "active": True, "owner": owner}
+        await self._runs.update_many(mine, [{"$set": {"lease_until": self._until()}}])
+        await self._places.renew(runs)
+        return [_run(document) async for document in self._runs.find(mine)]
+
+    @core_errors
+    async def ask_cancel(self, run_id: str, by: str) -> None:
+        """See `RunStore.ask_cancel`."""
+        await self._runs.update_one({"_id": run_id, "active": True}, {"$set": {"cancel_by": by}})
+
+    @core_errors
+    async def active(self, project_id: str) -> list[Run]:
+        """See `RunStore.active`."""
+        cursor = self._runs.find({"project_id": project_id, "active": True}).sort("started_at", 1)
+        runs = [_run(document) async for document in cursor]
+        queued = (run for run in runs if run.state is RunState.QUEUED)
+        for place, run in enumerate(queued, start=1):
+            run.place = place
+        return runs
+
+    @core_errors
+    async def lapsed(self) -> list[Run]:
+        """See `RunStore.lapsed`. A run whose creator died before the lease was set counts too."""
+        cursor = self._runs.find(
+            {
+                "active": True,
+                "$expr": {
+                    "$lt": [
+                        {"$ifNull": ["$lease_until", {"$add": ["$started_at", self._lease_ms]}]},
+                        "$$NOW",
+                    ]
+                },
+            }
+        )
+        return [_run(document) async for document in cursor]
+
+
+def _run(document: dict[str, Any]) -> Run:
+    return Run(
+        run_id=document["_id"],
+        kind=RunKind(document["kind"]),
+        project_id=document["project_id"],
+        proposal_id=document["proposal_id"],
+        owner=document["owner"],
+        started_by=document["started_by"],
+        started_at=document["started_at"],
+        state=RunState(document["state"]),
+        ended_at=document.get("ended_at"),
+        replay_from=document.get("replay_from"),
+        cancel_by=document.get("cancel_by"),
+        stage=document.get("stage"),
+        files=document.get("files") or [],
+        result=document.get("result") or {},
+    )

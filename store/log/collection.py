@@ -1,0 +1,210 @@
+"""Capped collections that hold a log: creation, size, epoch. See docs/architecture.md, "The log".
+
+There are two, `events` and `audit`, of one form. A document holds a pack of consecutive events of
+one project:
+
+    _id        ObjectId, or the key of a publication that has one
+    project_id str
+    first      int64, the first event's sequence number
+    last       int64, the last one's
+    stamp      Timestamp, set by the server: when and in which order it was inserted
+    events     array of {t: type, b: JSON text, p: proposal id?, a: audience?}
+    digest     str, only with a key: what was published under it
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from bson import Int64, Timestamp
+from pymongo import ASCENDING
+from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure
+
+from rtserver.model.events import EventPack
+from store.base.client import Database
+
+EVENTS = "events"
+AUDIT = "audit"
+META = "meta"
+HEADS = "heads"
+MAX_EVENTS_PER_PACK = 500
+MAX_PACK_BYTES = 256 * 1024
+NAMESPACE_EXISTS = 48
+NOT_A_PACK = {
+    "$or": [{key: {"$exists": False}} for key in ("project_id", "first", "last", "stamp", "events")]
+}
+
+_log = structlog.get_logger()
+
+
+class CollectionProblemError(Exception):
+    """A collection is there in a form that cannot be used. The message says what to do."""
+
+
+async def prepare_capped(
+    database: Database, name: str, size_bytes: int, *, resize: bool = True
+) -> str | None:
+    """Make a capped collection, or give the one that is there its size. Safe to do concurrently.
+
+    Args:
+        database: where.
+        name: the collection.
+        size_bytes: its size.
+        resize: False where one that is there may have another size, and keep it.
+
+    Returns:
+        A sentence for the operator where the collection is not as the setting wants it, else None.
+    """
+    try:
+        await database.create_collection(name, capped=True, size=size_bytes)
+    except CollectionInvalid:
+        pass  # made by an earlier start
+    except OperationFailure as error:
+        if error.code != NAMESPACE_EXISTS:  # made by another worker meanwhile
+            raise
+    options = (await _description(database, name))["options"]
+    # MongoDB rounds the size of a capped collection up to a multiple of 256 bytes.
+    wanted = -(-size_bytes // 256) * 256
+    if not options.get("capped"):
+        if await database[name].find_one(NOT_A_PACK, {"_id": 1}) is not None:
+            return (
+                f"The collection {name!r} is not capped and holds something else. Rename or drop "
+                "it, and start again: rtserver makes it anew."
+            )
+        # The log was dropped, and before anybody noticed a writer's insert made it anew.
+        await database.command({"convertToCapped": name, "size": wanted})
+        _log.warning("collection_made_capped", name=name)
+        return None
+    if not resize or options["size"] in (size_bytes, wanted):
+        return None
+    try:
+        await database.command({"collMod": name, "cappedSize": wanted})
+    except OperationFailure as error:
+        return (
+            f"The collection {name!r} holds {options['size']} bytes, the setting says "
+            f"{size_bytes}, and this MongoDB cannot resize it ({error.code}); 6.0 and newer can."
+        )
+    _log.info("capped_collection_resized", name=name, before=options["size"], after=wanted)
+    return None
+
+
+async def size_difference(database: Database, name: str, size_bytes: int) -> str | None:
+    """Say where a collection differs from its setting, without changing anything."""
+    found = await _find_description(database, name)
+    if found is None:
+        return None
+    options = found["options"]
+    if not options.get("capped"):
+        return f"The collection {name!r} is not capped; rename or drop it before starting."
+    if options["size"] in (size_bytes, -(-size_bytes // 256) * 256):
+        return None
+    return (
+        f"The collection {name!r} holds {options['size']} bytes, the setting says {size_bytes}; "
+        "the next start of a worker resizes it."
+    )
+
+
+async def prepare_log(
+    database: Database, name: str, size_bytes: int, *, resize: bool = True
+) -> str:
+    """Make what the log of that name needs, idempotently, and say its epoch.
+
+    Args:
+        database: where.
+        name: the collection.
+        size_bytes: its size.
+        resize: False where one that is there keeps its size. Only a start changes it: workers
+            that were started with different settings would undo each other's change all the time.
+
+    Raises:
+        CollectionProblemError: the collection is there and cannot be used.
+    """
+    problem = await prepare_capped(database, name, size_bytes, resize=resize)
+    if problem is not None and "not capped" in problem:
+        raise CollectionProblemError(problem)
+    if problem is not None:
+        _log.warning("capped_collection_size_differs", problem=problem)
+    try:
+        await _index(database, name)
+    except DuplicateKeyError:
+        # Inserted by several writers while there was no index, see `prepare_capped`.
+        aside = f"{name}_set_aside_{secrets.token_hex(4)}"
+        await database[name].rename(aside)
+        _log.error("log_set_aside", name=name, renamed_to=aside)
+        await prepare_capped(database, name, size_bytes)
+        await _index(database, name)
+    return await read_epoch(database, name)
+
+
+async def _index(database: Database, name: str) -> None:
+    await database[name].create_index(
+        [("project_id", ASCENDING), ("first", ASCENDING)], unique=True, name="sequence"
+    )
+
+
+async def read_epoch(database: Database, name: str) -> str:
+    """The epoch of the collection as it is now; a new one where the collection is another.
+
+    The epoch is tied to the collection's UUID, which MongoDB gives at creation and keeps over
+    resizing, restarts and failover. A collection that was dropped and made again has another.
+    """
+    while True:
+        known = await database[META].find_one({"_id": name})
+        uuid = (await _description(database, name))["info"]["uuid"]
+        if known is not None and known["uuid"] == uuid:
+            return str(known["epoch"])
+        fresh = {"uuid": uuid, "epoch": secrets.token_hex(4)}
+        try:
+            if known is None:
+                await database[META].insert_one({"_id": name, **fresh})
+            else:
+                await database[META].update_one(
+                    {"_id": name, "uuid": known["uuid"]}, {"$set": fresh}
+                )
+        except DuplicateKeyError:
+            continue  # another worker was quicker: take its epoch
+
+
+async def log_exists(database: Database, name: str) -> bool:
+    """Whether a server has made the log of that name."""
+    return await _find_description(database, name) is not None
+
+
+async def _find_description(database: Database, name: str) -> dict[str, Any] | None:
+    reply = await database.command({"listCollections": 1, "filter": {"name": name}})
+    batch: list[dict[str, Any]] = reply["cursor"]["firstBatch"]
+    return batch[0] if batch else None
+
+
+async def _description(database: Database, name: str) -> dict[str, Any]:
+    found = await _find_description(database, name)
+    if found is None:
+        raise CollectionProblemError(
+            f"The collection {name!r} vanished while it was being prepared."
+        )
+    return found
+
+
+def pack_document(
+    identity: Any, project_id: str, first: int, items: list[dict[str, Any]], digest: str | None
+) -> dict[str, Any]:
+    """The document of a pack. `Timestamp(0, 0)` at the top level is filled in by the server."""
+    document: dict[str, Any] = {
+        "_id": identity,
+        "project_id": project_id,
+        "first": Int64(first),
+        "last": Int64(first + len(items) - 1),
+        "stamp": Timestamp(0, 0),
+        "events": items,
+    }
+    if digest is not None:
+        document["digest"] = digest
+    return document
+
+
+def read_pack(document: Mapping[str, Any], epoch: str) -> EventPack:
+    """The pack of a document."""
+    return EventPack(
+        document["project_id"], epoch, document["first"], document["last"], document["events"]
+    )

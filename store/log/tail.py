@@ -1,0 +1,255 @@
+"""Tails the log and hands on what a majority has: the bus between workers.
+
+MongoDB wakes a tailing cursor at an insert, not when the commit point moves, so the cursor reads
+with read concern local and each batch then passes a barrier: a read of the batch's newest pack
+with read concern majority, not before the time of the batch. When it comes back with the pack,
+that pack and everything inserted before it is majority-committed. Where this worker inserted the
+newest pack itself, MongoDB's answer to that insert (a majority write) says the same, and no read
+is needed.
+
+The cursor is driven by `find` and `getMore` commands rather than by the driver's cursor class:
+that gives whole batches without a step through the executor for each document, and the operation
+time that belongs to each batch. The next batch is asked for when one has been handed on: what comes
+meanwhile gathers in MongoDB, and neither it nor this worker is kept busy by asking while the answer
+to an insert is on its way.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from bson import Timestamp
+
+from rtserver.model.events import EventPack
+from rtserver.observe.metrics import LogMetrics
+from store.base.client import Database, DatabaseError
+from store.log.access import Command, LogAccess
+from store.log.collection import EVENTS, CollectionProblemError, read_pack
+from store.log.heads import Heads
+
+AWAIT_MS = 1_000
+BARRIER_TIMEOUT_MS = 5_000
+REWIND_S = 5
+BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+LEAST_PAUSE_S = 0.001
+MAX_PAUSE_S = 0.02
+UNWATCHED_S = 0.25
+
+_log = structlog.get_logger()
+
+
+class _TailLostError(Exception):
+    """The cursor ended or a batch was rolled back: open the tail again."""
+
+
+async def _is_unknown(_identity: Any) -> bool:
+    return False
+
+
+class EventTail:
+    """One tailing cursor for this worker, reopened for as long as the worker lives.
+
+    What comes after a reopening may have been handed on before; the dispatcher drops it by number.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        heads: Heads,
+        metrics: LogMetrics,
+        access: LogAccess,
+        *,
+        epoch: str,
+        prepare: Callable[[], Awaitable[str]],
+        on_packs: Callable[[list[EventPack]], Awaitable[None]],
+        on_epoch: Callable[[str], None],
+        collection: str = EVENTS,
+        watched: asyncio.Event | None = None,
+        is_durable: Callable[[Any], Awaitable[bool]] | None = None,
+        under_way: asyncio.Event | None = None,
+    ) -> None:
+        """Make a tail; `run` starts it.
+
+        Args:
+            database: where the log is.
+            heads: told of every head that goes by.
+            metrics: `tail_up`, `tail_restarts_total`.
+            access: carries the cursor.
+            epoch: the life of the log at start.
+            prepare: makes the collection where it is missing and returns its epoch.
+            on_packs: awaited with every batch, in order, once it is durable.
+            on_epoch: called where the log turns out to be another one.
+            collection: the log.
+            watched: set while anybody here waits for what comes. Where nobody does, the tail is
+                followed in larger steps, which cost next to nothing. Always, unless given.
+            is_durable: whether a majority is known to have a pack, and so all before it; such a
+                batch needs no barrier. Unless given, nothing is known.
+            under_way: set while this worker stores something that is to come here. It ends the
+                pause that lets more come together: while that is stored, more does.
+        """
+        self._database = database
+        self._collection = collection
+        self._watched = watched
+        self._is_durable = is_durable or _is_unknown
+        self._under_way = under_way or asyncio.Event()
+        self._heads = heads
+        self._metrics = metrics
+        self._access = access
+        self._epoch = epoch
+        self._prepare = prepare
+        self._on_packs = on_packs
+        self._on_epoch = on_epoch
+        self._rewind_to: Timestamp | None = None
+        self.ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Tail until cancelled."""
+        failures = 0
+        while True:
+            try:
+                await self._read()
+            except (DatabaseError, CollectionProblemError, _TailLostError) as error:
+                if self.ready.is_set():
+                    failures = 0
+                _log.warning("tail_lost", error=str(error))
+            except Exception:  # noqa: BLE001 - a worker without its tail is of no use
+                _log.exception("tail_failed")
+            finally:
+                self.ready.clear()
+                self._metrics.tail_up.set(0)
+            self._metrics.tail_restarts_total.inc()
+            await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+            failures += 1
+
+    async def _read(self) -> None:
+        epoch = await self._prepare()
+        if epoch != self._epoch:
+            _log.error("log_lost", epoch_before=self._epoch, epoch_now=epoch)
+            self._epoch = epoch
+            self._rewind_to = None
+            self._on_epoch(epoch)
+        if self._rewind_to is None:
+            reply = await self._database.command("ping")
+            self._rewind_to = reply["operationTime"]
+        since = Timestamp(max(0, self._rewind_to.time - REWIND_S), 0)
+        async with self._access.following() as command:
+            await self._follow(command, since)
+
+    async def _follow(self, command: Command, since: Timestamp) -> None:
+        # A tailing cursor uses no index: the server reads from the oldest document up to here.
+        reply = await command(
+            {
+                "find": self._collection,
+                "filter": {"stamp": {"$gte": since}},
+                "tailable": True,
+                "awaitData": True,
+                "batchSize": 1000,
+            }
+        )
+        batch = reply["cursor"]["firstBatch"]
+        cursor_id = reply["cursor"]["id"]
+        try:
+            while True:
+                if batch:
+                    await self._hand_on(batch, reply["operationTime"])
+                if cursor_id == 0:
+                    raise _TailLostError("the cursor ended")  # also: the collection is empty
+                if not self.ready.is_set():
+                    self.ready.set()
+                    self._metrics.tail_up.set(1)
+                await self._rest()
+                reply = await command(
+                    {"getMore": cursor_id, "collection": self._collection, "maxTimeMS": AWAIT_MS}
+                )
+                batch = reply["cursor"]["nextBatch"]
+                cursor_id = reply["cursor"]["id"]
+        finally:
+            if cursor_id:
+                await self._kill_cursor(cursor_id)
+
+    async def _rest(self) -> None:
+        """Let more come together while nobody waits for it."""
+        if self._watched is not None:
+            try:
+                async with asyncio.timeout(UNWATCHED_S):
+                    await self._watched.wait()
+            except TimeoutError:
+                pass
+
+    async def _kill_cursor(self, cursor_id: int) -> None:
+        try:
+            async with asyncio.timeout(1):
+                await self._database.command(
+                    {"killCursors": self._collection, "cursors": [cursor_id]}
+                )
+        except (DatabaseError, TimeoutError) as error:
+            _log.debug("cursor_not_killed", error=str(error))  # the server drops it when idle
+
+    async def _hand_on(self, batch: list[dict[str, Any]], operation_time: Timestamp) -> None:
+        """Hand a batch on when a majority has it, and stay away for a while."""
+        arrived_s = time.monotonic()
+        newest = batch[-1]
+        # Read while the answer to this worker's own insert is still on its way.
+        packs = [read_pack(document, self._epoch) for document in batch]
+        if not await self._is_durable(newest["_id"]):
+            await self._barrier(newest["_id"], operation_time)
+        for pack, document in zip(packs, batch, strict=True):
+            size_bytes = sum([len(item["b"]) for item in document["events"]])
+            self._heads.saw(pack.project_id, pack.last, size_bytes)
+        began_s = time.monotonic()
+        await self._on_packs(packs)
+        ended_s = time.monotonic()
+        # Only now: where handing on fails or is cut off, the next tail begins before it.
+        self._rewind_to = newest["stamp"]
+        self._metrics.delivery_latency_seconds.observe(ended_s - arrived_s)
+        if ended_s - began_s > LEAST_PAUSE_S:
+            await self._pause(min(ended_s - began_s, MAX_PAUSE_S))
+
+    async def _pause(self, most_s: float) -> None:
+        """Stay away after a batch that took long to hand on, unless the next one is on its way.
+
+        Handing on costs by connection far more than by event. Where it is what the worker is busy
+        with, a pause as long as it took lets more events share the next time; where events come
+        seldom, the pause is over before the next one arrives.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                await self._under_way.wait()
+
+    async def _barrier(self, identity: Any, operation_time: Timestamp) -> None:
+        """Return when the pack, and so all before it, is majority-committed.
+
+        A cursor may see a document just before the node counts its insert as applied: then the
+        operation time that came with it is older than the insert, and a majority read at that time
+        may miss it. So where it is there, it is asked for again at a later time.
+        """
+        deadline_s = time.monotonic() + BARRIER_TIMEOUT_MS / 1000
+        while True:
+            majority = {"level": "majority", "afterClusterTime": operation_time}
+            reply = await self._look_up(identity, majority)
+            if reply["cursor"]["firstBatch"]:
+                return
+            reply = await self._look_up(identity, {"level": "local"})
+            if not reply["cursor"]["firstBatch"]:
+                # Rolled back by a failover, or overwritten already: what is there now decides.
+                raise _TailLostError("the newest event of a batch is not there any more")
+            if time.monotonic() > deadline_s:
+                raise _TailLostError("a batch was not confirmed by a majority in time")
+            operation_time = reply["operationTime"]
+
+    async def _look_up(self, identity: Any, concern: dict[str, Any]) -> dict[str, Any]:
+        reply: dict[str, Any] = await self._database.command(
+            {
+                "find": self._collection,
+                "filter": {"_id": identity},
+                "projection": {"_id": 1},
+                "limit": 1,
+                "singleBatch": True,
+                "readConcern": concern,
+                "maxTimeMS": BARRIER_TIMEOUT_MS,
+            }
+        )
+        return reply

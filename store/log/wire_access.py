@@ -1,0 +1,108 @@
+"""The log's own connections to MongoDB, beside the driver's."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from pymongo.errors import AutoReconnect, BulkWriteError
+from pymongo.uri_parser import parse_uri
+
+from store.base.client import Database
+from store.log.access import Command
+from store.log.wire import Address, WireConnection
+
+
+def is_plain(uri: str) -> bool:
+    """Whether MongoDB is reached without TLS, a user or anything else that the driver is for."""
+    if urlsplit(uri).scheme != "mongodb":  # the other is looked up in the DNS, and means TLS
+        return False
+    parsed = parse_uri(uri)
+    asked = {name.lower() for name, value in parsed["options"].items() if value}
+    return parsed["username"] is None and not any(
+        name.startswith(("tls", "ssl", "auth", "proxy", "loadbalanced")) for name in asked
+    )
+
+
+class WireAccess:
+    """`store.log.access.LogAccess` on connections of its own, for an `is_plain` address.
+
+    The driver tells which node is primary. A connection that leads elsewhere is given up: a node
+    that has stepped down goes on answering an open cursor, but gets no new events where it is cut
+    off from the others.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._client = cast("Any", database.client)  # typed as if its properties were methods
+        pool = self._client.options.pool_options
+        self._connect_timeout_s: float | None = pool.connect_timeout
+        self._reply_timeout_s: float | None = pool.socket_timeout
+        self._write_concern = database.write_concern.document
+        self._writer: WireConnection | None = None
+
+    async def insert(self, collection: str, documents: list[dict[str, Any]]) -> None:
+        """See `LogAccess.insert`."""
+        primary = await self._find_primary()
+        if self._writer is None or not self._writer.is_open or self._writer.address != primary:
+            await self.close()
+            self._writer = await self._open(primary)
+        command = {
+            "insert": collection,
+            "ordered": True,
+            "writeConcern": self._write_concern,
+            "$db": self._database.name,
+        }
+        reply = await self._writer.command(command, documents)
+        errors = reply.get("writeErrors", [])
+        concern = [reply["writeConcernError"]] if "writeConcernError" in reply else []
+        if errors or concern:
+            raise BulkWriteError({"writeErrors": errors, "writeConcernErrors": concern})
+
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[Command]:
+        """See `LogAccess.following`."""
+        connection = await self._open(await self._find_primary())
+
+        async def follow(command: dict[str, Any]) -> dict[str, Any]:
+            if await self._find_primary() != connection.address:
+                raise AutoReconnect("another node is primary now")
+            return await connection.command({**command, "$db": self._database.name})
+
+        try:
+            yield follow
+        finally:
+            await connection.close()
+
+    async def close(self) -> None:
+        """See `LogAccess.close`."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.close()
+
+    async def _open(self, address: Address) -> WireConnection:
+        return await WireConnection.open(
+            address,
+            connect_timeout_s=self._connect_timeout_s,
+            reply_timeout_s=self._reply_timeout_s,
+            is_primary=lambda address: self._look() in (address, None),
+        )
+
+    async def _find_primary(self) -> Address:
+        """Where the primary is, waiting for the driver to find one.
+
+        Raises:
+            DatabaseError: it found none in time.
+        """
+        address = self._look()
+        if address is None:
+            await self._database.command("ping")
+            address = self._look()
+        if address is None:
+            raise AutoReconnect("MongoDB has no primary just now")
+        return address
+
+    def _look(self) -> Address | None:
+        """Where the driver's monitor says that the primary is."""
+        servers = self._client.topology_description.server_descriptions().values()
+        return next((one.address for one in servers if one.is_writable), None)

@@ -1,0 +1,1 @@
+"""A private mongod, where no MongoDB is configured."""

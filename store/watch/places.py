@@ -1,0 +1,89 @@
+"""How far each watch has come, and who follows it.
+
+_id name of the watch, holder, until (end of its lease), token (place in the change stream), resync
+(names a loss that projects have yet to be told of), noted_at
+"""
+
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from rtserver.watch.ports import WatchPlace
+from store.base.client import Database, core_errors
+
+WATCHES = "watches"
+
+
+class MongoWatchPlaces:
+    """`rtserver.watch.ports.WatchPlaces` on MongoDB. Lease times are the database's own."""
+
+    def __init__(self, database: Database, *, lease_s: float) -> None:
+        self._watches = database[WATCHES]
+        self._lease_ms = int(lease_s * 1000)
+
+    def _until(self) -> dict[str, Any]:
+        return {"$add": ["$$NOW", self._lease_ms]}
+
+    @core_errors
+    async def claim(self, name: str, holder: str) -> WatchPlace | None:
+        """See `WatchPlaces.claim`."""
+        me = {"$literal": holder}
+        free = {
+            "$or": [
+                {"$eq": [{"$ifNull": ["$holder", me]}, me]},
+                {"$lte": ["$until", "$$NOW"]},
+            ]
+        }
+        # Nothing is written where it is not free: the document stays as it is.
+        taken = {
+            "holder": {"$cond": [free, me, "$holder"]},
+            "until": {"$cond": [free, self._until(), "$until"]},
+        }
+        while True:
+            try:
+                document = await self._watches.find_one_and_update(
+                    {"_id": name},
+                    [{"$set": taken}],
+                    upsert=True,
+                    return_document=ReturnDocument.AFTER,
+                )
+                break
+            except DuplicateKeyError:
+                continue  # two made the document at once: it is there now
+        if document["holder"] != holder:
+            return None
+        return WatchPlace(document.get("token"), document.get("resync"))
+
+    @core_errors
+    async def renew(self, name: str, holder: str) -> bool:
+        """See `WatchPlaces.renew`."""
+        result = await self._watches.update_one(
+            {"_id": name, "holder": holder}, [{"$set": {"until": self._until()}}]
+        )
+        return bool(result.matched_count)
+
+    @core_errors
+    async def note(self, name: str, holder: str, place: WatchPlace) -> bool:
+        """See `WatchPlaces.note`."""
+        result = await self._watches.update_one(
+            {"_id": name, "holder": holder},
+            [
+                {
+                    "$set": {
+                        "token": {"$literal": place.token},
+                        "resync": {"$literal": place.resync},
+                        "until": self._until(),
+                        "noted_at": "$$NOW",
+                    }
+                }
+            ],
+        )
+        return bool(result.matched_count)
+
+    @core_errors
+    async def release(self, name: str, holder: str) -> None:
+        """See `WatchPlaces.release`."""
+        await self._watches.update_one(
+            {"_id": name, "holder": holder}, {"$unset": {"holder": "", "until": ""}}
+        )
