@@ -1,6 +1,6 @@
 """What reaches into Tornado for answers to bodies that are not read to their end.
 
-tests/unit/test_tornado_body.py fails when a Tornado release changes underneath.
+tests/unit/handlers/base/test_tornado_body.py fails when a Tornado release changes underneath.
 
 Tornado closes a connection whose request was answered before its body had come in. Where data is
 unread in the socket by then, the kernel resets the connection, and a client that is still sending

@@ -1,6 +1,6 @@
 """All that reaches into Tornado for speed and for close codes.
 
-tests/unit/test_tornado_contract.py fails when a Tornado release changes underneath.
+tests/unit/handlers/base/test_tornado_contract.py fails when a Tornado release changes underneath.
 
 What is used beyond Tornado's public interface, and why:
 

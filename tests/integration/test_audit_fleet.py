@@ -20,8 +20,8 @@ from tests.support.cli import rtserver_many
 from tests.support.lateness import lateness
 from tests.support.mongo import MongodProcess
 from tests.support.processes import wait_until
+from tests.support.waiting import until
 from tests.support.workers import Worker, Workers
-from tests.unit.waiting import until
 
 LOST_S = 0.05
 """Of so much time at most the records of a killed worker are lost."""

@@ -14,8 +14,8 @@ from tests.support.cli import rtserver
 from tests.support.mongo import MongodProcess
 from tests.support.sockets import Frame, open_socket, session
 from tests.support.tokens import token
+from tests.support.waiting import until
 from tests.support.workers import Workers
-from tests.unit.waiting import until
 
 REFUSED = 40
 MUST = (

@@ -18,7 +18,7 @@ from tests.integration.conftest import Pair
 from tests.support.api import Api, api
 from tests.support.sockets import Frame, SocketClient, open_socket, seq_of, session
 from tests.support.tokens import token
-from tests.unit.waiting import until
+from tests.support.waiting import until
 
 _numbers = itertools.count(1)
 

@@ -18,8 +18,8 @@ from tests.support.api import api
 from tests.support.cli import rtserver, rtserver_many, start_rtserver
 from tests.support.processes import end, wait_until
 from tests.support.sockets import session
+from tests.support.waiting import until
 from tests.support.workers import Worker
-from tests.unit.waiting import until
 
 
 def _settings(worker: Worker) -> dict[str, Any]:

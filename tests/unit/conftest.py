@@ -10,7 +10,7 @@ from store.base.client import Database, connect
 from store.log.access import DriverAccess
 from store.log.wire_access import WireAccess
 from tests.support.mongo import MongodProcess
-from tests.unit import store_parts
+from tests.unit.store import parts as store_parts
 
 
 @pytest.fixture

@@ -1,0 +1,191 @@
+"""Bodies beyond their bound, however they are announced, and connections that end early."""
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from rtserver.app.server import Server
+from tests.support.mongo import MongodProcess
+from tests.support.recorder import LogRecorder
+from tests.support.tokens import token
+from tests.support.waiting import until
+from tests.unit.handlers.parts import raw_request, server_in_thread
+
+PATH = "/api/v1/projects/p1/events"
+LIMIT = 4 * 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def served(mongod: MongodProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests of this file."""
+    with (
+        mongod.fresh_database() as name,
+        server_in_thread(
+            {
+                "mongodb_uri": mongod.uri,
+                "mongodb_database": name,
+                "data_dir": tmp_path_factory.mktemp("served"),
+                "max_message_bytes": 8 * 1024 * 1024,
+            }
+        ) as server,
+    ):
+        yield server
+
+
+def _head(*headers: str, method: str = "POST", path: str = PATH) -> bytes:
+    signed = token("svc", roles=("service",))
+    lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Authorization: Bearer {signed}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def _event(size: int) -> bytes:
+    """A body of exactly this many bytes."""
+    frame = b'{"type":"a.b","data":"%s"}'
+    return frame % (b"x" * (size - len(frame) + 2))
+
+
+def _chunked(body: bytes, chunk: int = 65536) -> Iterator[bytes]:
+    for start in range(0, len(body), chunk):
+        part = body[start : start + chunk]
+        yield b"%x\r\n%s\r\n" % (len(part), part)
+    yield b"0\r\n\r\n"
+
+
+def _is_too_large(status: int, head: bytes, body: bytes) -> None:
+    assert status == 413, (head, body)
+    assert b"content-type: application/problem+json" in head.lower()
+    document = json.loads(body)
+    assert (document["status"], document["reason"]) == (413, "too_large")
+    assert str(LIMIT) in document["detail"]
+
+
+@pytest.mark.gen_test
+async def test_the_largest_body_is_taken_with_and_without_a_length(served: Server) -> None:
+    body = _event(LIMIT)
+    status, *_ = await raw_request(
+        served.port, _head(f"Content-Length: {len(body)}", "Connection: close"), body
+    )
+    assert status == 201
+    status, *_ = await raw_request(
+        served.port, _head("Transfer-Encoding: chunked", "Connection: close"), *_chunked(body)
+    )
+    assert status == 201
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("excess", [1, 1_000_000, 40 * LIMIT])
+async def test_a_body_that_says_that_it_is_too_large_is_not_read(
+    served: Server, excess: int
+) -> None:
+    answer = await raw_request(served.port, _head(f"Content-Length: {LIMIT + excess}"))
+    _is_too_large(*answer)
+
+
+@pytest.mark.gen_test
+async def test_a_body_that_is_sent_all_the_same_is_answered_too(served: Server) -> None:
+    body = _event(LIMIT + 1)
+    answer = await raw_request(served.port, _head(f"Content-Length: {len(body)}"), body)
+    _is_too_large(*answer)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("excess", [1, 3 * LIMIT])
+async def test_a_body_of_unknown_length_is_read_up_to_the_bound(
+    served: Server, excess: int, logs: LogRecorder
+) -> None:
+    answer = await raw_request(
+        served.port, _head("Transfer-Encoding: chunked"), *_chunked(b"x" * (LIMIT + excess))
+    )
+    _is_too_large(*answer)
+    assert not [line for line in logs.lines if line["level"] == "error"]
+
+
+@pytest.mark.gen_test
+async def test_after_a_body_that_was_refused_the_connection_goes_on(served: Server) -> None:
+    """What is left of the body is not taken for the next request."""
+    body = _event(LIMIT + 300_000)
+    stranger = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {LIMIT}\r\n\r\n".encode()
+    requests = (
+        _head(f"Content-Length: {len(body)}") + body,
+        _head("Transfer-Encoding: chunked") + b"".join(_chunked(body)),
+        stranger + (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * (LIMIT // 30))[:LIMIT],
+    )
+    for request in requests:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        async with asyncio.timeout(30):
+            writer.write(request)
+            await writer.drain()
+            writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            received = await reader.read()
+            writer.transport.abort()
+            await writer.wait_closed()
+        statuses = [int(found) for found in re.findall(rb"HTTP/1.1 (\d+)", received)]
+        assert statuses in ([413, 200], [401, 200])
+        assert b'"status":"ready"' in received
+
+
+@pytest.mark.gen_test
+async def test_a_stranger_is_refused_before_the_body_is_read(served: Server) -> None:
+    request = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {LIMIT}\r\n\r\n".encode()
+    status, head, _ = await raw_request(served.port, request)  # none of the body is sent
+    assert status == 401
+    assert b"www-authenticate: bearer" in head.lower()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("Content-Length: -1",),
+        ("Content-Length: 0x10",),
+        ("Content-Length: \u00b2",),
+        ("Content-Length: 5", "Content-Length: 6"),
+        ("Content-Length: 5", "Transfer-Encoding: chunked"),
+        ("Transfer-Encoding: gzip",),
+        ("Content-Length: " + "9" * 5000,),
+    ],
+)
+async def test_lengths_that_cannot_be_are_refused(served: Server, headers: tuple[str, ...]) -> None:
+    """RFC 9112 section 6.3: or two ends of a connection may disagree where a request ends."""
+    status, *_ = await raw_request(served.port, _head(*headers))
+    assert status in (400, 413, 501), status
+
+
+@pytest.mark.gen_test
+async def test_clients_that_leave_early_leave_nothing_behind(
+    served: Server, logs: LogRecorder
+) -> None:
+    for request in (
+        b"POST",
+        _head("Content-Length: 1000") + b"{",
+        _head("Transfer-Encoding: chunked") + b"5\r\n{",
+        _head("Content-Length: 20") + _event(40),
+    ):
+        _, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(request)
+        await writer.drain()
+        writer.transport.abort()
+    upgrade = _head(
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        method="GET",
+        path="/ws/projects/p1",
+    )
+    for wait_s in (0, 0, 0.001, 0.002, 0.005, 0.01, 0.02):
+        _, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(upgrade)
+        await writer.drain()
+        await asyncio.sleep(wait_s)
+        writer.transport.abort()
+    await until(
+        lambda: len([li for li in logs.lines if li.get("event") == "http_request"]) >= 7,
+        "the upgrades' being looked at",
+    )
+    await until(lambda: not served._gateway.sessions, "the end of all sessions")
+    # Each place is given back once: the project has room for as many as it may have.
+    await until(lambda: not served._admission._entries, "all places' being free")

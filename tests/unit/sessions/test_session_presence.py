@@ -1,0 +1,102 @@
+"""What a session tells of itself: it is there from the welcome on, once, until it ends."""
+
+from typing import Any
+
+import pytest
+
+from rtserver.delivery.feed import Subscriber
+from rtserver.model.errors import InvalidError
+from rtserver.model.identity import Identity
+from rtserver.sessions.admission import Entry
+from rtserver.sessions.commands import MAX_LOOKED_AT, MAX_VIEWED, looked_at
+from rtserver.sessions.messages import Ack, View
+from rtserver.sessions.session import Session
+from tests.unit.sessions.parts import Stage
+
+
+class Told:
+    """See `rtserver.presence.service.PresenceKeeper`."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def arrive(self, entry: Entry) -> None:
+        self.told.append(("arrive", entry.user_id))
+
+    def greet(self, project_id: str, viewer: Subscriber) -> None:
+        assert viewer is not None
+        self.told.append(("greet", project_id))
+
+    def move(self, entry: Entry) -> None:
+        self.told.append(("move", sorted(entry.looking_at), entry.name))
+
+    def depart(self, entry: Entry) -> None:
+        self.told.append(("depart", entry.user_id))
+
+
+async def _look(session: Session, command: View) -> Ack:
+    session.look_at(looked_at(command.focus, frozenset(command.proposal_ids) or None))
+    return Ack()
+
+
+@pytest.mark.gen_test
+async def test_from_the_welcome_to_the_end() -> None:
+    presence = Told()
+    stage = Stage(presence=presence, commands={View: _look})
+    client = await stage.joined()
+    assert presence.told == [("arrive", "ada"), ("greet", "p1")]
+    # A replay leaves the live ones for a while; what was told meanwhile did not come.
+    client.session.replay(0)
+    await stage.idle()
+    assert presence.told[2:] == [("greet", "p1")]
+    await client.say('{"type": "view", "proposal_ids": ["x"]}')
+    await client.say('{"type": "view", "proposal_ids": ["x"]}')
+    await client.say('{"type": "view", "proposal_ids": [], "focus": ["y"]}')
+    assert presence.told[3:] == [("move", ["x"], ""), ("move", ["y"], "")]
+    client.session.on_disconnect(None)
+    client.session.on_disconnect(None)
+    client.session.look_at(frozenset(["z"]))
+    assert presence.told[5:] == [("depart", "ada")]
+
+
+@pytest.mark.gen_test
+async def test_who_never_was_welcomed_never_was_there() -> None:
+    presence = Told()
+    stage = Stage(presence=presence)
+    stage.log.failures = 1
+    client = stage.client()
+    client.session.start(None)
+    await stage.idle()
+    other = stage.client()
+    other.session.start(None)
+    other.session.on_disconnect(None)
+    await stage.idle()
+    assert len(stage.ended) == 2
+    assert presence.told == []
+
+
+@pytest.mark.gen_test
+async def test_another_token_may_have_another_name() -> None:
+    presence = Told()
+    stage = Stage(presence=presence)
+    client = await stage.joined()
+    old = client.session.identity
+    new = Identity(old.user_id, "Ada L.", old.projects, old.roles, old.expires_at + 60)
+    client.session.renew_identity(new)
+    client.session.renew_identity(new)
+    assert presence.told[2:] == [("move", [], "Ada L.")]
+    client.session.on_disconnect(None)
+
+
+def test_what_is_looked_at_is_the_focus_or_what_is_viewed() -> None:
+    viewed = frozenset(["a", "b"])
+    assert looked_at(None, viewed) is viewed
+    assert looked_at(None, None) == frozenset()
+    assert looked_at([], viewed) == frozenset()
+    assert looked_at(["c"], viewed) == {"c"}
+    many = [f"p{n:03}" for n in range(MAX_VIEWED)]
+    assert looked_at(many, None) == set(many[:MAX_LOOKED_AT])
+    with pytest.raises(InvalidError):
+        looked_at([*many, "one-more"], None)
+    with pytest.raises(InvalidError):
+        looked_at(["no such id!"], None)

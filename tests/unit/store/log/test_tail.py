@@ -1,0 +1,300 @@
+"""The tail on a real MongoDB, and what can happen to it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from rtserver.model.events import EventPack
+from store.base.client import Database
+from store.log import tail as event_tail
+from store.log.collection import EVENTS, prepare_log
+from store.log.tail import EventTail
+from tests.support.fakes import draft
+from tests.support.recorder import LogRecorder
+from tests.support.waiting import running, until
+from tests.unit.store.parts import Follower, make_log
+
+pytestmark = pytest.mark.usefixtures("way")
+
+
+async def _kill_cursors(db: Database) -> int:
+    """End every tailing cursor of this database, as a failover would; how many there were."""
+    pipeline: list[dict[str, Any]] = [
+        {"$currentOp": {"idleCursors": True, "allUsers": True}},
+        {"$match": {"ns": f"{db.name}.{EVENTS}", "cursor.tailable": True}},
+    ]
+    found = [op["cursor"]["cursorId"] async for op in db.client.admin.aggregate(pipeline)]
+    if found:
+        await db.command({"killCursors": EVENTS, "cursors": found})
+    return len(found)
+
+
+@pytest.mark.gen_test
+async def test_what_is_published_comes_once_in_order_with_its_content(db: Database) -> None:
+    log = await make_log(db)
+    follower = Follower(db, log.epoch)
+    async with running(log.run(), follower.tail.run()):
+        await log.publish([draft("a", data=1), draft("a", data=2)])
+        await log.publish([draft("b", data=3)], key="once")
+        await log.publish([draft("a", data=4)])
+        await until(lambda: len(follower.packs) >= 3, "three packs")
+    assert [(p.project_id, p.first, p.last) for p in follower.packs] == [
+        ("a", 1, 2),
+        ("b", 1, 1),
+        ("a", 3, 3),
+    ]
+    events = [event for pack in follower.packs for event in pack.events()]
+    assert [event.frame()["data"] for event in events] == [1, 2, 3, 4]
+    assert {event.epoch for event in events} == {log.epoch}
+
+
+@pytest.mark.gen_test
+async def test_own_packs_need_no_barrier_and_those_of_others_do(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, others = await make_log(db), await make_log(db)
+    follower = Follower(db, log.epoch, is_durable=log.is_durable)
+    passed: list[Any] = []
+    barrier = follower.tail._barrier
+
+    async def counted(identity: Any, operation_time: Any) -> None:
+        passed.append(identity)
+        await barrier(identity, operation_time)
+
+    monkeypatch.setattr(follower.tail, "_barrier", counted)
+    async with running(log.run(), others.run(), follower.tail.run()):
+        await log.publish([draft("b")])
+        await until(lambda: follower.fresh("b") == [1], "the first")
+        passed.clear()
+        for _ in range(5):
+            await log.publish([draft("a")])
+        await until(lambda: follower.fresh("a") == [1, 2, 3, 4, 5], "its own")
+        assert passed == []
+        await asyncio.gather(*(log.publish([draft(project)]) for project in "cde"))
+        await until(lambda: not log._answers, "nothing kept of what was handed on")
+        await others.publish([draft("a")], key="theirs")
+        await until(lambda: follower.fresh("a") == [1, 2, 3, 4, 5, 6], "the other's")
+        assert passed == ["theirs"]
+
+
+@pytest.mark.gen_test
+async def test_a_pause_is_over_when_this_worker_has_something_on_its_way(db: Database) -> None:
+    """Four publishers waited for a delivery that began only when their answers were all written."""
+    log, others = await make_log(db), await make_log(db)
+    follower = Follower(db, log.epoch, is_durable=log.is_durable, under_way=log.under_way)
+    async with running(log.run(), others.run()):
+        pausing = asyncio.ensure_future(follower.tail._pause(60.0))
+        await others.publish([draft("a")])
+        assert not pausing.done()
+        await log.publish([draft("a")])
+        await asyncio.wait_for(pausing, 5)
+        # Nobody asks about what another worker was ahead of, or what was refused: no matter.
+        assert not log.under_way.is_set()
+        await others.publish([draft("a")], key="once")
+        assert (await log.publish([draft("a")], key="once")).duplicate
+        assert not log.under_way.is_set()
+        await follower.tail._pause(0.001)
+
+
+@pytest.mark.gen_test
+async def test_an_answer_that_is_no_plain_success_says_nothing(db: Database) -> None:
+    log, others = await make_log(db), await make_log(db)
+    async with running(log.run(), others.run()):
+        await log.publish([draft("a")], key="mine")
+        assert await log.is_durable("mine")
+        assert not await log.is_durable("mine")  # asked for once
+        await others.publish([draft("a")], key="theirs")
+        assert (await log.publish([draft("a")], key="theirs")).duplicate
+        assert not await log.is_durable("theirs")
+
+
+@pytest.mark.gen_test
+async def test_a_tail_that_nobody_watches_takes_larger_steps(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_tail, "UNWATCHED_S", 60.0)
+    log = await make_log(db)
+    watched = asyncio.Event()
+    watched.set()
+    follower = Follower(db, log.epoch, watched=watched)
+    async with running(log.run(), follower.tail.run()):
+        await log.publish([draft("a")])
+        await until(lambda: len(follower.packs) >= 1, "the first")
+        watched.clear()
+        for _ in range(10):
+            await log.publish([draft("a")])
+        # The read that was under way when the last one left may bring some.
+        before = follower.batches
+        assert before <= 3
+        watched.set()
+        await until(lambda: follower.fresh("a") == list(range(1, 12)), "all of them, at once")
+
+
+@pytest.mark.gen_test
+async def test_other_work_on_the_same_client_does_not_break_the_tail(db: Database) -> None:
+    """The cursor was lost every few milliseconds under load: the driver took another session."""
+    log = await make_log(db)
+    follower = Follower(db, log.epoch)
+    stop = False
+
+    async def noise() -> None:
+        while not stop:
+            await asyncio.gather(*(db["other"].find_one({}) for _ in range(4)))
+
+    busy = asyncio.ensure_future(noise())
+    try:
+        async with running(log.run()), running(follower.tail.run()):
+            await log.publish([draft("a")])
+            # Where there is nothing yet a cursor ends at once.
+            await until(follower.tail.ready.is_set, "the tail")
+            restarts = follower.restarts()
+            for _ in range(39):
+                await log.publish([draft("a")])
+            await until(lambda: follower.fresh("a")[-1:] == [40], "all of it")
+            assert follower.restarts() == restarts
+    finally:
+        stop = True
+        await busy
+
+
+@pytest.mark.gen_test
+async def test_a_batch_that_the_majority_read_misses_at_first_is_asked_for_again(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under load a cursor was now and then ahead of the node's own clock: the tail was lost."""
+    look_up = EventTail._look_up
+    missed = 0
+
+    async def miss_at_first(self: EventTail, identity: Any, concern: dict[str, Any]) -> Any:
+        nonlocal missed
+        reply = await look_up(self, identity, concern)
+        if concern["level"] == "majority" and missed < 3:
+            missed += 1
+            reply["cursor"]["firstBatch"] = []
+        return reply
+
+    monkeypatch.setattr(EventTail, "_look_up", miss_at_first)
+    log = await make_log(db)
+    async with running(log.run()):
+        await log.publish([draft("a")])  # where there is nothing yet a cursor ends at once
+    follower = Follower(db, log.epoch)
+    async with running(log.run(), follower.tail.run()):
+        await until(follower.tail.ready.is_set, "the tail")
+        restarts = follower.restarts()
+        await log.publish([draft("a")])
+        await until(lambda: follower.fresh("a")[-1:] == [2], "the event")
+        assert (missed, follower.restarts()) == (3, restarts)
+
+
+@pytest.mark.gen_test
+async def test_a_tail_that_is_cut_off_again_and_again_leaves_nothing_out(
+    db: Database, logs: LogRecorder
+) -> None:
+    log = await make_log(db)
+    follower = Follower(db, log.epoch)
+    cut_off = 0
+    async with running(log.run(), follower.tail.run()):
+        for number in range(60):
+            await log.publish([draft("a", data=number)])
+            if number % 12 == 6:
+                await until(follower.tail.ready.is_set, "the tail")
+                cut_off += await _kill_cursors(db)
+        await until(lambda: follower.fresh("a")[-1:] == [60], "the last event")
+        assert cut_off >= 3
+        await until(
+            lambda: sum(line["event"] == "tail_lost" for line in logs.lines) >= cut_off,
+            "a word on each",
+        )
+    assert follower.fresh("a") == list(range(1, 61))
+
+
+@pytest.mark.gen_test
+async def test_what_could_not_be_handed_on_comes_again_however_old_it_is(
+    db: Database, logs: LogRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tail that broke while a long batch was handed on began anew near the batch's end.
+
+    So what the batch held of quiet projects was not seen before their next event.
+    """
+    monkeypatch.setattr("store.log.tail.REWIND_S", 0)
+    logs.expect("tail_failed")
+    log = await make_log(db)
+    follower = Follower(db, log.epoch)
+    broken = 0
+
+    async def break_twice(packs: list[EventPack]) -> None:
+        nonlocal broken
+        if "quiet" in {pack.project_id for pack in packs} and broken < 2:
+            broken += 1
+            raise RuntimeError("made up")
+        await follower.take(packs)
+
+    follower.on_packs = break_twice
+    async with running(log.run()):
+        await log.publish([draft("before")])
+        async with running(follower.tail.run()):
+            await until(follower.tail.ready.is_set, "the tail")
+        # While no tail runs: what follows is one batch of the next one, over more than a second.
+        await log.publish([draft("quiet")])
+        await asyncio.sleep(1.1)  # stamps count seconds
+        await log.publish([draft("loud")])
+        async with running(follower.tail.run()):
+            await until(lambda: follower.fresh("loud") == [1], "the newest event")
+    assert broken == 2
+    assert follower.fresh("quiet") == [1]
+
+
+@pytest.mark.gen_test
+async def test_a_log_that_was_dropped_begins_a_new_epoch_and_goes_on(
+    db: Database, logs: LogRecorder
+) -> None:
+    logs.expect("log_lost")
+    log = await make_log(db)
+    follower = Follower(db, log.epoch)
+    async with running(log.run(), follower.tail.run()):
+        await log.publish([draft("a")])
+        await until(lambda: len(follower.packs) == 1, "the first event")
+        before = log.epoch
+        await db.drop_collection(EVENTS)
+        await until(lambda: bool(follower.epochs), "the new epoch")
+        assert follower.epochs == [await prepare_log(db, EVENTS, 1 << 20)]
+        log.begin_epoch(follower.epochs[0])
+        published = await log.publish([draft("a")])
+        await until(lambda: follower.packs[-1].epoch == log.epoch, "the event of the new log")
+    assert log.epoch != before
+    assert str(follower.packs[-1].events()[0].id) == published.ids[0]
+
+
+@pytest.mark.gen_test
+async def test_a_tail_starts_before_there_is_anything_to_follow(db: Database) -> None:
+    log = await make_log(db)
+    follower = Follower(db, log.epoch)
+    async with running(log.run(), follower.tail.run()):
+        await until(lambda: follower.restarts() >= 2, "a cursor that ends at once")
+        assert not follower.tail.ready.is_set()
+        await log.publish([draft("a")])
+        await until(lambda: follower.fresh("a") == [1], "the event")
+        await until(follower.tail.ready.is_set, "the tail")
+
+
+@pytest.mark.gen_test
+async def test_two_workers_see_the_same_order(db: Database) -> None:
+    one, two = await make_log(db), await make_log(db)
+    followers = [Follower(db, one.epoch) for _ in range(2)]
+    async with running(one.run(), two.run(), *(follower.tail.run() for follower in followers)):
+        for _ in range(15):
+            await asyncio.gather(
+                one.publish([draft("a"), draft("a")]),
+                two.publish([draft("a")]),
+                two.publish([draft("b")]),
+            )
+        await until(
+            lambda: all(f.fresh("a")[-1:] == [45] and f.fresh("b")[-1:] == [15] for f in followers),
+            "all events",
+        )
+    for follower in followers:
+        assert follower.fresh("a") == list(range(1, 46))
+        assert follower.fresh("b") == list(range(1, 16))
+    bodies = [[event.payload for p in f.packs for event in p.events()] for f in followers]
+    assert sorted(set(bodies[0])) == sorted(set(bodies[1]))

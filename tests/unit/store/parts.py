@@ -1,0 +1,105 @@
+"""The log's parts put together as the server does it, for tests on a real MongoDB."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from rtserver.model.events import EventPack
+from rtserver.observe.metrics import Metrics
+from store.base.client import Database
+from store.log.access import LogAccess
+from store.log.collection import EVENTS, prepare_log
+from store.log.heads import Heads
+from store.log.tail import EventTail
+from store.log.wire_access import WireAccess
+from store.log.writer import MongoEventLog
+from tests.support.waiting import WAIT_S
+
+BUFFER_BYTES = 1 << 20
+ACCESS: Callable[[Database], LogAccess] = WireAccess
+"""How a log gets at its collection; tests of the log itself are run with each way."""
+
+
+async def make_log(
+    db: Database,
+    *,
+    buffer_bytes: int = BUFFER_BYTES,
+    queue_bytes: int = 1 << 20,
+    publish_timeout_s: float = WAIT_S,
+    collection: str = EVENTS,
+) -> MongoEventLog:
+    """A log on a prepared collection; its writer does not run yet."""
+    epoch = await prepare_log(db, collection, buffer_bytes)
+    return MongoEventLog(
+        db,
+        Heads(db, buffer_bytes=buffer_bytes, collection=collection),
+        Metrics(),
+        ACCESS(db),
+        epoch=epoch,
+        queue_bytes=queue_bytes,
+        publish_timeout_s=publish_timeout_s,
+        collection=collection,
+    )
+
+
+class Follower:
+    """A tail, and what it has handed on.
+
+    Attributes:
+        batches: how many it was handed.
+        packs: every pack, in order, repetitions after a restart included.
+        epochs: those that it was told of.
+        on_packs: awaited with each batch; a test puts its own here.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        epoch: str,
+        *,
+        buffer_bytes: int = BUFFER_BYTES,
+        heads: Heads | None = None,
+        watched: asyncio.Event | None = None,
+        is_durable: Callable[[Any], Awaitable[bool]] | None = None,
+        under_way: asyncio.Event | None = None,
+    ) -> None:
+        self.batches = 0
+        self.packs: list[EventPack] = []
+        self.epochs: list[str] = []
+        self.metrics = Metrics()
+        self.on_packs: Callable[[list[EventPack]], Awaitable[None]] = self.take
+        self.tail = EventTail(
+            db,
+            heads or Heads(db, buffer_bytes=buffer_bytes),
+            self.metrics,
+            ACCESS(db),
+            epoch=epoch,
+            prepare=lambda: prepare_log(db, EVENTS, buffer_bytes),
+            on_packs=self._hand_over,
+            on_epoch=self.epochs.append,
+            watched=watched,
+            is_durable=is_durable,
+            under_way=under_way,
+        )
+
+    async def _hand_over(self, packs: list[EventPack]) -> None:
+        await self.on_packs(packs)
+
+    async def take(self, packs: list[EventPack]) -> None:
+        """Note a batch."""
+        self.batches += 1
+        self.packs.extend(packs)
+
+    def restarts(self) -> float:
+        """How often the cursor was opened again."""
+        return float(self.metrics.tail_restarts_total._value.get())
+
+    def fresh(self, project_id: str) -> list[int]:
+        """A project's sequence numbers as one who drops what was there before gets them."""
+        seen = 0
+        numbers: list[int] = []
+        for pack in self.packs:
+            if pack.project_id == project_id and pack.last > seen:
+                numbers.extend(range(max(seen + 1, pack.first), pack.last + 1))
+                seen = pack.last
+        return numbers
