@@ -45,6 +45,10 @@ class _TailLostError(Exception):
     """The cursor ended or a batch was rolled back: open the tail again."""
 
 
+class _LogEmptyError(Exception):
+    """There is nothing yet that a cursor could stand on: look again."""
+
+
 async def _is_unknown(_identity: Any) -> bool:
     return False
 
@@ -109,8 +113,11 @@ class EventTail:
         """Tail until cancelled."""
         failures = 0
         while True:
+            lost = True
             try:
                 await self._read()
+            except _LogEmptyError:
+                lost = False  # every log begins like this
             except (DatabaseError, CollectionProblemError, _TailLostError) as error:
                 if self.ready.is_set():
                     failures = 0
@@ -120,7 +127,8 @@ class EventTail:
             finally:
                 self.ready.clear()
                 self._metrics.tail_up.set(0)
-            self._metrics.tail_restarts_total.inc()
+            if lost:
+                self._metrics.tail_restarts_total.inc()
             await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
             failures += 1
 
@@ -151,12 +159,14 @@ class EventTail:
         )
         batch = reply["cursor"]["firstBatch"]
         cursor_id = reply["cursor"]["id"]
+        if cursor_id == 0 and not batch:
+            raise _LogEmptyError  # MongoDB keeps no tailing cursor on an empty collection
         try:
             while True:
                 if batch:
                     await self._hand_on(batch, reply["operationTime"])
                 if cursor_id == 0:
-                    raise _TailLostError("the cursor ended")  # also: the collection is empty
+                    raise _TailLostError("the cursor ended")
                 if not self.ready.is_set():
                     self.ready.set()
                     self._metrics.tail_up.set(1)
