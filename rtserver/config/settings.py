@@ -612,13 +612,13 @@ class Settings:
         _COMMAND,
         "Validates a proposal; its output is streamed. Split into words as a shell does, but never "
         "given to one; `{project_id}` and `{proposal_id}` are filled in.",
-        unset="`openspec validate {proposal_id} --strict --no-interactive`",
+        unset="`openspec validate {proposal_id} --type change --strict --no-interactive`",
     )
     validation_report_command: str | None = _setting(
         None,
         _COMMAND,
         "Prints the JSON report that becomes `summary.report`. Set to empty for none.",
-        unset="`openspec validate {proposal_id} --strict --no-interactive --json`",
+        unset="`openspec validate {proposal_id} --type change --strict --no-interactive --json`",
         keep_empty=True,
     )
     validation_timeout_s: float = _setting(

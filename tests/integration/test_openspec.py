@@ -16,6 +16,7 @@ from tests.support.sockets import Frame, session
 from tests.support.workers import Workers
 
 OPENSPEC = ROOT / "node_modules" / ".bin" / "openspec"
+AS_WE_CALL_IT = ("--type", "change", "--strict", "--no-interactive")
 TIMES = ("durationMs", "duration_ms")
 
 
@@ -24,7 +25,7 @@ def openspec(
 ) -> "subprocess.CompletedProcess[str]":
     """The validator in a shell, as a person calls it."""
     return subprocess.run(
-        [OPENSPEC, "validate", proposal_id, "--strict", "--no-interactive", *options],
+        [OPENSPEC, "validate", proposal_id, *AS_WE_CALL_IT, *options],
         cwd=workspace,
         env={**os.environ, **({} if options else {"FORCE_COLOR": "1"})},
         capture_output=True,

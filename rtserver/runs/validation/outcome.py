@@ -14,20 +14,24 @@ from rtserver.runs.process.run import CapturedOutput, ProcessResult
 _EXIT_NOT_FOUND = 127
 _EXIT_NOT_EXECUTABLE = 126
 
+_MAX_SAID_CHARS = 500
+
 
 @dataclass(frozen=True, slots=True)
 class ValidationOutcome:
     """How a validation ended.
 
     Attributes:
-        status: `passed` (exit status 0), `failed` (1) or `error` (everything else).
+        status: `passed` (exit status 0), `failed` (1, unless the report says that the validator
+            itself failed) or `error` (everything else).
         summary: `exit_code` (None where there is none), `duration_ms`, `lines`; `lines_dropped`
-            where some were; after `passed` and `failed` `report`, the validator's own JSON, or
+            where some were; after exit status 0 and 1 `report`, the validator's own JSON, or
             `report_error`, why there is none, in plain words (neither where no report is asked
             for).
         error: for `error`, what happened, in plain words; else None.
         reason: for `error`, the same for programs: `exit_status`, `signal`, `timeout`,
-            `command_not_found`, `not_started`, `no_workspace` or `no_such_proposal`; else None.
+            `command_not_found`, `not_started`, `no_workspace`, `no_such_proposal` or
+            `validator_failed`; else None.
     """
 
     status: Literal["passed", "failed", "error"]
@@ -85,6 +89,29 @@ def outcome_of(
             "0 would mean passed and 1 failed"
         )
     return ValidationOutcome("error", summary, error, reason)
+
+
+def unless_tool_failed(outcome: ValidationOutcome) -> ValidationOutcome:
+    """The outcome, or an error where the report says that the validator could not do its work.
+
+    OpenSpec ends with exit status 1 for both: a proposal that is not valid, and a command that it
+    could not carry out. Of the second its JSON tells in `status`, by an entry whose `severity` is
+    `error`; what is wrong with a proposal stands in `items`.
+    """
+    report = outcome.summary.get("report")
+    entries = report.get("status") if isinstance(report, dict) else None
+    if outcome.status != "failed" or not isinstance(entries, list):
+        return outcome
+    for entry in entries:
+        if isinstance(entry, dict) and entry.get("severity") == "error":
+            words = (entry.get(name) for name in ("message", "fix"))
+            said = " ".join(" ".join(word.split()) for word in words if isinstance(word, str))
+            error = "the validator could not do its work"
+            if said:
+                shown = said if len(said) <= _MAX_SAID_CHARS else said[:_MAX_SAID_CHARS] + "..."
+                error += f": {shown}"
+            return ValidationOutcome("error", outcome.summary, error, "validator_failed")
+    return outcome
 
 
 def not_run(reason: str, error: str) -> ValidationOutcome:

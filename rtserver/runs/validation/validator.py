@@ -15,12 +15,14 @@ from rtserver.runs.validation.outcome import (
     not_run,
     outcome_of,
     report_of,
+    unless_tool_failed,
 )
 
 __all__ = ["DEFAULT_COMMAND", "DEFAULT_REPORT_COMMAND", "ValidationOutcome", "Validator"]
 
-DEFAULT_COMMAND = "openspec validate {proposal_id} --strict --no-interactive"
-DEFAULT_REPORT_COMMAND = "openspec validate {proposal_id} --strict --no-interactive --json"
+# The type is said, since OpenSpec refuses a name that a capability's spec has too.
+DEFAULT_COMMAND = "openspec validate {proposal_id} --type change --strict --no-interactive"
+DEFAULT_REPORT_COMMAND = f"{DEFAULT_COMMAND} --json"
 
 OnLines = Callable[[list[OutputLine]], Awaitable[None]]
 
@@ -133,7 +135,7 @@ class Validator:
                 )
             except NoReportError as error:
                 outcome.summary["report_error"] = str(error)
-        return outcome
+        return unless_tool_failed(outcome)
 
     def check(self) -> list[str]:
         """What would keep validations from working, each with the way to mend it.

@@ -1,13 +1,18 @@
-"""A validator's report as viewers get it: without the places of the server."""
+"""A validator's report as viewers get it, without the places of the server, and what it means."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
 
 from rtserver.runs.process.run import CapturedOutput, ProcessResult
-from rtserver.runs.validation.outcome import NoReportError, report_of
+from rtserver.runs.validation.outcome import (
+    NoReportError,
+    ValidationOutcome,
+    report_of,
+    unless_tool_failed,
+)
 
 WORKSPACE = Path("/srv/arbeitsplätze/p.1")
 
@@ -57,3 +62,24 @@ def test_the_bound_is_that_of_what_is_shown() -> None:
     assert report([f"{WORKSPACE}/x"] * 2, max_report_bytes=9) == ["x", "x"]
     with pytest.raises(NoReportError, match="the report has 9 bytes"):
         report(["x", "x"], max_report_bytes=8)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said", "status"),
+    [
+        ("failed", {"status": [{"severity": "error"}]}, "error"),
+        ("failed", {"status": [None, {}, {"severity": "error", "message": 7}]}, "error"),
+        ("failed", {"status": [{"severity": "error", "message": "x " * 9000}]}, "error"),
+        ("failed", {"status": [{"severity": "warning", "message": "old"}], "items": []}, "failed"),
+        ("failed", {"status": "error"}, "failed"),
+        ("failed", [{"status": [{"severity": "error"}]}], "failed"),
+        ("passed", {"status": [{"severity": "error", "message": "too late"}]}, "passed"),
+    ],
+)
+def test_a_report_of_the_tools_own_failure_is_no_verdict(
+    verdict: Literal["passed", "failed"], said: Any, status: str
+) -> None:
+    outcome = unless_tool_failed(ValidationOutcome(verdict, {"report": said}))
+    assert outcome.status == status
+    assert (outcome.reason is not None) is (status == "error")
+    assert len(outcome.error or "") < 600

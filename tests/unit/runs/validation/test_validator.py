@@ -76,7 +76,7 @@ async def validate(
     if outcome.status == "error":
         assert outcome.error
         assert outcome.reason
-        assert "report" not in outcome.summary
+        assert ("report" in outcome.summary) is (outcome.reason == "validator_failed")
     else:
         assert outcome.error is None
         assert outcome.reason is None
@@ -293,6 +293,28 @@ async def test_a_report_that_is_none(
 
 
 @pytest.mark.gen_test
+async def test_a_change_may_be_named_like_a_capability(workspaces: Path, openspec: Path) -> None:
+    spec = workspaces / "p" / "openspec" / "specs" / "good" / "spec.md"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(VALID.replace("## ADDED", "## Purpose\n\nGreeting.\n\n##"))
+    outcome, _ = await validate(Validator(None, None, LONG, workspaces, openspec))
+    assert (outcome.status, outcome.summary["report"]["items"][0]["valid"]) == ("passed", True)
+
+
+@pytest.mark.gen_test
+async def test_what_openspec_itself_could_not_do_is_no_verdict(
+    workspaces: Path, openspec: Path
+) -> None:
+    """Asked for a report of a change that is not there, as if it had gone in between."""
+    report = "openspec validate {proposal_id}-2 --json"
+    outcome, _ = await validate(Validator("false", report, LONG, workspaces, openspec))
+    assert (outcome.status, outcome.reason) == ("error", "validator_failed")
+    assert outcome.error is not None
+    assert "the validator could not do its work: Unknown item 'good-2'" in outcome.error
+    assert outcome.summary["report"]["status"][0]["code"] == "unknown_item"
+
+
+@pytest.mark.gen_test
 async def test_another_validator_does_without_the_report_of_openspec(
     workspaces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,7 +326,7 @@ async def test_another_validator_does_without_the_report_of_openspec(
     tool(tmp_path, "openspec", "print(json.dumps(sys.argv[1:]))")
     outcome, _ = await validate(validator)
     assert outcome.summary["report"] == [
-        *["validate", "good", "--strict", "--no-interactive", "--json"]
+        *["validate", "good", "--type", "change", "--strict", "--no-interactive", "--json"]
     ]
     outcome, _ = await validate(validator, "no-change-of-this-name")
     assert "report" not in outcome.summary
@@ -344,7 +366,7 @@ def test_the_command_line_can_be_shown(workspaces: Path) -> None:
     shown = Validator("check --name='{project_id} {proposal_id}' x", "", 1, workspaces, workspaces)
     assert shown.command_line("p", "good") == "check '--name=p good' x"
     assert Validator(None, None, 1, workspaces, workspaces).command_line("p", "good") == (
-        "openspec validate good --strict --no-interactive"
+        "openspec validate good --type change --strict --no-interactive"
     )
 
 
