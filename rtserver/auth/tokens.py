@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -52,6 +53,7 @@ _DECODE_OPTIONS: Options = {
     "enforce_minimum_key_length": True,
 }
 
+_Key: TypeAlias = str | PublicKey
 RefusalReason: TypeAlias = Literal[
     "missing",
     "too_long",
@@ -98,6 +100,22 @@ class TokenRefused(Exception):  # noqa: N818 - an outcome that the protocol name
         self.reason: RefusalReason = reason
         self.message = message or _MESSAGES[reason]
         super().__init__(self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """A token that was verified before: its signature need not be checked twice.
+
+    Attributes:
+        identity: What the token proves until its time is over.
+        key: The key that verified it.
+        asked_for: Key id and algorithm that the key set was asked for; None where the key is one
+            of the settings, which stays.
+    """
+
+    identity: Identity
+    key: _Key
+    asked_for: tuple[str | None, str] | None
 
 
 class TokenVerifier:
@@ -170,7 +188,7 @@ class TokenVerifier:
         self._leeway_s = leeway_s
         self._clock = clock
         # By digest: a token itself is kept nowhere.
-        self._verified: dict[bytes, Identity] = {}
+        self._verified: dict[bytes, _Verified] = {}
 
     @property
     def algorithms(self) -> frozenset[str]:
@@ -185,10 +203,13 @@ class TokenVerifier:
         """
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         known = self._verified.get(digest)
-        if known is not None and self._clock() < known.expires_at:
-            return known
+        if known is not None and self._clock() < known.identity.expires_at:
+            # A key of the set may have been withdrawn since, or another may bear its name now.
+            if known.asked_for is None or await self._key_of_set(*known.asked_for) is known.key:
+                return known.identity
+            del self._verified[digest]
         algorithm, kid = self._read_header(token)
-        payload = await self._check_signature(token, algorithm, kid)
+        payload, key = await self._check_signature(token, algorithm, kid)
         try:
             claims = Claims.from_payload(payload)
         except ClaimsError as error:
@@ -203,10 +224,10 @@ class TokenVerifier:
         if claims.iat is not None and claims.iat > latest_s + MAX_CLOCK_SKEW_S:
             raise TokenRefused("not_yet_valid", "The token was issued in the future.")
         identity = claims.to_identity(leeway_s=self._leeway_s)
-        if self._jwks is None:  # the keys stay the same: what they proved once holds until `exp`
-            if len(self._verified) >= MAX_KNOWN_TOKENS:
-                del self._verified[next(iter(self._verified))]
-            self._verified[digest] = identity
+        if len(self._verified) >= MAX_KNOWN_TOKENS:
+            del self._verified[next(iter(self._verified))]
+        asked_for = None if key is self._secret or key is self._public_key else (kid, algorithm)
+        self._verified[digest] = _Verified(identity, key, asked_for)
         return identity
 
     async def refresh(self, current: Identity, token: str) -> Identity:
@@ -241,26 +262,31 @@ class TokenVerifier:
 
     async def _check_signature(
         self, token: str, algorithm: str, kid: str | None
-    ) -> dict[str, object]:
+    ) -> tuple[dict[str, object], _Key]:
+        """The token's payload, and the key that verifies its signature."""
         if algorithm in _SECRET_BYTES and self._secret is not None:
-            return self._decode(token, self._secret, algorithm)
+            return self._decode(token, self._secret, algorithm), self._secret
         if self._public_key is not None and algorithm in self._public_key_algorithms:
             try:
-                return self._decode(token, self._public_key, algorithm)
+                return self._decode(token, self._public_key, algorithm), self._public_key
             except TokenRefused as refused:
                 if self._jwks is None or refused.reason != "bad_signature":
                     raise
+        key = await self._key_of_set(kid, algorithm)
+        return self._decode(token, key, algorithm), key
+
+    async def _key_of_set(self, kid: str | None, algorithm: str) -> PublicKey:
+        """The key that the key set holds for a token at this moment."""
         if self._jwks is None:
             raise TokenRefused("unknown_key")
         try:
-            key = await self._jwks.key(kid, algorithm)
+            return await self._jwks.key(kid, algorithm)
         except UnknownKeyError:
             raise TokenRefused("unknown_key") from None
         except KeysUnavailableError:
             raise TokenRefused("keys_unavailable") from None
-        return self._decode(token, key, algorithm)
 
-    def _decode(self, token: str, key: str | PublicKey, algorithm: str) -> dict[str, object]:
+    def _decode(self, token: str, key: _Key, algorithm: str) -> dict[str, object]:
         try:
             return jwt.decode(
                 token,

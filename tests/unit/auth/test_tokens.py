@@ -204,22 +204,32 @@ class KeysHandler(RequestHandler):
 
 
 @pytest.fixture
-def jwks(io_loop: IOLoop, keys: dict[str, PrivateKey]) -> Iterator[JwksCache]:
-    """The keys at a URL, and with them a secret that has no business there."""
+def key_set(keys: dict[str, PrivateKey]) -> list[dict[str, Any]]:
+    """The keys that the issuer publishes, and with them a secret that has no business there."""
     formats: dict[str, Any] = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}
-    key_set = [
+    published = [
         formats[algorithm].to_jwk(key.public_key(), as_dict=True) | {"kid": f"the {algorithm} key"}
         for algorithm, key in keys.items()
     ]
-    key_set.append({"kty": "oct", "k": b64(SECRET.encode()), "kid": "secret", "alg": "HS256"})
+    secret = {"kty": "oct", "k": b64(SECRET.encode()), "kid": "secret", "alg": "HS256"}
+    return [*published, secret]
+
+
+@pytest.fixture
+def keys_url(io_loop: IOLoop, key_set: list[dict[str, Any]]) -> Iterator[str]:
     server = HTTPServer(Application([("/keys", KeysHandler, {"key_set": key_set})]))
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
-    cache = JwksCache(f"http://127.0.0.1:{sockets[0].getsockname()[1]}/keys")
-    yield cache
-    io_loop.run_sync(cache.close, timeout=10)
+    yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}/keys"
     server.stop()
     io_loop.run_sync(server.close_all_connections, timeout=5)
+
+
+@pytest.fixture
+def jwks(io_loop: IOLoop, keys_url: str) -> Iterator[JwksCache]:
+    cache = JwksCache(keys_url)
+    yield cache
+    io_loop.run_sync(cache.close, timeout=10)
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
@@ -781,6 +791,31 @@ async def test_a_token_that_was_verified_before_is_refused_once_it_is_over() -> 
     assert await refusal(verifier, token[:-2] + ("AA" if token[-2:] != "AA" else "BB")) != ""
     now_s = NOW_S + 60
     assert await refusal(verifier, token) == "expired"
+
+
+@pytest.mark.parametrize("becomes", ["withdrawn", "replaced"])
+@pytest.mark.gen_test
+async def test_a_token_whose_key_left_the_key_set_is_refused_though_it_was_verified_before(
+    keys: dict[str, PrivateKey], key_set: list[dict[str, Any]], keys_url: str, becomes: str
+) -> None:
+    now_s = 0.0
+    cache = JwksCache(keys_url, ttl_s=300.0, clock=lambda: now_s)
+    verifier = TokenVerifier(jwks=cache, clock=at_noon)
+    name = {"kid": "the EdDSA key"}
+    token = jwt.encode(claims(), keys["EdDSA"], algorithm="EdDSA", headers=name)
+    identity = await verifier.verify(token)
+    (listed,) = [key for key in key_set if key["kid"] == name["kid"]]
+    key_set.remove(listed)
+    if becomes == "replaced":
+        other = ed25519.Ed25519PrivateKey.generate()
+        key_set.append(OKPAlgorithm.to_jwk(other.public_key(), as_dict=True) | name)
+
+    now_s = 299.9
+    assert await verifier.verify(token) is identity  # what the set said last holds for its time
+    now_s = 300.0
+    refused = {"withdrawn": "unknown_key", "replaced": "bad_signature"}
+    assert await refusal(verifier, token) == refused[becomes]
+    await cache.close()
 
 
 @pytest.mark.gen_test
