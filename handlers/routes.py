@@ -103,7 +103,7 @@ def application(
         ],
         default_handler_class=NotFoundHandler,
         default_handler_args=given,
-        log_function=access_log(context.metrics),
+        log_function=access_log(context.http_metrics),
         autoreload=False,
     )
 

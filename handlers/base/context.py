@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from handlers.base.metrics import HttpMetrics
 from rtserver.audit.live.service import AuditWatch
 from rtserver.audit.record.auditor import Auditor
 from rtserver.auth.client_address import ClientAddresses
@@ -11,7 +12,7 @@ from rtserver.eventlog.history import History
 from rtserver.interface.snapshot import Snapshots
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
-from rtserver.observe.metrics import Metrics
+from rtserver.observe.metrics import MetricsRegistry
 from rtserver.observe.readiness import Readiness
 from rtserver.reviews.comments import CommentService
 from rtserver.reviews.locks import LockService
@@ -44,7 +45,8 @@ class HandlerContext:
     iterations: Iterations
     snapshots: Snapshots
     validator: Validator
-    metrics: Metrics
+    metrics: MetricsRegistry
+    http_metrics: HttpMetrics
     origins: Origins
     readiness: Readiness
     tasks: TaskOwner

@@ -15,6 +15,7 @@ from tornado import web
 
 from handlers.base.context import HandlerContext
 from handlers.base.inputs import InputError, read_flat
+from handlers.base.metrics import HttpMetrics
 from handlers.base.operations import operation_of
 from handlers.base.problems import PROBLEM_TYPE
 from handlers.base.tornado_body import expect_body, reading_on
@@ -503,12 +504,12 @@ class NotFoundHandler(BaseHandler):
         """No cookies are used."""
 
 
-def access_log(context_metrics: Any) -> Any:
+def access_log(metrics: HttpMetrics) -> Any:
     """A `log_function` for Tornado: one line a request, without tokens."""
 
     def log_request(handler: web.RequestHandler) -> None:
         status = handler.get_status()
-        context_metrics.http_request(handler.request.method or "", status)
+        metrics.http_request(handler.request.method or "", status)
         log = _log.warning if status >= 500 else _log.info
         log(
             "http_request",

@@ -2,9 +2,11 @@
 
 from typing import Literal, NotRequired, TypedDict
 
+from rtserver.model.run import (
+    RunJson,
+)
 from rtserver.reviews.locks import LeasedLockJson
 from rtserver.reviews.statuses import ProposalStatus
-from rtserver.runs.model import RunJson
 
 PROBLEM_TYPE = "application/problem+json"
 

@@ -1,8 +1,8 @@
 """The durable log with what its writer needs, in a server or an operator's command."""
 
 from rtserver.config.settings import Settings
+from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.errors import OperatorError
-from rtserver.observe.metrics import LogMetrics
 from store.base.client import Database
 from store.log.access import DriverAccess, LogAccess
 from store.log.collection import (

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtserver.app.logs import LogStore
+from rtserver.app.metrics import WorkerMetrics
 from rtserver.app.mongo import MongoAccess, no_answer
 from rtserver.app.operator_records import OperatorRecords, recorded
 from rtserver.audit.record.actions import Action
 from rtserver.audit.record.auditor import Head
 from rtserver.config.settings import Settings
 from rtserver.lib.tasks import TaskOwner
-from rtserver.observe.metrics import Metrics
 from store.audit.buffer import MongoAuditBuffer
 from store.base.client import Database, DatabaseError
 from store.documents.workers import MongoWorkers
@@ -35,7 +35,7 @@ async def _beside(settings: Settings) -> AsyncIterator[Database]:
 @contextlib.asynccontextmanager
 async def _events(settings: Settings, database: Database) -> AsyncIterator[MongoEventLog]:
     tasks = TaskOwner()
-    events = LogStore(settings, database, Metrics())
+    events = LogStore(settings, database, WorkerMetrics().log)
     log = await events.open(existing=True)
     try:
         tasks.start(log.run(), name="log-writer")
@@ -94,7 +94,9 @@ async def operator_audit(settings: Settings) -> AsyncIterator[AuditAccess]:
         OperatorError: there is no MongoDB.
     """
     async with _beside(settings) as database:
-        log = await LogStore(settings, database, Metrics().audit, AUDIT).open(existing=True)
+        log = await LogStore(settings, database, WorkerMetrics().audit_log, AUDIT).open(
+            existing=True
+        )
         workers = MongoWorkers(database, lease_s=settings.lease_s)
         buffer = MongoAuditBuffer(database, log)
         yield AuditAccess(log, buffer, workers)
@@ -117,4 +119,6 @@ async def operator_reading(
     async with _beside(settings) as database:
         async with recorded(settings, database) as records:
             records.record(action, details)
-        yield await LogStore(settings, database, Metrics().audit, AUDIT).open(existing=True)
+        yield await LogStore(settings, database, WorkerMetrics().audit_log, AUDIT).open(
+            existing=True
+        )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rtserver.app.logs import LogStore
+from rtserver.app.metrics import WorkerMetrics
 from rtserver.audit.record.actions import Action, Outcome
 from rtserver.audit.record.auditor import Acting, Auditor
 from rtserver.audit.record.spool import SPOOL_FOLDER
@@ -19,7 +20,6 @@ from rtserver.audit.record.workers import entry_of
 from rtserver.config.settings import Settings
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.errors import OperatorError, StoreUnavailableError
-from rtserver.observe.metrics import Metrics
 from store.base.client import Database
 from store.documents.workers import MongoWorkers
 from store.log.collection import AUDIT
@@ -78,15 +78,15 @@ async def recorded(settings: Settings, database: Database) -> AsyncIterator[Oper
         OperatorError: it can't be recorded.
         StoreUnavailableError: MongoDB does not answer.
     """
-    metrics = Metrics().audit
-    store = LogStore(settings, database, metrics, AUDIT)
+    metrics = WorkerMetrics()
+    store = LogStore(settings, database, metrics.audit_log, AUDIT)
     log = await store.open(existing=True)
     registry = MongoWorkers(database, lease_s=settings.lease_s)
     tasks = TaskOwner()
     with _spool_dir(settings.data_dir / SPOOL_FOLDER) as directory:
         auditor = Auditor(
             log,
-            metrics,
+            metrics.audit,
             directory,
             worker_id=f"{VIA}-{os.getpid()}-{secrets.token_hex(3)}",
             spool_bytes=settings.audit_spool_bytes,

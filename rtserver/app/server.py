@@ -14,6 +14,7 @@ from handlers.base.handler import MAX_BODY_BYTES
 from handlers.routes import application
 from handlers.sockjs.echo import test_routes
 from rtserver.app.logs import LogStore
+from rtserver.app.metrics import WorkerMetrics
 from rtserver.app.mongo import NO_REPLICA_SET, MongoAccess, no_answer
 from rtserver.app.parts import SERVER_ROOT, make_model, make_validator, token_verifier
 from rtserver.app.watching import make_watches
@@ -47,7 +48,9 @@ from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.errors import OperatorError, StoreUnavailableError
 from rtserver.model.events import EventPack, present_moment
-from rtserver.observe.metrics import Metrics, RunKind
+from rtserver.model.run import (
+    RunKind,
+)
 from rtserver.observe.readiness import Readiness
 from rtserver.presence.fleet import PresenceFleet
 from rtserver.presence.room import MAX_LIST_BYTES, Bounds
@@ -122,7 +125,7 @@ class Server:
         self._demo_llm: CompletionsServer | None = None
         self._archiver: Archiver | None = None
         self._sender = Sender(open_ring() if settings.io_uring == "auto" else None)
-        self.metrics = Metrics()
+        self.metrics = WorkerMetrics()
         self.port = settings.port
 
     async def start(self) -> None:
@@ -162,7 +165,7 @@ class Server:
 
     async def _build(self, database: Database, verifier: TokenVerifier) -> None:
         settings, metrics, tasks = self._settings, self.metrics, self._tasks
-        events = LogStore(settings, database, metrics, access=self._mongo.log_access(database))
+        events = LogStore(settings, database, metrics.log, access=self._mongo.log_access(database))
         self._heads = events.heads
         self._log = log = await events.open()
         self._relay = relay = OutboxRelay(
@@ -184,7 +187,7 @@ class Server:
         self._control = control = Control(log, worker_id=settings.worker_id)
         self._dispatcher = dispatcher = Dispatcher(
             log,
-            Fanout(metrics, self._sender),
+            Fanout(metrics.log, self._sender),
             tasks,
             membership,
             recent_bytes=settings.recent_events_bytes,
@@ -193,7 +196,7 @@ class Server:
         self._tail = EventTail(
             database,
             events.heads,
-            metrics,
+            metrics.log,
             events.access,
             epoch=log.epoch,
             prepare=events.prepare,
@@ -215,7 +218,7 @@ class Server:
             verifier,
             self._admission,
             lambda: self._session_services,
-            metrics,
+            metrics.sessions,
             self.auditor,
             worker_id=settings.worker_id,
         )
@@ -259,7 +262,7 @@ class Server:
             log,
             control,
             tasks,
-            metrics,
+            metrics.runs,
             self.auditor,
             worker_id=settings.worker_id,
             lease_s=settings.lease_s,
@@ -270,7 +273,7 @@ class Server:
             ),
             salvage={RunKind.ITERATION: iteration_salvage(writer)},
         )
-        self._watches = make_watches(settings, database, log, metrics, self.auditor)
+        self._watches = make_watches(settings, database, log, metrics.watch, self.auditor)
         control.handle("close", self._on_close_message)
         active_runs = ActiveRuns(runs.active_json)
         dispatcher.watchers.append(active_runs.on_events)
@@ -288,7 +291,7 @@ class Server:
             dispatcher=dispatcher,
             wheel=self._wheel,
             tasks=tasks,
-            metrics=metrics,
+            metrics=metrics.sessions,
             commands=audited(
                 self.auditor,
                 SessionCommands(gateway, log, proposals, runs, iterations, validator).table(),
@@ -320,7 +323,8 @@ class Server:
             iterations=iterations,
             snapshots=Snapshots(log, proposals, lock_store, run_store, presence.present),
             validator=validator,
-            metrics=metrics,
+            metrics=metrics.registry,
+            http_metrics=metrics.http,
             origins=Origins(settings.allowed_origins),
             readiness=Readiness(
                 {
@@ -359,7 +363,7 @@ class Server:
     async def _build_audit(self, database: Database) -> None:
         settings = self._settings
         access = self._mongo.log_access(database)
-        store = LogStore(settings, database, self.metrics.audit, AUDIT, access=access)
+        store = LogStore(settings, database, self.metrics.audit_log, AUDIT, access=access)
         self._audit_heads = store.heads
         self._audit_log = await store.open()
         spool_dir = settings.data_dir / SPOOL_FOLDER
@@ -378,7 +382,7 @@ class Server:
             ) from error
         self._audit_dispatcher = Dispatcher(
             self._audit_log,
-            AuditFanout(self.metrics.audit, self._sender),
+            AuditFanout(self.metrics.audit_log, self._sender),
             self._tasks,
             Membership(NoMembers()),
             recent_bytes=settings.recent_events_bytes,
@@ -386,7 +390,7 @@ class Server:
         self._audit_tail = EventTail(
             database,
             store.heads,
-            self.metrics.audit,
+            self.metrics.audit_log,
             store.access,
             epoch=self._audit_log.epoch,
             prepare=store.prepare,
@@ -484,7 +488,7 @@ class Server:
             "locks": self._locks.run(),
             "presence": self._fleet.run(),
             "positions": PositionsTicker(self._dispatcher, self._log).run(),
-            "loop-lag": self.metrics.watch_loop_lag(),
+            "loop-lag": self.metrics.loop_lag.watch(),
         }
         if self._archiver is not None:
             loops["audit-archive"] = self._archiver.run()

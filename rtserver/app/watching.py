@@ -5,8 +5,8 @@ import secrets
 from rtserver.audit.record.actions import Action, Outcome
 from rtserver.audit.record.auditor import Acting, Auditor
 from rtserver.config.settings import Settings
-from rtserver.observe.metrics import Metrics
 from rtserver.watch.follower import Watching
+from rtserver.watch.metrics import WatchMetrics
 from rtserver.watch.spec import Watch
 from store.base.client import Database
 from store.log.writer import MongoEventLog
@@ -15,7 +15,11 @@ from store.watch.places import MongoWatchPlaces
 
 
 def make_watches(
-    settings: Settings, database: Database, log: MongoEventLog, metrics: Metrics, auditor: Auditor
+    settings: Settings,
+    database: Database,
+    log: MongoEventLog,
+    metrics: WatchMetrics,
+    auditor: Auditor,
 ) -> list[Watching]:
     """The followers of the collections that the settings name."""
 

@@ -11,9 +11,9 @@ from rtserver.delivery.feed import Channel
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.sender import Sender
 from rtserver.delivery.wire_forms import join_events
+from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.events import AudienceKind, StoredEvent
 from rtserver.model.visibility import visible
-from rtserver.observe.metrics import LogMetrics
 
 CHUNK_BYTES = 128 * 1024
 """A batch larger than this goes out in parts, so that it cannot overflow an outbox by itself."""

@@ -1,5 +1,6 @@
-"""Decides what becomes of a client that says where it left off."""
+"""Resume: decide between fresh, nothing missed, replay and gap for a `last_event_id`."""
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,10 +8,18 @@ from rtserver.delivery.feed import Channel
 from rtserver.eventlog.api import EventLog
 from rtserver.model.events import StoredEvent
 from rtserver.model.positions import BadPositionError, Position
-from rtserver.observe.metrics import ResumeOutcome
 
 COUNT_EVENTS = 2_000
 AHEAD_WAIT_S = 5.0
+
+
+class ResumeOutcome(enum.StrEnum):
+    """What a client that asked for a position got."""
+
+    FRESH = "fresh"
+    NOTHING_MISSED = "nothing_missed"
+    REPLAYED = "replayed"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from rtserver.model.field_types import (
     ServiceEventType,
     UserId,
 )
-from rtserver.observe.metrics import RunKind
+from rtserver.model.run import RunKind
 from rtserver.reviews.comments import CommentJson
 from rtserver.reviews.proposals import ProposalJson
 from rtserver.reviews.statuses import ProposalStatus

@@ -1,53 +1,13 @@
 """A run: one validation or iteration of a proposal, from its start to its one terminal event."""
 
-import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NotRequired, Protocol, TypedDict
+from typing import Any, Protocol
 
 from rtserver.model.errors import ConflictError
 from rtserver.model.events import EventDraft, rfc3339
-from rtserver.model.field_types import EventId, Moment, ProjectId, ProposalId, RunId, UserId
-from rtserver.observe.metrics import RunKind
-
-
-class RunState(enum.StrEnum):
-    """Where a run is. All but `queued` and `running` are final."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    PASSED = "passed"
-    FAILED = "failed"
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
-    ERROR = "error"
-
-
-ACTIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
-
-
-class RunJson(TypedDict):
-    """A run as clients see it.
-
-    Attributes:
-        place: how many wait until it is its turn, itself included; only while it is queued.
-        ended_at: in a final state only.
-        replay_from: the position just before its first event, for those who come late.
-        result: what its terminal event said.
-    """
-
-    run_id: RunId
-    kind: RunKind
-    project_id: ProjectId
-    proposal_id: ProposalId
-    state: RunState
-    started_by: UserId
-    started_at: Moment
-    place: NotRequired[int]
-    ended_at: NotRequired[Moment]
-    replay_from: NotRequired[EventId]
-    result: NotRequired[dict[str, Any]]
+from rtserver.model.run import RunJson, RunKind, RunState
 
 
 @dataclass(slots=True)

@@ -23,12 +23,22 @@ from rtserver.model.errors import (
 )
 from rtserver.model.events import EventDraft, EventType, viewers_of
 from rtserver.model.identity import Identity
-from rtserver.observe.metrics import Metrics, RunKind, RunOutcome
+from rtserver.model.run import (
+    ACTIVE_STATES,
+    RunJson,
+    RunKind,
+    RunState,
+)
 from rtserver.reviews.locks import LockGuard
 from rtserver.reviews.proposals import Proposal, ProposalStore, visible_proposal
 from rtserver.runs.active_run import ActiveRun
 from rtserver.runs.leases import RunLeases
-from rtserver.runs.model import ACTIVE_STATES, Run, RunConflictError, RunJson, RunState, RunStore
+from rtserver.runs.metrics import RunMetrics
+from rtserver.runs.model import (
+    Run,
+    RunConflictError,
+    RunStore,
+)
 from rtserver.runs.queue import RunQueue
 from rtserver.runs.work import Emit, Ending, Salvage, Work
 
@@ -70,7 +80,7 @@ class RunService:
         log: EventLog,
         control: Control,
         tasks: TaskOwner,
-        metrics: Metrics,
+        metrics: RunMetrics,
         auditor: Auditor,
         *,
         worker_id: str,
@@ -338,7 +348,7 @@ class RunService:
                     _log.info("run_was_ended_elsewhere", run_id=run.run_id)
                 return
         finally:
-            self._metrics.run_ended(run.kind, RunOutcome(ending.state.value))
+            self._metrics.run_ended(run.kind, ending.state)
 
     def _record_end(self, run: Run, state: RunState, fields: Mapping[str, Any]) -> None:
         error = state is RunState.ERROR

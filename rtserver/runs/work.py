@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rtserver.model.events import EventType
-from rtserver.runs.model import Run, RunState
+from rtserver.model.run import (
+    RunState,
+)
+from rtserver.runs.model import (
+    Run,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from rtserver.model.close_codes import CloseCode
 from rtserver.model.errors import ForbiddenError, InvalidError, RefusedError
 from rtserver.model.events import rfc3339
 from rtserver.model.positions import BadPositionError, Position
-from rtserver.observe.metrics import RunKind
+from rtserver.model.run import RunKind
 from rtserver.reviews.proposals import ProposalStore
 from rtserver.runs.iteration.factory import Iterations
 from rtserver.runs.model import Run

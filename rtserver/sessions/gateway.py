@@ -14,8 +14,8 @@ from rtserver.auth.tokens import TokenRefused, TokenVerifier
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.errors import ForbiddenError, StoreUnavailableError
 from rtserver.model.identity import Identity
-from rtserver.observe.metrics import Metrics
 from rtserver.sessions.admission import Admission, Entry, ProjectFullError
+from rtserver.sessions.metrics import SessionMetrics
 from rtserver.sessions.session import Ended, Session, SessionServices, Transport
 
 _LIMITS = {
@@ -35,7 +35,7 @@ class Gateway:
         verifier: TokenVerifier,
         admission: Admission,
         services: Callable[[], SessionServices],
-        metrics: Metrics,
+        metrics: SessionMetrics,
         auditor: Auditor,
         *,
         worker_id: str,

@@ -33,10 +33,11 @@ from rtserver.model.events import StoredEvent, rfc3339
 from rtserver.model.identity import Identity
 from rtserver.model.ids import BadIdentifier
 from rtserver.model.positions import Position
+from rtserver.model.run import (
+    RunJson,
+)
 from rtserver.model.visibility import Viewer, visible
-from rtserver.observe.metrics import Metrics
 from rtserver.presence.service import PresenceKeeper
-from rtserver.runs.model import RunJson
 from rtserver.sessions.admission import Entry
 from rtserver.sessions.coalesce import TokenBacklog
 from rtserver.sessions.messages import (
@@ -58,6 +59,7 @@ from rtserver.sessions.messages import (
     wrap_frame,
     wrap_position,
 )
+from rtserver.sessions.metrics import SessionMetrics
 
 MAX_STRIKES = 10
 MAX_COMMANDS_IN_FLIGHT = 8
@@ -138,7 +140,7 @@ class SessionServices:
     dispatcher: Dispatcher
     wheel: TimerWheel
     tasks: TaskOwner
-    metrics: Metrics
+    metrics: SessionMetrics
     commands: Mapping[type[Command], CommandHandler]
     active_runs: Callable[[Channel], Awaitable[list[RunJson]]]
     on_closed: Callable[["Session", "Ended"], None]

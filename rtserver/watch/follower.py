@@ -20,8 +20,8 @@ import structlog
 from rtserver.eventlog.api import LogBusyError
 from rtserver.model.errors import BusyError, StoreUnavailableError
 from rtserver.model.events import EventDraft
-from rtserver.observe.metrics import Metrics
 from rtserver.watch.change import REPORTED, Change, ChangeOutcome, ChangeTeller, project_id_of
+from rtserver.watch.metrics import WatchMetrics
 from rtserver.watch.ports import (
     ChangeLog,
     ChangeSource,
@@ -56,7 +56,7 @@ class Watching:
         places: WatchPlaces,
         source: ChangeSource,
         log: ChangeLog,
-        metrics: Metrics,
+        metrics: WatchMetrics,
         *,
         on_history_lost: Callable[[Watch], None],
         holder: str,
@@ -192,7 +192,7 @@ class Watching:
                 keyed, size_bytes = [], 0
         await self._publish(keyed)
         for outcome, count in outcomes.items():
-            self._metrics.watch_changed(outcome, count)
+            self._metrics.changed(outcome, count)
             if outcome in REPORTED:
                 self._unreported[outcome] += count
 

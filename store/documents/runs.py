@@ -13,8 +13,14 @@ from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from rtserver.model.events import EventDraft
-from rtserver.observe.metrics import RunKind
-from rtserver.runs.model import Run, RunConflictError, RunState
+from rtserver.model.run import (
+    RunKind,
+    RunState,
+)
+from rtserver.runs.model import (
+    Run,
+    RunConflictError,
+)
 from store.base.client import Database, core_errors
 from store.base.relay import OutboxRelay, waiting_event
 from store.documents.run_places import RunPlaces

@@ -23,8 +23,8 @@ from typing import Any
 import structlog
 from bson import Timestamp
 
+from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.events import EventPack
-from rtserver.observe.metrics import LogMetrics
 from store.base.client import Database, DatabaseError
 from store.log.access import Command, LogAccess
 from store.log.collection import EVENTS, CollectionProblemError, read_pack

@@ -20,8 +20,8 @@ from pymongo.errors import BulkWriteError, OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from rtserver.eventlog.api import KeyReusedError, LogBusyError, LogUnavailableError, Published
+from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.events import EventDraft, EventPack
-from rtserver.observe.metrics import LogMetrics
 from store.base.batching import Batcher
 from store.base.client import Database, DatabaseError, core_errors
 from store.log.access import LogAccess

@@ -368,7 +368,7 @@ async def test_a_long_pause_ends_with_a_count_and_a_slow_admin_is_cut_and_resume
 
         # The other is not read from any more: the kernel's buffers fill, then its outbox.
         before = slow.events[-1]["id"]
-        overflows = server.metrics.outbox_overflow_total
+        overflows = server.metrics.sessions.outbox_overflow_total
         for _ in range(200):
             act(40, words=["x" * 900] * 16)
             await server.auditor.flush()

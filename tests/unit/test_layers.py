@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, str] = {
         store.documents store.log store.mongod store.watch
     """,
     "rtserver.audit.archive": """
-        rtserver.audit.record rtserver.model
+        rtserver.audit.record rtserver.model rtserver.observe
     """,
     "rtserver.audit.live": """
         rtserver.audit.record rtserver.delivery rtserver.eventlog rtserver.model
@@ -82,7 +82,7 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.runs.files rtserver.runs.iteration
     """,
     "rtserver.eventlog": """
-        rtserver.lib rtserver.model
+        rtserver.lib rtserver.model rtserver.observe
     """,
     "rtserver.interface": """
         rtserver.audit.live rtserver.eventlog rtserver.lib rtserver.model
@@ -144,31 +144,14 @@ PENDING: dict[str, str] = {  # to be emptied by the cuts S1 to S8; then this tab
     "handlers.api.audit": """
         rtserver.sessions.admission
     """,
-    "rtserver.audit.live.session": """
-        rtserver.observe.metrics
-    """,
     "rtserver.audit.record.auditor": """
         rtserver.sessions.admission
     """,
     "rtserver.audit.record.outcomes": """
         rtserver.sessions.admission
     """,
-    "rtserver.delivery.feed": """
-        rtserver.runs.model
-    """,
-    "rtserver.delivery.resume": """
-        rtserver.observe.metrics
-    """,
-    "rtserver.interface.event_frames": """
-        rtserver.observe.metrics
-    """,
     "rtserver.observe.log_output": """
         rtserver.config.settings
-    """,
-    "rtserver.observe.metrics": """
-        rtserver.audit.record.actions rtserver.auth.tokens
-        rtserver.delivery.wire_forms rtserver.model.close_codes
-        rtserver.watch.change
     """,
     "rtserver.presence.fleet": """
         rtserver.sessions.admission
@@ -179,23 +162,16 @@ PENDING: dict[str, str] = {  # to be emptied by the cuts S1 to S8; then this tab
     "rtserver.presence.service": """
         rtserver.sessions.admission
     """,
-    "rtserver.runs.leases": """
-        rtserver.observe.metrics
-    """,
-    "rtserver.runs.model": """
-        rtserver.observe.metrics
-    """,
     "rtserver.sessions.audited_commands": """
         rtserver.audit.live.messages
     """,
     "rtserver.sessions.commands": """
-        rtserver.observe.metrics rtserver.reviews.proposals
-        rtserver.runs.iteration.factory rtserver.runs.model
-        rtserver.runs.service rtserver.runs.validation.validator
-        rtserver.runs.validation.work
-    """,
-    "rtserver.sessions.messages": """
+        rtserver.reviews.proposals
+        rtserver.runs.iteration.factory
         rtserver.runs.model
+        rtserver.runs.service
+        rtserver.runs.validation.validator
+        rtserver.runs.validation.work
     """,
     "rtserver.sessions.session": """
         rtserver.presence.service rtserver.runs.model

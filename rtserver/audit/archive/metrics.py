@@ -2,7 +2,9 @@
 
 import math
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import Counter, Gauge
+
+from rtserver.observe.metrics import MetricsRegistry
 
 
 class ArchiveMetrics:
@@ -19,12 +21,12 @@ class ArchiveMetrics:
         missing_records_total: records that were overwritten before they were archived.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: MetricsRegistry) -> None:
         def gauge(name: str, documentation: str) -> Gauge:
-            return Gauge(f"rtserver_audit_archive_{name}", documentation, registry=registry)
+            return registry.gauge(f"audit_archive_{name}", documentation)
 
         def counter(name: str, documentation: str) -> Counter:
-            return Counter(f"rtserver_audit_archive_{name}", documentation, registry=registry)
+            return registry.counter(f"audit_archive_{name}", documentation)
 
         self.up = gauge("up", "Whether the audit archive can be written, or another worker does")
         self.active = gauge("active", "Whether this worker is the one that archives")

@@ -14,8 +14,8 @@ from rtserver.delivery.feed import Channel, Subscriber
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.sender import Sender
 from rtserver.delivery.wire_forms import ENCODERS, SEPARATORS, Encoding
+from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.events import StoredEvent
-from rtserver.observe.metrics import LogMetrics
 
 
 class AuditSubscriber(Subscriber, Protocol):

@@ -6,11 +6,10 @@ from rtserver.audit.live.filter import AuditFilter
 from rtserver.audit.live.messages import AuditGap, AuditWelcome, GapReason
 from rtserver.audit.live.reader import AuditReader
 from rtserver.delivery.feed import Channel
-from rtserver.delivery.resume import Resumption
+from rtserver.delivery.resume import ResumeOutcome, Resumption
 from rtserver.model.errors import ConflictError
 from rtserver.model.events import StoredEvent
 from rtserver.model.identity import Identity
-from rtserver.observe.metrics import ResumeOutcome
 from rtserver.sessions.admission import Entry
 from rtserver.sessions.session import Session, SessionServices, Transport
 

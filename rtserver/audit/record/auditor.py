@@ -35,6 +35,7 @@ from rtserver.audit.record.chain import (
     sealed_hash,
     text,
 )
+from rtserver.audit.record.metrics import AuditMetrics
 from rtserver.audit.record.spool import Abandoned, Batch, Spool, abandoned
 from rtserver.audit.record.spool_thread import Keeper, Kept
 from rtserver.eventlog.api import EventLog, KeyReusedError, Published
@@ -42,7 +43,6 @@ from rtserver.lib.tasks import TaskOwner
 from rtserver.model.errors import BusyError, StoreUnavailableError
 from rtserver.model.events import PreparedDrafts, now_rfc3339
 from rtserver.model.positions import Position
-from rtserver.observe.metrics import AuditMetrics
 from rtserver.sessions.admission import Entry
 
 AUDIT_PROJECT = "$audit"

@@ -13,11 +13,12 @@ import pytest
 
 from rtserver.audit.record.auditor import AUDIT_PROJECT, Auditor
 from rtserver.audit.record.chain import GENESIS, hash_of
+from rtserver.audit.record.metrics import AuditMetrics
 from rtserver.audit.record.spool import Batch
 from rtserver.eventlog.api import EventLog, Published
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.events import EventDraft
-from rtserver.observe.metrics import Metrics
+from rtserver.observe.metrics import MetricsRegistry
 from tests.support.fakes import MemoryLog
 
 
@@ -84,7 +85,9 @@ async def auditing_on(
     directory: Path, log: EventLog, *, spool_bytes: int = 1 << 20, crash: bool = False
 ) -> AsyncIterator[Auditor]:
     """The same on any log."""
-    auditor = Auditor(log, Metrics().audit, directory, worker_id="w1", spool_bytes=spool_bytes)
+    auditor = Auditor(
+        log, AuditMetrics(MetricsRegistry()), directory, worker_id="w1", spool_bytes=spool_bytes
+    )
     tasks = TaskOwner()
     auditor.start(tasks)
     auditor.adopt(tasks)

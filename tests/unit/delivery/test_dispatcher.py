@@ -11,10 +11,11 @@ from rtserver.delivery.fanout import Fanout
 from rtserver.delivery.feed import LOOK_S, Channel
 from rtserver.delivery.membership import Membership
 from rtserver.delivery.sender import Sender
+from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import CONTROL_PROJECT, EventPack, StoredEvent
-from rtserver.observe.metrics import Metrics
+from rtserver.observe.metrics import MetricsRegistry
 from tests.support.fakes import History, MemoryLog, NoMembers, draft
 from tests.support.recorder import LogRecorder
 from tests.support.waiting import until
@@ -35,7 +36,7 @@ class _Parts:
     def __post_init__(self) -> None:
         self.dispatcher = Dispatcher(
             self.log,
-            Fanout(Metrics(), Sender()),
+            Fanout(LogMetrics(MetricsRegistry()), Sender()),
             self.tasks,
             Membership(NoMembers()),
             recent_bytes=1000,

@@ -12,6 +12,7 @@ from rtserver.delivery.feed import Channel
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.sender import Sender
 from rtserver.delivery.wire_forms import Encoding, join_events
+from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.events import (
     WHOLE_PROJECT,
     WORKERS,
@@ -23,7 +24,7 @@ from rtserver.model.events import (
     viewers_of,
 )
 from rtserver.model.visibility import Viewer, visible
-from rtserver.observe.metrics import Metrics
+from rtserver.observe.metrics import MetricsRegistry
 from tests.support.fakes import FakeSubscriber, draft, stored
 
 MEMBERS = {"a": frozenset({"ada"}), "b": frozenset({"ada", "ben"})}
@@ -64,7 +65,7 @@ def test_everyone_gets_what_they_may_see_and_nothing_else(audiences: list[Audien
             FakeSubscriber(Viewer(user, view), encoding)
             for user, view, encoding in itertools.product(("ada", "ben", "dan"), VIEWS, Encoding)
         ]
-        metrics = Metrics()
+        metrics = LogMetrics(MetricsRegistry())
         channel = _channel(*subscribers)
         events = _events(audiences)
         await Fanout(metrics, Sender()).deliver(channel, events)
@@ -105,17 +106,19 @@ async def test_each_event_is_encoded_once_for_each_wire_form_of_the_same_view(
         for encoding in (Encoding.WEBSOCKET, Encoding.SSE)
     ]
     channel = _channel(*subscribers)
-    await Fanout(Metrics(), Sender()).deliver(channel, _events([WHOLE_PROJECT, WHOLE_PROJECT]))
+    await Fanout(LogMetrics(MetricsRegistry()), Sender()).deliver(
+        channel, _events([WHOLE_PROJECT, WHOLE_PROJECT])
+    )
     assert set(counts.values()) == {1}, "views and users make no difference to such events"
     assert len(counts) == 4
     counts.clear()
-    await Fanout(Metrics(), Sender()).deliver(
+    await Fanout(LogMetrics(MetricsRegistry()), Sender()).deliver(
         channel, _events([WHOLE_PROJECT, viewers_of("b")], first=3)
     )
     assert counts["websocket", 3] == 2, "two views"
     assert counts["websocket", 4] == 1, "only one of them sees it"
     counts.clear()
-    await Fanout(Metrics(), Sender()).deliver(
+    await Fanout(LogMetrics(MetricsRegistry()), Sender()).deliver(
         channel, _events([only_users(frozenset({"user1"}))], first=5)
     )
     assert counts == {("websocket", 5): 1, ("sse", 5): 1}
@@ -125,7 +128,7 @@ async def test_each_event_is_encoded_once_for_each_wire_form_of_the_same_view(
 async def test_one_who_catches_up_with_the_newest_event_is_not_behind_any_more() -> None:
     one = FakeSubscriber(Viewer("ada", frozenset({"a"})))
     channel = _channel(one)
-    fanout = Fanout(Metrics(), Sender())
+    fanout = Fanout(LogMetrics(MetricsRegistry()), Sender())
     # A client that was sent 1 and not 2 stayed at 1 until something else was passed over.
     await fanout.deliver(channel, _events([viewers_of("a"), viewers_of("b")]))
     assert one in channel.behind
@@ -145,7 +148,7 @@ async def test_an_outbox_that_overflows_in_the_middle_disturbs_nobody_else() -> 
         gone.append(slow)
 
     slow.outbox = Outbox(slow.sink, 100, leave)
-    fanout = Fanout(Metrics(), Sender())
+    fanout = Fanout(LogMetrics(MetricsRegistry()), Sender())
     for first in (1, 2, 3):
         await fanout.deliver(channel, _events([WHOLE_PROJECT], first=first))
     assert gone == [slow]
@@ -168,7 +171,7 @@ async def test_a_large_batch_goes_in_parts_and_lets_the_loop_run_between_them() 
 
     looking = asyncio.ensure_future(look())
     await asyncio.sleep(0)
-    await Fanout(Metrics(), Sender()).deliver(channel, big)
+    await Fanout(LogMetrics(MetricsRegistry()), Sender()).deliver(channel, big)
     await looking
     assert seen == [0, 2, 4, 6, 8]
     assert one.sink.received == join_events(Encoding.WEBSOCKET, big)

@@ -12,11 +12,12 @@ from rtserver.delivery.fanout import Fanout
 from rtserver.delivery.feed import Channel
 from rtserver.delivery.membership import Membership
 from rtserver.delivery.sender import Sender
+from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventDraft, EventType, StoredEvent, members_of
 from rtserver.model.visibility import MemberTable, Viewer, visible
-from rtserver.observe.metrics import Metrics
+from rtserver.observe.metrics import MetricsRegistry
 from rtserver.reviews.proposals import Proposal, creation_event
 from rtserver.reviews.statuses import ProposalStatus
 from tests.support.fakes import FakeSubscriber, MemoryLog, draft, stored
@@ -106,7 +107,7 @@ def _dispatcher(log: MemoryLog, documents: MemberDocuments, tasks: TaskOwner) ->
 
     return Dispatcher(
         log,
-        Fanout(Metrics(), Sender()),
+        Fanout(LogMetrics(MetricsRegistry()), Sender()),
         tasks,
         Membership(documents),
         recent_bytes=1 << 20,

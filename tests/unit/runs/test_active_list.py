@@ -7,9 +7,12 @@ import pytest
 from rtserver.delivery.feed import Channel
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import WHOLE_PROJECT, EventType, StoredEvent
-from rtserver.observe.metrics import RunKind
+from rtserver.model.run import (
+    RunJson,
+    RunKind,
+    RunState,
+)
 from rtserver.runs.active_list import CHANGING, ActiveRuns
-from rtserver.runs.model import RunJson, RunState
 from tests.support.waiting import until
 
 

@@ -11,15 +11,19 @@ from rtserver.delivery.feed import Channel
 from rtserver.delivery.membership import Membership, NoMembers
 from rtserver.delivery.sender import Sender
 from rtserver.delivery.wire_forms import Encoding
+from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.model.events import EventDraft
 from rtserver.model.identity import Identity
-from rtserver.observe.metrics import Metrics
+from rtserver.model.run import (
+    RunJson,
+)
+from rtserver.observe.metrics import MetricsRegistry
 from rtserver.presence.service import NoPresence, PresenceKeeper
-from rtserver.runs.model import RunJson
 from rtserver.sessions.admission import Entry
 from rtserver.sessions.messages import Ack, Command, MessageRefusedError
+from rtserver.sessions.metrics import SessionMetrics
 from rtserver.sessions.session import Ended, Session, SessionServices, SessionSettings
 from tests.support.fakes import FakeTransport, MemoryLog, draft
 from tests.support.waiting import until
@@ -51,7 +55,8 @@ class Stage:
     ) -> None:
         self.log = MemoryLog()
         self.tasks = TaskOwner()
-        self.metrics = Metrics()
+        registry = MetricsRegistry()
+        self.metrics = SessionMetrics(registry)
         self.now_s = 1000.0
         self.wheel = TimerWheel(tick_s=TICK_S, now_s=self.now_s)
         self.ended: list[Ended] = []
@@ -59,7 +64,7 @@ class Stage:
         self.active_runs: list[RunJson] = []
         self.dispatcher = Dispatcher(
             self.log,
-            Fanout(self.metrics, Sender()),
+            Fanout(LogMetrics(registry), Sender()),
             self.tasks,
             Membership(NoMembers()),
             recent_bytes=recent_bytes,

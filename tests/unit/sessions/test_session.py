@@ -12,8 +12,11 @@ from rtserver.model.close_codes import ADVICE, CloseCode
 from rtserver.model.errors import ConflictError, NotFoundError, StoreUnavailableError
 from rtserver.model.events import EventDraft, viewers_of
 from rtserver.model.identity import Identity
-from rtserver.observe.metrics import RunKind
-from rtserver.runs.model import RunJson, RunState
+from rtserver.model.run import (
+    RunJson,
+    RunKind,
+    RunState,
+)
 from rtserver.sessions.messages import (
     Ack,
     CancelValidation,

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.events import EventPack
-from rtserver.observe.metrics import Metrics
+from rtserver.observe.metrics import MetricsRegistry
 from store.base.client import Database
 from store.log.access import LogAccess
 from store.log.collection import EVENTS, prepare_log
@@ -33,7 +34,7 @@ async def make_log(
     return MongoEventLog(
         db,
         Heads(db, buffer_bytes=buffer_bytes, collection=collection),
-        Metrics(),
+        LogMetrics(MetricsRegistry()),
         ACCESS(db),
         epoch=epoch,
         queue_bytes=queue_bytes,
@@ -66,7 +67,7 @@ class Follower:
         self.batches = 0
         self.packs: list[EventPack] = []
         self.epochs: list[str] = []
-        self.metrics = Metrics()
+        self.metrics = LogMetrics(MetricsRegistry())
         self.on_packs: Callable[[list[EventPack]], Awaitable[None]] = self.take
         self.tail = EventTail(
             db,

@@ -10,9 +10,10 @@ from uuid import UUID
 import pytest
 from bson import Binary, DatetimeMS, Decimal128, Int64, ObjectId
 
-from rtserver.observe.metrics import Metrics
+from rtserver.observe.metrics import MetricsRegistry
 from rtserver.watch.change import ChangeOutcome
 from rtserver.watch.follower import Watching
+from rtserver.watch.metrics import WatchMetrics
 from rtserver.watch.ports import WatchPlace
 from rtserver.watch.spec import Watch, parse_watches
 from store.base.client import Database, connect
@@ -43,7 +44,7 @@ class Follower:
         self.db = db
         self.log = log
         self.watch = watch
-        self.metrics = Metrics()
+        self.metrics = WatchMetrics(MetricsRegistry())
         self.places = MongoWatchPlaces(db, lease_s=LEASE_S)
         self.lost: list[Watch] = []
         self.watching = Watching(

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from rtserver.audit.archive import archiver as audit_archive
 from rtserver.audit.archive.archiver import Archiver
@@ -30,8 +29,10 @@ from rtserver.audit.archive.metrics import ArchiveMetrics
 from rtserver.audit.record.actions import Action
 from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, Auditor
 from rtserver.audit.record.chain import hash_of
+from rtserver.audit.record.metrics import AuditMetrics
+from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.tasks import TaskOwner
-from rtserver.observe.metrics import Metrics
+from rtserver.observe.metrics import MetricsRegistry
 from store.audit.archive import ARCHIVES, MongoArchive
 from store.base.client import Database
 from store.log.collection import AUDIT, HEADS, prepare_log
@@ -84,15 +85,17 @@ async def worker(
     log = MongoEventLog(
         db,
         Heads(db, buffer_bytes=log_bytes, collection=AUDIT),
-        Metrics().audit,
+        LogMetrics(MetricsRegistry(), items="records", prefix="audit_"),
         WireAccess(db),
         epoch=epoch,
         queue_bytes=1 << 22,
         publish_timeout_s=30,
         collection=AUDIT,
     )
-    auditor = Auditor(log, Metrics().audit, tmp_path / "spool", worker_id="w", spool_bytes=1 << 22)
-    metrics = ArchiveMetrics(CollectorRegistry())
+    auditor = Auditor(
+        log, AuditMetrics(MetricsRegistry()), tmp_path / "spool", worker_id="w", spool_bytes=1 << 22
+    )
+    metrics = ArchiveMetrics(MetricsRegistry())
     archiver = Archiver(
         MongoArchive(db, lease_s=LEASE_S),
         ArchiveDirectory(tmp_path / "archive"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rtserver.observe.metrics import RunKind
+from rtserver.model.run import RunKind
 from rtserver.runs.model import Run
 from store.base.client import Database
 from store.documents.run_places import RUN_PLACES, RunPlaces

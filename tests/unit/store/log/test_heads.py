@@ -2,7 +2,8 @@
 
 import pytest
 
-from rtserver.observe.metrics import Metrics
+from rtserver.eventlog.metrics import LogMetrics
+from rtserver.observe.metrics import MetricsRegistry
 from store.base.client import Database
 from store.log.collection import EVENTS, HEADS, prepare_log
 from store.log.heads import Heads
@@ -19,7 +20,7 @@ async def make_log(db: Database, heads: Heads) -> MongoEventLog:
     return MongoEventLog(
         db,
         heads,
-        Metrics(),
+        LogMetrics(MetricsRegistry()),
         WireAccess(db),
         epoch=await prepare_log(db, EVENTS, BUFFER_BYTES),
         queue_bytes=1 << 20,

@@ -1,0 +1,31 @@
+"""All metrics of one worker, each declared by the package that counts it."""
+
+from handlers.base.metrics import HttpMetrics
+from rtserver.audit.record.metrics import AuditMetrics
+from rtserver.eventlog.metrics import LogMetrics
+from rtserver.observe.loop_lag import LoopLag
+from rtserver.observe.metrics import MetricsRegistry
+from rtserver.runs.metrics import RunMetrics
+from rtserver.sessions.metrics import SessionMetrics
+from rtserver.watch.metrics import WatchMetrics
+
+
+class WorkerMetrics:
+    """The metrics that every worker has. An archive's are there only where one is asked for.
+
+    Attributes:
+        registry: holds them all.
+        log, audit_log: of the log of events, and of the audit log.
+        audit, sessions, runs, watch, http, loop_lag: of the packages of these names.
+    """
+
+    def __init__(self) -> None:
+        self.registry = MetricsRegistry()
+        self.log = LogMetrics(self.registry)
+        self.audit_log = LogMetrics(self.registry, items="records", prefix="audit_")
+        self.audit = AuditMetrics(self.registry)
+        self.sessions = SessionMetrics(self.registry)
+        self.runs = RunMetrics(self.registry)
+        self.watch = WatchMetrics(self.registry)
+        self.http = HttpMetrics(self.registry)
+        self.loop_lag = LoopLag(self.registry)
