@@ -192,7 +192,7 @@ export class ProjectStore {
       console.warn("history:", error.message);
     }
     const withRuns = reduceHistory(this.state, events);
-    this.state = withActiveRuns(withRuns, active);
+    this.state = withActiveRuns(withRuns, active, position);
     this.historyLoaded = true;
     this.changed();
   }

@@ -34,6 +34,12 @@ export function before(id, count) {
   return formatPosition({ epoch: position.epoch, seq: Math.max(0, position.seq - count) });
 }
 
+/** The position `count` events after `id`; null where `id` is none. */
+export function after(id, count) {
+  const position = parsePosition(id);
+  return position && formatPosition({ epoch: position.epoch, seq: position.seq + count });
+}
+
 /**
  * @returns {number | null} negative, zero or positive as `a` is before, at or after `b`; null where
  *   they belong to different lives of the log, or one of them is no position

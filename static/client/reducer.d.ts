@@ -29,6 +29,8 @@ export interface Run {
   proposal_id: string;
   /** `unknown`: it ended, and this client did not hear how. */
   status: "queued" | "running" | "passed" | "failed" | "complete" | "error" | "cancelled" | "unknown";
+  /** Where it began: its first event, or the first that this client knows of it. */
+  position: string | null;
   /** How many wait until it is its turn, itself included; only while it is queued. */
   place: number | null;
   started_by: string | null;
@@ -64,6 +66,8 @@ export interface ProjectState {
   /** The proposals' ids, in the server's order. */
   readonly order: readonly string[];
   readonly runs: Readonly<Record<string, Run>>;
+  /** How new the newest list of active runs was that is taken over here. */
+  readonly listed_at: string | null;
   /** Everyone once; where there are very many, the first of them. */
   readonly present: readonly Person[];
   /** How many are there, listed or not. */
@@ -82,7 +86,12 @@ export function fromSnapshot(snapshot: Snapshot, previous?: ProjectState): Proje
 export function reduce(state: ProjectState, event: Reducible): ProjectState;
 export function reduceAll(state: ProjectState, events: readonly Reducible[]): ProjectState;
 export function reduceHistory(state: ProjectState, events: readonly StoredEvent[]): ProjectState;
-export function withActiveRuns(state: ProjectState, active: readonly ActiveRun[]): ProjectState;
+/** @param position how new the list is at least */
+export function withActiveRuns(
+  state: ProjectState,
+  active: readonly ActiveRun[],
+  position?: string | null,
+): ProjectState;
 export function refill(
   state: ProjectState,
   runId: string,

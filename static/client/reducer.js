@@ -5,14 +5,13 @@
  * that a view can tell by `===` what to draw again. Applying an event twice, or events that a
  * snapshot already contains, changes nothing; a page may therefore refetch at any time.
  */
-import { EMPTY_LOG, refilled, withPieces } from "./pieces.js";
+import { refilled, withPieces } from "./pieces.js";
 import { before, comparePositions } from "./positions.js";
 import { withPresence } from "./presence.js";
+import { isActive, newRun, putRun } from "./runs.js";
 
 export { appendTo, itemsOf } from "./pieces.js";
-
-/** Runs kept for each proposal and kind; older ones are forgotten. */
-const RUNS_KEPT = 3;
+export { isActive, latestRun } from "./runs.js";
 
 /** @returns {import("./reducer.d.ts").ProjectState} before anything is known */
 export function emptyState(projectId) {
@@ -23,6 +22,8 @@ export function emptyState(projectId) {
     proposals: {},
     order: [],
     runs: {},
+    /** How new the newest list of active runs was that is taken over here. */
+    listed_at: null,
     present: [],
     present_count: 0,
     /** Whether frames say who is there. They are newer than any snapshot that is fetched later. */
@@ -34,65 +35,67 @@ export function emptyState(projectId) {
 
 /**
  * @param {object} snapshot of `GET /api/v1/projects/{id}`
- * @param {object} [previous] the state before a refetch: what it knows of the runs is kept
+ * @param {object} [previous] the state before a refetch: what it knows of the runs is kept, and
+ *   what it learned of later events while the snapshot was on its way
  */
 export function fromSnapshot(snapshot, previous = emptyState(snapshot.project_id)) {
+  const isBehind = (comparePositions(snapshot.position, previous.position) ?? 0) < 0;
   const proposals = {};
   for (const proposal of snapshot.proposals ?? []) {
-    const comments = previous.proposals[proposal.id]?.comments ?? [];
-    proposals[proposal.id] = { comments, ...proposal };
+    const known = previous.proposals[proposal.id];
+    const isNewer = isBehind && known?.version > proposal.version;
+    proposals[proposal.id] = isNewer ? known : { comments: known?.comments ?? [], ...proposal };
+  }
+  const order = (snapshot.proposals ?? []).map(({ id }) => id);
+  for (const id of isBehind ? previous.order : []) {
+    if (id in proposals) continue;
+    proposals[id] = previous.proposals[id];
+    order.push(id);
   }
   const state = {
     ...previous,
     project_id: snapshot.project_id,
-    position: snapshot.position ?? null,
-    lock: lockOf(snapshot.lock),
+    position: isBehind ? previous.position : (snapshot.position ?? null),
+    lock: isBehind ? previous.lock : lockOf(snapshot.lock),
     proposals,
-    order: Object.keys(proposals),
+    order,
     ...(!previous.present_live && {
       present: snapshot.present ?? [],
       present_count: snapshot.present_count ?? snapshot.present?.length ?? 0,
     }),
     language_model: snapshot.language_model,
   };
-  return withActiveRuns(state, snapshot.active_runs ?? []);
+  return withActiveRuns(state, snapshot.active_runs ?? [], snapshot.position);
 }
 
 /**
  * Take over the list of active runs of a snapshot or a `welcome`.
  *
  * A run that was under way and is not in the list has ended without this client hearing how.
+ *
+ * @param {string | null} [position] how new the list is at least: it says nothing of later runs
  */
-export function withActiveRuns(state, active) {
+export function withActiveRuns(state, active, position = null) {
+  // An older list, which came late, may have runs that ended unheard before the newer one.
+  if (comparePositions(position, state.listed_at) < 0) return state;
   const listed = new Set(active.map((run) => run.run_id));
-  let next = state;
+  let next = { ...state, listed_at: position ?? state.listed_at };
   for (const run of Object.values(state.runs)) {
-    if (isActive(run) && !listed.has(run.run_id)) {
+    const isLater = (comparePositions(run.position, position) ?? 0) > 0;
+    if (isActive(run) && !listed.has(run.run_id) && !isLater) {
       next = putRun(next, { ...run, status: "unknown" });
     }
   }
   for (const entry of active) {
     const known = next.runs[entry.run_id];
     if (known && known.status !== "unknown" && known.status !== "queued") continue;
-    const { status, place } = newRun(entry);
-    next = putRun(next, { ...newRun(entry), ...known, status, place });
+    const listedRun = newRun(entry);
+    const { status, place, replay_from } = listedRun;
+    const begun = known?.status === "queued" && status === "running";
+    const at = begun ? listedRun.position : (known?.position ?? listedRun.position);
+    next = putRun(next, { ...listedRun, ...known, status, place, replay_from, position: at });
   }
   return next;
-}
-
-/** Whether a run is under way or waits for its turn. */
-export function isActive(run) {
-  return run?.status === "running" || run?.status === "queued";
-}
-
-/** The newest run of a proposal, of one kind or of either; null where there is none. */
-export function latestRun(state, proposalId, kind = null) {
-  let latest = null;
-  for (const run of Object.values(state.runs)) {
-    if (run.proposal_id !== proposalId || (kind && run.kind !== kind)) continue;
-    latest = run; // Runs are kept in the order in which they began.
-  }
-  return latest;
 }
 
 /** Apply events in order. Runs of output are appended in one go. */
@@ -192,7 +195,7 @@ const HANDLERS = {
   proposal_created: (state, event) => mergeProposal(state, event),
   proposal_updated: (state, event) => mergeProposal(state, event),
 
-  welcome: (state, frame) => withActiveRuns(state, frame.active_runs ?? []),
+  welcome: (state, frame) => withActiveRuns(state, frame.active_runs ?? [], frame.position),
   presence: (state, frame) => {
     const { present, count } = withPresence(
       { present: state.present, count: state.present_count },
@@ -211,35 +214,11 @@ function cancelled({ actor }) {
   return { status: "cancelled", cancelled_by: actor ?? null };
 }
 
-function newRun(entry) {
-  return {
-    run_id: entry.run_id,
-    kind: entry.kind,
-    proposal_id: entry.proposal_id,
-    status: entry.state === "queued" ? "queued" : "running",
-    /** How many wait until it is its turn, itself included; only while it is queued. */
-    place: entry.place ?? null,
-    started_by: entry.started_by ?? null,
-    started_at: entry.started_at ?? null,
-    finished_at: null,
-    replay_from: entry.replay_from ?? null,
-    command: entry.command ?? null,
-    model: entry.model ?? null,
-    instruction: entry.instruction ?? null,
-    /** A stand-in for a model answers. */
-    demo: entry.demo === true,
-    /** Lines of a validation {n, stream, line}, or of an iteration's reply {first_n, n, content}. */
-    output: EMPTY_LOG,
-    last_n: 0,
-    /** Pieces that this client did not get: it joined late, or there was a gap. */
-    missing: 0,
-  };
-}
-
 function begin(state, event, kind) {
   const known = state.runs[event.run_id];
   const told = known?.command === (event.command ?? null) && known.model === (event.model ?? null);
-  if (known && known.started_at !== null && known.status !== "queued" && told) return state;
+  const isKnown = known?.started_at && known.status !== "queued" && known.position === event.id;
+  if (isKnown && told) return state;
   const started = newRun({
     replay_from: before(event.id, 1),
     ...event,
@@ -258,15 +237,18 @@ function enqueue(state, event) {
   const known = state.runs[event.run_id];
   if (known && known.status !== "queued") return state;
   const { kind, actor: started_by, ts: started_at, place } = event;
-  const run = known ?? newRun({ ...event, kind, started_by, started_at, state: "queued" });
+  const replay_from = before(event.id, 1);
+  const first = { ...event, kind, started_by, started_at, replay_from, state: "queued" };
+  const run = known ?? newRun(first);
   return putRun(state, { ...run, place: place ?? null });
 }
 
 function appendToRun(state, events) {
-  const [{ run_id: id, type, proposal_id: proposalId }] = events;
+  const [{ id: position, run_id: id, type, proposal_id: proposalId }] = events;
   if (id === undefined) return state;
   const kind = type === "token" ? "iteration" : "validation";
-  const run = state.runs[id] ?? newRun({ run_id: id, kind, proposal_id: proposalId });
+  const about = { id: position, run_id: id, kind, proposal_id: proposalId };
+  const run = state.runs[id] ?? newRun(about);
   // A worker that stood still may say something more of a run that others have ended.
   const pieces = run.finished_at === null ? withPieces(run, events) : run;
   const last = events.at(-1).id;
@@ -281,21 +263,6 @@ function finish(state, event, result) {
   const run = state.runs[id] ?? newRun({ ...event, kind });
   if (run.finished_at !== null) return state;
   return putRun(state, { ...run, place: null, ...result, finished_at: event.ts ?? "" });
-}
-
-function putRun(state, run) {
-  const runs = { ...state.runs, [run.run_id]: run };
-  if (!(run.run_id in state.runs)) forgetOld(runs, run);
-  return { ...state, runs };
-}
-
-function forgetOld(runs, { proposal_id: proposalId, kind }) {
-  const alike = Object.values(runs).filter(
-    (run) => run.proposal_id === proposalId && run.kind === kind,
-  );
-  for (const run of alike.slice(0, -RUNS_KEPT)) {
-    if (!isActive(run)) delete runs[run.run_id];
-  }
 }
 
 function changeProposal(state, id, changes) {

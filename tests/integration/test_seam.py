@@ -24,7 +24,7 @@ from tornado.ioloop import IOLoop
 
 from tests.support.api import Api, api
 from tests.support.mongo import MongodProcess
-from tests.support.reducer import State, from_snapshot, reduce_all
+from tests.support.reducer import State, as_snapshot, from_snapshot, reduce_all, seq_of
 from tests.support.sockets import Frame, is_event, open_socket
 from tests.support.workers import Worker, Workers
 
@@ -98,11 +98,7 @@ class Follower:
     @property
     def state(self) -> State:
         """What it knows now."""
-        return reduce_all(from_snapshot(self.snapshot), self.events)
-
-
-def _seq(position: str) -> int:
-    return int(position.rpartition("-")[2])
+        return as_snapshot(reduce_all(from_snapshot(self.snapshot), self.events))
 
 
 async def _act(who: Api, project: str, what: str, number: int) -> None:
@@ -178,9 +174,9 @@ async def _scenario(addresses: list[str], project: str, steps: list[Step]) -> li
             for task in following:
                 task.cancel()
             await asyncio.gather(*following, return_exceptions=True)
-        fresh = from_snapshot(await people[1].get(f"/api/v1/projects/{project}"))
+        fresh = as_snapshot(from_snapshot(await people[1].get(f"/api/v1/projects/{project}")))
         for follower in followers:
-            seqs = [_seq(event["id"]) for event in follower.events]
+            seqs = [seq_of(event["id"]) for event in follower.events]
             assert seqs == sorted(set(seqs)), "an event came twice, or out of order"
             assert follower.state == fresh
         await _compare_comments(people, project, followers)
@@ -232,9 +228,9 @@ def _check_members(stored: list[tuple[int, Frame]], followers: list[Follower]) -
             comments[seq] = (item["p"], members[item["p"]])
         history.append((seq, members))
     for follower in followers:
-        begin = _seq(follower.snapshot["position"])
+        begin = seq_of(follower.snapshot["position"])
         heard = {
-            _seq(event["id"]) for event in follower.events if event["type"] == "comment_created"
+            seq_of(event["id"]) for event in follower.events if event["type"] == "comment_created"
         }
         for seq, (proposal_id, then) in comments.items():
             if seq <= begin or follower.user not in then:

@@ -1,6 +1,6 @@
 """A twin of `static/client/reducer.js`: what a page makes of a snapshot and the events after it.
 
-Only what a snapshot says: what was printed in a run is no part of it.
+Only what a snapshot says, and which runs there were: what was printed in a run is no part of it.
 """
 
 from collections.abc import Iterable
@@ -20,17 +20,55 @@ _ENDS = frozenset(
         "iteration_cancelled",
     }
 )
+_ABOUT_RUNS = {*_STARTS, *_ENDS, "run_queued", "output", "token"}
 
 
-def from_snapshot(snapshot: Frame) -> State:
-    """The state that a snapshot describes."""
-    lock = snapshot["lock"]
-    return {
+def from_snapshot(snapshot: Frame, previous: State | None = None) -> State:
+    """The state that a snapshot describes.
+
+    Args:
+        snapshot: as the server gives it.
+        previous: the state before a refetch: its runs, and what it knows of later events.
+    """
+    state = {
         "position": snapshot["position"],
-        "lock": None if lock is None else _lock(lock),
+        "lock": None if snapshot["lock"] is None else _lock(snapshot["lock"]),
         "proposals": {proposal["id"]: dict(proposal) for proposal in snapshot["proposals"]},
-        "runs": {run["run_id"]: _run(run, run["kind"]) for run in snapshot["active_runs"]},
+        "runs": {} if previous is None else previous["runs"],
+        "listed_at": 0 if previous is None else previous["listed_at"],
     }
+    if previous is not None and seq_of(snapshot["position"]) < seq_of(previous["position"]):
+        state["position"], state["lock"] = previous["position"], previous["lock"]
+        for proposal_id, known in previous["proposals"].items():
+            given = state["proposals"].get(proposal_id)
+            if given is None or known["version"] > given["version"]:
+                state["proposals"][proposal_id] = known
+    return with_active_runs(state, snapshot["active_runs"], snapshot["position"])
+
+
+def with_active_runs(state: State, active: list[Frame], position: str) -> State:
+    """The state after a list of active runs that is at least as new as a position.
+
+    A run that was under way and is not in the list has ended, unless it began later.
+    """
+    if seq_of(position) < state["listed_at"]:
+        return state  # It came late: it may have runs that ended unheard before the newer list.
+    listed = {run["run_id"]: run for run in active}
+    runs = {}
+    for run_id, run in state["runs"].items():
+        gone = run_id not in listed and run["began"] <= seq_of(position)
+        runs[run_id] = {**run, "active": False, "queued": False} if gone else run
+    for run_id, entry in listed.items():
+        known = runs.get(run_id)
+        began = seq_of(entry["replay_from"]) + 1
+        queued = entry["state"] == "queued"
+        if known is None:
+            runs[run_id] = _run(entry, entry["kind"], began, queued=queued)
+        elif not known["over"] and (known["queued"] or not known["active"]):
+            has_begun = known["queued"] and not queued
+            at = began if has_begun else known["began"]
+            runs[run_id] = {**known, "active": True, "queued": queued, "began": at}
+    return {**state, "runs": runs, "listed_at": seq_of(position)}
 
 
 def reduce_all(state: State, events: Iterable[Frame]) -> State:
@@ -38,6 +76,12 @@ def reduce_all(state: State, events: Iterable[Frame]) -> State:
     for event in events:
         state = reduce(state, event)
     return state
+
+
+def reduce_history(state: State, events: Iterable[Frame]) -> State:
+    """What events that are older than the snapshot say of runs."""
+    about_runs = (event for event in events if event["type"] in _ABOUT_RUNS)
+    return {**reduce_all(state, about_runs), "position": state["position"]}
 
 
 def reduce(state: State, event: Frame) -> State:
@@ -60,18 +104,71 @@ def reduce(state: State, event: Frame) -> State:
             after["proposals"] = {**state["proposals"], known["id"]: {**known, **changes}}
     elif kind == "lock_changed":
         after["lock"] = _lock(event) if event["locked"] else None
-    elif kind in _STARTS:
-        after["runs"] = {**state["runs"], event["run_id"]: _run(event, _STARTS[kind])}
-    elif kind in _ENDS:
-        after["runs"] = {
-            run_id: run for run_id, run in state["runs"].items() if run_id != event["run_id"]
-        }
+    elif kind in _ABOUT_RUNS:
+        after["runs"] = {**state["runs"], event["run_id"]: _after(state, event)}
     return after
+
+
+def _after(state: State, event: Frame) -> Frame:
+    """A run as an event leaves it."""
+    kind = event["type"]
+    here = seq_of(event["id"])
+    of_iteration = kind.startswith(("iteration", "token"))
+    run_kind = event.get("kind") or ("iteration" if of_iteration else "validation")
+    run = state["runs"].get(event["run_id"]) or _run(
+        event, run_kind, here, queued=kind == "run_queued"
+    )
+    if kind in _ENDS:
+        return {**run, "active": False, "over": True, "queued": False}
+    if kind in _STARTS:
+        active = run["active"] or run["queued"]
+        return {**run, "began": here, "queued": False, "active": active and not run["over"]}
+    return run
+
+
+def active_runs(state: State) -> dict[str, Frame]:
+    """The runs under way or waiting, as a snapshot lists them."""
+    shown = ("run_id", "kind", "proposal_id")
+    return {
+        run_id: {key: run[key] for key in shown}
+        for run_id, run in state["runs"].items()
+        if run["active"]
+    }
+
+
+def latest_run(state: State, proposal_id: str, kind: str) -> str | None:
+    """The id of the run of a proposal that began last."""
+    alike = [
+        run
+        for run in state["runs"].values()
+        if run["proposal_id"] == proposal_id and run["kind"] == kind
+    ]
+    latest = max(alike, key=lambda run: (run["began"], run["active"]), default=None)
+    return None if latest is None else str(latest["run_id"])
+
+
+def as_snapshot(state: State) -> Frame:
+    """Of a state what a snapshot says."""
+    told = {key: state[key] for key in ("position", "lock", "proposals")}
+    return {**told, "runs": active_runs(state)}
+
+
+def seq_of(position: str) -> int:
+    """The number in a position."""
+    return int(position.rpartition("-")[2])
 
 
 def _lock(lock: Frame) -> Frame:
     return {key: lock[key] for key in ("by", "reason", "at")}
 
 
-def _run(run: Frame, kind: str) -> Frame:
-    return {"run_id": run["run_id"], "kind": kind, "proposal_id": run["proposal_id"]}
+def _run(run: Frame, kind: str, began: int, *, queued: bool) -> Frame:
+    return {
+        "run_id": run["run_id"],
+        "kind": kind,
+        "proposal_id": run["proposal_id"],
+        "began": began,
+        "queued": queued,
+        "active": True,
+        "over": False,
+    }

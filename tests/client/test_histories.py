@@ -1,0 +1,127 @@
+"""At every step of a random history the page, its Python twin and the server say the same."""
+
+import json
+import random
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import reducer as twin
+from tests.support.histories import KINDS, Frame, Server, walk
+
+CLIENT = Path(__file__).parents[2] / "static" / "client"
+ROUNDS = 150
+SCRIPT = """
+const { emptyState, fromSnapshot, isActive, latestRun, reduceAll, reduceHistory, reduce,
+  withActiveRuns } = await import(CLIENT);
+let text = ""; for await (const part of process.stdin) text += part;
+const does = {
+  snapshot: (state, { of }) => fromSnapshot(of, state),
+  history: (state, { events, of }) =>
+    withActiveRuns(reduceHistory(state, events), of.active_runs, of.position),
+  events: (state, { events }) => reduceAll(state, events),
+  welcome: (state, { of }) => reduce(state, of),
+};
+const told = (state) => {
+  const { position, lock, proposals, runs } = state;
+  const latest = [];
+  for (const id of Object.keys(proposals)) {
+    for (const kind of ["validation", "iteration"]) {
+      latest.push([id, kind, latestRun(state, id, kind)?.run_id ?? null]);
+    }
+  }
+  const active = Object.values(runs).filter(isActive).map(({ run_id }) => run_id).sort();
+  return { position, lock, proposals: Object.values(proposals), active, latest };
+};
+console.log(JSON.stringify(JSON.parse(text).map((steps) => {
+  let state = emptyState("p");
+  return steps.map((step) => told((state = does[step.do](state, step))));
+})));
+"""
+
+
+def _by_the_page(walks: list[list[Frame]]) -> list[list[Frame]]:
+    script = SCRIPT.replace("CLIENT", json.dumps(str(CLIENT / "reducer.js")))
+    answer = subprocess.run(
+        ["node", "--input-type=module", "-e", script],
+        input=json.dumps(walks), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    told: list[list[Frame]] = json.loads(answer.stdout)
+    for state in (state for states in told for state in states):
+        for proposal in state["proposals"]:
+            del proposal["comments"]
+        state["proposals"].sort(key=lambda proposal: proposal["id"])
+        state["latest"].sort()
+    return told
+
+
+def _by_the_twin(steps: list[Frame]) -> list[Frame]:
+    state: Any = None
+    told = []
+    for step in steps:
+        if step["do"] == "snapshot":
+            state = twin.from_snapshot(step["of"], state)
+        elif step["do"] == "history":
+            state = twin.reduce_history(state, step["events"])
+            state = twin.with_active_runs(state, step["of"]["active_runs"], step["of"]["position"])
+        elif step["do"] == "events":
+            state = twin.reduce_all(state, step["events"])
+        else:
+            state = twin.with_active_runs(state, step["of"]["active_runs"], step["of"]["position"])
+        told.append(
+            {
+                "position": state["position"],
+                "lock": state["lock"],
+                "proposals": sorted(state["proposals"].values(), key=lambda known: known["id"]),
+                "active": sorted(twin.active_runs(state)),
+                "latest": sorted(
+                    [proposal_id, kind, twin.latest_run(state, proposal_id, kind)]
+                    for proposal_id in state["proposals"]
+                    for kind in KINDS
+                ),
+            }
+        )
+    return told
+
+
+def _check_against(server: Server, steps: list[Frame], told: list[Frame]) -> None:
+    """Compare what the page shows with what is true at the position where it is."""
+    newest = listed_at = 0
+    known: set[str] = set()
+    for step, shown in zip(steps, told, strict=True):
+        known.update(event.get("run_id", "") for event in step.get("events", []))
+        if "of" in step and twin.seq_of(step["of"]["position"]) >= listed_at:
+            listed_at = twin.seq_of(step["of"]["position"])
+            known.update(run["run_id"] for run in step["of"]["active_runs"])
+        here = twin.seq_of(shown["position"])
+        newest = max(newest, step.get("read_at", 0))
+        if here < newest:
+            continue  # the snapshot was read later than its position says
+        truth = server.states[here]
+        active = {run["run_id"] for run in truth["active_runs"]}
+        assert set(shown["active"]) == active
+        assert shown["lock"] == truth["lock"]
+        assert shown["proposals"] == sorted(truth["proposals"], key=lambda one: one["id"])
+        for proposal_id, kind, latest in shown["latest"]:
+            begun = server.begun[here].get((proposal_id, kind), [])
+            heard_of = [run_id for run_id in begun if run_id in known]
+            assert latest == (heard_of[-1] if heard_of else None)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node is installed")
+def test_the_page_its_twin_and_the_server_agree_at_every_step() -> None:
+    servers = []
+    for seed in range(ROUNDS):
+        server = Server(random.Random(seed), [f"a-{number}" for number in range(4)])
+        server.live(120)
+        servers.append(server)
+    walks = [walk(server) for server in servers]
+    for seed, by_the_page in enumerate(_by_the_page(walks)):
+        by_the_twin = _by_the_twin(walks[seed])
+        for number, (page, double) in enumerate(zip(by_the_page, by_the_twin, strict=True)):
+            assert page == double, f"seed {seed}, step {number}: {walks[seed][number]['do']}"
+        _check_against(servers[seed], walks[seed], by_the_page)
