@@ -37,12 +37,12 @@ from rtserver.delivery.dispatcher import Dispatcher
 from rtserver.delivery.fanout import Fanout
 from rtserver.delivery.membership import Membership, NoMembers
 from rtserver.delivery.sender import Sender, open_ring
-from rtserver.demo.completions_server import CompletionsServer
 from rtserver.demo.llm import DEMO_MODEL, demo_server
 from rtserver.demo.project import DEMO_PROJECT_ID, install_demo
 from rtserver.eventlog.history import History
 from rtserver.eventlog.worker_messages import Control
 from rtserver.interface.snapshot import Snapshots
+from rtserver.lib.shutdown import Shutdown
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.model.close_codes import CloseCode
@@ -97,6 +97,7 @@ if TYPE_CHECKING:
 
 TICK_S = 0.05
 TAIL_READY_S = 30.0
+MONGOD_STOP_S = 10.0
 
 _log = structlog.get_logger()
 
@@ -120,16 +121,13 @@ class Server:
         self._chain_begun = False
         self._primary_lost_s = 0.0
         self._tasks = TaskOwner()
-        self._stopping = False
-        self._model: LanguageModel | None = None
-        self._demo_llm: CompletionsServer | None = None
+        self._shutdown = Shutdown(grace_s=settings.shutdown_grace_s)
         self._archiver: Archiver | None = None
-        self._sender = Sender(open_ring() if settings.io_uring == "auto" else None)
         self.metrics = WorkerMetrics()
         self.port = settings.port
 
     async def start(self) -> None:
-        """Bring the worker up; returns when it serves.
+        """Bring the worker up; returns when it serves. Where it fails, what it started is undone.
 
         Raises:
             OperatorError: no MongoDB can be had.
@@ -137,24 +135,33 @@ class Server:
             OSError: the address is taken or not this host's.
             StoreUnavailableError: MongoDB does not answer.
         """
+        try:
+            await self._start()
+        except BaseException:
+            await self._shutdown.run()
+            raise
+
+    async def _start(self) -> None:
         settings = self._settings
-        verifier, self._jwks = await token_verifier(settings, self._secret)
+        verifier, jwks = await token_verifier(settings, self._secret)
+        if jwks is not None:
+            self._shutdown.push("key-set", jwks.close)
         # Taken first: a port that is in use should be said before anything is started.
         sockets = bind_sockets(settings.port, settings.host, reuse_port=False)
+        for one in sockets:
+            self._shutdown.push("listener", one.close)
         self.port = sockets[0].getsockname()[1]
-        try:
-            await self._connect_and_begin(verifier)
-        except BaseException:
-            for one in sockets:
-                one.close()
-            raise
+        self._sender = Sender(open_ring() if settings.io_uring == "auto" else None)
+        self._shutdown.push("sender", self._sender.close)
+        await self._connect_and_begin(verifier)
         self._http.add_sockets(sockets)
         _log.info("serving", host=settings.host, port=self.port, worker_id=settings.worker_id)
 
     async def _connect_and_begin(self, verifier: TokenVerifier) -> None:
+        self._shutdown.push("mongodb", self._mongo.close, least_s=MONGOD_STOP_S)
         database = await self._mongo.open()
         if self._mongo.private is not None:
-            self._tasks.start(self._mongo.watch(), name="mongod-watch")
+            self._shutdown.tasks("mongod").start(self._mongo.watch(), name="mongod-watch")
         try:
             if not await is_replica_set(database):
                 raise OperatorError(NO_REPLICA_SET)
@@ -168,6 +175,7 @@ class Server:
         events = LogStore(settings, database, metrics.log, access=self._mongo.log_access(database))
         self._heads = events.heads
         self._log = log = await events.open()
+        self._shutdown.push("heads", self._flush_heads)
         self._relay = relay = OutboxRelay(
             database, log, (RUNS, PROPOSALS, LOCKS), {COMMENTS: comment_fields}
         )
@@ -239,10 +247,12 @@ class Server:
         validator = make_validator(settings)
         writer = ProposalWriter(settings.workspaces_dir)
         await asyncio.to_thread(writer.settle_all)
-        self._model = self._make_model()
+        model = self._make_model()
+        if model is not None:
+            self._shutdown.push("language-model", model.close)
         iterations = Iterations(
             IterationParts(
-                model=self._model,
+                model=model,
                 runs=run_store,
                 locks=locks,
                 validator=validator,
@@ -252,7 +262,7 @@ class Server:
                 max_prompt_chars=settings.llm_context_chars,
                 max_diff_bytes=min(MAX_DIFF_BYTES, settings.outbox_bytes // 4),
             )
-            if self._model is not None
+            if model is not None
             else None
         )
         self._runs = runs = RunService(
@@ -330,7 +340,9 @@ class Server:
                 {
                     "tail": lambda: None if self._tail.ready.is_set() else "the log is not tailed",
                     "audit": self.auditor.problem,
-                    "stopping": lambda: "the worker is stopping" if self._stopping else None,
+                    "stopping": lambda: (
+                        "the worker is stopping" if self._shutdown.has_begun else None
+                    ),
                 }
             ),
             tasks=tasks,
@@ -366,6 +378,7 @@ class Server:
         store = LogStore(settings, database, self.metrics.audit_log, AUDIT, access=access)
         self._audit_heads = store.heads
         self._audit_log = await store.open()
+        self._shutdown.push("audit-heads", self._flush_audit_heads)
         spool_dir = settings.data_dir / SPOOL_FOLDER
         try:
             self.auditor = Auditor(
@@ -380,6 +393,7 @@ class Server:
                 f"the audit spool can't be kept in {spool_dir} ({error.strerror}): "
                 "set RT_DATA_DIR to a directory that can be written"
             ) from error
+        self._shutdown.push("audit-spool", self.auditor.close)
         self._audit_dispatcher = Dispatcher(
             self._audit_log,
             AuditFanout(self.metrics.audit_log, self._sender),
@@ -418,6 +432,7 @@ class Server:
                 ArchiveMetrics(self.metrics.registry),
                 lease_s=settings.lease_s,
             )
+            self._shutdown.push("audit-archive-thread", self._archiver.close)
 
     async def _on_audit_packs(self, packs: list[EventPack]) -> None:
         self._audit_log.saw(AUDIT_PROJECT, packs[-1].last)
@@ -431,7 +446,7 @@ class Server:
 
     def _on_primary(self, up: bool) -> None:
         """MongoDB's primary went or came."""
-        if not self._chain_begun or self._stopping:
+        if not self._chain_begun or self._shutdown.has_begun:
             return
         loop_s = asyncio.get_running_loop().time()
         by = Acting()
@@ -456,20 +471,27 @@ class Server:
             _log.warning("iterations_off", problem="RT_LLM_BASE_URL is set, RT_LLM_MODEL is not")
         if not self._demo:
             return None
-        self._demo_llm = demo_server()
-        self._demo_llm.start()
+        demo_llm = demo_server()
+        self._shutdown.push("demo-language-model", demo_llm.stop)
+        demo_llm.start()
         _log.warning(
             "demo_llm_started",
             note="no RT_LLM_BASE_URL and RT_LLM_MODEL: revisions are made up by the demo's "
             "stand-in for a language model",
-            base_url=self._demo_llm.base_url,
+            base_url=demo_llm.base_url,
         )
-        return make_model(settings, self._demo_llm.base_url, DEMO_MODEL, is_demo=True)
+        return make_model(settings, demo_llm.base_url, DEMO_MODEL, is_demo=True)
 
     async def _begin(self) -> None:
+        self._shutdown.push("tasks", self._tasks.stop)
         self._tasks.start(self._audit_log.run(), name="audit-log-writer")
         self.auditor.start(self._tasks)
         await self._workers.begin()
+        self._shutdown.push("workers", self._workers.end)
+        if self._archiver is not None:
+            self._tasks.start(self._archiver.run(), name="audit-archive")
+            self._shutdown.push("audit-archive", self._finish_archive)
+        self._shutdown.push("audit", self._finish_audit)
         self.auditor.adopt(self._tasks)
         self._chain_begun = True
         await self._fleet.begin()
@@ -490,11 +512,10 @@ class Server:
             "positions": PositionsTicker(self._dispatcher, self._log).run(),
             "loop-lag": self.metrics.loop_lag.watch(),
         }
-        if self._archiver is not None:
-            loops["audit-archive"] = self._archiver.run()
         loops |= {f"watch {watching.name}": watching.run() for watching in self._watches}
         for name, loop in loops.items():
             self._tasks.start(loop, name=name)
+        self._push_drain()
         # A tailing cursor on an empty collection ends at once, so there has to be something.
         await self._control.send("hello", self._settings.worker_id)
         try:
@@ -559,43 +580,41 @@ class Server:
 
     async def stop(self) -> None:
         """Let everybody know, finish what is under way within the grace period, and end."""
-        self._stopping = True
-        grace_s = self._settings.shutdown_grace_s
-        with contextlib.suppress(AttributeError):  # where the start failed half-way
-            self._http.stop()
-            await self._runs.stop()
-            self._gateway.close_all(CloseCode.GOING_AWAY)
-            await self._fleet.end()
-            self._presence.stop()
-            try:
-                async with asyncio.timeout(grace_s):
-                    await self._log.drain()
-                    # What waits for slow clients goes out first; places are free at once.
-                    await self._tasks.finish("close-session", "release-place")
-                    await self._http.close_all_connections()
-            except TimeoutError:
-                _log.warning("stopped_before_all_was_written", grace_s=grace_s)
-        if self._chain_begun:
-            await self.auditor.finish(grace_s)
-            if self._archiver is not None:
-                await self._archiver.finish(grace_s)
-            await self._workers.end()
-        await self._tasks.stop()
-        self._sender.close()
+        await self._shutdown.run()
+
+    def _push_drain(self) -> None:
+        """The steps whose order is not just that of the start turned round."""
+        shutdown = self._shutdown
+        for name, stop in reversed(
+            [
+                ("accept", self._http.stop),
+                ("runs", self._runs.stop),
+                ("close-sessions", self._close_sessions),
+                ("presence-bye", self._fleet.end),
+                ("presence", self._presence.stop),
+                ("event-log", self._log.drain),
+                # What waits for slow clients goes out first; places are free at once.
+                ("last-words", self._say_last_words),
+                ("connections", self._http.close_all_connections),
+            ]
+        ):
+            shutdown.push(name, stop)
+
+    def _close_sessions(self) -> None:
+        self._gateway.close_all(CloseCode.GOING_AWAY)
+
+    async def _say_last_words(self) -> None:
+        await self._tasks.finish("close-session", "release-place")
+
+    async def _finish_audit(self) -> None:
+        await self.auditor.finish(self._shutdown.left_s())
+
+    async def _finish_archive(self) -> None:
         if self._archiver is not None:
-            self._archiver.close()
-        with contextlib.suppress(AttributeError):
-            self.auditor.close()
-            try:
-                async with asyncio.timeout(grace_s):
-                    await self._heads.flush(everything=True)
-                    await self._audit_heads.flush(everything=True)
-            except Exception as error:  # noqa: BLE001 - the server ends either way
-                _log.warning("heads_not_written", error=str(error))
-        if self._model is not None:
-            await self._model.close()
-        if self._demo_llm is not None:
-            await self._demo_llm.stop()
-        await self._mongo.close()
-        if getattr(self, "_jwks", None) is not None:
-            await self._jwks.close()
+            await self._archiver.finish(self._shutdown.left_s())
+
+    async def _flush_heads(self) -> None:
+        await self._heads.flush(everything=True)
+
+    async def _flush_audit_heads(self) -> None:
+        await self._audit_heads.flush(everything=True)

@@ -1,0 +1,244 @@
+"""How a worker is taken apart, and how a start that fails is."""
+
+import asyncio
+import contextlib
+import functools
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tornado.httpserver import HTTPServer
+
+from rtserver.app.logs import LogStore
+from rtserver.app.mongo import MongoAccess
+from rtserver.app.server import Server
+from rtserver.audit.archive.archiver import Archiver
+from rtserver.audit.record.auditor import Auditor
+from rtserver.audit.record.workers import Workers
+from rtserver.auth.jwks import JwksCache
+from rtserver.config.settings import Settings
+from rtserver.delivery.sender import Sender
+from rtserver.demo.completions_server import CompletionsServer
+from rtserver.eventlog.worker_messages import Control
+from rtserver.lib.tasks import TaskOwner
+from rtserver.model.errors import StoreUnavailableError
+from rtserver.presence.fleet import PresenceFleet
+from rtserver.presence.service import PresenceService
+from rtserver.runs.files.write import ProposalWriter
+from rtserver.runs.llm.client import LanguageModel
+from rtserver.runs.service import RunService
+from rtserver.sessions.gateway import Gateway
+from store.base.relay import OutboxRelay
+from store.documents.connections import MongoLeases
+from store.documents.proposals import MongoProposals
+from store.log.heads import Heads
+from store.log.writer import MongoEventLog
+from tests.support.leftovers import end_leftovers
+from tests.support.mongo import MongodProcess
+from tests.support.recorder import LogRecorder
+from tests.support.tokens import SECRET
+from tests.support.waiting import until
+from tests.support.workers import QUICK_SETTINGS
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the shutdown: what is called, and the name under which its failure is logged.
+
+    Attributes:
+        arguments: of the call that is meant, where the method is called in a worker's life too.
+    """
+
+    name: str
+    owner: type
+    method: str
+    arguments: Mapping[str, object] = field(default_factory=dict)
+
+
+SHUTDOWN = [
+    Step("accept", HTTPServer, "stop"),
+    Step("runs", RunService, "stop"),
+    Step("close-sessions", Gateway, "close_all"),
+    Step("presence-bye", PresenceFleet, "end"),
+    Step("presence", PresenceService, "stop"),
+    Step("event-log", MongoEventLog, "drain"),
+    Step("last-words", TaskOwner, "finish"),
+    Step("connections", HTTPServer, "close_all_connections"),
+    Step("audit", Auditor, "finish"),
+    Step("audit-archive", Archiver, "finish"),
+    Step("workers", Workers, "end"),
+    Step("tasks", TaskOwner, "stop"),
+    Step("language-model", LanguageModel, "close"),
+    Step("demo-language-model", CompletionsServer, "stop"),
+    Step("audit-archive-thread", Archiver, "close"),
+    Step("audit-spool", Auditor, "close"),
+    Step("audit-heads", Heads, "flush", {"everything": True}),
+    Step("mongodb", MongoAccess, "close"),
+    Step("sender", Sender, "close"),
+    Step("key-set", JwksCache, "close"),
+]
+"""In the order in which they have to happen."""
+
+
+class Watch:
+    """Notes which steps happen from `begin` on, and has each fail after all that it does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, failure: BaseException | None) -> None:
+        self.happened: list[str] = []
+        self._failure = failure
+        self._watching = False
+        for step in SHUTDOWN:
+            self._wrap(monkeypatch, step)
+
+    def begin(self) -> None:
+        self._watching = True
+
+    def _happens(self, step: Step, named: Mapping[str, object]) -> bool:
+        """Note a call; whether it is the first of its step."""
+        meant = all(named.get(name) == value for name, value in step.arguments.items())
+        first = self._watching and meant and step.name not in self.happened
+        if first:
+            self.happened.append(step.name)
+        return first
+
+    def _wrap(self, monkeypatch: pytest.MonkeyPatch, step: Step) -> None:
+        original = getattr(step.owner, step.method)
+
+        @functools.wraps(original)
+        async def step_async(*given: Any, **named: Any) -> Any:
+            first = self._happens(step, named)
+            result = await original(*given, **named)
+            if first and self._failure is not None:
+                raise self._failure
+            return result
+
+        @functools.wraps(original)
+        def step_sync(*given: Any, **named: Any) -> Any:
+            first = self._happens(step, named)
+            result = original(*given, **named)
+            if first and self._failure is not None:
+                raise self._failure
+            return result
+
+        is_async = inspect.iscoroutinefunction(original)
+        monkeypatch.setattr(step.owner, step.method, step_async if is_async else step_sync)
+
+
+@pytest.fixture
+def settings(mongod: MongodProcess, database: str, tmp_path: Path) -> Settings:
+    """With every part that a worker can have."""
+    given = {
+        **QUICK_SETTINGS,
+        "mongodb_uri": mongod.uri,
+        "mongodb_database": database,
+        "data_dir": tmp_path / "var",
+        "workspace_root": tmp_path / "workspaces",
+        "audit_archive_dir": tmp_path / "archive",
+        "jwt_jwks_url": "http://127.0.0.1:1/keys",
+        "jwt_algorithms": "RS256,HS256",
+    }
+    return Settings.load({f"RT_{name.upper()}": str(text) for name, text in given.items()}, {})
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "failure",
+    # The first is what goes wrong in code that takes apart what may not be there.
+    [AttributeError("broken"), asyncio.CancelledError(), TimeoutError(), None],
+    ids=lambda failure: type(failure).__name__,
+)
+async def test_a_step_that_fails_keeps_no_other_from_happening(
+    settings: Settings,
+    logs: LogRecorder,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: BaseException | None,
+) -> None:
+    watch = Watch(monkeypatch, failure)
+    server = Server(settings, secret=SECRET, demo=True)
+    await server.start()
+    watch.begin()
+    logs.expect("shutdown_step_failed")
+    await server.stop()
+    expected = [step.name for step in SHUTDOWN]
+    assert watch.happened == expected
+    failed = [line for line in logs.lines if line["event"] == "shutdown_step_failed"]
+    assert [line["step"] for line in failed] == ([] if failure is None else expected)
+
+
+START = [
+    (MongoAccess, "open", 1),
+    (LogStore, "open", 1),
+    (OutboxRelay, "prepare", 1),
+    (LogStore, "open", 2),
+    (MongoProposals, "prepare", 1),
+    (MongoLeases, "prepare", 1),
+    (ProposalWriter, "settle_all", 1),
+    (CompletionsServer, "start", 1),
+    (MongoProposals, "create", 1),
+    (Auditor, "start", 1),
+    (Workers, "begin", 1),
+    (Auditor, "adopt", 1),
+    (PresenceFleet, "begin", 1),
+    (Control, "send", 1),
+    (HTTPServer, "add_sockets", 2),
+]
+"""What a start does: whose method, and which of its calls."""
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("owner", "method", "call"), START, ids=[f"{one.__name__}.{name}" for one, name, _ in START]
+)
+async def test_a_start_that_fails_undoes_what_it_did(
+    settings: Settings,
+    logs: LogRecorder,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    method: str,
+    call: int,
+) -> None:
+    original = getattr(owner, method)
+    calls = 0
+
+    def is_the_one() -> bool:
+        nonlocal calls
+        calls += 1
+        return calls == call
+
+    @functools.wraps(original)
+    async def start_async(*given: Any, **named: Any) -> Any:
+        result = await original(*given, **named)
+        if is_the_one():
+            raise StoreUnavailableError("broken")
+        return result
+
+    @functools.wraps(original)
+    def start_sync(*given: Any, **named: Any) -> Any:
+        result = original(*given, **named)
+        if is_the_one():
+            raise StoreUnavailableError("broken")
+        return result
+
+    is_async = inspect.iscoroutinefunction(original)
+    monkeypatch.setattr(owner, method, start_async if is_async else start_sync)
+    before = files_open()
+    server = Server(settings, secret=SECRET, demo=True)
+    with pytest.raises(StoreUnavailableError, match="broken"):
+        await server.start()
+    assert not await end_leftovers()
+    # The driver's threads close their connections when they notice.
+    await until(lambda: files_open() <= before, "nothing is left open")
+    await server.stop()
+    assert not [line for line in logs.lines if line["event"].startswith("shutdown_step")]
+
+
+def files_open() -> set[str]:
+    """What this process has open: sockets, files, locks."""
+    names = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            names.add(f"{link.name} {link.readlink()}")
+    return names
