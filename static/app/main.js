@@ -11,6 +11,7 @@ import {
   takeTokenFromAddress,
 } from "./address.js";
 import { fill } from "./dom.js";
+import { forgetDrafts } from "./drafts.js";
 import { createShell } from "./shell.js";
 import { ProjectStore } from "./store.js";
 import { claimsOf } from "../client/index.js";
@@ -59,6 +60,7 @@ function open(token, project) {
     store,
     onSignOut: () => {
       forgetToken();
+      forgetDrafts();
       close();
       signIn(project, "You are signed out.");
     },

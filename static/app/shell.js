@@ -3,6 +3,7 @@ import { replaceRoute, route } from "./address.js";
 import { createActions } from "./actions.js";
 import { fill, h, setText } from "./dom.js";
 import { describeConnection, describeGap, describeResume, describeRun } from "./words.js";
+import { Drafts } from "./drafts.js";
 import { LockKeeper } from "./lock-keeper.js";
 import { createConnectionBanner, createExpiryBanner, createGapBanner } from "./views/banner.js";
 import { createDetail } from "./views/detail.js";
@@ -29,7 +30,8 @@ export function createShell({ store, onSignOut, onSignIn }) {
   /** What was asked of the server and is not answered yet, by proposal. */
   const busy = new Map();
   const actions = createActions({ store, toasts, busy, onSignOut, onSignIn });
-  const context = { store, actions };
+  const drafts = new Drafts({ user: actions.me().id, project: store.project });
+  const context = { store, actions, drafts };
   const lock = createLock(context);
   const people = createPeople(context);
   const topbar = createTopbar(context, people.element, lock.button);

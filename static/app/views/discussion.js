@@ -1,11 +1,14 @@
 /** What people say about a proposal. Its author and reviewers see new comments as they come. */
 import { h, keyedList, setText, show } from "../dom.js";
+import { draftField } from "../drafts.js";
 import { initials, timeOf } from "../format.js";
 import { describeFailure } from "../words.js";
 
-export function createDiscussion({ store, actions }) {
+const NOBODY = "Nobody has said anything yet.";
+
+export function createDiscussion({ store, actions, drafts }) {
   const list = h("ol.comments");
-  const empty = h("p.muted.comments-empty", { hidden: true }, "Nobody has said anything yet.");
+  const empty = h("p.muted.comments-empty", { hidden: true }, NOBODY);
   const text = h("textarea", { id: "comment", rows: 3, maxLength: 8000, required: true });
   const send = h("button.primary", { type: "submit" }, "Comment");
   const form = h(
@@ -17,20 +20,26 @@ export function createDiscussion({ store, actions }) {
   );
   const element = h("section.discussion", { "aria-label": "Discussion" }, empty, list, form);
   const drawList = keyedList(list, (comment) => String(comment.id), makeComment);
+  const draft = draftField(text, drafts, "comment");
+  const sending = new Set();
   let proposal = null;
   let asked = null;
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const words = text.value.trim();
-    if (words === "") return;
+    if (words === "" || sending.has(proposal)) return;
+    const about = proposal;
+    sending.add(about);
     send.disabled = true;
-    if (await actions.comment(proposal, words)) text.value = "";
-    send.disabled = false;
+    if (await actions.comment(about, words)) draft.sent(about, words);
+    sending.delete(about);
+    send.disabled = sending.has(proposal);
   });
 
   async function load(id) {
     asked = id;
+    setText(empty, NOBODY);
     try {
       await store.loadComments(id);
     } catch (error) {
@@ -44,6 +53,8 @@ export function createDiscussion({ store, actions }) {
     element,
     update(proposalId) {
       proposal = proposalId;
+      draft.show(proposalId);
+      send.disabled = sending.has(proposalId);
       if (asked !== proposalId) void load(proposalId);
       const comments = store.state.proposals[proposalId]?.comments ?? [];
       show(empty, comments.length === 0);

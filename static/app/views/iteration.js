@@ -3,6 +3,7 @@ import { fill, h, setText, show } from "../dom.js";
 import { count, elapsed, timeOf } from "../format.js";
 import { icon, spinner } from "../icons.js";
 import { describeRun, isLive } from "../words.js";
+import { draftField } from "../drafts.js";
 import { isActive, itemsOf, latestRun } from "../../client/index.js";
 import { createOutcome } from "./outcome.js";
 
@@ -15,7 +16,7 @@ const DEMO =
   "No language model is set up on this server. A stand-in answers: it understands nothing and " +
   "makes up a plausible revision, so that you can see how it works.";
 
-export function createIteration({ store, actions }) {
+export function createIteration({ store, actions, drafts }) {
   const instruction = h("textarea", {
     id: "instruction",
     rows: 3,
@@ -63,6 +64,7 @@ export function createIteration({ store, actions }) {
     reply,
   );
 
+  const draft = draftField(instruction, drafts, "instruction");
   let proposal = null;
   let drawn = null;
   let drawnTone = null;
@@ -72,7 +74,8 @@ export function createIteration({ store, actions }) {
     event?.preventDefault();
     const text = instruction.value.trim();
     if (text === "" || start.getAttribute("aria-disabled") === "true") return;
-    if (await actions.startIteration(proposal, text)) instruction.value = "";
+    const about = proposal;
+    if (await actions.startIteration(about, text)) draft.sent(about, text);
   }
   form.addEventListener("submit", (event) => void submit(event));
   instruction.addEventListener("keydown", (event) => {
@@ -114,6 +117,7 @@ export function createIteration({ store, actions }) {
     element,
     update(proposalId) {
       proposal = proposalId;
+      draft.show(proposalId);
       drawModel(store.state.language_model);
       const run = latestRun(store.state, proposalId, "iteration");
       const active = isActive(run);
