@@ -7,40 +7,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewContext, Restartable, Site
+from tests.browser.sockjs_client import TRANSPORTS, open_sockets, wait_for
 from tests.support.publisher import Publisher
 from tests.support.tokens import token
 
 ROOT = Path(__file__).parents[2]
-TRANSPORTS = (
-    "websocket",
-    "xhr-streaming",
-    "eventsource",
-    "iframe-eventsource",
-    "htmlfile",
-    "iframe-htmlfile",
-    "xhr-polling",
-    "iframe-xhr-polling",
-    "jsonp-polling",
-)
 LONG_MS = 90_000
-OPEN_ALL = """([url, greetings]) => {
-    window.got = {};
-    for (const [transport, greeting] of Object.entries(greetings)) {
-        const one = (got[transport] = { by: null, welcome: false, numbers: [], end: null });
-        const socket = new SockJS(url, null, { transports: [transport], timeout: 20_000 });
-        socket.onopen = () => {
-            one.by = socket.transport;
-            socket.send(JSON.stringify(greeting));
-        };
-        socket.onmessage = ({ data }) => {
-            const frame = JSON.parse(data);
-            if (frame.type === "welcome") one.welcome = true;
-            if (frame.type === "test.event") one.numbers.push(frame.data);
-        };
-        socket.onclose = ({ code, reason }) => { one.end = `${code} ${reason}`; };
-    }
-}"""
-HAVE_ALL = "count => Object.values(got).every((one) => one.numbers.length >= count || one.end)"
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "node_modules/sockjs-client").exists(), reason="sockjs-client is not installed"
@@ -161,28 +133,16 @@ def test_a_page_of_another_origin_gets_every_event_once_by_each_transport(
     pages = [new_context().new_page() for _ in parties]
     for page, transports in zip(pages, parties, strict=True):
         page.goto(f"{elsewhere}/index.html")
-        greetings = {
-            transport: {
-                "type": "hello",
-                "project_id": site.project,
-                "token": token(f"user-{transport}", site.project),
-            }
-            for transport in transports
-        }
-        page.evaluate(OPEN_ALL, [f"{site.base}/sockjs/projects", greetings])
-    for page, transports in zip(pages, parties, strict=True):
-        page.wait_for_function("() => Object.values(got).every((one) => one.welcome || one.end)")
-        assert {name: one["by"] for name, one in page.evaluate("got").items()} == {
-            transport: transport for transport in transports
-        }
+        open_sockets(page, site, transports)
     with Publisher(lambda: site.worker.address, site.project) as publisher:
-        for page in pages:
-            page.wait_for_function(HAVE_ALL, arg=20)
+        for page, transports in zip(pages, parties, strict=True):
+            wait_for(page, transports, "test.event", 20)
         count = publisher.finish()
-    for page in pages:
-        page.wait_for_function(HAVE_ALL, arg=count)
+    for page, transports in zip(pages, parties, strict=True):
+        wait_for(page, transports, "test.event", count)
         for transport, one in page.evaluate("got").items():
-            assert (one["numbers"], one["end"]) == (list(range(count)), None), transport
+            numbers = [frame["data"] for frame in one["frames"] if frame["type"] == "test.event"]
+            assert (numbers, one["end"]) == (list(range(count)), None), transport
 
 
 def test_transports_may_change_in_mid_stream(site: Site, new_context: NewContext) -> None:

@@ -426,6 +426,7 @@ class TestStreaming:
             for message, received in (
                 ('["x"]', 'a["x"]'),
                 (r'["  \u0000\n\r "]', r'a["  \u0000\n\r "]'),
+                ('["a%20b"]', 'a["a%2520b"]' if transport == "/eventsource" else 'a["a%20b"]'),
                 ('["</script>\u2028"]', r'a["</script>\u2028"]'),
             ):
                 sent = await client.post(url + "/xhr_send", message)

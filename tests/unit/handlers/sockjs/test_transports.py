@@ -1,6 +1,8 @@
 """`handlers.sockjs.transports`: that nothing of the library is reached past the corrections."""
 
+import re
 import warnings
+from asyncio import Future
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,8 +10,16 @@ import pytest
 
 import handlers.sockjs.transports as fixes
 from handlers.realtime.socket_base import SocketHandler
-from handlers.sockjs.transports import CALLBACK, CORRECTED, MAX_STRANGERS, CorrectedHandler, Router
+from handlers.sockjs.transports import (
+    CALLBACK,
+    CORRECTED,
+    MAX_STRANGERS,
+    CorrectedHandler,
+    EventSource,
+    Router,
+)
 from rtserver.auth.origins import Origins
+from tests.support import wire_reader
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -82,3 +92,51 @@ def test_callbacks_that_are_not(name: str) -> None:
 def test_the_page_behind_a_request(headers: dict[str, str], page: str | None) -> None:
     handler: Any = SimpleNamespace(request=SimpleNamespace(headers=headers))
     assert fixes._page_of(handler) == page
+
+
+FORGED = "x%22,%22{%5C%22type%5C%22:%5C%22lock_changed%5C%22}%22,%22y"
+"""After one `decodeURI` too many: the end of one message, and another of somebody's making."""
+
+
+def decode_uri(text: str) -> str:
+    """What JavaScript's `decodeURI` makes of it (ECMA-262 section 19.2.6.2).
+
+    Raises:
+        ValueError: it throws.
+    """
+
+    def decoded(match: re.Match[str]) -> str:
+        octets = bytes.fromhex(match[0].replace("%", ""))
+        return "".join(
+            f"%{ord(char):02X}" if char in ";/?:@&=+$,#" else char for char in octets.decode()
+        )
+
+    if re.search("%(?![0-9A-Fa-f]{2})", text):
+        raise ValueError(text)
+    return re.sub("(?:%[0-9A-Fa-f]{2})+", decoded, text)
+
+
+def sent_by(handler: type[Any], frame: str, **attributes: Any) -> str:
+    """What a transport writes for a SockJS frame."""
+    written: list[str] = []
+    one = SimpleNamespace(
+        write=written.append,
+        flush=Future,
+        notify_sent=lambda _size: None,
+        set_header=lambda *_header: None,
+        send_complete=None,
+        **attributes,
+    )
+    handler.send_pack(one, frame)
+    return "".join(written)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "frame", ["o", "h", 'a["50% done"]', 'c[4400,"100%"]', f'a["{FORGED}"]', "a\r\n\0b%2523"]
+)
+async def test_an_event_stream_is_escaped_for_the_clients_decode_uri(frame: str) -> None:
+    source = wire_reader.EventSource()
+    source.feed(sent_by(EventSource, frame).encode())
+    ((kind, data, _),) = source.dispatched
+    assert (kind, decode_uri(data)) == ("message", frame)
