@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo.errors import PyMongoError
 from pymongo.monitoring import TopologyListener
+from pymongo.read_concern import ReadConcern
 
 from rtserver.model.errors import StoreUnavailableError
 
@@ -25,6 +26,10 @@ TIMEOUTS_MS = {
     "wTimeoutMS": 10_000,
 }
 """Where the URI names none of its own."""
+
+
+NEWEST_MS = 5_000
+"""How long a read of what is newest may wait for its majority."""
 
 
 def connect(uri: str, listeners: Sequence[TopologyListener] = ()) -> AsyncIOMotorClient[Any]:
@@ -51,6 +56,27 @@ def connect(uri: str, listeners: Sequence[TopologyListener] = ()) -> AsyncIOMoto
         event_listeners=list(listeners),
         **times,
     )
+
+
+def confirmed(database: Database) -> Database:
+    """The same database, read only as far as a majority of the replica set has it.
+
+    A primary that has lost its majority goes on answering until it notices, and what it answers
+    with read concern local may be rolled back. Whoever tells others of what was read, or decides by
+    it, reads here. A majority write that was acknowledged is always seen: MongoDB answers it when
+    its own committed snapshot has it.
+    """
+    return database.with_options(read_concern=ReadConcern("majority"))
+
+
+def newest(database: Database) -> Database:
+    """The same database, read as it is now: never stale, and never what may be rolled back.
+
+    A read waits until a majority has confirmed what it found and that the primary is still that
+    (MongoDB manual, read concern "linearizable"), which holds for one document named by its `_id`.
+    It costs what a small majority write does; give it `max_time_ms=NEWEST_MS`, since it may wait.
+    """
+    return database.with_options(read_concern=ReadConcern("linearizable"))
 
 
 def core_errors(

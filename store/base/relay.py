@@ -13,10 +13,16 @@ An entry may bring a new document of another collection, instead of `fields`:
 
 It is inserted before the event is appended, and the event says what the document does. So a
 document that is made along with a change of another is one with it, without a transaction.
+
+Only what a majority holds is told. A relay right after a change has MongoDB's answer to a majority
+write; the sweep reads with read concern majority. Otherwise a primary that was cut off would show
+the sweep a change that is rolled back later, and its event would be in the log for good.
 """
 
 import asyncio
 import contextlib
+import hashlib
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -27,7 +33,7 @@ from pymongo.errors import DuplicateKeyError, WriteError
 from rtserver.eventlog.api import EventLog, KeyReusedError
 from rtserver.model.errors import BusyError, StoreUnavailableError
 from rtserver.model.events import Audience, EventDraft, now_rfc3339
-from store.base.client import Database, DatabaseError
+from store.base.client import Database, DatabaseError, confirmed
 
 SWEEP_INTERVAL_S = 2.0
 SWEEP_BATCH = 500
@@ -37,10 +43,27 @@ Fields = Callable[[dict[str, Any]], dict[str, Any]]
 _log = structlog.get_logger()
 
 
-def waiting_event(key: str, draft: EventDraft) -> dict[str, Any]:
-    """The form in which an event waits in a document."""
+def change_key(what: str) -> str:
+    """A key for the event of one change of a document.
+
+    By chance, and not by a version: a change that was rolled back and the one made in its place
+    have the same version, and the second event must not meet the key of the first.
+
+    Args:
+        what: names the change for people who look into the log, `proposal:ID` say.
+    """
+    return f"{what}:{secrets.token_hex(8)}"
+
+
+def waiting_event(what: str, draft: EventDraft) -> dict[str, Any]:
+    """The form in which an event waits in a document.
+
+    Args:
+        what: see `change_key`.
+        draft: the event.
+    """
     entry: dict[str, Any] = {
-        "key": key,
+        "key": change_key(what),
         "project_id": draft.project_id,
         "type": str(draft.type),
         "fields": msgspec.json.encode(draft.fields).decode(),
@@ -84,6 +107,7 @@ class OutboxRelay:
             records: by collection, what an event says of a document that it brings.
         """
         self._database = database
+        self._confirmed = confirmed(database)
         self._log = log
         self._collections = tuple(collections)
         self._records = records or {}
@@ -96,22 +120,31 @@ class OutboxRelay:
     async def relay(self, collection: str, document: dict[str, Any]) -> None:
         """Append a document's waiting events, in order, and take them out.
 
+        Args:
+            collection: where the document is.
+            document: as a majority of the replica set has it.
+
         Raises:
             LogBusyError, LogUnavailableError, DatabaseError: the sweep will finish it.
         """
         keys = []
         for entry in document.get("outbox", ()):
-            draft = _draft(entry, await self._fields(entry))
-            try:
-                await self._log.publish([draft], key=entry["key"])
-            except KeyReusedError:
-                # Impossible unless two changes were given one key: the first one stands.
-                _log.exception("outbox_key_reused", key=entry["key"])
+            await self._append(entry["key"], _draft(entry, await self._fields(entry)))
             keys.append(entry["key"])
         if keys:
             await self._database[collection].update_one(
                 {"_id": document["_id"]}, {"$pull": {"outbox": {"key": {"$in": keys}}}}
             )
+
+    async def _append(self, key: str, draft: EventDraft) -> None:
+        try:
+            await self._log.publish([draft], key=key)
+        except KeyReusedError:
+            # Two changes were given one key, which is a fault. The event is true all the same, so
+            # it goes in under a key of its content, which is the same however often it is tried.
+            _log.exception("outbox_key_reused", key=key)
+            digest = hashlib.sha256(draft.body().encode()).hexdigest()
+            await self._log.publish([draft], key=f"{key}:{digest[:16]}")
 
     async def _fields(self, entry: dict[str, Any]) -> dict[str, Any]:
         record = entry.get("record")
@@ -133,7 +166,8 @@ class OutboxRelay:
         """Append what dead workers left; how many documents had something."""
         count = 0
         for name in self._collections:
-            cursor = self._database[name].find({"outbox.key": {"$exists": True}}).limit(SWEEP_BATCH)
+            waiting = self._confirmed[name].find({"outbox.key": {"$exists": True}})
+            cursor = waiting.limit(SWEEP_BATCH)
             async for document in cursor:
                 try:
                     await self.relay(name, document)

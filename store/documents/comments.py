@@ -14,7 +14,7 @@ from pymongo import ASCENDING, ReturnDocument
 
 from rtserver.model.events import AudienceKind, EventType, now_rfc3339
 from rtserver.reviews.comments import MAX_COMMENT_CHARS, Comment
-from store.base.client import Database, core_errors
+from store.base.client import Database, confirmed, core_errors
 from store.base.relay import OutboxRelay
 from store.base.schemas import USER_ID, prepare_validated, schema
 from store.documents.proposals import PROPOSALS
@@ -44,7 +44,7 @@ class MongoComments:
 
     def __init__(self, database: Database, relay: OutboxRelay) -> None:
         self._database = database
-        self._comments = database[COMMENTS]
+        self._comments = confirmed(database)[COMMENTS]
         self._proposals = database[PROPOSALS]
         self._relay = relay
 

@@ -3,7 +3,6 @@
 _id project id; while the lock is held by, reason, at, until (end of its lease); outbox
 """
 
-import secrets
 from typing import Any
 
 from pymongo import ReturnDocument
@@ -11,7 +10,7 @@ from pymongo.errors import DuplicateKeyError
 
 from rtserver.model.events import EventDraft
 from rtserver.reviews.locks import MAX_REASON_CHARS, Lock
-from store.base.client import Database, core_errors
+from store.base.client import NEWEST_MS, Database, confirmed, core_errors, newest
 from store.base.relay import OutboxRelay, waiting_event
 from store.base.schemas import OUTBOX, USER_ID, prepare_validated, schema
 
@@ -34,7 +33,8 @@ class MongoLocks:
 
     def __init__(self, database: Database, relay: OutboxRelay) -> None:
         self._database = database
-        self._locks = database[LOCKS]
+        self._locks = confirmed(database)[LOCKS]
+        self._newest = newest(database)[LOCKS]
         self._relay = relay
 
     async def prepare(self) -> None:
@@ -45,7 +45,10 @@ class MongoLocks:
     @core_errors
     async def get(self, project_id: str) -> Lock | None:
         """See `LockStore.get`."""
-        document = await self._locks.find_one({"_id": project_id, "by": {"$exists": True}}, _SEEN)
+        # What is on its way counts: whoever asks wants to take the lock, or to write past it.
+        document = await self._newest.find_one(
+            {"_id": project_id, "by": {"$exists": True}}, _SEEN, max_time_ms=NEWEST_MS
+        )
         return None if document is None else _lock(document)
 
     @core_errors
@@ -75,7 +78,7 @@ class MongoLocks:
             "outbox": {
                 "$concatArrays": [
                     {"$ifNull": ["$outbox", []]},
-                    [{"$literal": waiting_event(_key(lock), changed)}],
+                    [{"$literal": waiting_event(_what(lock), changed)}],
                 ]
             },
         }
@@ -104,7 +107,7 @@ class MongoLocks:
             wanted,
             {
                 "$unset": {"by": "", "reason": "", "at": "", "until": ""},
-                "$push": {"outbox": waiting_event(_key(lock), changed)},
+                "$push": {"outbox": waiting_event(_what(lock), changed)},
             },
             return_document=ReturnDocument.AFTER,
         )
@@ -124,9 +127,8 @@ def _until(lease_s: float) -> dict[str, Any]:
     return {"$add": ["$$NOW", int(lease_s * 1000)]}
 
 
-def _key(lock: Lock) -> str:
-    # By chance, not by number: the key is in the same update as what it stands for.
-    return f"lock:{lock.project_id}:{secrets.token_hex(8)}"
+def _what(lock: Lock) -> str:
+    return f"lock:{lock.project_id}"
 
 
 def _lock(document: dict[str, Any]) -> Lock:

@@ -9,12 +9,11 @@ from typing import Any
 
 from pymongo import ASCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
-from pymongo.read_concern import ReadConcern
 
 from rtserver.model.events import EventDraft
 from rtserver.reviews.proposals import MAX_REVIEWERS, MAX_TITLE_CHARS, Proposal, ProposalExistsError
 from rtserver.reviews.statuses import ProposalStatus
-from store.base.client import Database, core_errors
+from store.base.client import NEWEST_MS, Database, confirmed, core_errors, newest
 from store.base.relay import OutboxRelay, waiting_event
 from store.base.schemas import OUTBOX, USER_ID, prepare_validated, schema
 
@@ -48,7 +47,8 @@ class MongoProposals:
     def __init__(self, database: Database, relay: OutboxRelay) -> None:
         self._database = database
         self._proposals = database[PROPOSALS]
-        self._confirmed = self._proposals.with_options(read_concern=ReadConcern("majority"))
+        self._confirmed = confirmed(database)[PROPOSALS]
+        self._newest = newest(database)[PROPOSALS]
         self._relay = relay
 
     async def prepare(self) -> None:
@@ -67,7 +67,7 @@ class MongoProposals:
             "project_id": proposal.project_id,
             "created_by": proposal.created_by,
             "created_at": proposal.created_at,
-            "outbox": [waiting_event(_key(proposal), created)],
+            "outbox": [waiting_event(_what(proposal), created)],
         }
         try:
             await self._proposals.insert_one(document)
@@ -80,16 +80,17 @@ class MongoProposals:
     @core_errors
     async def change(self, proposal: Proposal, changed: Sequence[EventDraft]) -> bool:
         """See `ProposalStore.change`."""
-        waiting = [
-            waiting_event(f"{_key(proposal)}:{number}", draft)
-            for number, draft in enumerate(changed)
-        ]
+        waiting = [waiting_event(_what(proposal), draft) for draft in changed]
         document = await self._proposals.find_one_and_update(
             {"_id": proposal.proposal_id, "version": proposal.version - 1},
             {"$set": _fields(proposal), "$push": {"outbox": {"$each": waiting}}},
             return_document=ReturnDocument.AFTER,
         )
         if document is None:
+            # Returns when a majority has the version that was met, so that `get` shows it.
+            await self._newest.find_one(
+                {"_id": proposal.proposal_id}, {"version": 1}, max_time_ms=NEWEST_MS
+            )
             return False
         await self._relay.try_relay(PROPOSALS, document)
         return True
@@ -97,7 +98,7 @@ class MongoProposals:
     @core_errors
     async def get(self, proposal_id: str) -> Proposal | None:
         """See `ProposalStore.get`."""
-        document = await self._proposals.find_one({"_id": proposal_id})
+        document = await self._confirmed.find_one({"_id": proposal_id})
         return None if document is None else _proposal(document)
 
     @core_errors
@@ -109,7 +110,7 @@ class MongoProposals:
     @core_errors
     async def members(self, project_id: str) -> list[tuple[str, int, frozenset[str]]]:
         """See `ProposalStore.members`."""
-        cursor = self._proposals.find(
+        cursor = self._confirmed.find(
             {"project_id": project_id}, {"version": 1, "author": 1, "reviewers": 1}
         )
         return [
@@ -118,7 +119,7 @@ class MongoProposals:
         ]
 
 
-def _key(proposal: Proposal) -> str:
+def _what(proposal: Proposal) -> str:
     return f"proposal:{proposal.proposal_id}:{proposal.version}"
 
 

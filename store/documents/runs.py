@@ -21,7 +21,7 @@ from rtserver.runs.model import (
     Run,
     RunConflictError,
 )
-from store.base.client import Database, core_errors
+from store.base.client import NEWEST_MS, Database, confirmed, core_errors, newest
 from store.base.relay import OutboxRelay, waiting_event
 from store.documents.run_places import RunPlaces
 
@@ -34,6 +34,8 @@ class MongoRuns:
 
     def __init__(self, database: Database, relay: OutboxRelay, *, lease_s: float) -> None:
         self._runs = database[RUNS]
+        self._confirmed = confirmed(database)[RUNS]
+        self._newest = newest(database)[RUNS]
         self._relay = relay
         self._lease_ms = int(lease_s * 1000)
         self._places = RunPlaces(database, lease_ms=self._lease_ms)
@@ -85,8 +87,10 @@ class MongoRuns:
             )
             if running is None:
                 await self._runs.insert_one(document)  # it ended just now
-            elif running["_id"] != run.run_id:  # else: a retried insert that had succeeded
+            elif running["_id"] != run.run_id:
                 raise RunConflictError(_run(running)) from None
+            else:  # an attempt whose answer was lost: its event waits under the key of then
+                document = await self._as_confirmed(run.run_id) or document
         # The lease is set by the database's clock, which an insert cannot name.
         await self._runs.update_one({"_id": run.run_id}, [{"$set": {"lease_until": self._until()}}])
         await self._relay.try_relay(RUNS, document)
@@ -132,7 +136,7 @@ class MongoRuns:
     @core_errors
     async def last_validation(self, proposal_id: str) -> dict[str, Any] | None:
         """See `RunStore.last_validation`."""
-        document = await self._runs.find_one(
+        document = await self._confirmed.find_one(
             {
                 "proposal_id": proposal_id,
                 "$or": [
@@ -189,6 +193,13 @@ class MongoRuns:
             made=made,
         )
 
+    async def _as_confirmed(self, run_id: str, **fields: Any) -> dict[str, Any] | None:
+        """A run as a majority has it, if it has these fields then."""
+        found: dict[str, Any] | None = await self._newest.find_one(
+            {"_id": run_id, **fields}, max_time_ms=NEWEST_MS
+        )
+        return found
+
     async def _change(
         self,
         run: Run,
@@ -214,7 +225,7 @@ class MongoRuns:
             return_document=ReturnDocument.AFTER,
         )
         if document is None and made is not None:
-            document = await self._runs.find_one({"_id": run.run_id, **made})
+            document = await self._as_confirmed(run.run_id, **made)
         if document is None:
             return False
         await self._relay.try_relay(RUNS, document)
@@ -223,7 +234,7 @@ class MongoRuns:
     @core_errors
     async def get(self, run_id: str) -> Run | None:
         """See `RunStore.get`."""
-        document = await self._runs.find_one({"_id": run_id})
+        document = await self._confirmed.find_one({"_id": run_id})
         return None if document is None else _run(document)
 
     @core_errors
@@ -233,7 +244,7 @@ class MongoRuns:
         mine = {"_id": {"$in": ids}, "active": True, "owner": owner}
         await self._runs.update_many(mine, [{"$set": {"lease_until": self._until()}}])
         await self._places.renew(runs)
-        return [_run(document) async for document in self._runs.find(mine)]
+        return [_run(document) async for document in self._confirmed.find(mine)]
 
     @core_errors
     async def ask_cancel(self, run_id: str, by: str) -> None:
@@ -243,7 +254,8 @@ class MongoRuns:
     @core_errors
     async def active(self, project_id: str) -> list[Run]:
         """See `RunStore.active`."""
-        cursor = self._runs.find({"project_id": project_id, "active": True}).sort("started_at", 1)
+        cursor = self._confirmed.find({"project_id": project_id, "active": True})
+        cursor = cursor.sort("started_at", 1)
         runs = [_run(document) async for document in cursor]
         queued = (run for run in runs if run.state is RunState.QUEUED)
         for place, run in enumerate(queued, start=1):
@@ -253,7 +265,7 @@ class MongoRuns:
     @core_errors
     async def lapsed(self) -> list[Run]:
         """See `RunStore.lapsed`. A run whose creator died before the lease was set counts too."""
-        cursor = self._runs.find(
+        cursor = self._confirmed.find(
             {
                 "active": True,
                 "$expr": {

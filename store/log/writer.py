@@ -345,10 +345,9 @@ class MongoEventLog:
         # Whichever index it was, what this worker believed of the head is out of date.
         self._last.pop(stopped.project_id, None)
         if "_id" in write_error.get("keyPattern", {}):
-            document = await self._events.find_one({"_id": stopped.identity})
-            if document is not None:
-                self._resolve(stopped, document)
-                return rest
+            # The pack that was met may be one that is rolled back yet: who is told that it is
+            # stored must be told what a majority has.
+            return [*await self._settle([stopped]), *rest]
         return [stopped, *rest]
 
     async def _settle(self, packings: list[Packing]) -> list[Packing]:

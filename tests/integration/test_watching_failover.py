@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from tests.support import note_keeper
 from tests.support.api import api
 from tests.support.line_process import line_process
 from tests.support.processes import wait_until
-from tests.support.replica_set import ReplicaSet
+from tests.support.replica_set import ReplicaSet, three_mongods
 from tests.support.sockets import SocketClosedError, is_event, open_socket
 from tests.support.workers import Worker, Workers
 
@@ -34,16 +33,8 @@ Frame = dict[str, Any]
 
 @pytest.fixture
 def replica_set() -> Iterator[ReplicaSet]:
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(
-        prefix="rtserver-three-", dir=memory if memory.is_dir() else None
-    ) as directory:
-        three = ReplicaSet(Path(directory))
-        try:
-            three.start()
-            yield three
-        finally:
-            three.stop()
+    with three_mongods() as three:
+        yield three
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-"""Three mongods that elect a primary among them; one may be killed, or told to step down."""
+"""Three mongods that elect a primary; each may be killed, paused or told to step down."""
 
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,8 +28,9 @@ class ReplicaSet:
         uri: for `RT_MONGODB_URI`.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, election_timeout_ms: int = ELECTION_TIMEOUT_MS) -> None:
         self._directory = directory
+        self._election_timeout_ms = election_timeout_ms
         self._ports = free_ports(MEMBERS)
         self._processes: dict[int, Child] = {}
         hosts = ",".join(f"127.0.0.1:{port}" for port in self._ports)
@@ -39,9 +41,12 @@ class ReplicaSet:
         for port in self._ports:
             self.start_member(port)
         members = [{"_id": n, "host": f"127.0.0.1:{p}"} for n, p in enumerate(self._ports)]
-        settings = {"electionTimeoutMillis": ELECTION_TIMEOUT_MS, "heartbeatIntervalMillis": 500}
+        settings = {
+            "electionTimeoutMillis": self._election_timeout_ms,
+            "heartbeatIntervalMillis": 500,
+        }
         config = {"_id": NAME, "members": members, "settings": settings}
-        with _direct(self._ports[0]) as client:
+        with direct(self._ports[0]) as client:
             client.admin.command("replSetInitiate", config)
         self.primary()
 
@@ -66,7 +71,7 @@ class ReplicaSet:
         deadline_s = time.monotonic() + 60
         while True:
             port = self.primary()
-            with _direct(port) as client:
+            with direct(port) as client:
                 try:
                     client.admin.command({"replSetStepDown": 5, "secondaryCatchUpPeriodSecs": 4})
                 except PyMongoError:  # no other has caught up; it is tried again
@@ -78,10 +83,38 @@ class ReplicaSet:
     def kill_primary(self) -> int:
         """SIGKILL the primary; its port."""
         port = self.primary()
-        process = self._processes[port]
-        process.kill()
-        process.wait()
+        self.kill(port)
         return port
+
+    def kill(self, *ports: int) -> None:
+        """SIGKILL members."""
+        for port in ports:
+            self._processes[port].kill()
+            self._processes[port].wait()
+
+    def others(self, port: int) -> list[int]:
+        """The ports of the members but one."""
+        return [other for other in self._ports if other != port]
+
+    def pause(self, *ports: int) -> None:
+        """Stop members where they stand, as a partition does for the others."""
+        for port in ports:
+            self._processes[port].send_signal(signal.SIGSTOP)
+
+    def resume(self, *ports: int) -> None:
+        """Let paused members go on."""
+        for port in ports:
+            self._processes[port].send_signal(signal.SIGCONT)
+
+    def step_up(self, port: int) -> None:
+        """Have a member elected now, without waiting for the election's time-out."""
+
+        def is_elected() -> bool:
+            with direct(port) as client, suppress(PyMongoError):
+                client.admin.command("replSetStepUp")
+            return bool(_hello(port).get("isWritablePrimary"))
+
+        wait_until(is_elected, "the member elected", timeout_s=60)
 
     def stop(self) -> None:
         """End all members, in no orderly way: their data are thrown away."""
@@ -104,7 +137,23 @@ def spawn_member(directory: Path, port: int, replica_set: str, *options: str) ->
 
 
 @contextmanager
-def _direct(port: int) -> Iterator["MongoClient[dict[str, Any]]"]:
+def three_mongods(*, election_timeout_ms: int = ELECTION_TIMEOUT_MS) -> Iterator[ReplicaSet]:
+    """A replica set for as long as it is used, its data in memory where that can be."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(
+        prefix="rtserver-three-", dir=memory if memory.is_dir() else None
+    ) as directory:
+        three = ReplicaSet(Path(directory), election_timeout_ms=election_timeout_ms)
+        try:
+            three.start()
+            yield three
+        finally:
+            three.stop()
+
+
+@contextmanager
+def direct(port: int) -> Iterator["MongoClient[dict[str, Any]]"]:
+    """A client of one member alone, whatever that is just now."""
     client: MongoClient[dict[str, Any]] = MongoClient(
         "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=1_000
     )
@@ -116,7 +165,7 @@ def _direct(port: int) -> Iterator["MongoClient[dict[str, Any]]"]:
 
 def _hello(port: int) -> dict[str, Any]:
     try:
-        with _direct(port) as client:
+        with direct(port) as client:
             return client.admin.command("hello")
     except PyMongoError:
         return {}
