@@ -68,7 +68,7 @@ export function createChart() {
       for (const record of records) {
         const slot = Math.floor((momentMs(record.ts) ?? 0) / BAR_MS);
         const one = bar(slot);
-        one[record.outcome in one ? record.outcome : "failed"] += 1;
+        one[ORDER.includes(record.outcome) ? record.outcome : "failed"] += 1;
         counts.set(slot, one);
       }
       draw();

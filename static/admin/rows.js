@@ -8,15 +8,15 @@ import { icon } from "../app/icons.js";
 import { timeOf } from "./feed.js";
 
 export const ROW_PX = 36;
-const OUTCOMES = {
-  allowed: { icon: "check", tone: "tone-good" },
-  denied: { icon: "stop", tone: "tone-bad" },
-  failed: { icon: "warning", tone: "tone-warning" },
-};
+const OUTCOMES = new Map([
+  ["allowed", { icon: "check", tone: "tone-good" }],
+  ["denied", { icon: "stop", tone: "tone-bad" }],
+  ["failed", { icon: "warning", tone: "tone-warning" }],
+]);
 const TEXTS = [timeOf, null, (r) => r.action, (r) => r.actor, (r) => r.target, (r) => r.project_id];
 
 export function outcomeBadge(outcome) {
-  const { icon: name, tone } = OUTCOMES[outcome] ?? { icon: "info", tone: "tone-quiet" };
+  const { icon: name, tone } = OUTCOMES.get(outcome) ?? { icon: "info", tone: "tone-quiet" };
   return h(`span.outcome.${tone}`, {}, icon(name), outcome ?? "unknown");
 }
 
@@ -41,7 +41,7 @@ function createRow(onClick) {
     });
     if (record.outcome === outcome) return;
     outcome = record.outcome;
-    element.className = `row is-${outcome in OUTCOMES ? outcome : "other"}`;
+    element.className = `row is-${OUTCOMES.has(outcome) ? outcome : "other"}`;
     cells[1].replaceChildren(outcomeBadge(outcome));
   }
 

@@ -70,17 +70,17 @@ export function createTable({ onOpen }) {
     if (records.length === 0 || event.ctrlKey || event.metaKey || event.altKey) return;
     const page = Math.max(1, Math.floor(view.clientHeight / ROW_PX) - 2);
     const from = current && records.includes(current) ? indexOf(current) : -1;
-    const moves = {
-      ArrowDown: from + 1,
-      ArrowUp: from - 1,
-      PageDown: from + page,
-      PageUp: from - page,
-      Home: 0,
-      End: records.length - 1,
-    };
-    if (event.key in moves) {
+    const moves = new Map([
+      ["ArrowDown", from + 1],
+      ["ArrowUp", from - 1],
+      ["PageDown", from + page],
+      ["PageUp", from - page],
+      ["Home", 0],
+      ["End", records.length - 1],
+    ]);
+    if (moves.has(event.key)) {
       event.preventDefault();
-      const to = Math.min(records.length - 1, Math.max(0, moves[event.key]));
+      const to = Math.min(records.length - 1, Math.max(0, moves.get(event.key)));
       choose(at(to), false);
     } else if (event.key === "Enter" && from >= 0) {
       event.preventDefault();

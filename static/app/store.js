@@ -14,6 +14,7 @@ import {
   reduceHistory,
   refill,
   withActiveRuns,
+  withComments,
 } from "../client/index.js";
 
 /** How far back a page looks for the last runs' output when it is opened. */
@@ -140,10 +141,7 @@ export class ProjectStore {
   async loadComments(proposalId) {
     const answer = await this.api.comments(proposalId);
     const comments = Array.isArray(answer) ? answer : (answer.comments ?? []);
-    const proposal = this.state.proposals[proposalId];
-    if (!proposal) return;
-    const proposals = { ...this.state.proposals, [proposalId]: { ...proposal, comments } };
-    this.state = { ...this.state, proposals };
+    this.state = withComments(this.state, proposalId, comments);
     this.changed();
   }
 

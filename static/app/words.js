@@ -165,7 +165,12 @@ export function describeRun(run, live = true) {
   }
 }
 
-const LEVELS = { error: "error", warning: "warning", warn: "warning", info: "info" };
+const LEVELS = new Map([
+  ["error", "error"],
+  ["warning", "warning"],
+  ["warn", "warning"],
+  ["info", "info"],
+]);
 
 /**
  * The findings in a validator's own report, whatever its items are called.
@@ -180,7 +185,7 @@ export function findingsOf(report) {
   const order = ["error", "warning", "info"];
   return found
     .map((issue) => ({
-      level: LEVELS[String(issue.level ?? "").toLowerCase()] ?? "info",
+      level: LEVELS.get(String(issue.level ?? "").toLowerCase()) ?? "info",
       path: String(issue.path ?? ""),
       line: Number.isInteger(issue.line) ? issue.line : null,
       message: String(issue.message ?? ""),

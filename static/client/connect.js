@@ -126,7 +126,7 @@ export class Connection {
    * @returns {() => void} stops listening
    */
   on(name, handler) {
-    if (!(name in HANDLERS)) throw new TypeError(`no such event: ${name}`);
+    if (!Object.hasOwn(HANDLERS, name)) throw new TypeError(`no such event: ${name}`);
     if (!this.#handlers.has(name)) this.#handlers.set(name, new Set());
     this.#handlers.get(name).add(handler);
     return () => this.#handlers.get(name).delete(handler);

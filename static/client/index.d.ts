@@ -355,5 +355,6 @@ export {
   reduceHistory,
   refill,
   withActiveRuns,
+  withComments,
 } from "./reducer.js";
 export type { Line, Log, Piece, ProjectState, Run } from "./reducer.js";

@@ -17,4 +17,5 @@ export {
   reduceHistory,
   refill,
   withActiveRuns,
+  withComments,
 } from "./reducer.js";

@@ -92,6 +92,11 @@ export function withActiveRuns(
   active: readonly ActiveRun[],
   position?: string | null,
 ): ProjectState;
+export function withComments(
+  state: ProjectState,
+  proposalId: string,
+  fetched: readonly { id: string }[],
+): ProjectState;
 export function refill(
   state: ProjectState,
   runId: string,

@@ -5,6 +5,7 @@
  * that a view can tell by `===` what to draw again. Applying an event twice, or events that a
  * snapshot already contains, changes nothing; a page may therefore refetch at any time.
  */
+import { dict } from "./dict.js";
 import { refilled, withPieces } from "./pieces.js";
 import { before, comparePositions } from "./positions.js";
 import { withPresence } from "./presence.js";
@@ -19,9 +20,9 @@ export function emptyState(projectId) {
     project_id: projectId,
     position: null,
     lock: null,
-    proposals: {},
+    proposals: dict(),
     order: [],
-    runs: {},
+    runs: dict(),
     /** How new the newest list of active runs was that is taken over here. */
     listed_at: null,
     present: [],
@@ -40,7 +41,7 @@ export function emptyState(projectId) {
  */
 export function fromSnapshot(snapshot, previous = emptyState(snapshot.project_id)) {
   const isBehind = (comparePositions(snapshot.position, previous.position) ?? 0) < 0;
-  const proposals = {};
+  const proposals = dict();
   for (const proposal of snapshot.proposals ?? []) {
     const known = previous.proposals[proposal.id];
     const isNewer = isBehind && known?.version > proposal.version;
@@ -153,7 +154,17 @@ export function refill(state, runId, events) {
   return pieces.missing < run.missing ? putRun(state, { ...run, ...pieces }) : state;
 }
 
-const HANDLERS = {
+/**
+ * The state with a proposal's comments as they were fetched. Those that came by events meanwhile stay.
+ */
+export function withComments(state, proposalId, fetched) {
+  const known = state.proposals[proposalId]?.comments ?? [];
+  const ids = new Set(fetched.map((comment) => comment.id));
+  const comments = [...fetched, ...known.filter(({ id }) => !ids.has(id))];
+  return changeProposal(state, proposalId, { comments });
+}
+
+const HANDLERS = dict({
   run_queued: (state, event) => enqueue(state, event),
   validation_start: (state, event) => begin(state, event, "validation"),
   iteration_start: (state, event) => begin(state, event, "iteration"),
@@ -204,7 +215,7 @@ const HANDLERS = {
     const live = state.present_live || frame.present !== undefined;
     return { ...state, present, present_count: count, present_live: live };
   },
-};
+});
 
 function failure({ error, reason }) {
   return { status: "error", error, reason };
@@ -273,7 +284,7 @@ function changeProposal(state, id, changes) {
   );
   if (news.length === 0) return state;
   const changed = { ...proposal, ...Object.fromEntries(news) };
-  return { ...state, proposals: { ...state.proposals, [id]: changed } };
+  return { ...state, proposals: dict(state.proposals, { [id]: changed }) };
 }
 
 function mergeProposal(state, event) {
@@ -284,7 +295,7 @@ function mergeProposal(state, event) {
   if (known && given.version !== undefined && known.version > given.version) return state;
   const proposal = { comments: [], ...known, ...given, id };
   const order = known ? state.order : [...state.order, id];
-  return { ...state, proposals: { ...state.proposals, [id]: proposal }, order };
+  return { ...state, proposals: dict(state.proposals, { [id]: proposal }), order };
 }
 
 function lockOf(lock) {

@@ -5,6 +5,7 @@
  * reads history after it has the snapshot. So what counts is where in the log a run began, never
  * when this client heard of it.
  */
+import { dict } from "./dict.js";
 import { after, comparePositions } from "./positions.js";
 import { EMPTY_LOG } from "./pieces.js";
 
@@ -61,7 +62,7 @@ export function newRun(entry) {
 
 /** The state with a run that is new or has changed; older ones of its kind may be forgotten. */
 export function putRun(state, run) {
-  const runs = { ...state.runs, [run.run_id]: run };
+  const runs = dict(state.runs, { [run.run_id]: run });
   if (!(run.run_id in state.runs)) forgetOld(runs, run);
   return { ...state, runs };
 }

@@ -301,6 +301,22 @@ def test_an_expired_sign_in_is_renewed_where_one_left_off(page: Page, site: Site
     assert numbers(page) == list(range(1, 351))
 
 
+@pytest.mark.parametrize("proposal", ["constructor", "toString"])
+def test_no_id_is_taken_for_what_javascript_has_by_itself(
+    page: Page, site: Site, proposal: str
+) -> None:
+    site.propose(page, "count.1")
+    page.goto(site.address(user="ada"))
+    expect_live(page)
+    site.post(page, f"/projects/{site.project}/proposals", {"id": proposal, "title": "Odd"})
+    page.get_by_role("link", name="Odd").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Odd")
+    start_validation(page)
+    expect_lines(page, 5)
+    page.get_by_role("button", name="Cancel").click()
+    expect(outcome(page)).to_contain_text("Cancelled by ada")
+
+
 def test_the_oldest_of_too_many_connections_says_so_and_can_be_taken_back(
     page: Page, site: Site
 ) -> None:

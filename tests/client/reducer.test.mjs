@@ -11,6 +11,7 @@ import {
   reduceHistory,
   refill,
   withActiveRuns,
+  withComments,
 } from "../../static/client/reducer.js";
 
 const SNAPSHOT = {
@@ -415,4 +416,39 @@ test("a page that is reloaded during a run shows that run, and not the one befor
   assert.deepEqual([latestRun(state, "p1").run_id, lines(state, "r2")], ["r2", ["hello"]]);
   state = reduce(state, event("validation_complete", { ...about("r2"), status: "passed" }));
   assert.equal(latestRun(state, "p1").status, "passed");
+});
+
+test("what comes from outside finds nothing but what was put in", () => {
+  const state = fromSnapshot({ ...SNAPSHOT, proposals: [] });
+  for (const id of ["constructor", "toString", "__proto__"]) {
+    assert.equal(state.proposals[id], undefined);
+    assert.equal(state.runs[id], undefined);
+    const next = reduce(freeze(state), event(id, { proposal_id: id, run_id: id }));
+    assert.deepEqual({ ...next, position: state.position }, state);
+    const about = { proposal_id: id, run_id: id, comment: { id: "c1" }, to: "draft" };
+    for (const type of ["status_changed", "comment_created", "output", "validation_complete"]) {
+      assert.deepEqual(Object.keys(reduce(next, event(type, about)).proposals), [], type);
+    }
+    const proposal = { id, title: "T", version: 1 };
+    const made = reduceAll(state, [
+      event("proposal_created", { proposal }),
+      event("validation_start", { ...about, run_id: id }),
+      event("output", { ...about, line: "hi", n: 1 }),
+      event("comment_created", about),
+    ]);
+    assert.equal(made.proposals[id].title, "T");
+    assert.equal(made.proposals[id].comments.length, 1);
+    assert.equal(latestRun(made, id).run_id, id);
+    assert.deepEqual(lines(made, id), ["hi"]);
+  }
+});
+
+test("comments that were fetched do not hide one that came meanwhile", () => {
+  const came = { id: "c2", text: "late" };
+  let state = reduce(fromSnapshot(SNAPSHOT), event("comment_created", { proposal_id: "p1", comment: came }));
+  state = withComments(freeze(state), "p1", [{ id: "c1", text: "early" }]);
+  assert.deepEqual(state.proposals.p1.comments.map(({ id }) => id), ["c1", "c2"]);
+  state = withComments(state, "p1", [{ id: "c1" }, { id: "c2" }]);
+  assert.deepEqual(state.proposals.p1.comments.map(({ id }) => id), ["c1", "c2"]);
+  assert.equal(withComments(state, "nobody", []), state);
 });

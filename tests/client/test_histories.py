@@ -14,6 +14,9 @@ from tests.support.histories import KINDS, Frame, Server, walk
 
 CLIENT = Path(__file__).parents[2] / "static" / "client"
 ROUNDS = 150
+IDS = ["constructor", "toString", "__proto__", "hasOwnProperty", "10", "9", "plain"]
+"""What an object of JavaScript has by itself, or sorts by itself."""
+
 SCRIPT = """
 const { emptyState, fromSnapshot, isActive, latestRun, reduceAll, reduceHistory, reduce,
   withActiveRuns } = await import(CLIENT);
@@ -26,7 +29,7 @@ const does = {
   welcome: (state, { of }) => reduce(state, of),
 };
 const told = (state) => {
-  const { position, lock, proposals, runs } = state;
+  const { position, lock, proposals, order, runs } = state;
   const latest = [];
   for (const id of Object.keys(proposals)) {
     for (const kind of ["validation", "iteration"]) {
@@ -34,7 +37,7 @@ const told = (state) => {
     }
   }
   const active = Object.values(runs).filter(isActive).map(({ run_id }) => run_id).sort();
-  return { position, lock, proposals: Object.values(proposals), active, latest };
+  return { position, lock, proposals: Object.values(proposals), order, active, latest };
 };
 console.log(JSON.stringify(JSON.parse(text).map((steps) => {
   let state = emptyState("p");
@@ -77,6 +80,7 @@ def _by_the_twin(steps: list[Frame]) -> list[Frame]:
                 "position": state["position"],
                 "lock": state["lock"],
                 "proposals": sorted(state["proposals"].values(), key=lambda known: known["id"]),
+                "order": list(state["proposals"]),
                 "active": sorted(twin.active_runs(state)),
                 "latest": sorted(
                     [proposal_id, kind, twin.latest_run(state, proposal_id, kind)]
@@ -116,8 +120,8 @@ def _check_against(server: Server, steps: list[Frame], told: list[Frame]) -> Non
 def test_the_page_its_twin_and_the_server_agree_at_every_step() -> None:
     servers = []
     for seed in range(ROUNDS):
-        server = Server(random.Random(seed), [f"a-{number}" for number in range(4)])
-        server.live(120)
+        server = Server(random.Random(seed), IDS)
+        server.live(150)
         servers.append(server)
     walks = [walk(server) for server in servers]
     for seed, by_the_page in enumerate(_by_the_page(walks)):

@@ -99,3 +99,10 @@ test("times and names as people read them", () => {
   assert.equal(initials("Ada Byron"), "AB");
   assert.equal(initials("ben"), "BE");
 });
+
+test("a level of finding that nobody knows is a note, whatever it is called", () => {
+  for (const level of ["constructor", "__proto__", "toString", null]) {
+    const [finding] = findingsOf({ issues: [{ level, message: "m" }] });
+    assert.equal(finding.level, "info", String(level));
+  }
+});

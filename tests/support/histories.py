@@ -44,7 +44,7 @@ class Server:
         """Let things happen until there are so many events."""
         while len(self.events) < events:
             act = self.chance.choice(
-                [self._propose, self._change, self._lock_or_unlock, *[self._run] * 6]
+                [self._propose, self._change, self._lock_or_unlock, self._publish, *[self._run] * 6]
             )
             act()
 
@@ -111,6 +111,11 @@ class Server:
         self._append("lock_changed", locked=self._lock is not None, **lock)
         self._note()
 
+    def _publish(self) -> None:
+        """Something of a type that no page knows."""
+        self._append(self.chance.choice(self.ids), data=1)
+        self._note()
+
     def _run(self) -> None:
         """One step of a run of some proposal."""
         if not self._proposals:
@@ -128,6 +133,9 @@ class Server:
             self._about(key, run, PIECES[key[1]], line="l", content="l", n=len(self.events))
 
     def _new_id(self) -> str:
+        if self._runs < len(self.ids):
+            self._runs += 1
+            return self.ids[self._runs - 1]
         self._runs += 1
         # Ids say nothing about the order.
         return f"{self.chance.randrange(16**8):08x}{self._runs}"
