@@ -108,7 +108,7 @@ class IterationWork:
             prompt = await self._prompt(run, files)
             joiner = TokenJoiner(lambda tokens: emit(EventType.TOKEN, tokens))
             usage = await self._ask(prompt, joiner)
-            changes = changes_of(joiner.text, files, prompt)
+            changes = await asyncio.to_thread(changes_of, joiner.text, files, prompt)
             diffs = await asyncio.to_thread(diffs_of, changes.texts, self._parts.max_diff_bytes)
             interrupted = await self._write(run, changes)
         except (LlmError, WorkspaceError, BadReplyError) as error:

@@ -50,15 +50,34 @@ def test_everything_that_matters_is_in_it() -> None:
     assert "not shown" not in user.content
 
 
-def test_the_rules_say_how_to_answer() -> None:
-    for words in (
-        '<file path="RELATIVE">',
-        "</file>",
-        "SHALL or MUST",
-        "#### Scenario",
-        "MODIFIED",
-    ):
+def test_the_rules_say_what_a_proposal_is() -> None:
+    for words in ("SHALL or MUST", "#### Scenario", "MODIFIED"):
         assert words in RULES
+
+
+def test_the_form_of_the_answer_has_a_mark_of_its_own_and_comes_last() -> None:
+    one, other = prompt_of({"proposal.md": "# Why\n"}), prompt_of({"proposal.md": "# Why\n"})
+    assert one.nonce != other.nonce
+    assert one.nonce.isalnum()
+    form = one.messages[-1].content.rpartition("</instruction>")[2]
+    assert f'<file-{one.nonce} path="RELATIVE">\n' in form
+    assert f"\n</file-{one.nonce}>\n" in form
+    # Who repeats the form, or what it was shown, gives no file by it.
+    answer = f'<file-{one.nonce} path="tasks.md">\n# T\n</file-{one.nonce}>\n'
+    repeated = parse_reply(one.messages[1].content + answer, one.nonce)
+    assert [file.path for file in repeated] == ["tasks.md"]
+    # All that is the same for the next run stands before what is not.
+    assert one.messages[0] == other.messages[0]
+    texts = [prompt.messages[1].content.partition(prompt.nonce)[0] for prompt in (one, other)]
+    assert texts[0] == texts[1]
+    assert "</instruction>" in texts[0]
+
+
+def test_odd_names_of_files() -> None:
+    files = {"specs/a&b/spec.md": "# A\n", 'it"s <one>.md': "# B\n", "x'\".md": "# C"}
+    shown = prompt_of(files).messages[1].content.partition("<instruction>")[0]
+    found = {file.path: file.text for file in parse_reply(shown)}
+    assert found == {**files, "x'\".md": "# C\n"}
 
 
 def test_what_is_left_out_is_said() -> None:

@@ -1,16 +1,55 @@
 """The files in a reply."""
 
 import contextlib
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.runs.files.paths import UnsafePathError
-from rtserver.runs.iteration.reply_files import BadReplyError, ReplyFile, parse_reply
+from rtserver.runs.iteration.reply_files import (
+    BadReplyError,
+    ReplyFile,
+    is_complete_in_form,
+    parse_reply,
+)
 
-WORDS = st.text(st.characters(exclude_characters="<", exclude_categories=["Cs"]))
+NONCE = "a1b2c3"
 NAMES = st.from_regex(r"[a-z]{1,8}(/[a-z]{1,8}\.md)?", fullmatch=True)
+# Whole lines: prose, a list, a quotation, a tag that is not at the start of its line.
+PROSE_LINES = st.one_of(
+    st.text(st.characters(exclude_characters="<`~[\u25c1\n", exclude_categories=["Cs"])),
+    st.sampled_from(
+        [
+            'It is given as <file path="proposal.md">...</file>, as asked.',
+            "I closed it with </file> as asked.",
+            '> <file path="proposal.md">',
+            '- `<file path="proposal.md">` begins one',
+            "We strip `<think>` and `</think>`.",
+            "a < b, and a <file> is a file",
+        ]
+    ),
+)
+PROSE = st.lists(PROSE_LINES, max_size=4).map(lambda lines: "".join(f"{line}\n" for line in lines))
+CONTENT_LINES = st.text(st.characters(exclude_characters="<`~", exclude_categories=["Cs"]))
+CONTENTS = st.lists(CONTENT_LINES, max_size=4).map(
+    lambda lines: "".join(f"{line}\n" for line in ["# A heading", *lines])
+)
+
+
+def only(reply: str, nonce: str = "") -> dict[str, str]:
+    files = parse_reply(reply, nonce)
+    assert len({file.path for file in files}) == len(files)
+    return {file.path: file.text for file in files}
+
+
+def refused(reply: str, nonce: str = "") -> str:
+    with pytest.raises(BadReplyError) as caught:
+        parse_reply(reply, nonce)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+    assert not is_complete_in_form(reply, nonce)
+    return caught.value.reason
 
 
 def test_files_among_words() -> None:
@@ -23,10 +62,23 @@ def test_files_among_words() -> None:
         ReplyFile("specs/fees/spec.md", "# Fees\n\nText\n"),
         ReplyFile("tasks.md", "- [ ] 1.1 Do it"),
     ]
+    assert is_complete_in_form(reply)
 
 
-def test_reply_without_files() -> None:
-    assert parse_reply("Nothing needs to change: a <file> is a file.") == []
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "Nothing needs to change: a <file> is a file.",
+        'I would answer in the form <file path="proposal.md">...</file>, but it is fine.',
+        "It is fine.\n```\n<file path='proposal.md'>\n...\n</file>\n```\n",
+        "It is fine. I removed the <think> tag.",
+        '<think>\n<file path="a.md">\nx\n</file>\n</think>\nIt is fine.',
+    ],
+)
+def test_reply_without_files(reply: str) -> None:
+    assert parse_reply(reply, NONCE) == []
+    assert not is_complete_in_form(reply, NONCE)
 
 
 @pytest.mark.parametrize(
@@ -34,70 +86,265 @@ def test_reply_without_files() -> None:
     [
         ('<file path="a.md">', "a.md"),
         ("<file path='it\"s.md'>", 'it"s.md'),
-        ('<file  path = "./a.md" >', "a.md"),
+        ('<file  path = "./a.md" >', "./a.md"),
         ('<file\npath="a.md">', "a.md"),
+        ("<file path=a.md>", "a.md"),
+        ('<FILE lang="markdown" Path="a.md" final>', "a.md"),
+        ('<file path="it&quot;s &amp; &#97;.md">', 'it"s & a.md'),
+        ('<file path="">', ""),
     ],
 )
 def test_forms_of_the_tag(tag: str, path: str) -> None:
     assert parse_reply(f"{tag}x</file>") == [ReplyFile(path, "x")]
+    assert parse_reply(f"\ufeff{tag}\r\nx\r\n</file>\r\n") == [ReplyFile(path, "x\r\n")]
+    marked = tag.replace("file", f"file-{NONCE}", 1).replace("FILE", f"FILE-{NONCE}")
+    assert parse_reply(f"{marked}\nx\n</file-{NONCE}>", NONCE) == [ReplyFile(path, "x\n")]
 
 
 @pytest.mark.parametrize(
     ("between", "text"),
     [
-        ("", ""),
-        ("\n", ""),
-        ("\n\n", "\n"),
-        ("\r\nx\r\n", "x\r\n"),
         ("x", "x"),
+        ("\nx\n", "x\n"),
+        ("  \n\nx\n\n", "\nx\n\n"),
+        ("\r\nx\r\n", "x\r\n"),
         ("\n  x", "  x"),
-        ('\n<file path="b.md">\n', '<file path="b.md">\n'),
-        ("\n```\ncode\n```\n", "```\ncode\n```\n"),
+        ("\nThe tag </file> ends a file.\n", "The tag </file> ends a file.\n"),
+        ("\nIt ends with </file>\n", "It ends with </file>\n"),
+        ("\n</file> ends it.\n", "</file> ends it.\n"),
+        ('\nas in <file path="b.md">\n', 'as in <file path="b.md">\n'),
+        ("\nAs in\n<file-other path='b.md'>\n", "As in\n<file-other path='b.md'>\n"),
+        ("\nAs in\n<think>\n", "As in\n<think>\n"),
+        ("\nText\n```\ncode\n```\n", "Text\n```\ncode\n```\n"),
+        ("\n```\ncode\n```\ntext\n```\ncode\n```\n", "```\ncode\n```\ntext\n```\ncode\n```\n"),
+        ("\n```mermaid\ngraph\n```\n", "```mermaid\ngraph\n```\n"),
+        ("\nA \ud83d\n", "A \ufffd\n"),
     ],
 )
 def test_content_is_taken_as_it_is(between: str, text: str) -> None:
-    assert parse_reply(f'<file path="a.md">{between}</file>') == [ReplyFile("a.md", text)]
+    assert parse_reply(f'<file path="a.md">{between}\n</file>\n')[0].text in (text, text + "\n")
+    marked = f'<file-{NONCE} path="a.md">{between}\n</file-{NONCE}>'
+    assert parse_reply(marked, NONCE)[0].text in (text, text + "\n")
 
 
-def test_second_version_of_a_file_counts() -> None:
-    reply = '<file path="a.md">1</file> no, better: <file path="./a.md">2</file>'
-    assert parse_reply(reply) == [ReplyFile("a.md", "2")]
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("```markdown\n", "```\n"),
+        ("```\n", "```\n"),
+        ("~~~md\n", "~~~\n"),
+        ("````markdown\n", "````\n"),
+        ("\n```md\n", "```\n\n"),
+        ("```markdown\r\n", "```\r\n"),
+        ("<![CDATA[\n", "]]>\n"),
+    ],
+)
+def test_what_is_round_the_whole_content_is_no_part_of_it(before: str, after: str) -> None:
+    for text in ("# A\n", "# A\n\n```js\ncode\n```\n", "# A\n```\ncode\n```\nmore\n"):
+        if before == "```\n" and "```\ncode" in text:
+            continue  # nobody can tell where such a fence ends
+        reply = f'<file path="a.md">\n{before}{text}{after}</file>\n'
+        assert only(reply) == {"a.md": text}
+
+
+@pytest.mark.parametrize("mark", ["", f"-{NONCE}"])
+@pytest.mark.parametrize(("before", "after"), [("```xml\n", "```\n"), ("~~~~\n", "~~~~~\n")])
+def test_a_fence_round_whole_files(before: str, after: str, mark: str) -> None:
+    one = f'<file{mark} path="a.md">\n```markdown\n# A\n```\n</file{mark}>\n'
+    other = f'<file{mark} path="b.md">\n# B\n</file{mark}>\n'
+    for reply in (f"{before}{one}{other}{after}", f"{before}{one}{after}\n{before}{other}{after}"):
+        assert only(reply, NONCE) == {"a.md": "# A\n", "b.md": "# B\n"}
+
+
+THOUGHTS = [
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<Thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("\u25c1think\u25b7", "\u25c1/think\u25b7"),
+    ("<seed:think>", "</seed:think>"),
+    ("", "</think>"),
+]
+
+
+@pytest.mark.parametrize(("begin", "end"), THOUGHTS)
+@pytest.mark.parametrize("mark", ["", f"-{NONCE}"])
+def test_nothing_in_a_thought_is_a_file(begin: str, end: str, mark: str) -> None:
+    quoted = (
+        f'The form is <file{mark} path="proposal.md">...</file{mark}>. As in\n'
+        f'<file{mark} path="proposal.md">\n...\n</file{mark}>\nor in\n'
+        f'<file{mark} path="proposal.md">\n# Old\n</file{mark}>\n```\n'
+    )
+    given_file = f'<file{mark} path="design.md">\n# A\n</file{mark}>\n'
+    expected = {"design.md": "# A\n"}
+    assert only(f"{begin}\n{quoted}{end}\n\n{given_file}", NONCE) == expected
+    assert only(f"{begin}{quoted}{end}\n{given_file}", NONCE) == expected
+    if begin:
+        assert only(f"Sure. {begin}\n{quoted}{end}\n{given_file}", NONCE) == expected
+        assert only(f"{given_file}{begin}\n{quoted}{end}\n", NONCE) == expected
+        assert refused(f"{begin}\n{quoted}\n{given_file}", NONCE) == "incomplete_reply"
+    else:
+        # Whether what comes before is a thought or the answer can't be said.
+        assert refused(f"{given_file}{end}\nThat is all.", NONCE) == "bad_reply"
+
+
+def test_a_mention_of_thoughts_is_none() -> None:
+    for words in ("We strip `<think>`.\n", "A <think> tag is removed.\n", "No `</think>`\n"):
+        reply = f'{words}<file path="a.md">\n# A\n</file>\n{words}'
+        assert only(reply) == {"a.md": "# A\n"}
+
+
+@pytest.mark.parametrize("mark", ["", f"-{NONCE}"])
+def test_quotations_are_no_files(mark: str) -> None:
+    given_file = f'<file{mark} path="design.md">\n# A\n</file{mark}>\n'
+    for quoted in (
+        f'```\n<file{mark} path="proposal.md">\n...\n</file{mark}>\n```\n',
+        f'```xml\n<file{mark} path="proposal.md">...</file{mark}>\n```\n',
+        f'> <file{mark} path="proposal.md">\n> # Old\n> </file{mark}>\n',
+        f'    <file{mark} path="proposal.md">\n    # Old\n    </file{mark}>\n',
+        f'One writes <file{mark} path="proposal.md"># Old</file{mark}> then.\n',
+        f'<file{mark} path="RELATIVE">\n...the complete new content...\n</file{mark}>\n',
+        f'<file{mark} path="design.md">\n...\n</file{mark}>\n',
+        f"```\n</file{mark}>\n```\n",
+    ):
+        assert only(quoted + given_file, NONCE) == {"design.md": "# A\n"}
+        assert only(given_file + quoted, NONCE) == {"design.md": "# A\n"}
+    plain = '```\n<file path="proposal.md">\n# Old\n</file>\n```\n'
+    assert only(plain + given_file, NONCE) == {"design.md": "# A\n"}
+
+
+def test_where_the_tags_have_the_nonce_only_those_count() -> None:
+    plain = '<file path="proposal.md">\n# Old\n</file>\n'
+    marked = f'<file-{NONCE} path="a.md">\nIn tags:\n{plain}</file-{NONCE}>\n'
+    assert only(f"{plain}{marked}{plain}", NONCE) == {"a.md": f"In tags:\n{plain}"}
+    assert only(plain, NONCE) == {"proposal.md": "# Old\n"}
 
 
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
         ('<file path="a.md">\nhalf of', "incomplete_reply"),
-        ('<file path="a.md">x</file><file path="b.md">', "incomplete_reply"),
+        ('<file path="a.md">\nhalf of </file> and', "incomplete_reply"),
+        ('```\n<file path="a.md">\nhalf of', "incomplete_reply"),
+        ('<file path="a.md">x</file>\n<file path="b.md">', "incomplete_reply"),
+        ('<file path="a.md">\nx\n<file path="b.md">\ny\n</file>\n', "incomplete_reply"),
         ('<file path="a.md">x</fil', "incomplete_reply"),
+        ('I give <file path="a.md">', "incomplete_reply"),
+        ("</file>\n", "bad_reply"),
+        ('<file path="a.md">\nx\n</file>\nmore\n</file>\n', "bad_reply"),
+        ('<file path="a.md">x</file>\nor\nx</file>\nor', "bad_reply"),
+        ('<file path="a.md">x</file><file path="b.md">y\n</file>\n', "bad_reply"),
         ("<file>x</file>", "bad_reply"),
         ('<file name="a.md">x</file>', "bad_reply"),
-        ('<file path="a">x</file><file path="a/b.md">y</file>', "bad_reply"),
-        ("".join(f'<file path="{n}.md"></file>' for n in range(201)), "bad_reply"),
+        ('<file path="a.md" path="b.md">x</file>', "bad_reply"),
+        ("no <file>beginning</file>", "bad_reply"),
+        ('Here: <file path="a.md"># A</file>', "bad_reply"),
+        ('  <file path="a.md">\n  # A\n  </file>\n', "bad_reply"),
+        ('> <file path="a.md">\n> # A\n> </file>\n', "bad_reply"),
+        ('<file-ffffff path="a.md">\n# A\n</file-ffffff>\n', "bad_reply"),
+        ('<file path="a.md">\n...\n</file>\n', "bad_reply"),
+        ('<file path="a.md">...</file>\n<file path="b.md">\n# B\n</file>\n', "bad_reply"),
+        ('<file path="a.md">\n[unchanged]\n</file>\n', "bad_reply"),
+        ('<file path="a.md">\n\u2026 the rest as before \u2026\n</file>\n', "bad_reply"),
+        ('<file path="a.md">\n</file>\n', "bad_reply"),
+        ('<file path="a.md">\n```markdown\n...\n```\n</file>\n', "bad_reply"),
+        ('<file path="a.md">\n```markdown\n# A\n</file>\n```\n', "bad_reply"),
+        ("".join(f'<file path="{n}.md">x</file>\n' for n in range(201)), "bad_reply"),
     ],
 )
 def test_replies_that_can_not_be_used(reply: str, reason: str) -> None:
-    with pytest.raises(BadReplyError) as caught:
-        parse_reply(reply)
-    assert caught.value.reason == reason
+    assert refused(reply, NONCE) == reason
+    if "path" in reply:
+        marked = reply.replace("<file ", f"<file-{NONCE} ").replace("</file>", f"</file-{NONCE}>")
+        assert refused(marked, NONCE) == reason
 
 
-@pytest.mark.parametrize("path", ["../a.md", "/etc/passwd", "", "a/../../b"])
-def test_paths_that_lead_out(path: str) -> None:
-    with pytest.raises(UnsafePathError):
-        parse_reply(f'<file path="{path}">x</file>')
+@given(st.dictionaries(NAMES, CONTENTS, min_size=1, max_size=5), PROSE, st.booleans())
+def test_what_is_put_in_comes_out_whatever_is_said_between(
+    files: dict[str, str], words: str, marked: bool
+) -> None:
+    mark = f"-{NONCE}" if marked else ""
+    reply = words.join(
+        ["", *(f'<file{mark} path="{n}">\n{text}</file{mark}>\n' for n, text in files.items()), ""]
+    )
+    assert only(reply, NONCE) == files
+    assert is_complete_in_form(reply, NONCE)
 
 
-@given(st.dictionaries(NAMES, WORDS, max_size=5), WORDS)
-def test_what_is_put_in_comes_out(files: dict[str, str], words: str) -> None:
-    files = {name: text for name, text in files.items() if "/" in name or f"{name}/" not in files}
-    tops = {name.partition("/")[0] for name in files if "/" in name}
-    files = {name: text for name, text in files.items() if name not in tops}
-    reply = words.join(f'<file path="{name}">\n{text}</file>' for name, text in files.items())
-    assert {file.path: file.text for file in parse_reply(reply)} == files
+PIECES = [
+    '<file path="a.md">',
+    "<file path='b.md'>",
+    f'<file-{NONCE} path="a.md">',
+    "</file>",
+    f"</file-{NONCE}>",
+    "<think>",
+    "</think>",
+    "```",
+    "```markdown",
+    "...",
+    "# A",
+    " ",
+    ">",
+    "\n",
+    "\n",
+    "\r\n",
+]
 
 
-@given(st.text(st.sampled_from(list('<file path="a.md">\n/')), max_size=80))
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
+def test_no_file_begins_within_a_line(reply: str) -> None:
+    try:
+        files = parse_reply(reply, NONCE)
+    except BadReplyError:
+        return
+    for file in files:
+        tags = [f"<file path='{file.path}'>", f'<file path="{file.path}">']
+        tags.append(f'<file-{NONCE} path="{file.path}">')
+        assert any(reply.startswith(tag) or f"\n{tag}" in reply for tag in tags)
+        assert file.text.strip()
+
+
+@given(st.text(st.sampled_from(list('<file path="a.md">\n/`~[]think')), max_size=80))
 def test_any_text_is_read_or_refused(reply: str) -> None:
-    with contextlib.suppress(BadReplyError, UnsafePathError):
-        assert all(file.path for file in parse_reply(reply))
+    with contextlib.suppress(BadReplyError):
+        assert all(file.text for file in parse_reply(reply, NONCE))
+
+
+HARD = {
+    "opened": "<file path='a.md'>\n",
+    "opened, no end": "<file path='a\n",
+    "tags in a line": "<file path='a.md'>",
+    "ends": "</file>\n",
+    "ends in a line": "</file>",
+    "ends and spaces": "</file" + " " * 40,
+    "thoughts": "<think>\n",
+    "thoughts in a line": "<think>",
+    "thoughts end": "</think>\n",
+    "fences": "```\n",
+    "fences with words": "```x\n",
+    "fences of many marks": "~~~~~~~~~~~~~~\n`x`\n",
+    "marks": "`",
+    "spaces": " ",
+    "files": "<file path='a.md'>x</file>\n```\n",
+    "attributes": "<file a=\"b' ",
+    "entities": "<file path='&#&amp;&'>\n",
+    "dots": "<file path='a.md'>\n" + "." * 50 + "x\n</file>\n",
+    "lines": "\n",
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_the_time_it_takes_grows_with_the_length(name: str) -> None:
+    def took_s(chars: int) -> float:
+        reply = HARD[name] * (chars // len(HARD[name]))
+        best_s = 1e9
+        for _ in range(3):
+            begun_s = time.process_time()
+            with contextlib.suppress(BadReplyError):
+                parse_reply(reply, NONCE)
+            best_s = min(best_s, time.process_time() - begun_s)
+        return best_s
+
+    assert took_s(300_000) < 15 * max(took_s(30_000), 0.01)
