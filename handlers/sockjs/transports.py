@@ -41,19 +41,13 @@ import msgspec
 from tornado import web
 from tornado.httputil import format_timestamp
 from tornado.ioloop import IOLoop
-from tornado.websocket import WebSocketHandler, WebSocketProtocol
+from tornado.websocket import WebSocketHandler
 
 from handlers.base.context import HandlerContext
 from handlers.base.handler import REFUSED, BaseHandler, Problem, origin_refused
 from handlers.base.tornado_socket import detect_dead_peer, end_with_response, stream_of
 from handlers.realtime.socket_base import HARD_LIMIT_FACTOR, SocketHandler
-from handlers.sockjs.hixie76 import Hixie76Protocol
-from handlers.sockjs.sessions import (
-    HixieSession,
-    PollSession,
-    RawSession,
-    SocketSession,
-)
+from handlers.sockjs.sessions import PollSession, RawSession, SocketSession
 from rtserver.audit.record.actions import Action
 
 with warnings.catch_warnings():
@@ -460,16 +454,9 @@ class CorrectedSocket(SocketHandler):
 class Socket(CorrectedSocket, transports.WebSocketTransport):  # type: ignore[misc]
     """`/websocket` of a session."""
 
-    def get_websocket_protocol(self) -> WebSocketProtocol | None:  # type: ignore[override]
-        """RFC 6455, or what Safari 5 and Opera 11 spoke before it."""
-        if Hixie76Protocol.asked_for(self.request.headers):
-            return Hixie76Protocol(self, self.hard_limit_bytes)
-        return super().get_websocket_protocol()
-
     def open(self, session_id: str) -> None:
         """Begin a session, which lasts as long as the connection."""
-        kind = HixieSession if isinstance(self.ws_connection, Hixie76Protocol) else SocketSession
-        self.attach(kind(self.server, session_id))
+        self.attach(SocketSession(self.server, session_id))
 
     def on_message(self, message: str | bytes) -> None:
         """Take an array of messages, or one."""

@@ -38,10 +38,6 @@ class RawHttp:
         self._writer.write(f"{method} {path} HTTP/{http}\r\n{lines}\r\n".encode() + data)
         await self._writer.drain()
 
-    def write(self, data: bytes) -> None:
-        """Send bytes."""
-        self._writer.write(data)
-
     async def read_head(self) -> "RawHttp":
         """Read status line and headers."""
         async with asyncio.timeout(RECV_S):
