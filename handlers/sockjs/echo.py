@@ -14,7 +14,8 @@ from tornado.websocket import WebSocketClosedError
 from handlers.base.context import HandlerContext
 from handlers.realtime.socket_base import SocketHandler
 from handlers.sockjs.endpoint import SCRIPT
-from handlers.sockjs.transports import Router, SockJSConnection
+from handlers.sockjs.library import SockJSConnection
+from handlers.sockjs.router import Router
 from rtserver.auth.origins import Origins
 
 ECHO_LIMIT_BYTES = 64 * 1024 * 1024

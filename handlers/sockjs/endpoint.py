@@ -10,7 +10,9 @@ from typing import Any
 import structlog
 
 from handlers.base.context import HandlerContext
-from handlers.sockjs.transports import TRANSPORT, Router, SockJSConnection
+from handlers.sockjs.library import SockJSConnection
+from handlers.sockjs.request import TRANSPORT
+from handlers.sockjs.router import Router
 from rtserver.audit.record.actions import Action, Outcome
 from rtserver.audit.record.auditor import Acting
 from rtserver.auth.bearer import FoundToken, TokenSource

@@ -10,22 +10,18 @@ request gets all that has gathered; and a close frame waits for its turn.
 
 import asyncio
 import json
-import warnings
 from typing import Any
 
 import structlog
 
 from handlers.base.tornado_last_words import write_or_drop
 from handlers.base.tornado_socket import StreamSink
+from handlers.sockjs.library import CLOSED, OPEN, BaseSession
 from rtserver.delivery.send_buffer import Outbox, Sink
 from rtserver.delivery.wire_forms import SEPARATORS, Encoding
 from rtserver.lib.timer_wheel import Timer
 from rtserver.model.close_codes import CloseCode
 from rtserver.sessions.messages import wrap_frame
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # see sockjs_fixes.py
-    from sockjs.tornado.session import CLOSED, OPEN, BaseSession
 
 CLOSE_CODES_IN_FRAMES = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
 
