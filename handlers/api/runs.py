@@ -9,10 +9,7 @@ from handlers.base.operations import Answer, operation
 from rtserver.audit.record.actions import Action
 from rtserver.model import ids
 from rtserver.model.field_types import line_of
-from rtserver.model.run import (
-    RunJson,
-    RunKind,
-)
+from rtserver.model.run import RunJson, RunKind
 from rtserver.runs.iteration.factory import MAX_INSTRUCTION_CHARS
 from rtserver.runs.service import proposal_for_run
 from rtserver.runs.validation.work import ValidationWork

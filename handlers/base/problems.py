@@ -2,9 +2,7 @@
 
 from typing import Literal, NotRequired, TypedDict
 
-from rtserver.model.run import (
-    RunJson,
-)
+from rtserver.model.run import RunJson
 from rtserver.reviews.locks import LeasedLockJson
 from rtserver.reviews.statuses import ProposalStatus
 

@@ -3,10 +3,7 @@
 from rtserver.app.mongo import NO_REPLICA_SET, MongoAccess
 from rtserver.config.settings import Settings
 from store.base.client import DatabaseError, is_replica_set, server_version
-from store.log.collection import (
-    EVENTS,
-    size_difference,
-)
+from store.log.collection import EVENTS, size_difference
 from store.watch.check import watch_problems
 
 MONGODB_AT_LEAST = (5, 0)

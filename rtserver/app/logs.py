@@ -5,13 +5,7 @@ from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.errors import OperatorError
 from store.base.client import Database
 from store.log.access import DriverAccess, LogAccess
-from store.log.collection import (
-    AUDIT,
-    EVENTS,
-    log_exists,
-    prepare_log,
-    read_epoch,
-)
+from store.log.collection import AUDIT, EVENTS, log_exists, prepare_log, read_epoch
 from store.log.heads import Heads
 from store.log.writer import MongoEventLog
 

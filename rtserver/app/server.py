@@ -48,9 +48,7 @@ from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.errors import OperatorError, StoreUnavailableError
 from rtserver.model.events import EventPack, present_moment
-from rtserver.model.run import (
-    RunKind,
-)
+from rtserver.model.run import RunKind
 from rtserver.observe.readiness import Readiness
 from rtserver.presence.fleet import PresenceFleet
 from rtserver.presence.room import MAX_LIST_BYTES, Bounds
@@ -87,9 +85,7 @@ from store.documents.locks import LOCKS, MongoLocks
 from store.documents.proposals import PROPOSALS, MongoProposals
 from store.documents.runs import RUNS, MongoRuns
 from store.documents.workers import MongoWorkers
-from store.log.collection import (
-    AUDIT,
-)
+from store.log.collection import AUDIT
 from store.log.tail import EventTail
 
 if TYPE_CHECKING:

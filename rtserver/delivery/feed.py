@@ -9,9 +9,7 @@ from typing import Protocol
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.wire_forms import Encoding
 from rtserver.model.events import StoredEvent
-from rtserver.model.run import (
-    RunJson,
-)
+from rtserver.model.run import RunJson
 from rtserver.model.visibility import MemberTable, Viewer
 
 LOOK_S = 0.005

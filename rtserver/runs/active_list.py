@@ -12,9 +12,7 @@ from collections.abc import Awaitable, Callable
 from rtserver.delivery.feed import Channel
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventType, StoredEvent
-from rtserver.model.run import (
-    RunJson,
-)
+from rtserver.model.run import RunJson
 
 CHANGING = frozenset(
     type_.value

@@ -7,12 +7,8 @@ import structlog
 
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.events import EventType
-from rtserver.model.run import (
-    RunState,
-)
-from rtserver.runs.model import (
-    Run,
-)
+from rtserver.model.run import RunState
+from rtserver.runs.model import Run
 from rtserver.runs.work import Emit, Ending, Work
 
 _log = structlog.get_logger()

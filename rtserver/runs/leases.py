@@ -9,15 +9,9 @@ import structlog
 
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventDraft, EventType
-from rtserver.model.run import (
-    RunKind,
-    RunState,
-)
+from rtserver.model.run import RunKind, RunState
 from rtserver.runs.active_run import ActiveRun
-from rtserver.runs.model import (
-    Run,
-    RunStore,
-)
+from rtserver.runs.model import Run, RunStore
 from rtserver.runs.work import Salvage
 
 MAX_INTERVAL_S = 2.0

@@ -15,30 +15,16 @@ from rtserver.audit.record.auditor import Acting, Auditor
 from rtserver.eventlog.api import EventLog, at
 from rtserver.eventlog.worker_messages import Control
 from rtserver.lib.tasks import TaskOwner
-from rtserver.model.errors import (
-    BusyError,
-    ForbiddenError,
-    NotFoundError,
-    StoreUnavailableError,
-)
+from rtserver.model.errors import BusyError, ForbiddenError, NotFoundError, StoreUnavailableError
 from rtserver.model.events import EventDraft, EventType, viewers_of
 from rtserver.model.identity import Identity
-from rtserver.model.run import (
-    ACTIVE_STATES,
-    RunJson,
-    RunKind,
-    RunState,
-)
+from rtserver.model.run import ACTIVE_STATES, RunJson, RunKind, RunState
 from rtserver.reviews.locks import LockGuard
 from rtserver.reviews.proposals import Proposal, ProposalStore, visible_proposal
 from rtserver.runs.active_run import ActiveRun
 from rtserver.runs.leases import RunLeases
 from rtserver.runs.metrics import RunMetrics
-from rtserver.runs.model import (
-    Run,
-    RunConflictError,
-    RunStore,
-)
+from rtserver.runs.model import Run, RunConflictError, RunStore
 from rtserver.runs.queue import RunQueue
 from rtserver.runs.work import Emit, Ending, Salvage, Work
 

@@ -5,12 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rtserver.model.events import EventType
-from rtserver.model.run import (
-    RunState,
-)
-from rtserver.runs.model import (
-    Run,
-)
+from rtserver.model.run import RunState
+from rtserver.runs.model import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,7 @@ from rtserver.model.field_types import (
     RunId,
     UserId,
 )
-from rtserver.model.run import (
-    RunJson,
-    RunState,
-)
+from rtserver.model.run import RunJson, RunState
 
 RequestId = str | int | None
 MAX_ECHO_CHARS = 256

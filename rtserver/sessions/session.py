@@ -33,9 +33,7 @@ from rtserver.model.events import StoredEvent, rfc3339
 from rtserver.model.identity import Identity
 from rtserver.model.ids import BadIdentifier
 from rtserver.model.positions import Position
-from rtserver.model.run import (
-    RunJson,
-)
+from rtserver.model.run import RunJson
 from rtserver.model.visibility import Viewer, visible
 from rtserver.presence.service import PresenceKeeper
 from rtserver.sessions.admission import Entry

@@ -19,15 +19,7 @@ from tests.integration.iteration_case import (
     text_of,
 )
 from tests.support.api import api
-from tests.support.llm_server import (
-    Gate,
-    LlmThread,
-    hangs,
-    pieces_of,
-    says,
-    says_in_parts,
-    until,
-)
+from tests.support.llm_server import Gate, LlmThread, hangs, pieces_of, says, says_in_parts, until
 from tests.support.mongo import MongodProcess
 from tests.support.sockets import Frame, session
 from tests.support.workers import Workers

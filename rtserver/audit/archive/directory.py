@@ -33,14 +33,7 @@ from pathlib import Path
 
 import structlog
 
-from rtserver.audit.archive.file import (
-    archive_files,
-    file_name,
-    hour_of,
-    member,
-    position_of,
-    scan,
-)
+from rtserver.audit.archive.file import archive_files, file_name, hour_of, member, position_of, scan
 from rtserver.audit.record.chain import hash_of
 from rtserver.model.positions import Position
 

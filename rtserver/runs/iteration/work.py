@@ -15,9 +15,7 @@ from rtserver.lib.threads import finish_in_thread
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventType
 from rtserver.model.identity import Identity
-from rtserver.model.run import (
-    RunState,
-)
+from rtserver.model.run import RunState
 from rtserver.reviews.locks import LockedError, LockGuard
 from rtserver.reviews.proposals import Proposal
 from rtserver.runs.files.paths import UnsafePathError
@@ -30,10 +28,7 @@ from rtserver.runs.iteration.prompt import MAX_NAMED, Prompt, build_prompt
 from rtserver.runs.iteration.reply_files import BadReplyError
 from rtserver.runs.iteration.token_batcher import TokenJoiner
 from rtserver.runs.llm.errors import LlmError
-from rtserver.runs.model import (
-    Run,
-    RunStore,
-)
+from rtserver.runs.model import Run, RunStore
 from rtserver.runs.validation.validator import Validator
 from rtserver.runs.work import Emit, Ending
 

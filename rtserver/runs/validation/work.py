@@ -3,12 +3,8 @@
 from typing import Any
 
 from rtserver.model.events import EventType
-from rtserver.model.run import (
-    RunState,
-)
-from rtserver.runs.model import (
-    Run,
-)
+from rtserver.model.run import RunState
+from rtserver.runs.model import Run
 from rtserver.runs.process.lines import OutputLine
 from rtserver.runs.service import Emit, Ending
 from rtserver.runs.validation.validator import Validator

@@ -8,12 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtserver.delivery.feed import Channel
-from rtserver.delivery.resume import (
-    AHEAD_WAIT_S,
-    ResumeOutcome,
-    Resumption,
-    decide,
-)
+from rtserver.delivery.resume import AHEAD_WAIT_S, ResumeOutcome, Resumption, decide
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventDraft, EventPack, StoredEvent, viewers_of
 from tests.support.fakes import EPOCH, MemoryLog, draft

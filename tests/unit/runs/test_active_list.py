@@ -7,11 +7,7 @@ import pytest
 from rtserver.delivery.feed import Channel
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import WHOLE_PROJECT, EventType, StoredEvent
-from rtserver.model.run import (
-    RunJson,
-    RunKind,
-    RunState,
-)
+from rtserver.model.run import RunJson, RunKind, RunState
 from rtserver.runs.active_list import CHANGING, ActiveRuns
 from tests.support.waiting import until
 

@@ -9,14 +9,9 @@ import pytest
 
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.events import EventType
-from rtserver.model.run import (
-    RunKind,
-    RunState,
-)
+from rtserver.model.run import RunKind, RunState
 from rtserver.runs.active_run import ActiveRun
-from rtserver.runs.model import (
-    Run,
-)
+from rtserver.runs.model import Run
 from rtserver.runs.work import Emit, Ending
 from tests.support.recorder import LogRecorder
 

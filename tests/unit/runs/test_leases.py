@@ -10,15 +10,10 @@ import pytest
 
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventDraft, EventType
-from rtserver.model.run import (
-    RunKind,
-    RunState,
-)
+from rtserver.model.run import RunKind, RunState
 from rtserver.runs.active_run import ActiveRun
 from rtserver.runs.leases import MAX_INTERVAL_S, RunLeases
-from rtserver.runs.model import (
-    Run,
-)
+from rtserver.runs.model import Run
 from rtserver.runs.work import Salvage
 from tests.support.recorder import LogRecorder
 from tests.support.waiting import running, until

@@ -16,19 +16,13 @@ from rtserver.lib.tasks import TaskOwner
 from rtserver.model.errors import BusyError, ForbiddenError, NotFoundError, StoreUnavailableError
 from rtserver.model.events import CONTROL_PROJECT, EventType
 from rtserver.model.identity import Identity, Role
-from rtserver.model.run import (
-    RunKind,
-    RunState,
-)
+from rtserver.model.run import RunKind, RunState
 from rtserver.observe.metrics import MetricsRegistry
 from rtserver.reviews.locks import LockedError, LockService
 from rtserver.reviews.proposals import Proposal, creation_event
 from rtserver.reviews.statuses import ProposalStatus
 from rtserver.runs.metrics import RunMetrics
-from rtserver.runs.model import (
-    Run,
-    RunConflictError,
-)
+from rtserver.runs.model import Run, RunConflictError
 from rtserver.runs.service import RunLimits, RunService, proposal_for_run
 from rtserver.runs.work import Emit, Ending
 from store.base.client import Database

@@ -16,9 +16,7 @@ from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.model.events import EventDraft
 from rtserver.model.identity import Identity
-from rtserver.model.run import (
-    RunJson,
-)
+from rtserver.model.run import RunJson
 from rtserver.observe.metrics import MetricsRegistry
 from rtserver.presence.service import NoPresence, PresenceKeeper
 from rtserver.sessions.admission import Entry

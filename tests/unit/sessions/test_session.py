@@ -12,11 +12,7 @@ from rtserver.model.close_codes import ADVICE, CloseCode
 from rtserver.model.errors import ConflictError, NotFoundError, StoreUnavailableError
 from rtserver.model.events import EventDraft, viewers_of
 from rtserver.model.identity import Identity
-from rtserver.model.run import (
-    RunJson,
-    RunKind,
-    RunState,
-)
+from rtserver.model.run import RunJson, RunKind, RunState
 from rtserver.sessions.messages import (
     Ack,
     CancelValidation,

@@ -11,11 +11,7 @@ from handlers.interface.openapi import UndocumentedError, operations_of
 from handlers.interface.openapi import document as describe
 from handlers.interface.route import Route
 from handlers.routes import OPENAPI
-from tests.support.documents import (
-    UndocumentedAnswerError,
-    check_answer,
-    document,
-)
+from tests.support.documents import UndocumentedAnswerError, check_answer, document
 
 
 def _operations() -> list[tuple[str, str, dict[str, Any]]]:

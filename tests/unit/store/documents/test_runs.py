@@ -9,14 +9,8 @@ from typing import Any
 import pytest
 
 from rtserver.model.events import EventDraft, EventType, viewers_of
-from rtserver.model.run import (
-    RunKind,
-    RunState,
-)
-from rtserver.runs.model import (
-    Run,
-    RunConflictError,
-)
+from rtserver.model.run import RunKind, RunState
+from rtserver.runs.model import Run, RunConflictError
 from store.base.client import Database
 from store.base.relay import OutboxRelay
 from store.documents.runs import RUNS, MongoRuns
