@@ -12,10 +12,10 @@ from rtserver.audit.live.messages import AuditRecord, AuditSocketQuery
 from rtserver.audit.live.service import MAX_PAGE
 from rtserver.audit.record.actions import Action
 from rtserver.eventlog.api import at
+from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import InvalidError
 from rtserver.model.field_types import EventId
 from rtserver.model.identity import Identity
-from rtserver.sessions.admission import Entry
 from rtserver.sessions.session import Session
 
 
@@ -54,10 +54,10 @@ class AuditSocket(SessionSocket):
             raise InvalidError(problem.detail) from None
         self._history, self._last_event_id = query.history, query.last_event_id
 
-    async def _enter(self, identity: Identity) -> Entry:
+    async def _enter(self, identity: Identity) -> ConnectionRecord:
         return await self.context.audit_watch.enter(identity, self.encoding.value)
 
-    def _make_session(self, identity: Identity, entry: Entry) -> Session:
+    def _make_session(self, identity: Identity, entry: ConnectionRecord) -> Session:
         return self.context.audit_watch.open(self, identity, entry, self._wanted, self._history)
 
 

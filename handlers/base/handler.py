@@ -26,10 +26,9 @@ from rtserver.auth.bearer import FoundToken, find_token, offered_subprotocols, s
 from rtserver.auth.tokens import TokenRefused
 from rtserver.lib.decode_errors import complaint, why_not_json
 from rtserver.model import ids
-from rtserver.model.errors import BusyError, RefusedError, StoreUnavailableError
+from rtserver.model.errors import BusyError, ProjectFullError, RefusedError, StoreUnavailableError
 from rtserver.model.identity import Identity
 from rtserver.model.positions import BadPositionError, Position
-from rtserver.sessions.admission import ProjectFullError
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 DISCARD_BYTES = 64 * 1024 * 1024

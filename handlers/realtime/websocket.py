@@ -13,10 +13,10 @@ from rtserver.auth.tokens import TokenRefused
 from rtserver.delivery.send_buffer import Sink
 from rtserver.delivery.wire_forms import Encoding
 from rtserver.model.close_codes import ADVICE, CloseCode
+from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ForbiddenError, InvalidError
 from rtserver.model.identity import Identity
 from rtserver.model.ids import BadIdentifier
-from rtserver.sessions.admission import Entry
 from rtserver.sessions.commands import looked_at, view_of
 from rtserver.sessions.messages import ClosingFrame, MessageRefusedError, SessionQuery, encode_frame
 from rtserver.sessions.session import Session
@@ -36,7 +36,7 @@ class SessionSocket(SocketHandler):
         self._session: Session | None = None
         self._refused: tuple[CloseCode, str] | None = None
         self._identity: Identity | None = None
-        self._entry: Entry | None = None
+        self._entry: ConnectionRecord | None = None
         self._project_id = ""
         self._view: frozenset[str] | None = None
         self._looking_at: frozenset[str] = frozenset()
@@ -75,13 +75,13 @@ class SessionSocket(SocketHandler):
         self._looking_at = looked_at(query.focus or None, self._view)
         self._last_event_id = query.last_event_id
 
-    async def _enter(self, identity: Identity) -> Entry:
+    async def _enter(self, identity: Identity) -> ConnectionRecord:
         """Take a place."""
         return await self.context.gateway.enter(
             identity, self._project_id, self.encoding.value, self._looking_at
         )
 
-    def _make_session(self, identity: Identity, entry: Entry) -> Session:
+    def _make_session(self, identity: Identity, entry: ConnectionRecord) -> Session:
         """Make the session of a connection that has a place."""
         return self.context.gateway.open(self, identity, entry, self._view)
 

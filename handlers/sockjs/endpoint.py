@@ -22,8 +22,12 @@ from rtserver.delivery.wire_forms import Encoding
 from rtserver.lib.timer_wheel import Timer
 from rtserver.model import ids
 from rtserver.model.close_codes import ADVICE, CloseCode, retry_after_ms
-from rtserver.model.errors import ForbiddenError, InvalidError, StoreUnavailableError
-from rtserver.sessions.admission import ProjectFullError
+from rtserver.model.errors import (
+    ForbiddenError,
+    InvalidError,
+    ProjectFullError,
+    StoreUnavailableError,
+)
 from rtserver.sessions.commands import looked_at, view_of
 from rtserver.sessions.messages import (
     ClosingFrame,

@@ -46,13 +46,14 @@ from rtserver.lib.shutdown import Shutdown
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.model.close_codes import CloseCode
+from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import OperatorError, StoreUnavailableError
 from rtserver.model.events import EventPack, present_moment
 from rtserver.model.run import RunKind
 from rtserver.observe.readiness import Readiness
 from rtserver.presence.fleet import PresenceFleet
 from rtserver.presence.room import MAX_LIST_BYTES, Bounds
-from rtserver.presence.service import NoPresence, PresenceService
+from rtserver.presence.service import PresenceService
 from rtserver.reviews.comments import CommentService
 from rtserver.reviews.locks import Lock, LockService
 from rtserver.reviews.proposals import (
@@ -68,11 +69,12 @@ from rtserver.runs.iteration.diffs import MAX_DIFF_BYTES
 from rtserver.runs.iteration.factory import Iterations
 from rtserver.runs.iteration.work import IterationParts, iteration_salvage
 from rtserver.runs.service import RunLimits, RunService
-from rtserver.sessions.admission import Admission, Entry
+from rtserver.sessions.admission import Admission
 from rtserver.sessions.audited_commands import audited, recorded_refusals
 from rtserver.sessions.commands import SessionCommands
 from rtserver.sessions.connection_admin import Connections, Reach
 from rtserver.sessions.gateway import Gateway
+from rtserver.sessions.ports import NoPresence
 from rtserver.sessions.position_ticker import PositionsTicker
 from rtserver.sessions.session import SessionServices, SessionSettings
 from store.audit.archive import MongoArchive
@@ -282,7 +284,7 @@ class Server:
         self._watches = make_watches(settings, database, log, metrics.watch, self.auditor)
         control.handle("close", self._on_close_message)
         active_runs = ActiveRuns(runs.active_json)
-        dispatcher.watchers.append(active_runs.on_events)
+        dispatcher.watchers.append(active_runs)
         session_settings = SessionSettings(
             ping_interval_s=settings.ping_interval_s,
             pong_timeout_s=settings.pong_timeout_s,
@@ -302,7 +304,7 @@ class Server:
                 self.auditor,
                 SessionCommands(gateway, log, proposals, runs, iterations, validator).table(),
             ),
-            active_runs=active_runs.of,
+            active_runs=active_runs,
             on_closed=gateway.closed,
             on_refused=recorded_refusals(self.auditor),
             presence=presence,
@@ -554,10 +556,12 @@ class Server:
     def _behind_bytes(self, connection_id: str) -> int | None:
         return self._gateway.behind_bytes(connection_id)
 
-    async def _evict(self, entry: Entry) -> None:
+    async def _evict(self, entry: ConnectionRecord) -> None:
         await self._close_anywhere(entry, CloseCode.REPLACED, None)
 
-    async def _close_anywhere(self, entry: Entry, code: CloseCode, reason: str | None) -> None:
+    async def _close_anywhere(
+        self, entry: ConnectionRecord, code: CloseCode, reason: str | None
+    ) -> None:
         if entry.worker_id == self._settings.worker_id:
             self._gateway.close(entry.connection_id, code, reason)
         else:

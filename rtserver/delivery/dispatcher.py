@@ -6,6 +6,7 @@ Drops what was handed on before, fills a hole by reading the log by its index, a
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import structlog
 
@@ -25,6 +26,16 @@ ABREAST_S = 2.0
 _log = structlog.get_logger()
 
 
+class FeedWatcher(Protocol):
+    """Keeps something about projects that their events change, for as long as they are open."""
+
+    def on_events(self, project_id: str, events: list[StoredEvent]) -> None:
+        """Take the next events of a project, before any subscriber gets them."""
+
+    def forget(self, project_id: str) -> None:
+        """Drop what is kept of a project: events were missed, or it is open here no more."""
+
+
 async def _no_control(_event: StoredEvent) -> None:
     """For a log that carries no messages between workers."""
 
@@ -34,7 +45,7 @@ class Dispatcher:
 
     Attributes:
         channels: by project.
-        watchers: called with what is handed on, before anybody else gets it.
+        watchers: are told of each event that is delivered, and of projects to forget.
         held: set while any session here holds a channel.
     """
 
@@ -68,7 +79,7 @@ class Dispatcher:
         self._holders = 0
         self.held = asyncio.Event()
         self.channels: dict[str, Channel] = {}
-        self.watchers: list[Callable[[Channel, list[StoredEvent]], None]] = []
+        self.watchers: list[FeedWatcher] = []
 
     async def on_packs(self, packs: list[EventPack]) -> None:
         """Take a durable batch from the tail."""
@@ -101,7 +112,7 @@ class Dispatcher:
     async def _hand_on(self, channel: Channel, events: list[StoredEvent]) -> None:
         for step in self._membership.steps(channel, events):
             for watcher in self.watchers:
-                watcher(channel, step)
+                watcher.on_events(channel.project_id, step)
             await self._fanout.deliver(channel, step)
 
     async def _control(self, pack: EventPack) -> None:
@@ -115,6 +126,8 @@ class Dispatcher:
     def begin_epoch(self) -> None:
         """The log began anew: what was known of its sequences holds no more."""
         self._control_seq = 0
+        for project_id in self.channels:
+            self._forget(project_id)
         self.channels.clear()
 
     async def open(self, project_id: str) -> Channel:
@@ -126,6 +139,7 @@ class Dispatcher:
         channel = self.channels.get(project_id)
         if channel is None:
             channel = Channel(project_id, self._recent_bytes)
+            self._forget(project_id)
             self.channels[project_id] = channel
             self._hold(channel)
             try:
@@ -193,6 +207,11 @@ class Dispatcher:
             idle = channel.idle_since_s is not None and channel.idle_since_s < horizon_s
             if idle and channel.filling is None:
                 del self.channels[channel.project_id]
+                self._forget(channel.project_id)
+
+    def _forget(self, project_id: str) -> None:
+        for watcher in self.watchers:
+            watcher.forget(project_id)
 
     def _start_filling(self, channel: Channel) -> None:
         if channel.filling is None:
@@ -237,5 +256,5 @@ class Dispatcher:
         for subscriber in channel.live:
             subscriber.send_gap(requested=channel.seq, lost=lost)
         channel.recent.clear()
-        channel.runs = None  # among them may have been what changed
+        self._forget(channel.project_id)  # what changed it may be among them
         channel.seq = to_seq

@@ -9,7 +9,6 @@ from typing import Protocol
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.wire_forms import Encoding
 from rtserver.model.events import StoredEvent
-from rtserver.model.run import RunJson
 from rtserver.model.visibility import MemberTable, Viewer
 
 LOOK_S = 0.005
@@ -126,7 +125,6 @@ class Channel:
         behind: live subscribers that were passed over since they last learned the position.
         holders: sessions that hold the channel open, live or not.
         members: author and reviewers of the project's proposals.
-        runs: those under way, where they were read since the last event that changed them.
         idle_since_s: loop time since when nobody holds it; None while somebody does.
     """
 
@@ -140,7 +138,6 @@ class Channel:
         "project_id",
         "ready",
         "recent",
-        "runs",
         "seq",
         "target",
     )
@@ -155,7 +152,6 @@ class Channel:
         self.holders = 0
         self.recent = Recent(recent_bytes)
         self.members = MemberTable()
-        self.runs: asyncio.Future[list[RunJson]] | None = None
         self.filling: asyncio.Task[None] | None = None
         self.idle_since_s: float | None = None
 

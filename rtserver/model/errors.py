@@ -71,3 +71,7 @@ class BusyError(RefusedError):
 
 class OperatorError(Exception):
     """Something on this host or in its settings is in the way. The message says how to mend it."""
+
+
+class ProjectFullError(Exception):
+    """The project has as many connections as it may have."""

@@ -23,9 +23,9 @@ import structlog
 
 from rtserver.eventlog.worker_messages import Control, sender_of
 from rtserver.lib.tasks import TaskOwner
+from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import BusyError, StoreUnavailableError
 from rtserver.presence.room import Bounds, Room
-from rtserver.sessions.admission import Entry
 from rtserver.sessions.messages import Person
 
 PUBLISH_INTERVAL_S = 0.1
@@ -40,12 +40,12 @@ _log = structlog.get_logger()
 class PresenceRegistry(Protocol):
     """The connections' registry."""
 
-    async def move(self, entries: Sequence[Entry]) -> None:
+    async def move(self, entries: Sequence[ConnectionRecord]) -> None:
         """Say what the users of connections look at now. Those that are released stay so."""
 
     async def present(
         self, project_ids: Sequence[str], *, but_worker: str | None = None
-    ) -> Mapping[str, Sequence[Entry]]:
+    ) -> Mapping[str, Sequence[ConnectionRecord]]:
         """The live connections of projects, over all workers but one, the oldest first."""
 
 
@@ -108,7 +108,7 @@ class PresenceFleet:
         self._others: dict[str, int | None] = {}
         self._sent = 0
         self._news: dict[tuple[str, str], None] = {}
-        self._moved: dict[str, Entry] = {}
+        self._moved: dict[str, ConnectionRecord] = {}
         self._publishing = False
         self._to_load: dict[str, None] = {}
         self._loading: dict[str, list[tuple[str, _Changes]]] | None = None
@@ -127,7 +127,7 @@ class PresenceFleet:
             self._news[project_id, user_id] = None
             self._publish_soon()
 
-    def moved(self, entry: Entry) -> None:
+    def moved(self, entry: ConnectionRecord) -> None:
         """See `presence.Fleet.moved`."""
         if self._others:  # else the renewal of its lease is soon enough
             self._moved[entry.connection_id] = entry

@@ -12,7 +12,7 @@ from itertools import islice
 
 import msgspec
 
-from rtserver.sessions.admission import Entry
+from rtserver.model.connection import ConnectionRecord
 from rtserver.sessions.messages import Person, Presence
 
 MAX_LISTED = 200
@@ -58,15 +58,15 @@ class Room:
         self.project_id = project_id
         self.loaded = False
         self._bounds = bounds
-        self._local: dict[str, list[Entry]] = {}
-        self._fading: dict[str, tuple[float, Entry]] = {}
+        self._local: dict[str, list[ConnectionRecord]] = {}
+        self._fading: dict[str, tuple[float, ConnectionRecord]] = {}
         self._remote: dict[str, dict[str, Person]] = {}
         self._known: dict[str, Person] = {}
         self._dirty: dict[str, None] = {}
 
     # This worker's people
 
-    def arrive(self, entry: Entry) -> bool:
+    def arrive(self, entry: ConnectionRecord) -> bool:
         """A connection came; whether that is news to the other workers."""
         user_id = entry.user_id
         before = self.here(user_id)
@@ -75,7 +75,7 @@ class Room:
         self._local.setdefault(user_id, []).append(entry)
         return self._changed(user_id, before) or was_fading
 
-    def depart(self, entry: Entry, until_s: float) -> bool:
+    def depart(self, entry: ConnectionRecord, until_s: float) -> bool:
         """A connection went. With the last one the user stays on until `fade`.
 
         Returns:
@@ -91,7 +91,7 @@ class Room:
             self._fading[user_id] = (until_s, entry)
         return self._changed(user_id, before)
 
-    def move(self, entry: Entry) -> bool:
+    def move(self, entry: ConnectionRecord) -> bool:
         """A connection shows something else now; whether that is news to the other workers."""
         before = self.here(entry.user_id)
         self._local[entry.user_id] = [*self._without(entry), entry]
@@ -106,7 +106,7 @@ class Room:
         self._dirty[user_id] = None
         return True
 
-    def _without(self, entry: Entry) -> list[Entry]:
+    def _without(self, entry: ConnectionRecord) -> list[ConnectionRecord]:
         entries = self._local.get(entry.user_id, ())
         return [known for known in entries if known.connection_id != entry.connection_id]
 
@@ -118,7 +118,7 @@ class Room:
 
     def here(self, user_id: str) -> Person | None:
         """A user as this worker's connections show them; None where there are none."""
-        entries: Sequence[Entry] = self._local.get(user_id, ())
+        entries: Sequence[ConnectionRecord] = self._local.get(user_id, ())
         if not entries:
             if user_id not in self._fading:
                 return None
@@ -144,9 +144,9 @@ class Room:
         if not people:
             del self._remote[worker_id]
 
-    def load(self, entries: Iterable[Entry]) -> None:
+    def load(self, entries: Iterable[ConnectionRecord]) -> None:
         """Take over which connections the other workers have, by the registry."""
-        found: dict[str, dict[str, list[Entry]]] = {}
+        found: dict[str, dict[str, list[ConnectionRecord]]] = {}
         for entry in entries:
             found.setdefault(entry.worker_id, {}).setdefault(entry.user_id, []).append(entry)
         for worker_id in {*self._remote, *found}:
@@ -232,7 +232,7 @@ def _put(people: dict[str, Person], user_id: str, person: Person | None) -> None
         people[user_id] = person
 
 
-def _person(entries: Sequence[Entry]) -> Person:
+def _person(entries: Sequence[ConnectionRecord]) -> Person:
     newest = entries[-1]
     return Person(
         newest.user_id,

@@ -14,8 +14,8 @@ from typing import Protocol
 from rtserver.delivery.feed import Channel, Subscriber
 from rtserver.delivery.wire_forms import Encoding
 from rtserver.lib.throttle import Pace
+from rtserver.model.connection import ConnectionRecord
 from rtserver.presence.room import Bounds, Room
-from rtserver.sessions.admission import Entry
 from rtserver.sessions.messages import Person, Presence, encode_frame, wrap_frame
 
 GATHER_S = 0.03
@@ -31,7 +31,7 @@ class Fleet(Protocol):
     def news(self, project_id: str, user_id: str) -> None:
         """Tell them of one of this worker's people."""
 
-    def moved(self, entry: Entry) -> None:
+    def moved(self, entry: ConnectionRecord) -> None:
         """Write down, for workers that open the project later, what a connection shows now."""
 
     def load(self, room: Room) -> None:
@@ -39,38 +39,6 @@ class Fleet(Protocol):
 
     async def present(self, project_id: str, bounds: Bounds) -> tuple[list[Person], int]:
         """Who is listed of a project that is not open here, and how many there are."""
-
-
-class PresenceKeeper(Protocol):
-    """What sessions tell of themselves."""
-
-    def arrive(self, entry: Entry) -> None:
-        """A session was let in."""
-
-    def greet(self, project_id: str, viewer: Subscriber) -> None:
-        """A session is live: from now on it is told who is there."""
-
-    def move(self, entry: Entry) -> None:
-        """A session's user looks at something else, or has another name."""
-
-    def depart(self, entry: Entry) -> None:
-        """A session has ended."""
-
-
-class NoPresence:
-    """For sessions that are in no project."""
-
-    def arrive(self, entry: Entry) -> None:
-        """Nobody is told."""
-
-    def greet(self, project_id: str, viewer: Subscriber) -> None:
-        """Nobody is told."""
-
-    def move(self, entry: Entry) -> None:
-        """Nobody is told."""
-
-    def depart(self, entry: Entry) -> None:
-        """Nobody is told."""
 
 
 class PresenceService:
@@ -87,7 +55,7 @@ class PresenceService:
         self,
         channels: Mapping[str, Channel],
         bounds: Bounds,
-        note: Callable[[Entry], None] = lambda _entry: None,
+        note: Callable[[ConnectionRecord], None] = lambda _entry: None,
     ) -> None:
         """Make the service.
 
@@ -105,7 +73,7 @@ class PresenceService:
         self._fade_timer: asyncio.TimerHandle | None = None
         self.rooms: dict[str, Room] = {}
 
-    def arrive(self, entry: Entry) -> None:
+    def arrive(self, entry: ConnectionRecord) -> None:
         """See `PresenceKeeper.arrive`."""
         project_id = entry.project_id
         room = self.rooms.get(project_id)
@@ -122,7 +90,7 @@ class PresenceService:
         if (room := self.rooms.get(project_id)) is not None:
             self.changed(room)
 
-    def move(self, entry: Entry) -> None:
+    def move(self, entry: ConnectionRecord) -> None:
         """See `PresenceKeeper.move`."""
         self._note(entry)
         room = self.rooms.get(entry.project_id)
@@ -133,7 +101,7 @@ class PresenceService:
             self.fleet.news(entry.project_id, entry.user_id)
             self.changed(room)
 
-    def depart(self, entry: Entry) -> None:
+    def depart(self, entry: ConnectionRecord) -> None:
         """See `PresenceKeeper.depart`."""
         room = self.rooms.get(entry.project_id)
         if room is None:

@@ -1,15 +1,14 @@
-"""The runs of a project that are under way, as each welcome lists them, without a query for each.
+"""Cache of each open project's active runs, which every welcome lists.
 
-They are read once and kept with the channel, until an event goes by that changes them. A change is
-in MongoDB before its event is in the log, so what is read after an event was handed on has all that
-came up to there; what it has beyond that comes as an event too, and a client that is told of a run
-twice knows it by its id.
+The runs are read once and kept until an event goes by that changes them. A change is in MongoDB
+before its event is in the log, so what is read after an event was delivered has all that came up to
+there; what it has beyond that comes as an event too, and a client that is told of a run twice knows
+it by its id.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from rtserver.delivery.feed import Channel
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventType, StoredEvent
 from rtserver.model.run import RunJson
@@ -32,7 +31,7 @@ CHANGING = frozenset(
 
 
 class ActiveRuns:
-    """What sessions ask; `on_events` is a watcher of the dispatcher."""
+    """What sessions ask; a `FeedWatcher` of the dispatcher."""
 
     def __init__(self, query: Callable[[str], Awaitable[list[RunJson]]]) -> None:
         """Make it.
@@ -41,15 +40,19 @@ class ActiveRuns:
             query: reads the runs of a project, as clients see them.
         """
         self._query = query
+        self._known: dict[str, asyncio.Future[list[RunJson]]] = {}
 
-    @staticmethod
-    def on_events(channel: Channel, events: list[StoredEvent]) -> None:
+    def on_events(self, project_id: str, events: list[StoredEvent]) -> None:
         """Forget what was read before these events, if one of them changes it."""
-        if channel.runs is not None and any(event.type in CHANGING for event in events):
-            channel.runs = None
+        if project_id in self._known and any(event.type in CHANGING for event in events):
+            del self._known[project_id]
 
-    async def of(self, channel: Channel) -> list[RunJson]:
-        """The runs under way, not older than the channel's position.
+    def forget(self, project_id: str) -> None:
+        """Read a project's runs anew when they are asked for next."""
+        self._known.pop(project_id, None)
+
+    async def of(self, project_id: str) -> list[RunJson]:
+        """The runs under way, not older than the position of the project's feed here.
 
         Those who ask while they are being read share the answer: had anything changed them since,
         they would be read anew.
@@ -57,16 +60,16 @@ class ActiveRuns:
         Raises:
             StoreUnavailableError: MongoDB does not answer.
         """
-        known = channel.runs
+        known = self._known.get(project_id)
         if known is None:
-            known = channel.runs = asyncio.get_running_loop().create_future()
+            known = self._known[project_id] = asyncio.get_running_loop().create_future()
             # Retrieved here too: nobody need be waiting for a failure.
             known.add_done_callback(lambda future: future.cancelled() or future.exception())
             try:
-                known.set_result(await self._query(channel.project_id))
+                known.set_result(await self._query(project_id))
             except BaseException as error:
-                if channel.runs is known:
-                    channel.runs = None
+                if self._known.get(project_id) is known:
+                    del self._known[project_id]
                 gone = StoreUnavailableError("The project's runs could not be read; try again soon")
                 known.set_exception(error if isinstance(error, Exception) else gone)
                 raise

@@ -6,12 +6,13 @@ A worker renews the entries of its connections; those of a dead worker lapse.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
 
-from rtserver.model.errors import StoreUnavailableError
+from rtserver.model.connection import ConnectionRecord
+from rtserver.model.errors import ProjectFullError, StoreUnavailableError
 
 NO_LIMIT = 1_000_000
 RENEWED_AT_ONCE = 100
@@ -19,50 +20,20 @@ RENEWED_AT_ONCE = 100
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One connection in the registries.
-
-    Attributes:
-        connection_id, worker_id: which, and who owns it.
-        user_id, project_id, transport: what it is for.
-        opened_at: Unix time in seconds.
-        ip: the client's address.
-        behind_bytes: what waited for it when its lease was last renewed.
-        name: what to call the user.
-        looking_at: the proposals that the user looks at through it; empty for the whole project.
-    """
-
-    connection_id: str
-    worker_id: str
-    user_id: str
-    project_id: str
-    transport: str
-    opened_at: float
-    ip: str = ""
-    behind_bytes: int = 0
-    name: str = ""
-    looking_at: frozenset[str] = frozenset()
-
-
 class LeaseStore(Protocol):
     """The registries, kept where all workers see them."""
 
-    async def admit(self, entry: Entry, *, limit: int) -> bool:
+    async def admit(self, entry: ConnectionRecord, *, limit: int) -> bool:
         """Add an entry to its project unless `limit` live ones are there; whether it was added."""
 
-    async def register(self, entry: Entry, *, limit: int) -> list[Entry]:
+    async def register(self, entry: ConnectionRecord, *, limit: int) -> list[ConnectionRecord]:
         """Add an entry to its user; the oldest live ones that had to leave for it."""
 
-    async def release(self, entry: Entry) -> None:
+    async def release(self, entry: ConnectionRecord) -> None:
         """Take an entry out of both registries."""
 
-    async def renew(self, entries: Sequence[Entry]) -> None:
+    async def renew(self, entries: Sequence[ConnectionRecord]) -> None:
         """Give entries a new lease, also those that had lapsed."""
-
-
-class ProjectFullError(Exception):
-    """The project has as many connections as it may have."""
 
 
 class Admission:
@@ -75,7 +46,7 @@ class Admission:
         user_limit: int,
         project_limit: int,
         lease_s: float,
-        evict: Callable[[Entry], Awaitable[None]],
+        evict: Callable[[ConnectionRecord], Awaitable[None]],
         behind_bytes: Callable[[str], int | None] = lambda _connection_id: None,
     ) -> None:
         """Make the admission of a worker.
@@ -94,10 +65,12 @@ class Admission:
         self._lease_s = lease_s
         self._evict = evict
         self._behind_bytes = behind_bytes
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, ConnectionRecord] = {}
         self._renewing = asyncio.Lock()
 
-    async def admit(self, entry: Entry, *, limited: bool = True) -> list[Entry]:
+    async def admit(
+        self, entry: ConnectionRecord, *, limited: bool = True
+    ) -> list[ConnectionRecord]:
         """Let a connection in; returns those it replaces, when they have been told to go.
 
         Args:
@@ -123,7 +96,7 @@ class Admission:
             await self._evict(old)
         return evicted
 
-    async def release(self, entry: Entry) -> None:
+    async def release(self, entry: ConnectionRecord) -> None:
         """Give a connection's place back. A failure is logged: the lease ends by itself."""
         if self._entries.pop(entry.connection_id, None) is None:
             return
@@ -134,7 +107,7 @@ class Admission:
         except StoreUnavailableError as error:
             _log.warning("lease_not_released", error=str(error))
 
-    def note(self, entry: Entry) -> None:
+    def note(self, entry: ConnectionRecord) -> None:
         """Renew an entry as it is now, from the next time on; nothing where it was released."""
         if entry.connection_id in self._entries:
             self._entries[entry.connection_id] = entry
@@ -158,6 +131,6 @@ class Admission:
                 if still:
                     await self._leases.renew(still)
 
-    def _measured(self, entry: Entry) -> Entry:
+    def _measured(self, entry: ConnectionRecord) -> ConnectionRecord:
         behind_bytes = self._behind_bytes(entry.connection_id)
         return replace(entry, behind_bytes=behind_bytes) if behind_bytes else entry

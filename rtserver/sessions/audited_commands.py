@@ -7,7 +7,7 @@ from rtserver.audit.live.messages import FilterCommand
 from rtserver.audit.record.actions import Action, Outcome
 from rtserver.audit.record.auditor import Acting, Auditor
 from rtserver.audit.record.outcomes import outcome_of, outcome_of_refusal
-from rtserver.sessions.admission import Entry
+from rtserver.model.connection import ConnectionRecord
 from rtserver.sessions.messages import (
     Ack,
     CancelIteration,
@@ -79,10 +79,10 @@ def _audited(auditor: Auditor, handler: CommandHandler, action: Action | None) -
     return run
 
 
-def recorded_refusals(auditor: Auditor) -> Callable[[Entry, MessageRefusedError], None]:
+def recorded_refusals(auditor: Auditor) -> Callable[[ConnectionRecord, MessageRefusedError], None]:
     """Records messages that become no command: what they were meant to be, or that they came."""
 
-    def record(entry: Entry, refusal: MessageRefusedError) -> None:
+    def record(entry: ConnectionRecord, refusal: MessageRefusedError) -> None:
         action = _MEANT.get(refusal.command, Action.MESSAGE_REFUSED)
         details: dict[str, Any] = {"reason": refusal.reason}
         if action is Action.MESSAGE_REFUSED:

@@ -9,11 +9,11 @@ from typing import Protocol, TypedDict
 from rtserver.audit.record.actions import Action
 from rtserver.audit.record.auditor import AUDIT_PROJECT, Auditor
 from rtserver.model.close_codes import CloseCode
+from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ForbiddenError, NotFoundError
 from rtserver.model.events import rfc3339
 from rtserver.model.field_types import ConnectionId, Moment, ProjectId, UserId
 from rtserver.model.identity import Identity
-from rtserver.sessions.admission import Entry
 
 REASON = "Disconnected by an administrator"
 MAX_LISTED = 10_000
@@ -29,7 +29,7 @@ class Registry(Protocol):
         project_id: str | None = None,
         connection_id: str | None = None,
         limit: int,
-    ) -> Sequence[Entry]:
+    ) -> Sequence[ConnectionRecord]:
         """The live connections of all workers that are so, the oldest first.
 
         Raises:
@@ -78,7 +78,7 @@ class Reach:
         behind_bytes: what waits for it, where it is on this worker; else None.
     """
 
-    close: Callable[[Entry, CloseCode, str], Awaitable[None]]
+    close: Callable[[ConnectionRecord, CloseCode, str], Awaitable[None]]
     behind_bytes: Callable[[str], int | None]
 
 
@@ -114,7 +114,7 @@ class Connections:
         self._auditor.record(Action.CONNECTION_LISTED, connections=len(shown))
         return {"connections": shown, "more": len(found) > MAX_LISTED}
 
-    def _shown(self, entry: Entry, now_s: float) -> ConnectionJson:
+    def _shown(self, entry: ConnectionRecord, now_s: float) -> ConnectionJson:
         behind = self._reach.behind_bytes(entry.connection_id)
         watches_audit = entry.project_id == AUDIT_PROJECT
         return {
@@ -130,7 +130,7 @@ class Connections:
             "behind_bytes": entry.behind_bytes if behind is None else behind,
         }
 
-    async def disconnect(self, identity: Identity, connection_id: str) -> Entry:
+    async def disconnect(self, identity: Identity, connection_id: str) -> ConnectionRecord:
         """End a connection; returns when its worker was told.
 
         Raises:
@@ -146,7 +146,7 @@ class Connections:
         await self._end(found[0])
         return found[0]
 
-    async def disconnect_user(self, identity: Identity, user_id: str) -> list[Entry]:
+    async def disconnect_user(self, identity: Identity, user_id: str) -> list[ConnectionRecord]:
         """End all connections of a user; returns when their workers were told.
 
         Raises:
@@ -162,7 +162,7 @@ class Connections:
             self._auditor.record(Action.CONNECTION_DISCONNECTED, user_id=user_id, connections=0)
         return found
 
-    async def _end(self, entry: Entry) -> None:
+    async def _end(self, entry: ConnectionRecord) -> None:
         await self._reach.close(entry, CloseCode.FORBIDDEN, REASON)
         self._auditor.record(
             Action.CONNECTION_DISCONNECTED,

@@ -12,9 +12,10 @@ from rtserver.audit.record.outcomes import record_failed
 from rtserver.auth.bearer import FoundToken
 from rtserver.auth.tokens import TokenRefused, TokenVerifier
 from rtserver.model.close_codes import CloseCode
-from rtserver.model.errors import ForbiddenError, StoreUnavailableError
+from rtserver.model.connection import ConnectionRecord
+from rtserver.model.errors import ForbiddenError, ProjectFullError, StoreUnavailableError
 from rtserver.model.identity import Identity
-from rtserver.sessions.admission import Admission, Entry, ProjectFullError
+from rtserver.sessions.admission import Admission
 from rtserver.sessions.metrics import SessionMetrics
 from rtserver.sessions.session import Ended, Session, SessionServices, Transport
 
@@ -85,7 +86,7 @@ class Gateway:
         project_id: str,
         transport: str,
         looking_at: frozenset[str] = frozenset(),
-    ) -> Entry:
+    ) -> ConnectionRecord:
         """Take a place for a connection; `leave` gives it back.
 
         Args:
@@ -104,7 +105,7 @@ class Gateway:
             refusal = ForbiddenError("Forbidden: this token does not open the project")
         return await self._enter(identity, project_id, transport, refusal, looking_at)
 
-    async def enter_audit(self, identity: Identity, transport: str) -> Entry:
+    async def enter_audit(self, identity: Identity, transport: str) -> ConnectionRecord:
         """Take a place for an admin who watches the audit log.
 
         It counts among the connections of its user, and not among those of any project.
@@ -125,9 +126,9 @@ class Gateway:
         transport: str,
         refusal: ForbiddenError | None,
         looking_at: frozenset[str] = frozenset(),
-    ) -> Entry:
+    ) -> ConnectionRecord:
         acting = self._auditor.acting()
-        entry = Entry(
+        entry = ConnectionRecord(
             connection_id=secrets.token_hex(8),
             worker_id=self._worker_id,
             user_id=identity.user_id,
@@ -160,7 +161,7 @@ class Gateway:
             )
         return entry
 
-    async def leave(self, entry: Entry) -> None:
+    async def leave(self, entry: ConnectionRecord) -> None:
         """Give a place back."""
         await self._admission.release(entry)
 
@@ -168,7 +169,7 @@ class Gateway:
         self,
         transport: Transport,
         identity: Identity,
-        entry: Entry,
+        entry: ConnectionRecord,
         proposal_ids: frozenset[str] | None,
     ) -> Session:
         """Make the session of a connection that has a place."""

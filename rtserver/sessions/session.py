@@ -28,15 +28,13 @@ from rtserver.lib.rate_limit import TokenBucket
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import Timer, TimerWheel
 from rtserver.model.close_codes import ADVICE, CloseCode, retry_after_ms
+from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ConflictError, RefusedError, StoreUnavailableError
 from rtserver.model.events import StoredEvent, rfc3339
 from rtserver.model.identity import Identity
 from rtserver.model.ids import BadIdentifier
 from rtserver.model.positions import Position
-from rtserver.model.run import RunJson
 from rtserver.model.visibility import Viewer, visible
-from rtserver.presence.service import PresenceKeeper
-from rtserver.sessions.admission import Entry
 from rtserver.sessions.coalesce import TokenBacklog
 from rtserver.sessions.messages import (
     Ack,
@@ -58,6 +56,7 @@ from rtserver.sessions.messages import (
     wrap_position,
 )
 from rtserver.sessions.metrics import SessionMetrics
+from rtserver.sessions.ports import PresenceKeeper, RunList
 
 MAX_STRIKES = 10
 MAX_COMMANDS_IN_FLIGHT = 8
@@ -140,9 +139,9 @@ class SessionServices:
     tasks: TaskOwner
     metrics: SessionMetrics
     commands: Mapping[type[Command], CommandHandler]
-    active_runs: Callable[[Channel], Awaitable[list[RunJson]]]
+    active_runs: RunList
     on_closed: Callable[["Session", "Ended"], None]
-    on_refused: Callable[[Entry, MessageRefusedError], None]
+    on_refused: Callable[[ConnectionRecord, MessageRefusedError], None]
     presence: PresenceKeeper
     parse: Callable[[str], Command] = parse_command
 
@@ -196,7 +195,7 @@ class Session:
         services: SessionServices,
         transport: Transport,
         identity: Identity,
-        entry: Entry,
+        entry: ConnectionRecord,
         proposal_ids: frozenset[str] | None,
     ) -> None:
         self._services = services
@@ -262,7 +261,7 @@ class Session:
     async def _begin(self, channel: Channel, resumption: Resumption) -> None:
         """Welcome the client and send what it missed."""
         # After the tip was fixed: a run that starts meanwhile is then in both, never in none.
-        active_runs = await self._services.active_runs(channel)
+        active_runs = await self._services.active_runs.of(self.project_id)
         if self.is_closing():
             return
         self._welcome(
@@ -536,7 +535,7 @@ class Session:
         if proposal_ids != self.entry.looking_at:
             self._stand(replace(self.entry, looking_at=proposal_ids))
 
-    def _stand(self, entry: Entry) -> None:
+    def _stand(self, entry: ConnectionRecord) -> None:
         if not self.is_closing():
             self.entry = entry
             self._services.presence.move(entry)

@@ -17,7 +17,7 @@ from typing import Any
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from rtserver.sessions.admission import Entry
+from rtserver.model.connection import ConnectionRecord
 from store.base.batching import Batcher
 from store.base.client import Database, core_errors
 
@@ -52,7 +52,7 @@ class MongoLeases:
     def _until(self) -> dict[str, Any]:
         return {"$add": ["$$NOW", self._lease_ms]}
 
-    def _document(self, entry: Entry) -> dict[str, Any]:
+    def _document(self, entry: ConnectionRecord) -> dict[str, Any]:
         # `$literal`: an id that begins with a dollar sign must not be read as an expression.
         return {
             "c": {"$literal": entry.connection_id},
@@ -88,11 +88,11 @@ class MongoLeases:
                 continue  # two made the document at once: it is there now
 
     @core_errors
-    async def admit(self, entry: Entry, *, limit: int) -> bool:
+    async def admit(self, entry: ConnectionRecord, *, limit: int) -> bool:
         """See `LeaseStore.admit`."""
         return await self._admissions((entry.project_id, limit), entry)
 
-    async def _admit(self, key: tuple[str, int], entries: Sequence[Entry]) -> list[bool]:
+    async def _admit(self, key: tuple[str, int], entries: Sequence[ConnectionRecord]) -> list[bool]:
         """Let in as many as there is room for, in the order in which they came."""
         project_id, limit = key
         connection_ids = [entry.connection_id for entry in entries]
@@ -128,7 +128,7 @@ class MongoLeases:
         return [connection_id in admitted for connection_id in connection_ids]
 
     @core_errors
-    async def register(self, entry: Entry, *, limit: int) -> list[Entry]:
+    async def register(self, entry: ConnectionRecord, *, limit: int) -> list[ConnectionRecord]:
         """See `LeaseStore.register`. Entries stand in the order of their arrival."""
         document = await self._change(
             f"user:{entry.user_id}",
@@ -158,11 +158,11 @@ class MongoLeases:
         return [_entry(found) for found in document["evicted"]]
 
     @core_errors
-    async def release(self, entry: Entry) -> None:
+    async def release(self, entry: ConnectionRecord) -> None:
         """See `LeaseStore.release`."""
         await self._releases(None, entry)
 
-    async def _release(self, _key: None, entries: Sequence[Entry]) -> list[None]:
+    async def _release(self, _key: None, entries: Sequence[ConnectionRecord]) -> list[None]:
         identities = {f"project:{entry.project_id}" for entry in entries}
         identities |= {f"user:{entry.user_id}" for entry in entries}
         gone = [entry.connection_id for entry in entries]
@@ -172,14 +172,14 @@ class MongoLeases:
         return [None] * len(entries)
 
     @core_errors
-    async def renew(self, entries: Sequence[Entry]) -> None:
+    async def renew(self, entries: Sequence[ConnectionRecord]) -> None:
         """See `LeaseStore.renew`.
 
         They are put back, so that those which lapsed while MongoDB was away count again. An entry
         that was evicted meanwhile is not put back in the user's registry: there only what is still
         listed is renewed.
         """
-        projects: dict[str, list[Entry]] = defaultdict(list)
+        projects: dict[str, list[ConnectionRecord]] = defaultdict(list)
         users: dict[str, list[str]] = defaultdict(list)
         for entry in entries:
             projects[f"project:{entry.project_id}"].append(entry)
@@ -232,7 +232,7 @@ class MongoLeases:
         await self._connections.bulk_write(updates, ordered=False)
 
     @core_errors
-    async def move(self, entries: Sequence[Entry]) -> None:
+    async def move(self, entries: Sequence[ConnectionRecord]) -> None:
         """Say what the users of connections look at now. Those that are released stay so."""
         updates = [
             UpdateOne(
@@ -246,7 +246,7 @@ class MongoLeases:
     @core_errors
     async def present(
         self, project_ids: Sequence[str], *, but_worker: str | None = None
-    ) -> dict[str, list[Entry]]:
+    ) -> dict[str, list[ConnectionRecord]]:
         """The live connections of projects, over all workers but one, the oldest first."""
         live = _live()
         if but_worker is not None:
@@ -269,7 +269,7 @@ class MongoLeases:
         project_id: str | None = None,
         connection_id: str | None = None,
         limit: int,
-    ) -> list[Entry]:
+    ) -> list[ConnectionRecord]:
         """See `rtserver.sessions.connection_admin.Registry.search`.
 
         Those of projects are all there are.
@@ -289,7 +289,7 @@ class MongoLeases:
         return [_entry(found) async for found in self._connections.aggregate(pipeline)]
 
     @core_errors
-    async def listed(self, project_id: str) -> list[Entry]:
+    async def listed(self, project_id: str) -> list[ConnectionRecord]:
         """The live connections of a project, over all workers."""
         pipeline: list[dict[str, Any]] = [
             {"$match": {"_id": f"project:{project_id}"}},
@@ -315,8 +315,8 @@ def _others(connection_ids: list[str]) -> dict[str, Any]:
     }
 
 
-def _entry(found: dict[str, Any]) -> Entry:
-    return Entry(
+def _entry(found: dict[str, Any]) -> ConnectionRecord:
+    return ConnectionRecord(
         found["c"],
         found["w"],
         found["u"],

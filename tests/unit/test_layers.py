@@ -141,26 +141,8 @@ MAY_IMPORT: dict[str, str] = {
     """,
 }
 PENDING: dict[str, str] = {  # to be emptied by the cuts S1 to S8; then this table goes
-    "handlers.api.audit": """
-        rtserver.sessions.admission
-    """,
-    "rtserver.audit.record.auditor": """
-        rtserver.sessions.admission
-    """,
-    "rtserver.audit.record.outcomes": """
-        rtserver.sessions.admission
-    """,
     "rtserver.observe.log_output": """
         rtserver.config.settings
-    """,
-    "rtserver.presence.fleet": """
-        rtserver.sessions.admission
-    """,
-    "rtserver.presence.room": """
-        rtserver.sessions.admission
-    """,
-    "rtserver.presence.service": """
-        rtserver.sessions.admission
     """,
     "rtserver.sessions.audited_commands": """
         rtserver.audit.live.messages
@@ -172,9 +154,6 @@ PENDING: dict[str, str] = {  # to be emptied by the cuts S1 to S8; then this tab
         rtserver.runs.service
         rtserver.runs.validation.validator
         rtserver.runs.validation.work
-    """,
-    "rtserver.sessions.session": """
-        rtserver.presence.service rtserver.runs.model
     """,
     "store.base.schemas": """
         store.log.collection

@@ -8,10 +8,10 @@ from rtserver.audit.live.session import AuditSession
 from rtserver.audit.record.actions import Action
 from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, Auditor
 from rtserver.eventlog.api import EventLog
+from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ForbiddenError
 from rtserver.model.identity import Identity
 from rtserver.model.positions import Position
-from rtserver.sessions.admission import Entry
 from rtserver.sessions.gateway import Gateway
 from rtserver.sessions.session import SessionServices, Transport
 
@@ -42,7 +42,7 @@ class AuditWatch:
         self._services = services
         self._reader = AuditReader(log)
 
-    async def enter(self, identity: Identity, transport: str) -> Entry:
+    async def enter(self, identity: Identity, transport: str) -> ConnectionRecord:
         """Take a place for an admin's connection; see `Gateway.enter_audit`.
 
         Raises:
@@ -57,7 +57,7 @@ class AuditWatch:
         self,
         transport: Transport,
         identity: Identity,
-        entry: Entry,
+        entry: ConnectionRecord,
         wanted: AuditFilter,
         history: int,
     ) -> AuditSession:

@@ -7,10 +7,10 @@ from rtserver.audit.live.messages import AuditGap, AuditWelcome, GapReason
 from rtserver.audit.live.reader import AuditReader
 from rtserver.delivery.feed import Channel
 from rtserver.delivery.resume import ResumeOutcome, Resumption
+from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ConflictError
 from rtserver.model.events import StoredEvent
 from rtserver.model.identity import Identity
-from rtserver.sessions.admission import Entry
 from rtserver.sessions.session import Session, SessionServices, Transport
 
 MAX_PAUSED_RECORDS = 10_000
@@ -34,7 +34,7 @@ class AuditSession(Session):
         services: SessionServices,
         transport: Transport,
         identity: Identity,
-        entry: Entry,
+        entry: ConnectionRecord,
         *,
         reader: AuditReader,
         wanted: AuditFilter,

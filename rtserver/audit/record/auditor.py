@@ -40,10 +40,10 @@ from rtserver.audit.record.spool import Abandoned, Batch, Spool, abandoned
 from rtserver.audit.record.spool_thread import Keeper, Kept
 from rtserver.eventlog.api import EventLog, KeyReusedError, Published
 from rtserver.lib.tasks import TaskOwner
+from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import BusyError, StoreUnavailableError
 from rtserver.model.events import PreparedDrafts, now_rfc3339
 from rtserver.model.positions import Position
-from rtserver.sessions.admission import Entry
 
 AUDIT_PROJECT = "$audit"
 """The sequence of the records; no token can name it ('$' is not allowed)."""
@@ -95,7 +95,7 @@ class Acting:
     recorded: int = 0
 
     @classmethod
-    def of(cls, entry: Entry) -> Self:
+    def of(cls, entry: ConnectionRecord) -> Self:
         """On behalf of a connection's user."""
         return cls(
             ip=entry.ip or None,

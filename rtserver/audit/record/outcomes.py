@@ -6,9 +6,14 @@ from typing import Any
 from rtserver.audit.record.actions import Action, Outcome
 from rtserver.audit.record.auditor import Acting, Auditor
 from rtserver.auth.tokens import TokenRefused
-from rtserver.model.errors import BusyError, ForbiddenError, RefusedError, StoreUnavailableError
+from rtserver.model.errors import (
+    BusyError,
+    ForbiddenError,
+    ProjectFullError,
+    RefusedError,
+    StoreUnavailableError,
+)
 from rtserver.model.ids import BadIdentifier
-from rtserver.sessions.admission import ProjectFullError
 
 _DENIED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 _LIMITS = frozenset({"busy", "project_full", "audit_full", "unauthorized"})

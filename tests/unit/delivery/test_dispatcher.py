@@ -58,6 +58,28 @@ class _Parts:
         await until(lambda: len(self.tasks) == 0, "the end of all tasks")
 
 
+class Watcher:
+    """What a watcher is told.
+
+    Attributes:
+        seen: each event's number, and where the project's feed was.
+        forgotten: the projects to forget.
+    """
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self.seen: list[tuple[int, int]] = []
+        self.forgotten: list[str] = []
+        dispatcher.watchers.append(self)
+
+    def on_events(self, project_id: str, events: list[StoredEvent]) -> None:
+        position = self._dispatcher.channels[project_id].seq
+        self.seen.extend((event.seq, position) for event in events)
+
+    def forget(self, project_id: str) -> None:
+        self.forgotten.append(project_id)
+
+
 # What may happen, in any order. The tail shows slices of what there is, also again, and leaves
 # some out, as it does when it is opened anew.
 STEPS = st.one_of(
@@ -224,17 +246,46 @@ async def test_projects_that_nobody_has_open_cost_nothing() -> None:
 async def test_watchers_see_each_event_once_before_it_goes_out() -> None:
     parts = _Parts()
     channel, history = await parts.join()
-    seen: list[tuple[int, int]] = []
-    parts.dispatcher.watchers.append(
-        lambda c, events: seen.extend((event.seq, c.seq) for event in events)
-    )
+    watcher = Watcher(parts.dispatcher)
     packs = [parts.append() for _ in range(3)]
     await parts.dispatcher.on_packs(packs[:2])
     await parts.dispatcher.on_packs(packs)
-    assert [seq for seq, _ in seen] == [1, 2, 3]
-    assert all(seq > position for seq, position in seen)
+    assert [seq for seq, _ in watcher.seen] == [1, 2, 3]
+    assert all(seq > position for seq, position in watcher.seen)
     assert channel.seq == 3
+    assert watcher.forgotten == []
     assert history.entries == [1, 2, 3]
+
+
+@pytest.mark.gen_test
+async def test_watchers_forget_a_project_whose_events_were_missed() -> None:
+    parts = _Parts()
+    await parts.join()
+    watcher = Watcher(parts.dispatcher)
+    packs = [parts.append() for _ in range(5)]
+    parts.log.overwrite("p1", 3)
+    await parts.dispatcher.on_packs(packs[4:])
+    await parts.settled()
+    assert [seq for seq, _ in watcher.seen] == [4, 5]
+    assert watcher.forgotten == ["p1"]
+
+
+@pytest.mark.gen_test
+async def test_watchers_forget_a_project_that_is_opened_closed_or_begun_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rtserver.delivery.dispatcher.CHANNEL_IDLE_S", -1.0)
+    parts = _Parts()
+    watcher = Watcher(parts.dispatcher)
+    channel, _ = await parts.join()
+    assert watcher.forgotten == ["p1"]
+    parts.dispatcher.release(channel)
+    parts.dispatcher.sweep()
+    assert watcher.forgotten == ["p1"] * 2
+    await parts.join()
+    assert watcher.forgotten == ["p1"] * 3
+    parts.dispatcher.begin_epoch()
+    assert watcher.forgotten == ["p1"] * 4
 
 
 @pytest.mark.gen_test
@@ -367,6 +418,29 @@ async def test_a_channel_outlives_its_last_holder_for_a_while(
     monkeypatch.setattr(loop, "time", lambda: now_s + CHANNEL_IDLE_S + 60)
     parts.dispatcher.sweep()
     assert set(parts.dispatcher.channels) == {"held"}
+
+
+@pytest.mark.gen_test
+async def test_a_channel_is_not_swept_while_a_hole_of_it_is_filled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who came back meanwhile would get a second one, and the first would fill for nobody."""
+    parts = _Parts()
+    channel, history = await parts.join()
+    packs = [parts.append() for _ in range(3)]
+    gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    parts.log.before_read = lambda: gate
+    await parts.dispatcher.on_packs(packs[2:])
+    parts.dispatcher.release(channel)
+    with monkeypatch.context() as patch:
+        patch.setattr("rtserver.delivery.dispatcher.CHANNEL_IDLE_S", -1.0)
+        parts.dispatcher.sweep()
+        assert parts.dispatcher.channels == {"p1": channel}
+        gate.set_result(None)
+        await parts.settled()
+        assert history.entries == [1, 2, 3]
+        parts.dispatcher.sweep()
+        assert parts.dispatcher.channels == {}
 
 
 @pytest.mark.gen_test

@@ -10,13 +10,13 @@ from rtserver.delivery.feed import Channel
 from rtserver.eventlog.api import Published
 from rtserver.eventlog.worker_messages import Control
 from rtserver.lib.tasks import TaskOwner
+from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import CONTROL_PROJECT, EventDraft
 from rtserver.model.visibility import Viewer
 from rtserver.presence.fleet import PresenceFleet
 from rtserver.presence.room import Bounds
 from rtserver.presence.service import PresenceService
-from rtserver.sessions.admission import Entry
 from tests.support.fakes import FakeSubscriber, MemoryLog
 from tests.support.people import Frame, People
 from tests.support.wire_reader import messages
@@ -34,9 +34,9 @@ def entry(
     project: str = "p1",
     at: Sequence[str] = (),
     name: str | None = None,
-) -> Entry:
+) -> ConnectionRecord:
     """A connection of a user."""
-    return Entry(
+    return ConnectionRecord(
         connection or f"c-{user}",
         worker,
         user,
@@ -88,7 +88,7 @@ class World:
     """
 
     def __init__(self) -> None:
-        self.registry: dict[str, Entry] = {}
+        self.registry: dict[str, ConnectionRecord] = {}
         self.workers: dict[str, PresenceWorker] = {}
         self.dead: set[str] = set()
         self.is_down = False
@@ -126,7 +126,7 @@ class World:
         if self.is_down:
             raise StoreUnavailableError("The database does not answer; try again soon")
 
-    async def move(self, entries: Sequence[Entry]) -> None:
+    async def move(self, entries: Sequence[ConnectionRecord]) -> None:
         """See `PresenceRegistry.move`."""
         await self._answer(LOG_S)
         for moved in entries:
@@ -135,10 +135,10 @@ class World:
 
     async def present(
         self, project_ids: Sequence[str], *, but_worker: str | None = None
-    ) -> Mapping[str, Sequence[Entry]]:
+    ) -> Mapping[str, Sequence[ConnectionRecord]]:
         """See `PresenceRegistry.present`. What is read is older than the answer."""
         self.reads += 1
-        found: dict[str, list[Entry]] = {}
+        found: dict[str, list[ConnectionRecord]] = {}
         for known in self.registry.values():
             if known.project_id in project_ids and known.worker_id != but_worker:
                 found.setdefault(known.project_id, []).append(known)
@@ -193,14 +193,16 @@ class PresenceWorker:
             lease_s=LEASE_S,
         )
 
-    def open(self, user: str, connection: str = "", **where: Any) -> Entry:
+    def open(self, user: str, connection: str = "", **where: Any) -> ConnectionRecord:
         """A connection comes, of which nothing is looked at."""
         came = entry(user, connection, worker=self.worker_id, **where)
         self._world.registry[came.connection_id] = came
         self.service.arrive(came)
         return came
 
-    def watch(self, user: str, connection: str = "", **where: Any) -> tuple[Entry, Watcher]:
+    def watch(
+        self, user: str, connection: str = "", **where: Any
+    ) -> tuple[ConnectionRecord, Watcher]:
         """A connection comes, and what it is sent is kept."""
         came = self.open(user, connection, **where)
         watcher = Watcher(user)
@@ -210,13 +212,13 @@ class PresenceWorker:
         self.service.greet(came.project_id, watcher)
         return came, watcher
 
-    def move(self, known: Entry, *at: str) -> Entry:
+    def move(self, known: ConnectionRecord, *at: str) -> ConnectionRecord:
         """A connection shows something else."""
         moved = replace(known, looking_at=frozenset(at))
         self.service.move(moved)
         return moved
 
-    def close(self, known: Entry) -> None:
+    def close(self, known: ConnectionRecord) -> None:
         """A connection goes."""
         self._world.registry.pop(known.connection_id, None)
         self.service.depart(known)

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from rtserver.delivery.feed import Channel
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import WHOLE_PROJECT, EventType, StoredEvent
 from rtserver.model.run import RunJson, RunKind, RunState
@@ -60,13 +59,13 @@ def test_every_event_of_a_run_but_its_output_changes_what_is_under_way() -> None
 @pytest.mark.gen_test
 async def test_they_are_read_once_until_an_event_changes_them() -> None:
     source = Source()
-    runs, channel = ActiveRuns(source), Channel("p1", 1000)
-    assert await runs.of(channel) == [_run("p1", "r1")]
-    runs.on_events(channel, [_event("output"), _event("token"), _event("build.finished")])
-    assert (await runs.of(channel))[0]["run_id"] == "r1"
+    runs = ActiveRuns(source)
+    assert await runs.of("p1") == [_run("p1", "r1")]
+    runs.on_events("p1", [_event("output"), _event("token"), _event("build.finished")])
+    assert (await runs.of("p1"))[0]["run_id"] == "r1"
     for number, type_ in enumerate(sorted(CHANGING), start=2):
-        runs.on_events(channel, [_event("output"), _event(type_)])
-        assert (await runs.of(channel))[0]["run_id"] == f"r{number}"
+        runs.on_events("p1", [_event("output"), _event(type_)])
+        assert (await runs.of("p1"))[0]["run_id"] == f"r{number}"
         assert source.queries == number
 
 
@@ -74,18 +73,18 @@ async def test_they_are_read_once_until_an_event_changes_them() -> None:
 async def test_those_who_ask_at_once_share_an_answer_that_no_event_made_old() -> None:
     source = Source()
     source.hold = asyncio.Event()
-    runs, channel = ActiveRuns(source), Channel("p1", 1000)
-    first, second = (asyncio.ensure_future(runs.of(channel)) for _ in range(2))
+    runs = ActiveRuns(source)
+    first, second = (asyncio.ensure_future(runs.of("p1")) for _ in range(2))
     await until(lambda: source.queries == 1, "the first asks")
     await asyncio.sleep(0)
-    runs.on_events(channel, [_event("validation_start")])
-    third = asyncio.ensure_future(runs.of(channel))
+    runs.on_events("p1", [_event("validation_start")])
+    third = asyncio.ensure_future(runs.of("p1"))
     await until(lambda: source.queries == 2, "the third does not take what may be older")
     source.hold.set()
     answers = [(await asked)[0]["run_id"] for asked in (first, second, third)]
     assert answers == ["r1", "r1", "r2"]
     # What was read before the event is not kept.
-    assert (await runs.of(channel))[0]["run_id"] == "r2"
+    assert (await runs.of("p1"))[0]["run_id"] == "r2"
     assert source.queries == 2
 
 
@@ -93,23 +92,35 @@ async def test_those_who_ask_at_once_share_an_answer_that_no_event_made_old() ->
 async def test_a_failure_is_for_those_who_wait_and_is_not_kept() -> None:
     source = Source()
     source.failure = StoreUnavailableError("away")
-    runs, channel = ActiveRuns(source), Channel("p1", 1000)
-    answers = await asyncio.gather(runs.of(channel), runs.of(channel), return_exceptions=True)
+    runs = ActiveRuns(source)
+    answers = await asyncio.gather(runs.of("p1"), runs.of("p1"), return_exceptions=True)
     assert [str(answer) for answer in answers] == ["away", "away"]
     source.failure = None
-    assert await runs.of(channel)
+    assert await runs.of("p1")
 
 
 @pytest.mark.gen_test
 async def test_one_who_leaves_takes_the_answer_from_nobody_for_long() -> None:
     source = Source()
     source.hold = asyncio.Event()
-    runs, channel = ActiveRuns(source), Channel("p1", 1000)
-    first, second = (asyncio.ensure_future(runs.of(channel)) for _ in range(2))
+    runs = ActiveRuns(source)
+    first, second = (asyncio.ensure_future(runs.of("p1")) for _ in range(2))
     await until(lambda: source.queries == 1, "the first asks")
     await asyncio.sleep(0)
     first.cancel()
     with pytest.raises(StoreUnavailableError):
         await second
     source.hold.set()
-    assert await runs.of(channel)
+    assert await runs.of("p1")
+
+
+@pytest.mark.gen_test
+async def test_a_project_that_is_forgotten_is_read_anew_and_others_are_not() -> None:
+    source = Source()
+    runs = ActiveRuns(source)
+    await runs.of("p1")
+    await runs.of("p2")
+    runs.on_events("p2", [_event("output")])
+    runs.forget("p1")
+    assert (await runs.of("p1"))[0]["run_id"] == "r3"
+    assert (await runs.of("p2"))[0]["run_id"] == "r2"

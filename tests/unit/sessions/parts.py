@@ -14,14 +14,14 @@ from rtserver.delivery.wire_forms import Encoding
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
+from rtserver.model.connection import ConnectionRecord
 from rtserver.model.events import EventDraft
 from rtserver.model.identity import Identity
 from rtserver.model.run import RunJson
 from rtserver.observe.metrics import MetricsRegistry
-from rtserver.presence.service import NoPresence, PresenceKeeper
-from rtserver.sessions.admission import Entry
 from rtserver.sessions.messages import Ack, Command, MessageRefusedError
 from rtserver.sessions.metrics import SessionMetrics
+from rtserver.sessions.ports import NoPresence, PresenceKeeper
 from rtserver.sessions.session import Ended, Session, SessionServices, SessionSettings
 from tests.support.fakes import FakeTransport, MemoryLog, draft
 from tests.support.waiting import until
@@ -84,13 +84,13 @@ class Stage:
             tasks=self.tasks,
             metrics=self.metrics,
             commands=commands or {},
-            active_runs=self._active_runs,
+            active_runs=self,
             on_refused=lambda _entry, refusal: self.refused.append(refusal),
             on_closed=lambda _session, ended: self.ended.append(ended),
             presence=presence,
         )
 
-    async def _active_runs(self, _channel: Channel) -> list[RunJson]:
+    async def of(self, _project_id: str) -> list[RunJson]:
         return self.active_runs
 
     def pass_time(self, seconds: float) -> None:
@@ -113,7 +113,7 @@ class Stage:
         """A connection that has a place; nothing is sent yet."""
         transport = FakeTransport(encoding, room)
         identity = Identity(user, user.title(), frozenset({"*"}), frozenset(), time.time() + ttl_s)
-        entry = Entry("c1", "w1", user, project_id, encoding.value, time.time())
+        entry = ConnectionRecord("c1", "w1", user, project_id, encoding.value, time.time())
         return Client(
             self, transport, Session(self.services, transport, identity, entry, proposal_ids)
         )

@@ -3,8 +3,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from rtserver.model.errors import StoreUnavailableError
-from rtserver.sessions.admission import Admission, Entry, ProjectFullError
+from rtserver.model.connection import ConnectionRecord
+from rtserver.model.errors import ProjectFullError, StoreUnavailableError
+from rtserver.sessions.admission import Admission
 from store.base.client import Database
 from store.documents.connections import MongoLeases
 from tests.support.recorder import LogRecorder
@@ -25,15 +26,15 @@ class _Leases(MongoLeases):
         if what in self.failing:
             raise StoreUnavailableError("The database does not answer; try again soon")
 
-    async def register(self, entry: Entry, *, limit: int) -> list[Entry]:
+    async def register(self, entry: ConnectionRecord, *, limit: int) -> list[ConnectionRecord]:
         self._fail("register")
         return await super().register(entry, limit=limit)
 
-    async def release(self, entry: Entry) -> None:
+    async def release(self, entry: ConnectionRecord) -> None:
         self._fail("release")
         await super().release(entry)
 
-    async def renew(self, entries: Sequence[Entry]) -> None:
+    async def renew(self, entries: Sequence[ConnectionRecord]) -> None:
         self.renewals += 1
         self._fail("renew")
         if self.hold_renewal is not None:
@@ -46,13 +47,13 @@ class _Leases(MongoLeases):
 
 def _admission(
     leases: MongoLeases,
-    evicted: list[Entry] | None = None,
+    evicted: list[ConnectionRecord] | None = None,
     *,
     user_limit: int = 5,
     project_limit: int = 50,
     lease_s: float = 60.0,
 ) -> Admission:
-    async def evict(old: Entry) -> None:
+    async def evict(old: ConnectionRecord) -> None:
         (evicted if evicted is not None else []).append(old)
 
     return Admission(
@@ -75,7 +76,7 @@ async def test_a_full_project_refuses_the_new_and_keeps_the_old(db: Database) ->
 
 @pytest.mark.gen_test
 async def test_the_users_oldest_is_asked_to_go(db: Database) -> None:
-    evicted: list[Entry] = []
+    evicted: list[ConnectionRecord] = []
     admission = _admission(_Leases(db), evicted, user_limit=2)
     for name in ("a", "b", "c"):
         await admission.admit(entry(name))

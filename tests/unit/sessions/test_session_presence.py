@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from rtserver.delivery.feed import Subscriber
+from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import InvalidError
 from rtserver.model.identity import Identity
-from rtserver.sessions.admission import Entry
 from rtserver.sessions.commands import MAX_LOOKED_AT, MAX_VIEWED, looked_at
 from rtserver.sessions.messages import Ack, View
 from rtserver.sessions.session import Session
@@ -15,22 +15,22 @@ from tests.unit.sessions.parts import Stage
 
 
 class Told:
-    """See `rtserver.presence.service.PresenceKeeper`."""
+    """See `rtserver.sessions.ports.PresenceKeeper`."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
 
-    def arrive(self, entry: Entry) -> None:
+    def arrive(self, entry: ConnectionRecord) -> None:
         self.told.append(("arrive", entry.user_id))
 
     def greet(self, project_id: str, viewer: Subscriber) -> None:
         assert viewer is not None
         self.told.append(("greet", project_id))
 
-    def move(self, entry: Entry) -> None:
+    def move(self, entry: ConnectionRecord) -> None:
         self.told.append(("move", sorted(entry.looking_at), entry.name))
 
-    def depart(self, entry: Entry) -> None:
+    def depart(self, entry: ConnectionRecord) -> None:
         self.told.append(("depart", entry.user_id))
 
 

@@ -16,7 +16,7 @@ from rtserver.audit.record.actions import CATALOGUE, Action, Outcome
 from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, AuditFullError, Auditor
 from rtserver.audit.record.chain import GENESIS
 from rtserver.eventlog.api import Published
-from rtserver.sessions.admission import Entry
+from rtserver.model.connection import ConnectionRecord
 from tests.support.recorder import LogRecorder
 from tests.support.waiting import until
 from tests.unit.audit.parts import KeyedLog, auditing, check_chain, hold_up_disk
@@ -91,7 +91,7 @@ async def test_a_task_acts_on_its_own_behalf_and_so_do_those_that_it_starts(
 
 
 def test_a_connection_to_the_audit_log_is_for_no_project() -> None:
-    entry = Entry("c1", "w1", "root", AUDIT_PROJECT, "websocket", 0.0, "203.0.113.7")
+    entry = ConnectionRecord("c1", "w1", "root", AUDIT_PROJECT, "websocket", 0.0, "203.0.113.7")
     acting = Acting.of(entry)
     assert (acting.project_id, acting.actor, acting.connection_id) == (None, "root", "c1")
 

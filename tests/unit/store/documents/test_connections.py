@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from rtserver.sessions.admission import Entry
+from rtserver.model.connection import ConnectionRecord
 from store.base.client import Database
 from store.documents.connections import CONNECTIONS, MongoLeases
 from tests.support.recorder import LogRecorder
@@ -22,8 +22,8 @@ def entry(
     project: str = "p1",
     worker: str = "w1",
     transport: str = "websocket",
-) -> Entry:
-    return Entry(connection_id, worker, user, project, transport, time.time())
+) -> ConnectionRecord:
+    return ConnectionRecord(connection_id, worker, user, project, transport, time.time())
 
 
 async def _lapse(db: Database, *connections: str) -> None:
