@@ -81,7 +81,7 @@ class Acts:
 
 async def main() -> None:
     settings = Settings.load(os.environ, {})
-    configure_logs(settings)
+    configure_logs(settings.log_format, settings.log_level, settings.secrets)
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)

@@ -22,13 +22,14 @@ from handlers.base.tornado_body import expect_body, reading_on
 from rtserver.audit.record.actions import Action
 from rtserver.audit.record.auditor import Acting
 from rtserver.audit.record.outcomes import outcome_of_status
-from rtserver.auth.bearer import FoundToken, find_token, offered_subprotocols, scrub
+from rtserver.auth.bearer import FoundToken, find_token, offered_subprotocols
 from rtserver.auth.tokens import TokenRefused
 from rtserver.lib.decode_errors import complaint, why_not_json
 from rtserver.model import ids
 from rtserver.model.errors import BusyError, ProjectFullError, RefusedError, StoreUnavailableError
 from rtserver.model.identity import Identity
 from rtserver.model.positions import BadPositionError, Position
+from rtserver.observe.scrubbing import scrub
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 DISCARD_BYTES = 64 * 1024 * 1024

@@ -5,9 +5,9 @@ import secrets
 from rtserver.audit.record.actions import Action, Outcome
 from rtserver.audit.record.auditor import Acting, Auditor
 from rtserver.config.settings import Settings
+from rtserver.model.watch import Watch
 from rtserver.watch.follower import Watching
 from rtserver.watch.metrics import WatchMetrics
-from rtserver.watch.spec import Watch
 from store.base.client import Database
 from store.log.writer import MongoEventLog
 from store.watch.change_stream import ChangeStreams

@@ -265,7 +265,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         flags = flags_of(given) if given.command == "serve" else {}
         settings = Settings.load(os.environ, flags)
-        configure_logs(settings)
+        configure_logs(settings.log_format, settings.log_level, settings.secrets)
         return _run(given, settings)
     except (SettingError, KeyConfigurationError, UsageError) as error:
         return _complain(str(error), USAGE)

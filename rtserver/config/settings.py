@@ -21,9 +21,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from rtserver.watch.spec import FORM, Watch, WatchSpecError, check_watches, parse_watches
+from rtserver.model.watch import FORM, Watch, WatchSpecError, check_watches, parse_watches
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -710,6 +710,18 @@ class Settings:
     def watches(self) -> tuple[Watch, ...]:
         """The collections to follow, each with its database named."""
         return tuple(watch.in_database(self.mongodb_database) for watch in self.watch)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The texts among the settings that nobody may see, in a log for example."""
+        found = {self.jwt_secret, self.llm_api_key}
+        if self.mongodb_uri is not None:
+            parts = urlsplit(self.mongodb_uri)
+            # A driver's error may show the password as it stands in the URI, or decoded.
+            password = parts.netloc.rpartition("@")[0].partition(":")[2]
+            found |= {password, unquote(password)}
+            found |= set(parse_qs(parts.query).get("tlsCertificateKeyFilePassword", []))
+        return frozenset(text for text in found if text)
 
     @classmethod
     def load(cls, environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Self:

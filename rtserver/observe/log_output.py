@@ -10,14 +10,12 @@ import logging
 import sys
 from collections.abc import Iterable
 from typing import TextIO
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from rtserver.auth.bearer import scrub
-from rtserver.config.settings import Settings
 from rtserver.model.texts import printable
+from rtserver.observe.scrubbing import scrub
 
 HIDDEN = "[secret]"
 """What is written in the place of a secret of the configuration."""
@@ -29,19 +27,17 @@ _CHATTY = ("asyncio", "httpcore", "httpcore2", "httpx", "httpx2", "openai", "pym
 _TRACEBACKS = ("exception", "stack")
 
 
-def secret_values(settings: Settings) -> tuple[str, ...]:
-    """The texts in a configuration that must not be seen in a log, longest first."""
-    found = {settings.jwt_secret, settings.llm_api_key}
-    if settings.mongodb_uri is not None:
-        parts = urlsplit(settings.mongodb_uri)
-        # A driver's error may show the password as it stands in the URI, or decoded.
-        password = parts.netloc.rpartition("@")[0].partition(":")[2]
-        found |= {password, unquote(password)}
-        found |= set(parse_qs(parts.query).get("tlsCertificateKeyFilePassword", []))
-    plain = [text for text in found if text and len(text) >= _SHORTEST_SECRET_CHARS]
+def secret_forms(secrets: Iterable[str]) -> tuple[str, ...]:
+    """The texts that must not be seen in a log, in each form that they may take there.
+
+    Returns:
+        The longest first, so that a secret that holds another is hidden whole. Texts that are too
+        short to be told from ordinary words are left out.
+    """
+    plain = [text for text in secrets if len(text) >= _SHORTEST_SECRET_CHARS]
     # Quotes, backslashes and the like look different within a repr and within JSON.
-    secrets = {form for text in plain for form in (text, repr(text)[1:-1], json.dumps(text)[1:-1])}
-    return tuple(sorted(secrets, key=len, reverse=True))
+    forms = {form for text in plain for form in (text, repr(text)[1:-1], json.dumps(text)[1:-1])}
+    return tuple(sorted(forms, key=len, reverse=True))
 
 
 class Scrubber:
@@ -104,16 +100,20 @@ class _Handler(logging.StreamHandler[TextIO]):
         sys.stderr.write(f"a log line of {record.name} could not be written: {name}\n")
 
 
-def configure_logs(settings: Settings, stream: TextIO | None = None) -> None:
+def configure_logs(
+    log_format: str, log_level: str, secrets: Iterable[str], stream: TextIO | None = None
+) -> None:
     """Send every log line of this process through the pipeline. Call it once, at start.
 
-    What was configured before, by whomever, is replaced.
+    What was configured before is replaced.
 
     Args:
-        settings: `log_format`, `log_level`, and the secrets to hide.
+        log_format: `text` or `json`.
+        log_level: the least severe level that is written, by its name in `logging`.
+        secrets: texts to hide wherever they stand.
         stream: where lines go; stderr unless given.
     """
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    level = logging.getLevelNamesMapping()[log_level.upper()]
     target = sys.stderr if stream is None else stream
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -129,8 +129,8 @@ def configure_logs(settings: Settings, stream: TextIO | None = None) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.StackInfoRenderer(),
                 structlog.processors.format_exc_info,
-                Scrubber(secret_values(settings)),
-                *_renderers(settings.log_format, colors=target.isatty()),
+                Scrubber(secret_forms(secrets)),
+                *_renderers(log_format, colors=target.isatty()),
             ],
         )
     )

@@ -11,7 +11,7 @@ from rtserver.eventlog.publishing import MAX_USERS
 from rtserver.model import ids, texts
 from rtserver.model.errors import InvalidError
 from rtserver.model.events import WHOLE_PROJECT, Audience, EventDraft, only_users, viewers_of
-from rtserver.watch.spec import RESYNC, Operation, Watch
+from rtserver.model.watch import RESYNC, Operation, Watch
 
 
 class ChangeOutcome(enum.StrEnum):

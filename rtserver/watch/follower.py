@@ -20,6 +20,7 @@ import structlog
 from rtserver.eventlog.api import LogBusyError
 from rtserver.model.errors import BusyError, StoreUnavailableError
 from rtserver.model.events import EventDraft
+from rtserver.model.watch import Watch
 from rtserver.watch.change import REPORTED, Change, ChangeOutcome, ChangeTeller, project_id_of
 from rtserver.watch.metrics import WatchMetrics
 from rtserver.watch.ports import (
@@ -30,7 +31,6 @@ from rtserver.watch.ports import (
     WatchPlace,
     WatchPlaces,
 )
-from rtserver.watch.spec import Watch
 
 MAX_POLL_S = 2.0
 """Most time between two looks at whether the holder of a watch is gone."""

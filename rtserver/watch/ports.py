@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from rtserver.eventlog.api import KeyReusedError, Published
 from rtserver.model.events import EventDraft
+from rtserver.model.watch import Watch
 from rtserver.watch.change import Change
-from rtserver.watch.spec import Watch
 
 Token = Mapping[str, Any]
 """A place in a change stream, as MongoDB gave it."""

@@ -19,6 +19,8 @@ Database = AsyncIOMotorDatabase[Any]
 DatabaseError = PyMongoError
 """What every operation of this package may raise where its docstring names nothing narrower."""
 
+NAMESPACE_EXISTS = 48
+"""The code of MongoDB's error where a collection is there already."""
 TIMEOUTS_MS = {
     "serverSelectionTimeoutMS": 5_000,
     "connectTimeoutMS": 5_000,

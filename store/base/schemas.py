@@ -5,8 +5,7 @@ from typing import Any
 import structlog
 from pymongo.errors import CollectionInvalid, OperationFailure
 
-from store.base.client import Database
-from store.log.collection import NAMESPACE_EXISTS
+from store.base.client import NAMESPACE_EXISTS, Database
 
 USER_ID = {"bsonType": "string", "minLength": 1, "maxLength": 256}
 OUTBOX = {

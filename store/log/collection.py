@@ -22,7 +22,7 @@ from pymongo import ASCENDING
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure
 
 from rtserver.model.events import EventPack
-from store.base.client import Database
+from store.base.client import NAMESPACE_EXISTS, Database
 
 EVENTS = "events"
 AUDIT = "audit"
@@ -30,7 +30,6 @@ META = "meta"
 HEADS = "heads"
 MAX_EVENTS_PER_PACK = 500
 MAX_PACK_BYTES = 256 * 1024
-NAMESPACE_EXISTS = 48
 NOT_A_PACK = {
     "$or": [{key: {"$exists": False}} for key in ("project_id", "first", "last", "stamp", "events")]
 }

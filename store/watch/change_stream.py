@@ -15,9 +15,9 @@ from pymongo.errors import OperationFailure
 
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import rfc3339
+from rtserver.model.watch import Operation, Watch
 from rtserver.watch.change import Change, top_paths
 from rtserver.watch.ports import ChangeBatch, HistoryLostError, Token
-from rtserver.watch.spec import Operation, Watch
 from store.base.client import DatabaseError, core_errors, server_version
 from store.watch.plain_json import FOREIGN, plain
 

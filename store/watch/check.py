@@ -4,7 +4,7 @@ from typing import Any
 
 from pymongo.errors import OperationFailure
 
-from rtserver.watch.spec import Watch
+from rtserver.model.watch import Watch
 from store.base.client import server_version
 from store.watch.change_stream import IMAGES_SINCE, OPEN_TIMEOUT_MS, change_pipeline, wants_images
 from store.watch.plain_json import FOREIGN

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from rtserver.watch.spec import OWN_COLLECTIONS
+from rtserver.model.watch import OWN_COLLECTIONS
 from tests.support.mongo import MongodProcess
 from tests.support.processes import wait_until
 from tests.support.sockets import seq_of, session

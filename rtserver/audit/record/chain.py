@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from rtserver.auth.bearer import scrub
+from rtserver.observe.scrubbing import scrub
 
 GENESIS = "0" * 64
 """`prev` of a chain's first record."""

@@ -299,3 +299,15 @@ def test_the_documentation_has_every_setting_in_a_whole_row() -> None:
 
 def test_seconds_are_finite_numbers() -> None:
     assert math.isclose(Settings.load({"RT_LEASE_S": "1e1"}, {}).lease_s, 10)
+
+
+def test_the_secrets_are_the_keys_and_what_the_address_of_mongodb_holds() -> None:
+    environ = {
+        "RT_JWT_SECRET": "correct horse",
+        "RT_LLM_API_KEY": "sk-0123456789",
+        "RT_MONGODB_URI": "mongodb://u:p%40ss@a:1,b:2/?tlsCertificateKeyFilePassword=keyfile",
+    }
+    expected = {"correct horse", "sk-0123456789", "p@ss", "p%40ss", "keyfile"}
+    assert Settings.load(environ, {}).secrets == expected
+    assert Settings.load({}, {}).secrets == set()
+    assert Settings.load({"RT_MONGODB_URI": "mongodb://h/?x=1"}, {}).secrets == set()

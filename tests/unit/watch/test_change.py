@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from rtserver.model.events import WHOLE_PROJECT, only_users, viewers_of
+from rtserver.model.watch import Operation, parse_watches
 from rtserver.watch.change import Change, ChangeOutcome, ChangeTeller, Told, top_paths
-from rtserver.watch.spec import Operation, parse_watches
 
 TS = "2026-01-01T10:00:00.000Z"
 

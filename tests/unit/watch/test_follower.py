@@ -10,12 +10,12 @@ from uuid import UUID
 import pytest
 from bson import Binary, DatetimeMS, Decimal128, Int64, ObjectId
 
+from rtserver.model.watch import Watch, parse_watches
 from rtserver.observe.metrics import MetricsRegistry
 from rtserver.watch.change import ChangeOutcome
 from rtserver.watch.follower import Watching
 from rtserver.watch.metrics import WatchMetrics
 from rtserver.watch.ports import WatchPlace
-from rtserver.watch.spec import Watch, parse_watches
 from store.base.client import Database, connect
 from store.log.writer import MongoEventLog
 from store.watch.change_stream import ChangeStreams

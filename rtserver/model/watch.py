@@ -1,4 +1,4 @@
-"""What to follow in other people's collections: the form of the setting `RT_WATCH`.
+"""A followed collection of an application, and the form in which `RT_WATCH` names one.
 
     [DATABASE.]COLLECTION:TYPE[:OPTION=VALUE]...
 

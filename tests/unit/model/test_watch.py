@@ -3,7 +3,7 @@
 import pytest
 
 from rtserver.config.settings import SettingError, Settings
-from rtserver.watch.spec import OWN_COLLECTIONS, Operation, Watch, parse_watches
+from rtserver.model.watch import OWN_COLLECTIONS, Operation, Watch, parse_watches
 from store.audit import archive as audit_archive
 from store.documents import comments, locks, proposals, run_places, runs, workers
 from store.documents import connections as leases
