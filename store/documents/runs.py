@@ -13,14 +13,8 @@ from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from rtserver.model.events import EventDraft
-from rtserver.model.run import (
-    RunKind,
-    RunState,
-)
-from rtserver.runs.model import (
-    Run,
-    RunConflictError,
-)
+from rtserver.model.run import RunKind, RunState
+from rtserver.runs.model import Run, RunConflictError
 from store.base.client import NEWEST_MS, Database, confirmed, core_errors, newest
 from store.base.relay import OutboxRelay, waiting_event
 from store.documents.run_places import RunPlaces
