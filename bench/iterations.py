@@ -54,7 +54,10 @@ def propose(server: Server, secret: str, project: str, proposal: str, workspaces
     (folder / "proposal.md").write_text("# Why\n")
     request = urllib.request.Request(
         f"http://{HOST}:{server.port}/api/v1/projects/{project}/proposals",
-        data=json.dumps({"id": proposal, "title": proposal}).encode(),
+        # The first of its watchers has it revised.
+        data=json.dumps(
+            {"id": proposal, "title": proposal, "reviewers": [f"{proposal}-0"]}
+        ).encode(),
         headers={"Authorization": f"Bearer {token(secret, 'author')}"},
     )
     urllib.request.urlopen(request, timeout=30).close()

@@ -85,7 +85,7 @@ class ProposalsHandler(ApiHandler):
         """Make a proposal known.
 
         Without an `id` it is made from the title. 409 where it is taken. The caller is its author
-        unless one is named.
+        unless one is named. As `approved` only admins and services make one known.
         """
         project_id = self.open_project(project)
         body = self.body(NewProposalBody)

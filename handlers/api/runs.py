@@ -61,12 +61,14 @@ class IterationsHandler(ApiHandler):
         "startIteration",
         {202: Answer((RunJson,), headers=("Location",), description="The run")},
         body=(IterationBody,),
-        problems=(404, 409),
+        problems=(403, 404, 409),
     )
     async def post(self, proposal: str) -> None:
         """Have a proposal revised by a language model.
 
-        409 with the running one where there is one, and where somebody else holds the lock.
+        For its author, who made it known, its reviewers, admins and services. An approved one goes
+        back to `in_review`. 409 with the running one where there is one, where it is archived, and
+        where somebody else holds the lock.
         """
         context = self.context
         proposal_id = ids.proposal_id(proposal)

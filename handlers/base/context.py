@@ -15,8 +15,9 @@ from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.observe.metrics import MetricsRegistry
 from rtserver.observe.readiness import Readiness
 from rtserver.reviews.comments import CommentService
+from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.locks import LockService
-from rtserver.reviews.proposals import ProposalService, ProposalStore
+from rtserver.reviews.proposals import ProposalStore
 from rtserver.runs.iteration.factory import Iterations
 from rtserver.runs.service import RunService
 from rtserver.runs.validation.validator import Validator

@@ -55,13 +55,9 @@ from rtserver.presence.fleet import PresenceFleet
 from rtserver.presence.room import MAX_LIST_BYTES, Bounds
 from rtserver.presence.service import PresenceService
 from rtserver.reviews.comments import CommentService
+from rtserver.reviews.editing import ProposalService, creation_event
 from rtserver.reviews.locks import Lock, LockService
-from rtserver.reviews.proposals import (
-    Proposal,
-    ProposalExistsError,
-    ProposalService,
-    creation_event,
-)
+from rtserver.reviews.proposals import Proposal, ProposalExistsError
 from rtserver.reviews.statuses import ProposalStatus
 from rtserver.runs.active_list import ActiveRuns
 from rtserver.runs.files.write import ProposalWriter
@@ -242,6 +238,7 @@ class Server:
             worker_id=settings.worker_id,
             lease_s=settings.lease_s,
         )
+        editing = ProposalService(proposals, locks, on_reopened=self._on_reopened)
         validator = make_validator(settings)
         writer = ProposalWriter(settings.workspaces_dir)
         await asyncio.to_thread(writer.settle_all)
@@ -252,7 +249,7 @@ class Server:
             IterationParts(
                 model=model,
                 runs=run_store,
-                locks=locks,
+                editing=editing,
                 validator=validator,
                 workspace_root=settings.workspaces_dir,
                 writer=writer,
@@ -266,7 +263,7 @@ class Server:
         self._runs = runs = RunService(
             run_store,
             proposals,
-            locks,
+            editing,
             log,
             control,
             tasks,
@@ -279,7 +276,7 @@ class Server:
                 per_project=settings.max_runs_per_project,
                 queued_per_project=settings.max_queued_runs_per_project,
             ),
-            salvage={RunKind.ITERATION: iteration_salvage(writer)},
+            salvage={RunKind.ITERATION: iteration_salvage(writer, editing)},
         )
         self._watches = make_watches(settings, database, log, metrics.watch, self.auditor)
         control.handle("close", self._on_close_message)
@@ -324,7 +321,7 @@ class Server:
             log=log,
             history=History(log, membership.table),
             proposals=proposals,
-            editing=ProposalService(proposals, locks),
+            editing=editing,
             comments=CommentService(comments, proposals),
             locks=locks,
             runs=runs,
@@ -460,6 +457,17 @@ class Server:
     def _on_lock_expired(self, lock: Lock) -> None:
         by = Acting(actor=lock.by, project_id=lock.project_id)
         self.auditor.record(Action.LOCK_EXPIRED, by=by, target=lock.project_id)
+
+    def _on_reopened(self, proposal: Proposal, actor: str) -> None:
+        by = Acting(actor=actor, project_id=proposal.project_id)
+        self.auditor.record(
+            Action.PROPOSAL_STATUS_CHANGED,
+            by=by,
+            target=proposal.proposal_id,
+            to=proposal.status.value,
+            version=proposal.version,
+            cause="revised",
+        )
 
     def _make_model(self) -> "LanguageModel | None":
         settings = self._settings

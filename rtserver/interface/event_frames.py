@@ -250,6 +250,7 @@ class StatusChanged(EventFrame, tag="status_changed"):
 
     Attributes:
         version: the proposal's, now.
+        cause: `revised` where an approved one went back because its text is being changed.
     """
 
     proposal_id: ProposalId
@@ -258,6 +259,7 @@ class StatusChanged(EventFrame, tag="status_changed"):
     version: Ordinal
     updated_at: Moment
     actor: UserId
+    cause: Literal["revised"] | UnsetType = UNSET
 
 
 class CommentCreated(EventFrame, tag="comment_created"):

@@ -1,7 +1,8 @@
-"""Blocking work in a thread that is not left alone when the task that waits for it is cancelled."""
+"""Work that is not left alone when the task that waits for it is cancelled."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 
 async def finish_in_thread(work: Callable[[], None], *, on_cancel: Callable[[], None]) -> bool:
@@ -20,15 +21,34 @@ async def finish_in_thread(work: Callable[[], None], *, on_cancel: Callable[[], 
         CancelledError: the task was cancelled, and the work did not succeed.
         Exception: whatever the work raised.
     """
-    thread = asyncio.ensure_future(asyncio.to_thread(work))
+    return await see_through(asyncio.to_thread(work), on_cancel=on_cancel)
+
+
+async def see_through(
+    work: Coroutine[Any, Any, None], *, on_cancel: Callable[[], None] = lambda: None
+) -> bool:
+    """Do something to its end, also where the task that waits for it is cancelled.
+
+    Args:
+        work: what to do.
+        on_cancel: called when the task is cancelled.
+
+    Returns:
+        Whether the task was cancelled and the work succeeded nevertheless.
+
+    Raises:
+        CancelledError: the task was cancelled, and the work did not succeed.
+        Exception: whatever the work raised.
+    """
+    task = asyncio.ensure_future(work)
     cancelled = False
-    while not thread.done():
+    while not task.done():
         try:
-            await asyncio.wait([thread])
+            await asyncio.wait([task])
         except asyncio.CancelledError:
             cancelled = True
             on_cancel()
-    error = thread.exception()
+    error = task.exception()
     if error is None:
         return cancelled
     if cancelled:

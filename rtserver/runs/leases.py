@@ -121,6 +121,8 @@ class RunLeases:
             return {"error": _GONE}
         try:
             return await salvage(run)
+        except StoreUnavailableError:
+            raise  # the next round tries again
         except Exception:  # noqa: BLE001 - the run has to end whatever is left of it
             _log.exception("run_not_salvaged", run_id=run.run_id)
             return {"error": _GONE}

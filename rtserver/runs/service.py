@@ -19,7 +19,7 @@ from rtserver.model.errors import BusyError, ForbiddenError, NotFoundError, Stor
 from rtserver.model.events import EventDraft, EventType, viewers_of
 from rtserver.model.identity import Identity
 from rtserver.model.run import ACTIVE_STATES, RunJson, RunKind, RunState
-from rtserver.reviews.locks import LockGuard
+from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.proposals import Proposal, ProposalStore, visible_proposal
 from rtserver.runs.active_run import ActiveRun
 from rtserver.runs.leases import RunLeases
@@ -62,7 +62,7 @@ class RunService:
         self,
         runs: RunStore,
         proposals: ProposalStore,
-        locks: LockGuard,
+        editing: ProposalService,
         log: EventLog,
         control: Control,
         tasks: TaskOwner,
@@ -76,7 +76,7 @@ class RunService:
     ) -> None:
         self._runs = runs
         self._proposals = proposals
-        self._locks = locks
+        self._editing = editing
         self._log = log
         self._control = control
         self._tasks = tasks
@@ -112,14 +112,16 @@ class RunService:
 
         Raises:
             RunConflictError: the proposal has one of this kind under way.
-            LockedError: it would change files while somebody else has locked the project.
+            ForbiddenError: it would change files, and the user may not have that done.
+            ArchivedError, LockedError: it would change files, which nobody, or only somebody else,
+                may do now.
             BusyError: as many are under way and waiting as may, or the server is stopping.
             StoreUnavailableError: MongoDB does not answer.
         """
         if self._stopping:
             raise BusyError("The server is stopping; try again in a moment", retry_after_s=2)
         if kind is RunKind.ITERATION:
-            await self._locks.check(proposal.project_id, by)
+            await self._editing.check_text(by, proposal.proposal_id)
         run = Run(
             run_id=secrets.token_hex(8),
             kind=kind,
@@ -136,6 +138,8 @@ class RunService:
             if not has_place:
                 self._queue.add(run.run_id, run.project_id)
                 run.state = RunState.QUEUED
+            if kind is RunKind.ITERATION:
+                await self._editing.reopen(proposal.proposal_id, by.user_id)
             await self._store(active)
         except BaseException:
             self._active.pop(run.run_id, None)

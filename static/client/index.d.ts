@@ -234,6 +234,8 @@ export interface Proposal {
   reviewers: string[];
   status: string;
   version: number;
+  /** Who made it known. */
+  created_by: string;
   [key: string]: unknown;
 }
 

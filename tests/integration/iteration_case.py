@@ -35,7 +35,7 @@ def reply_with(files: dict[str, str]) -> str:
 
 @dataclass
 class Case:
-    """A proposal of `ada`'s with files, and a viewer on the other worker.
+    """A proposal of `ada`'s with files, reviewed by `ben` and a viewer on the other worker.
 
     Attributes:
         here: the worker on which it is started, unless a test says otherwise.
@@ -137,6 +137,6 @@ async def case_on(
         api(one.address, "ada", roles=()) as ada,
         session(other.address, project, user="viewer", proposal_ids=[proposal_id]) as viewer,
     ):
-        await ada.propose(project, proposal_id)
+        await ada.propose(project, proposal_id, reviewers=["ben", "viewer"])
         await viewer.recv_type("proposal_created")
         yield Case(llm, one, other, project, proposal_id, folder, ada, viewer)

@@ -449,7 +449,7 @@ async def test_runs_that_wait(workers: Workers, llm: LlmThread, project: str) ->
         session(other.address, project, user="viewer") as viewer,
     ):
         for name in names:
-            await ada.propose(project, name)
+            await ada.propose(project, name, reviewers=["ben"])
 
         async def start(who: Api, name: str, status: int = 202) -> Any:
             path = f"/api/v1/proposals/{name}/iterations"

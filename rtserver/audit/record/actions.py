@@ -311,6 +311,8 @@ CATALOGUE: Mapping[Action, Entry] = {
             "to": "the status asked for",
             "fields": "what was to be changed",
             "version": "of the proposal afterwards",
+            "cause": "`revised` where an iteration, which the actor asked for, put an approved one "
+            "back to review",
             **_REASON,
         },
     ),

@@ -6,6 +6,7 @@ from rtserver.model import texts
 from rtserver.model.errors import RefusedError
 from rtserver.model.identity import Identity
 from rtserver.reviews.proposals import Proposal
+from rtserver.reviews.rights import check_text_change
 from rtserver.runs.iteration.work import IterationParts, IterationWork
 
 MAX_INSTRUCTION_CHARS = 10_000
@@ -50,9 +51,12 @@ class Iterations:
         """The work that an instruction stands for.
 
         Raises:
+            ForbiddenError: the user may not have the proposal's text changed.
+            ArchivedError: nobody may any more.
             IterationsOffError: there is no language model.
             InvalidError: the instruction is empty, too long, or has control characters in it.
         """
+        check_text_change(by, proposal)
         if self._parts is None:
             raise IterationsOffError(
                 "This server has no language model: its operator has to set RT_LLM_BASE_URL "

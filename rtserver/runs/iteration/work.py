@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
-from rtserver.lib.threads import finish_in_thread
-from rtserver.model.errors import StoreUnavailableError
+from rtserver.lib.threads import finish_in_thread, see_through
+from rtserver.model.errors import RefusedError, StoreUnavailableError
 from rtserver.model.events import EventType
 from rtserver.model.identity import Identity
 from rtserver.model.run import RunState
-from rtserver.reviews.locks import LockedError, LockGuard
+from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.proposals import Proposal
 from rtserver.runs.files.paths import UnsafePathError
 from rtserver.runs.files.read import ProposalFiles, WorkspaceError, read_proposal
@@ -51,7 +51,7 @@ class IterationParts:
     Attributes:
         model: whom to ask.
         runs: where runs are kept.
-        locks: who may change a project.
+        editing: who may change a proposal's text, and what becomes of its approval then.
         validator: judges the result.
         workspace_root: where the projects' files are.
         writer: writes them, below the same root.
@@ -62,7 +62,7 @@ class IterationParts:
 
     model: "LanguageModel"
     runs: RunStore
-    locks: LockGuard
+    editing: ProposalService
     validator: Validator
     workspace_root: Path
     writer: ProposalWriter
@@ -110,7 +110,7 @@ class IterationWork:
             return _failed(error.reason, str(error))
         except UnsafePathError as error:
             return _failed("unsafe_path", str(error))
-        except LockedError as error:
+        except RefusedError as error:
             return _failed(error.reason, str(error))
         fields: dict[str, Any] = {
             "files_modified": changes.paths,
@@ -162,7 +162,7 @@ class IterationWork:
             Whether the task was cancelled when it was too late to take the files back.
 
         Raises:
-            LockedError: somebody else has locked the project meanwhile.
+            RefusedError: who asked for it may not have the text changed any more, or not now.
             WorkspaceError: nothing was written.
             UnsafePathError: nothing was written.
             CancelledError: nothing was written.
@@ -181,7 +181,14 @@ class IterationWork:
                 lambda: not ended.is_set() and time.monotonic() < deadline_s,
             )
 
-        return await finish_in_thread(write, on_cancel=ended.set)
+        interrupted = await finish_in_thread(write, on_cancel=ended.set)
+        return await see_through(self._reopen(run)) or interrupted
+
+    async def _reopen(self, run: Run) -> None:
+        """See to it that the proposal is not approved: its text is not what was approved."""
+        await _until_answered(
+            lambda: self._parts.editing.reopen(run.proposal_id, run.started_by), run
+        )
 
     async def _claim(self, run: Run, changes: Changes) -> float:
         """Note that the files are about to be written.
@@ -190,7 +197,7 @@ class IterationWork:
             Until when, by the monotonic clock, nobody else can end the run.
 
         Raises:
-            LockedError, CancelledError: see `_write`.
+            RefusedError, CancelledError: see `_write`.
         """
         parts = self._parts
 
@@ -204,8 +211,9 @@ class IterationWork:
             deadline_s = await _until_answered(claim, run)
             if deadline_s is None:
                 raise asyncio.CancelledError  # another worker has ended this run
-            # Last of all: between this answer and the write there is nothing that takes time.
-            await _until_answered(lambda: parts.locks.check(run.project_id, self._by), run)
+            # Last of all: between these answers and the write there is nothing that takes time.
+            await _until_answered(lambda: parts.editing.check_text(self._by, run.proposal_id), run)
+            await self._reopen(run)
             if time.monotonic() < deadline_s:
                 return deadline_s
 
@@ -244,7 +252,7 @@ class IterationWork:
 
 
 def iteration_salvage(
-    writer: ProposalWriter,
+    writer: ProposalWriter, editing: ProposalService
 ) -> Callable[[Run], Awaitable[dict[str, Any]]]:
     """What to do about an iteration whose worker is gone; see `rtserver.runs.work.Salvage`."""
 
@@ -264,6 +272,7 @@ def iteration_salvage(
             _log.warning("write_not_settled", run_id=run.run_id, problem=str(error))
             return {"error": f"{gone}; look at the files before you start it again"}
         if written:
+            await editing.reopen(run.proposal_id, run.started_by)  # its worker may not have got to
             return {
                 "error": f"{gone}. The files were written, and not validated any more",
                 "files_modified": run.files,

@@ -18,7 +18,8 @@ from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventDraft, EventType, StoredEvent, members_of
 from rtserver.model.visibility import MemberTable, Viewer, visible
 from rtserver.observe.metrics import MetricsRegistry
-from rtserver.reviews.proposals import Proposal, creation_event
+from rtserver.reviews.editing import creation_event
+from rtserver.reviews.proposals import Proposal
 from rtserver.reviews.statuses import ProposalStatus
 from tests.support.fakes import FakeSubscriber, MemoryLog, draft, stored
 

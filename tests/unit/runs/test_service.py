@@ -18,8 +18,9 @@ from rtserver.model.events import CONTROL_PROJECT, EventType
 from rtserver.model.identity import Identity, Role
 from rtserver.model.run import RunKind, RunState
 from rtserver.observe.metrics import MetricsRegistry
+from rtserver.reviews.editing import ProposalService, creation_event
 from rtserver.reviews.locks import LockedError, LockService
-from rtserver.reviews.proposals import Proposal, creation_event
+from rtserver.reviews.proposals import Proposal
 from rtserver.reviews.statuses import ProposalStatus
 from rtserver.runs.metrics import RunMetrics
 from rtserver.runs.model import Run, RunConflictError
@@ -127,6 +128,7 @@ class World:
         self.relay = OutboxRelay(db, log, (RUNS, PROPOSALS, LOCKS))
         self.proposals = MongoProposals(db, self.relay)
         self.locks = LockService(MongoLocks(db, self.relay), lease_s=60)
+        self.editing = ProposalService(self.proposals, self.locks)
         self.workers: list[WorkerParts] = []
 
     async def prepare(self) -> None:
@@ -145,7 +147,7 @@ class World:
         service = RunService(
             store,
             self.proposals,
-            self.locks,
+            self.editing,
             self.log,
             control,
             tasks,
@@ -162,7 +164,7 @@ class World:
     async def proposal(self, proposal_id: str, project_id: str = "p1") -> Proposal:
         now = datetime.now(UTC)
         one = Proposal(
-            *(proposal_id, project_id, "T", "author", ["rev"]),
+            *(proposal_id, project_id, "T", "author", ["ada", "bob", "rev"]),
             *(ProposalStatus.DRAFT, now, now, "author"),
         )
         await self.proposals.create(one, creation_event(one, "author"))

@@ -13,8 +13,9 @@ from pymongo.errors import WriteError
 from rtserver.eventlog.api import LogUnavailableError, Published
 from rtserver.model.events import EventDraft, EventType, present_moment
 from rtserver.reviews.comments import Comment
+from rtserver.reviews.editing import creation_event
 from rtserver.reviews.locks import Lock
-from rtserver.reviews.proposals import Proposal, ProposalExistsError, creation_event
+from rtserver.reviews.proposals import Proposal, ProposalExistsError
 from rtserver.reviews.statuses import ProposalStatus
 from store.base.client import Database
 from store.base.relay import OutboxRelay
