@@ -213,7 +213,9 @@ class Server:
             user_limit=settings.max_connections_per_user,
             project_limit=settings.max_connections_per_project,
             lease_s=settings.lease_s,
+            unlimited=frozenset({AUDIT_PROJECT}),
             evict=self._evict,
+            turn_away=self._turn_away,
             behind_bytes=self._behind_bytes,
         )
         self._gateway = gateway = Gateway(
@@ -566,6 +568,9 @@ class Server:
 
     async def _evict(self, entry: ConnectionRecord) -> None:
         await self._close_anywhere(entry, CloseCode.REPLACED, None)
+
+    def _turn_away(self, entry: ConnectionRecord) -> None:
+        self._gateway.close(entry.connection_id, CloseCode.PROJECT_FULL)
 
     async def _close_anywhere(
         self, entry: ConnectionRecord, code: CloseCode, reason: str | None

@@ -143,7 +143,7 @@ class Gateway:
         try:
             if refusal is not None:
                 raise refusal
-            evicted = await self._admission.admit(entry, limited=project_id != AUDIT_PROJECT)
+            evicted = await self._admission.admit(entry)
         except (ForbiddenError, ProjectFullError, StoreUnavailableError) as error:
             record_failed(
                 self._auditor, Action.CONNECTION_DENIED, error, by=acting, transport=transport

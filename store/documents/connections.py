@@ -19,7 +19,7 @@ from pymongo.errors import DuplicateKeyError
 
 from rtserver.model.connection import ConnectionRecord
 from store.base.batching import Batcher
-from store.base.client import Database, core_errors
+from store.base.client import Database, confirmed, core_errors
 
 CONNECTIONS = "connections"
 KEPT_S = 3600
@@ -39,6 +39,7 @@ class MongoLeases:
 
     def __init__(self, database: Database, *, lease_s: float) -> None:
         self._connections = database[CONNECTIONS]
+        self._confirmed = confirmed(database)[CONNECTIONS]
         self._lease_ms = int(lease_s * 1000)
         # A project's document grows with its connections, and each change writes all of it: one at
         # a time, two thousand came in at 44 a second.
@@ -114,27 +115,30 @@ class MongoLeases:
                     }
                 },
             ],
-            # Not all of them: with a thousand each admission would read a quarter of a megabyte.
-            {
-                "entries": {
-                    "$filter": {
-                        "input": "$entries.c",
-                        "cond": {"$in": ["$$this", {"$literal": connection_ids}]},
-                    }
-                }
-            },
+            {"entries": _which_of(connection_ids)},
         )
-        admitted = set(document["entries"])
+        # An answer that MongoDB gives a second time, to a command that the driver sent again under
+        # its transaction number, comes without the projection (6.0): whole entries, not their ids.
+        admitted = {
+            found["c"] if isinstance(found, dict) else found for found in document["entries"]
+        }
         return [connection_id in admitted for connection_id in connection_ids]
 
     @core_errors
-    async def register(self, entry: ConnectionRecord, *, limit: int) -> list[ConnectionRecord]:
+    async def register(
+        self, entry: ConnectionRecord, *, limit: int, oldest: bool = False
+    ) -> list[ConnectionRecord]:
         """See `LeaseStore.register`. Entries stand in the order of their arrival."""
+        others, this = "$entries", [self._document(entry)]
         document = await self._change(
             f"user:{entry.user_id}",
             [
-                {"$set": {"entries": _live(), "expires_at": self._kept()}},
-                {"$set": {"entries": {"$concatArrays": ["$entries", [self._document(entry)]]}}},
+                {"$set": {"entries": _others([entry.connection_id]), "expires_at": self._kept()}},
+                {
+                    "$set": {
+                        "entries": {"$concatArrays": [this, others] if oldest else [others, this]}
+                    }
+                },
                 {
                     "$set": {
                         "entries": {"$slice": ["$entries", -limit]},
@@ -172,12 +176,11 @@ class MongoLeases:
         return [None] * len(entries)
 
     @core_errors
-    async def renew(self, entries: Sequence[ConnectionRecord]) -> None:
+    async def renew(self, entries: Sequence[ConnectionRecord]) -> set[str]:
         """See `LeaseStore.renew`.
 
-        They are put back, so that those which lapsed while MongoDB was away count again. An entry
-        that was evicted meanwhile is not put back in the user's registry: there only what is still
-        listed is renewed.
+        What lapsed and is still listed has lost nothing: whoever is let in first takes out what
+        lapsed. So a registry never lists more than its limit.
         """
         projects: dict[str, list[ConnectionRecord]] = defaultdict(list)
         users: dict[str, list[str]] = defaultdict(list)
@@ -193,14 +196,13 @@ class MongoLeases:
                             "entries": {
                                 "$concatArrays": [
                                     _others([entry.connection_id for entry in mine]),
-                                    [self._document(entry) for entry in mine],
+                                    self._still_listed(mine),
                                 ]
                             },
                             "expires_at": self._kept(),
                         }
                     }
                 ],
-                upsert=True,
             )
             for identity, mine in projects.items()
         ]
@@ -230,6 +232,34 @@ class MongoLeases:
             for identity, mine in users.items()
         ]
         await self._connections.bulk_write(updates, ordered=False)
+        return await self._placed(entries, [*projects, *users])
+
+    def _still_listed(self, entries: Sequence[ConnectionRecord]) -> dict[str, Any]:
+        """These entries as they are now, as far as they are in the registry."""
+        return {
+            "$filter": {
+                "input": [self._document(entry) for entry in entries],
+                "cond": {"$in": ["$$this.c", {"$ifNull": ["$entries.c", []]}]},
+            }
+        }
+
+    async def _placed(self, entries: Sequence[ConnectionRecord], identities: list[str]) -> set[str]:
+        """Which connections have their place in both registries."""
+        ids = [entry.connection_id for entry in entries]
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"_id": {"$in": identities}}},
+            {"$project": {"entries": _which_of(ids)}},
+        ]
+        listed = {
+            document["_id"]: set(document["entries"])
+            async for document in self._confirmed.aggregate(pipeline)
+        }
+        return {
+            entry.connection_id
+            for entry in entries
+            if entry.connection_id in listed.get(f"project:{entry.project_id}", ())
+            and entry.connection_id in listed.get(f"user:{entry.user_id}", ())
+        }
 
     @core_errors
     async def move(self, entries: Sequence[ConnectionRecord]) -> None:
@@ -298,6 +328,19 @@ class MongoLeases:
         async for document in self._connections.aggregate(pipeline):
             return [_entry(found) for found in document["entries"]]
         return []
+
+
+def _which_of(connection_ids: list[str]) -> dict[str, Any]:
+    """Which of these connections a registry lists: their ids alone.
+
+    With a thousand connections all entries would be a quarter of a megabyte.
+    """
+    return {
+        "$filter": {
+            "input": {"$ifNull": ["$entries.c", []]},
+            "cond": {"$in": ["$$this", {"$literal": connection_ids}]},
+        }
+    }
 
 
 def _others(connection_ids: list[str]) -> dict[str, Any]:

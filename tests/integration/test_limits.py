@@ -107,3 +107,41 @@ async def test_refused_and_vanished_clients_leave_no_place_taken(workers: Worker
                         break
                 assert answer.status_code in (400, 426)
     await (await open_when_free(worker.address, "p1", "ada")).close()
+
+
+@pytest.mark.gen_test
+async def test_a_worker_that_stood_still_keeps_no_connection_beyond_the_limits(
+    workers: Workers,
+) -> None:
+    """It went on with its five, beside the five that their user had opened elsewhere since."""
+    lease_s = 1.0
+    still, other = workers.start_many(
+        2, max_connections_per_user=2, max_connections_per_project=3, lease_s=lease_s
+    )
+    still.expect("places_lost")
+    async with AsyncExitStack() as stack:
+        before = [
+            await stack.enter_async_context(session(still.address, "p1", user=user))
+            for user in ("ada", "ada", "ben")
+        ]
+        still.pause()
+        try:
+            since = [
+                await open_when_free(other.address, "p1", user) for user in ("ada", "ada", "eve")
+            ]
+        finally:
+            still.resume()
+        for client in since:
+            stack.push_async_callback(client.close)
+        # The project is full again, so whoever lost a place goes, and may come back later.
+        for client in before:
+            code, closing = await client.closed()
+            assert (code, closing["reconnect"]) == (4053, True)
+            assert closing["retry_after_ms"] > 0
+        for client in since:
+            await client.welcome()
+            await client.quiet(0.2)
+        async with api(other.address, roles=("admin",)) as admin:
+            listed = await admin.get("/api/v1/connections")
+        users = sorted(each["user_id"] for each in listed["connections"])
+        assert users == ["ada", "ada", "eve"]

@@ -10,7 +10,7 @@ from store.base.client import Database
 from store.documents.connections import MongoLeases
 from tests.support.recorder import LogRecorder
 from tests.support.waiting import running, until
-from tests.unit.store.documents.test_connections import entry
+from tests.unit.store.documents.test_connections import entry, lapse
 
 
 class _Leases(MongoLeases):
@@ -26,20 +26,27 @@ class _Leases(MongoLeases):
         if what in self.failing:
             raise StoreUnavailableError("The database does not answer; try again soon")
 
-    async def register(self, entry: ConnectionRecord, *, limit: int) -> list[ConnectionRecord]:
+    async def admit(self, entry: ConnectionRecord, *, limit: int) -> bool:
+        admitted = await super().admit(entry, limit=limit)
+        self._fail("answer of admit")
+        return admitted
+
+    async def register(
+        self, entry: ConnectionRecord, *, limit: int, oldest: bool = False
+    ) -> list[ConnectionRecord]:
         self._fail("register")
-        return await super().register(entry, limit=limit)
+        return await super().register(entry, limit=limit, oldest=oldest)
 
     async def release(self, entry: ConnectionRecord) -> None:
         self._fail("release")
         await super().release(entry)
 
-    async def renew(self, entries: Sequence[ConnectionRecord]) -> None:
+    async def renew(self, entries: Sequence[ConnectionRecord]) -> set[str]:
         self.renewals += 1
         self._fail("renew")
         if self.hold_renewal is not None:
             await self.hold_renewal.wait()
-        await super().renew(entries)
+        return await super().renew(entries)
 
     async def ids(self) -> list[str]:
         return [found.connection_id for found in await self.listed("p1")]
@@ -52,12 +59,18 @@ def _admission(
     user_limit: int = 5,
     project_limit: int = 50,
     lease_s: float = 60.0,
+    turned_away: list[ConnectionRecord] | None = None,
 ) -> Admission:
     async def evict(old: ConnectionRecord) -> None:
         (evicted if evicted is not None else []).append(old)
 
     return Admission(
-        leases, user_limit=user_limit, project_limit=project_limit, lease_s=lease_s, evict=evict
+        leases,
+        user_limit=user_limit,
+        project_limit=project_limit,
+        lease_s=lease_s,
+        evict=evict,
+        turn_away=(turned_away if turned_away is not None else []).append,
     )
 
 
@@ -83,14 +96,53 @@ async def test_the_users_oldest_is_asked_to_go(db: Database) -> None:
     assert [old.connection_id for old in evicted] == ["a"]
 
 
+@pytest.mark.parametrize("failing", ["answer of admit", "register"])
 @pytest.mark.gen_test
-async def test_a_connection_that_could_not_be_registered_takes_no_place(db: Database) -> None:
+async def test_a_connection_that_could_not_be_let_in_takes_no_place(
+    db: Database, failing: str
+) -> None:
     leases = _Leases(db)
-    leases.failing = {"register"}
+    leases.failing = {failing}
     admission = _admission(leases)
     with pytest.raises(StoreUnavailableError):
         await admission.admit(entry("a"))
-    assert await leases.ids() == []
+
+    async def is_empty() -> bool:
+        return not await leases.ids()
+
+    async with running(admission.run()):
+        await until(is_empty, "the place given back")
+
+
+@pytest.mark.gen_test
+async def test_who_lost_a_place_to_others_is_let_in_anew_or_closed(
+    db: Database, logs: LogRecorder
+) -> None:
+    """A worker that stood still went on with ten connections of a user who may have five."""
+    evicted: list[ConnectionRecord] = []
+    turned_away: list[ConnectionRecord] = []
+    leases = _Leases(db)
+    slow = _admission(
+        leases, evicted, user_limit=2, project_limit=4, lease_s=0.1, turned_away=turned_away
+    )
+    other = _admission(_Leases(db), user_limit=2, project_limit=4)
+    for name, user in (("a1", "ada"), ("a2", "ada"), ("b1", "ben")):
+        await slow.admit(entry(name, user=user))
+    await lapse(db, "a1", "a2", "b1")
+    for name, user in (("a3", "ada"), ("a4", "ada"), ("e1", "eve"), ("f1", "fay")):
+        await other.admit(entry(name, user=user, worker="w2"))
+    await other.release(entry("f1", user="fay", worker="w2"))
+    async with running(slow.run()):
+        await until(lambda: len(evicted) + len(turned_away) >= 2, "two that are too many")
+        await until(lambda: leases.renewals >= 4, "renewals after it")
+    # One had room in the project. Ada's is her oldest, and what she opened since stays.
+    listed = await leases.ids()
+    assert len(listed) <= 4
+    assert {"a3", "a4", "e1"} <= set(listed)
+    ours = {old.connection_id for old in (*evicted, *turned_away)}
+    assert {"a1", "a2"} <= ours
+    assert ours | set(listed) == {"a1", "a2", "b1", "a3", "a4", "e1"}
+    assert "places_lost" in {line["event"] for line in logs.lines}
 
 
 @pytest.mark.gen_test

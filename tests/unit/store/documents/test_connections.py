@@ -3,12 +3,14 @@
 import asyncio
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from rtserver.model.connection import ConnectionRecord
-from store.base.client import Database
+from store.base.client import Database, connect
 from store.documents.connections import CONNECTIONS, MongoLeases
+from tests.support.failpoints import failing_mongod
 from tests.support.recorder import LogRecorder
 from tests.support.waiting import until
 
@@ -26,7 +28,7 @@ def entry(
     return ConnectionRecord(connection_id, worker, user, project, transport, time.time())
 
 
-async def _lapse(db: Database, *connections: str) -> None:
+async def lapse(db: Database, *connections: str) -> None:
     """Let leases of these connections have run out a while ago."""
     await db[CONNECTIONS].update_many(
         {},
@@ -105,7 +107,7 @@ async def test_dead_connections_do_not_cost_a_live_one_its_place(db: Database) -
     await leases.register(entry("live", worker="w1"), limit=5)
     for n in range(4):
         await leases.register(entry(f"dead{n}", worker="w2"), limit=5)
-    await _lapse(db, *(f"dead{n}" for n in range(4)))
+    await lapse(db, *(f"dead{n}" for n in range(4)))
     assert await leases.register(entry("new"), limit=5) == []
     for n in range(3):
         assert await leases.register(entry(f"more{n}"), limit=5) == []
@@ -122,30 +124,72 @@ async def test_leases_run_out_by_the_clock_and_free_the_place(db: Database) -> N
     assert await _connections(leases) == ["new"]
 
 
+async def _place(leases: MongoLeases, *entries: ConnectionRecord) -> None:
+    for one in entries:
+        assert await leases.admit(one, limit=50)
+        await leases.register(one, limit=50)
+
+
 @pytest.mark.gen_test
 async def test_renewed_leases_live_on_and_only_the_workers_own(db: Database) -> None:
     leases = MongoLeases(db, lease_s=LONG_S)
     mine, others = entry("mine", worker="w1"), entry("others", worker="w2", user="ben")
-    for one in (mine, others):
-        await leases.admit(one, limit=5)
-        await leases.register(one, limit=5)
-    await _lapse(db, "mine", "others")
+    await _place(leases, mine, others)
+    await lapse(db, "mine", "others")
     assert await _connections(leases) == []
-    await leases.renew([mine])
-    assert await _connections(leases) == ["mine"], "also what had lapsed, while MongoDB was away"
+    assert await leases.renew([mine]) == {"mine"}, "nobody was let in while MongoDB was away"
+    assert await _connections(leases) == ["mine"]
     assert not await leases.admit(entry("new", worker="w2"), limit=1)
     # The user's registry too: with the renewed one there are two, one too many.
     assert [f.connection_id for f in await leases.register(entry("next"), limit=1)] == ["mine"]
 
 
 @pytest.mark.gen_test
-async def test_a_renewal_does_not_put_back_what_another_worker_evicted(db: Database) -> None:
+async def test_a_renewal_tells_who_lost_a_place_to_others(db: Database) -> None:
+    """It put them back beyond the project's limit, and said nothing of the user's."""
     leases = MongoLeases(db, lease_s=LONG_S)
-    old = entry("old", worker="w1")
-    await leases.register(old, limit=1)
-    assert [f.connection_id for f in await leases.register(entry("new"), limit=1)] == ["old"]
-    await leases.renew([old])
-    assert [f.connection_id for f in await leases.register(entry("newer"), limit=1)] == ["new"]
+    crowded, evicted, left = entry("a"), entry("b", user="ben"), entry("c", user="eve")
+    await _place(leases, crowded, evicted, left)
+    await lapse(db, "a")
+    assert await leases.admit(entry("new", user="fay"), limit=3)
+    assert await leases.register(entry("newer", user="ben"), limit=1) == [evicted]
+    assert await leases.renew([crowded, evicted, left]) == {"c"}
+    assert sorted(await _connections(leases)) == ["b", "c", "new"]
+    assert await leases.renew([entry("never", user="gil", project="p9")]) == set()
+
+
+@pytest.mark.gen_test
+async def test_the_oldest_by_its_own_word_is_the_first_to_go(db: Database) -> None:
+    leases = MongoLeases(db, lease_s=LONG_S)
+    for n in range(2):
+        await leases.register(entry(f"c{n}"), limit=2)
+    back = entry("back")
+    assert await leases.register(back, limit=2, oldest=True) == [back]
+    assert await leases.register(back, limit=3, oldest=True) == []
+    assert await leases.register(back, limit=3, oldest=True) == [], "twice is once"
+    assert await leases.register(entry("new"), limit=3) == [back]
+
+
+@pytest.mark.gen_test
+async def test_an_answer_that_was_lost_is_understood_when_it_comes_again(tmp_path: Path) -> None:
+    """MongoDB 6.0 repeats it without the projection: TypeError, and 200 places for nobody."""
+    with failing_mongod(tmp_path) as mongod:
+        client = connect(mongod.uri)
+        leases = MongoLeases(client["test"], lease_s=LONG_S)
+        # After the change was made: the driver sends the command again.
+        lost = {
+            "writeConcernError": {"code": 64, "errmsg": "lost"},
+            "errorLabels": ["RetryableWriteError"],
+        }
+        many = [entry(f"c{n}", user=f"u{n}") for n in range(3)]
+        for lap in range(2):
+            mongod.fail_once("findAndModify", f"test.{CONNECTIONS}", lost)
+            admitted = await asyncio.gather(*(leases.admit(one, limit=2) for one in many))
+            assert admitted == [True, True, False], lap
+        mongod.fail_once("findAndModify", f"test.{CONNECTIONS}", lost)
+        assert await leases.register(many[0], limit=1) == []
+        assert await _connections(leases) == ["c0", "c1"]
+        client.close()
 
 
 @pytest.mark.gen_test
@@ -153,7 +197,7 @@ async def test_a_renewal_does_not_take_out_who_was_let_in_meanwhile(db: Database
     """Between the list of connections and the renewal another was admitted, and was forgotten."""
     leases = MongoLeases(db, lease_s=LONG_S)
     known = entry("known")
-    await leases.admit(known, limit=50)
+    await _place(leases, known)
     await leases.admit(entry("meanwhile"), limit=50)
     await leases.renew([known])
     assert sorted(await _connections(leases)) == ["known", "meanwhile"]
@@ -217,7 +261,7 @@ async def test_who_is_present_where_by_all_other_workers(db: Database) -> None:
     ):
         assert await leases.admit(one, limit=50)
     assert await leases.present(["p1", "nobody"]) == {"p1": [ada, *(await leases.listed("p1"))[1:]]}
-    await _lapse(db, "c3")
+    await lapse(db, "c3")
     found = await leases.present(["p1", "p2", "p3"], but_worker="w1")
     seen = {project: [one.connection_id for one in of] for project, of in found.items()}
     assert seen == {"p1": ["c2"], "p2": ["c4"]}
