@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from typing import Protocol, Self
 
 _READ_BYTES = 64 * 1024
@@ -53,7 +52,6 @@ class OutputPipe:
     Attributes:
         write_fd: the other end, for the command; ours is closed by `close_write_end`.
         bytes: how much was read.
-        waiting_since: when `pump` began to wait for more (monotonic time); None while it does not.
         muted: what is read from now on is thrown away.
     """
 
@@ -64,7 +62,8 @@ class OutputPipe:
         self._transport = transport
         self.write_fd = write_fd
         self.bytes = 0
-        self.waiting_since: float | None = None
+        self._waiting = False
+        self._bytes_at_look = -1
         self.muted = False
 
     @classmethod
@@ -90,9 +89,9 @@ class OutputPipe:
     async def pump(self, sink: Sink) -> None:
         """Give everything to a sink, until the pipe ends."""
         while True:
-            self.waiting_since = time.monotonic()
+            self._waiting = True
             data = await self._reader.read(_READ_BYTES)
-            self.waiting_since = None
+            self._waiting = False
             if not data:
                 break
             self.bytes += len(data)
@@ -101,11 +100,10 @@ class OutputPipe:
         if not self.muted:
             await sink.end()
 
-    def has_waited(self, wait_s: float, *, since: float) -> bool:
-        """Whether nothing has come for so long, counted from `since` (monotonic time) at most."""
-        if self.waiting_since is None:
-            return False
-        return time.monotonic() - max(self.waiting_since, since) >= wait_s
+    def is_quiet(self) -> bool:
+        """Whether nothing has come since this was asked last, and nobody is busy with what came."""
+        came, self._bytes_at_look = self.bytes != self._bytes_at_look, self.bytes
+        return self._waiting and not came
 
     def close_write_end(self) -> None:
         """Leave the other end to the command alone, so that the pipe ends when that does."""

@@ -10,14 +10,13 @@ from rtserver.runs.process.pipe import OutputPipe, Sink
 from rtserver.runs.process.spawn import GuardedProcess
 
 # After the command and its process group have ended, only a process that left the group can still
-# hold a pipe. It gets this long between two outputs before nobody listens any more...
-_EOF_WAIT_S = 0.5
-_EOF_POLL_S = 0.1
+# hold a pipe. It gets this many looks without output before nobody listens any more. Looks are
+# counted, not seconds: a server that was stopped and goes on has not read yet what is there.
+_EOF_LOOKS = 5
+_EOF_LOOK_INTERVAL_S = 0.1
 # ...and this much: more than a pipe (at most 1 MiB, see pipe(7)) and our buffer can still hold of
 # the command's own output.
 _TAIL_BYTES = 2 * 1024 * 1024
-# How long the last lines may take to be handed on once the command has ended.
-_HAND_OVER_S = 30.0
 # SIGKILL can't be refused, but a process in an uninterruptible system call takes its time.
 _KILL_WAIT_S = 10.0
 _BURIAL_WAIT_S = 1.0
@@ -99,20 +98,24 @@ class ProcessWatch:
         return True
 
     async def _take_the_rest(self, pumps: set[asyncio.Task[None]]) -> None:
-        """Take what the command printed last, though others may still hold its pipes."""
-        exited_at = time.monotonic()
+        """Take what the command printed last, though others may still hold its pipes.
+
+        Takes as long as the sinks take: while the log takes no events, lines wait. A pipe and its
+        buffer bound how much.
+        """
         before = sum(pipe.bytes for pipe in self._pipes)
+        looks = dict.fromkeys(self._pipes, 0)
         while True:
-            await asyncio.wait(pumps, timeout=_EOF_POLL_S, return_when=asyncio.FIRST_EXCEPTION)
+            await asyncio.wait(
+                pumps, timeout=_EOF_LOOK_INTERVAL_S, return_when=asyncio.FIRST_EXCEPTION
+            )
             _raise_of(pumps)
             if all(pump.done() for pump in pumps):
                 return
-            if time.monotonic() - exited_at >= _HAND_OVER_S:
-                _log.warning("process_output_not_taken", waited_s=_HAND_OVER_S)
-                return
             too_much = sum(pipe.bytes for pipe in self._pipes) - before > _TAIL_BYTES
             for pipe in self._pipes:
-                if too_much or pipe.has_waited(_EOF_WAIT_S, since=exited_at):
+                looks[pipe] = looks[pipe] + 1 if pipe.is_quiet() else 0
+                if too_much or looks[pipe] >= _EOF_LOOKS:
                     pipe.close()
 
     async def _end(self, exited: asyncio.Task[int]) -> None:

@@ -8,9 +8,11 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from rtserver.runs.process import supervise
 from rtserver.runs.process.lines import OutputLine
 from rtserver.runs.process.run import NICENESS, ProcessResult, capture_command, run_command
 from tests.support.processes import is_alive
@@ -315,6 +317,27 @@ async def test_the_last_lines_are_not_lost_on_a_slow_taker() -> None:
     result, lines = await run(python("for n in range(9000): print(n)"), on_lines=on_lines)
     assert texts(lines) == [str(n) for n in range(9000)]
     assert result.lines_dropped == 0
+
+
+@pytest.mark.gen_test(timeout=LONG)
+async def test_the_last_lines_wait_however_long_they_are_not_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """MongoDB was away for 45 s: 15 of 41 lines were stored, and the run had passed."""
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() * 1000)
+    monkeypatch.setattr(supervise, "time", clock)
+    held = 0
+
+    async def on_lines(_: Lines) -> None:
+        nonlocal held
+        held += 1
+        # Several minutes by the clock, and several looks at what is left of the output.
+        await asyncio.sleep(0.5 if held < 4 else 0)
+
+    code = "for n in range(2000): print(n)"
+    result, lines = await run(python(code), on_lines=on_lines, timeout_s=LONG * 1000)
+    assert texts(lines) == [str(n) for n in range(2000)]
+    assert (result.lines, result.lines_dropped) == (2000, 0)
 
 
 @pytest.mark.gen_test(timeout=LONG)
