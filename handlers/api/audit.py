@@ -4,8 +4,9 @@ from typing import Annotated, ClassVar, TypedDict
 
 import msgspec
 
-from handlers.base.handler import ApiHandler, BaseHandler, Problem
+from handlers.base.handler import ApiHandler, BaseHandler
 from handlers.base.operations import Answer, operation
+from handlers.base.problems import Problem
 from handlers.realtime.websocket import SessionSocket
 from rtserver.audit.live.filter import PARAMETERS, AuditFilter, AuditParameters
 from rtserver.audit.live.messages import AuditRecord, AuditSocketQuery

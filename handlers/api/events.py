@@ -5,8 +5,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from handlers.base.handler import ApiHandler, Problem
+from handlers.base.handler import ApiHandler
 from handlers.base.operations import Answer, operation
+from handlers.base.problems import Problem
 from rtserver.audit.record.actions import Action
 from rtserver.eventlog.api import at
 from rtserver.eventlog.history import EventFilter

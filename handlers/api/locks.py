@@ -4,8 +4,9 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from handlers.base.handler import ApiHandler, Problem
+from handlers.base.handler import ApiHandler
 from handlers.base.operations import Answer, operation
+from handlers.base.problems import Problem
 from rtserver.audit.record.actions import Action
 from rtserver.model.field_types import line_of
 from rtserver.reviews.locks import (

@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from handlers.base.handler import ApiHandler, Problem
+from handlers.base.handler import ApiHandler
 from handlers.base.operations import Answer, operation
+from handlers.base.problems import Problem
 from rtserver.audit.record.actions import Action
 from rtserver.model import ids
 from rtserver.model.errors import InvalidError

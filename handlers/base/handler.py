@@ -17,16 +17,20 @@ from handlers.base.context import HandlerContext
 from handlers.base.inputs import InputError, read_flat
 from handlers.base.metrics import HttpMetrics
 from handlers.base.operations import operation_of
-from handlers.base.problems import PROBLEM_TYPE
+from handlers.base.problems import PROBLEM_TYPE, Problem, problem_of
 from handlers.base.tornado_body import expect_body, reading_on
-from rtserver.audit.record.actions import Action
+from rtserver.audit.record.actions import Action, Outcome
 from rtserver.audit.record.auditor import Acting
 from rtserver.audit.record.outcomes import outcome_of_status
 from rtserver.auth.bearer import FoundToken, find_token, offered_subprotocols
-from rtserver.auth.tokens import TokenRefused
 from rtserver.lib.decode_errors import complaint, why_not_json
 from rtserver.model import ids
-from rtserver.model.errors import BusyError, ProjectFullError, RefusedError, StoreUnavailableError
+from rtserver.model.errors import (
+    ForbiddenError,
+    HiddenError,
+    RefusedError,
+    StoreUnavailableError,
+)
 from rtserver.model.identity import Identity
 from rtserver.model.positions import BadPositionError, Position
 from rtserver.observe.scrubbing import scrub
@@ -36,8 +40,6 @@ DISCARD_BYTES = 64 * 1024 * 1024
 """Of a body whose length is not announced, so much is read and thrown away beyond its bound. One
 that is announced is read over for as long as the server lets a body take."""
 MAX_LENGTH_DIGITS = 18
-RETRY_AFTER_S = 2
-PROJECT_FULL_RETRY_AFTER_S = 10
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 REFUSED = frozenset({401, 403, 429})
 METHOD_NOT_ALLOWED = 405
@@ -49,80 +51,12 @@ T = TypeVar("T", bound=msgspec.Struct)
 _log = structlog.get_logger()
 
 
-class Problem(web.HTTPError):
-    """An answer in `application/problem+json` (RFC 9457).
-
-    Attributes:
-        detail: what went wrong in this case, for people.
-        reason_word: the same for programs, as the key `reason`.
-        headers: what the answer's status asks for.
-        extra: further keys of the document.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        detail: str,
-        reason: str | None = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        **extra: Any,
-    ) -> None:
-        super().__init__(status)
-        self.detail = detail
-        self.reason_word = reason
-        self.headers = headers or {}
-        self.extra = extra
-
-
-def origin_refused() -> Problem:
-    """The answer to a page of an origin that is not let in."""
-    return Problem(
-        403,
-        "Pages of this origin may not connect; RT_ALLOWED_ORIGINS lists those that may",
-        "origin",
-    )
-
-
 def shown_address(uri: str | None) -> str:
     """A request's address for the log: without a token, and without the name of a SockJS session.
 
     Whoever knows that name can take part in the session.
     """
     return SOCKJS_SESSION.sub(r"\1[session]", scrub(uri or ""))
-
-
-def problem_of(error: BaseException) -> Problem | None:
-    """The answer that an error of the core stands for."""
-    match error:
-        case Problem():
-            return error
-        case ProjectFullError():
-            return Problem(
-                503, str(error), "project_full", retry_after_s=PROJECT_FULL_RETRY_AFTER_S
-            )
-        case BusyError():
-            return Problem(
-                error.status,
-                str(error),
-                error.reason,
-                retry_after_s=error.retry_after_s,
-                **error.details,
-            )
-        case RefusedError():
-            return Problem(error.status, str(error), error.reason, **error.details)
-        case TokenRefused(reason="keys_unavailable"):
-            return Problem(503, error.message, error.reason, retry_after_s=RETRY_AFTER_S)
-        case TokenRefused(reason="missing"):
-            how = "Send it as Authorization: Bearer TOKEN"
-            return Problem(401, f"{error.message} {how}", error.reason)
-        case TokenRefused():
-            return Problem(401, error.message, error.reason)
-        case StoreUnavailableError():
-            return Problem(503, str(error), "unavailable", retry_after_s=RETRY_AFTER_S)
-        case ids.BadIdentifier():
-            return Problem(400, str(error), "bad_identifier")
-    return None
 
 
 class BaseHandler(web.RequestHandler):
@@ -161,6 +95,7 @@ class BaseHandler(web.RequestHandler):
         self.audit_target: str | None = None
         self.audit_details: dict[str, Any] = {}
         self._problem_reason: str | None = None
+        self._hidden = False
 
     def on_finish(self) -> None:
         """Record the request, where it is one to be recorded and nobody did."""
@@ -177,7 +112,7 @@ class BaseHandler(web.RequestHandler):
             target = str(path_args[0])  # there are none where the address could not be decoded
         self.context.auditor.record(
             action,
-            outcome_of_status(status, self._problem_reason),
+            Outcome.DENIED if self._hidden else outcome_of_status(status, self._problem_reason),
             target=target,
             by=self.acting,
             **{**details, **self.audit_details},
@@ -187,9 +122,15 @@ class BaseHandler(web.RequestHandler):
         """Whether an answer refuses what would be recorded if it were done."""
         if status in (METHOD_NOT_ALLOWED, CLIENT_HAS_LEFT):
             return False  # there is no such act; nobody refused anything
-        return status in REFUSED or (status >= 400 and self.audit_action is not Action.API_CALLED)
+        return (
+            self._hidden
+            or status in REFUSED
+            or (status >= 400 and self.audit_action is not Action.API_CALLED)
+        )
 
     def _reason_word(self, status: int) -> str | None:
+        if self._hidden:
+            return ForbiddenError.reason
         if self._problem_reason is None and status >= 400:
             return http.HTTPStatus(status).name.lower()
         return self._problem_reason
@@ -223,6 +164,10 @@ class BaseHandler(web.RequestHandler):
         """Give errors of the core their status."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         problem = None if error is None else problem_of(error)
+        if isinstance(error, HiddenError):  # the asker hears that it is not there
+            self._hidden = True
+            self.acting.project_id = error.project_id
+            self.audit_target = self.audit_target or str(self.path_args[0])
         if problem is not None:
             self._problem_reason = problem.reason_word
             kwargs["exc_info"] = (type(problem), problem, None)
@@ -471,6 +416,8 @@ class ApiHandler(BaseHandler):
         self.audit_target = proposal_id
         try:
             yield
+        except HiddenError:
+            raise  # it tells the project by itself
         except RefusedError:
             with contextlib.suppress(StoreUnavailableError):
                 found = await self.context.proposals.get(proposal_id)

@@ -1,12 +1,20 @@
-"""The document of an answer that says what went wrong (RFC 9457)."""
+"""Answers that say what went wrong (RFC 9457), and which error stands for which."""
 
-from typing import Literal, NotRequired, TypedDict
+from collections.abc import Mapping
+from typing import Any, Literal, NotRequired, TypedDict
 
+from tornado import web
+
+from rtserver.auth.tokens import TokenRefused
+from rtserver.model import ids
+from rtserver.model.errors import BusyError, ProjectFullError, RefusedError, StoreUnavailableError
 from rtserver.model.run import RunJson
 from rtserver.reviews.locks import LeasedLockJson
 from rtserver.reviews.statuses import ProposalStatus
 
 PROBLEM_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
+PROJECT_FULL_RETRY_AFTER_S = 10
 
 
 class ProblemJson(TypedDict):
@@ -36,3 +44,71 @@ class ProblemJson(TypedDict):
     version: NotRequired[int]
     current: NotRequired[ProposalStatus]
     allowed: NotRequired[list[ProposalStatus]]
+
+
+class Problem(web.HTTPError):
+    """An answer in `application/problem+json` (RFC 9457).
+
+    Attributes:
+        detail: what went wrong in this case, for people.
+        reason_word: the same for programs, as the key `reason`.
+        headers: what the answer's status asks for.
+        extra: further keys of the document.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        reason: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **extra: Any,
+    ) -> None:
+        super().__init__(status)
+        self.detail = detail
+        self.reason_word = reason
+        self.headers = headers or {}
+        self.extra = extra
+
+
+def origin_refused() -> Problem:
+    """The answer to a page of an origin that is not let in."""
+    return Problem(
+        403,
+        "Pages of this origin may not connect; RT_ALLOWED_ORIGINS lists those that may",
+        "origin",
+    )
+
+
+def problem_of(error: BaseException) -> Problem | None:
+    """The answer that an error of the core stands for."""
+    match error:
+        case Problem():
+            return error
+        case ProjectFullError():
+            return Problem(
+                503, str(error), "project_full", retry_after_s=PROJECT_FULL_RETRY_AFTER_S
+            )
+        case BusyError():
+            return Problem(
+                error.status,
+                str(error),
+                error.reason,
+                retry_after_s=error.retry_after_s,
+                **error.details,
+            )
+        case RefusedError():
+            return Problem(error.status, str(error), error.reason, **error.details)
+        case TokenRefused(reason="keys_unavailable"):
+            return Problem(503, error.message, error.reason, retry_after_s=RETRY_AFTER_S)
+        case TokenRefused(reason="missing"):
+            how = "Send it as Authorization: Bearer TOKEN"
+            return Problem(401, f"{error.message} {how}", error.reason)
+        case TokenRefused():
+            return Problem(401, error.message, error.reason)
+        case StoreUnavailableError():
+            return Problem(503, str(error), "unavailable", retry_after_s=RETRY_AFTER_S)
+        case ids.BadIdentifier():
+            return Problem(400, str(error), "bad_identifier")
+    return None

@@ -7,7 +7,8 @@ from typing import Any
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketHandler
 
-from handlers.base.handler import BaseHandler, Problem
+from handlers.base.handler import BaseHandler
+from handlers.base.problems import Problem
 from handlers.base.tornado_socket import (
     MESSAGE_TOO_BIG,
     SessionProtocol,

@@ -13,8 +13,9 @@ import msgspec
 from tornado.iostream import IOStream, StreamClosedError
 
 from handlers.base.context import HandlerContext
-from handlers.base.handler import ApiHandler, Problem, origin_refused
+from handlers.base.handler import ApiHandler
 from handlers.base.operations import Answer, operation
+from handlers.base.problems import Problem, origin_refused
 from handlers.base.tornado_socket import StreamSink, detect_dead_peer
 from rtserver.audit.record.actions import Action
 from rtserver.delivery.send_buffer import Sink

@@ -3,7 +3,8 @@
 from typing import ClassVar
 
 from handlers.base.context import HandlerContext
-from handlers.base.handler import CLIENT_HAS_LEFT, origin_refused
+from handlers.base.handler import CLIENT_HAS_LEFT
+from handlers.base.problems import origin_refused
 from handlers.base.tornado_last_words import write_or_drop
 from handlers.base.tornado_socket import SessionProtocol, StreamSink
 from handlers.realtime.socket_base import SocketHandler

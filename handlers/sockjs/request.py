@@ -23,7 +23,8 @@ from urllib.parse import urlsplit
 from tornado import web
 from tornado.httputil import format_timestamp
 
-from handlers.base.handler import REFUSED, BaseHandler, Problem, origin_refused
+from handlers.base.handler import REFUSED, BaseHandler
+from handlers.base.problems import Problem, origin_refused
 from rtserver.audit.record.actions import Action
 
 if TYPE_CHECKING:

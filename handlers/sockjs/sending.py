@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from handlers.base.handler import Problem
+from handlers.base.problems import Problem
 from handlers.realtime.socket_base import HARD_LIMIT_FACTOR
 from handlers.sockjs.library import transports
 from handlers.sockjs.request import CorrectedHandler

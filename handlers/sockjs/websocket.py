@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 from tornado.websocket import WebSocketHandler
 
-from handlers.base.handler import BaseHandler, origin_refused
+from handlers.base.handler import BaseHandler
+from handlers.base.problems import origin_refused
 from handlers.realtime.socket_base import SocketHandler
 from handlers.sockjs.library import transports
 from handlers.sockjs.request import TRANSPORT, too_many_strangers

@@ -40,6 +40,21 @@ class NotFoundError(RefusedError):
     reason = "not_found"
 
 
+class HiddenError(NotFoundError):
+    """There is such a thing, in a project that the token does not open.
+
+    Who asked is told what they would be told if it were not there: what others call their proposals
+    is nothing for them. The audit log is told of the attempt.
+
+    Attributes:
+        project_id: the project that it is in; for the audit log only.
+    """
+
+    def __init__(self, message: str, project_id: str) -> None:
+        super().__init__(message)
+        self.project_id = project_id
+
+
 class ConflictError(RefusedError):
     """The state of things does not allow it now."""
 

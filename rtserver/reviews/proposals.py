@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypedDict
 
-from rtserver.model.errors import ConflictError, NotFoundError, RefusedError
+from rtserver.model.errors import ConflictError, HiddenError, NotFoundError, RefusedError
 from rtserver.model.events import EventDraft, rfc3339
 from rtserver.model.field_types import Moment, ProjectId, ProposalId, UserId
 from rtserver.model.identity import Identity
@@ -142,10 +142,13 @@ async def visible_proposal(store: ProposalStore, identity: Identity, proposal_id
     """A proposal that this user may see.
 
     Raises:
-        NotFoundError: there is none, or it is in a project that the token does not open: which of
-            the two is not said.
+        NotFoundError: there is none, or (`HiddenError`) it is in a project that the token does not
+            open: which of the two the user is not told.
     """
     proposal = await store.get(proposal_id)
-    if proposal is None or not identity.may_open(proposal.project_id):
-        raise NotFoundError(f"There is no proposal {proposal_id!r}")
+    none = f"There is no proposal {proposal_id!r}"
+    if proposal is None:
+        raise NotFoundError(none)
+    if not identity.may_open(proposal.project_id):
+        raise HiddenError(none, proposal.project_id)
     return proposal

@@ -15,7 +15,13 @@ from rtserver.audit.record.auditor import Acting, Auditor
 from rtserver.eventlog.api import EventLog, at
 from rtserver.eventlog.worker_messages import Control
 from rtserver.lib.tasks import TaskOwner
-from rtserver.model.errors import BusyError, ForbiddenError, NotFoundError, StoreUnavailableError
+from rtserver.model.errors import (
+    BusyError,
+    ForbiddenError,
+    HiddenError,
+    NotFoundError,
+    StoreUnavailableError,
+)
 from rtserver.model.events import EventDraft, EventType, viewers_of
 from rtserver.model.identity import Identity
 from rtserver.model.run import ACTIVE_STATES, RunJson, RunKind, RunState
@@ -361,11 +367,15 @@ class RunService:
         """A run that this user may see.
 
         Raises:
-            NotFoundError: there is none, or it is in a project that the token does not open.
+            NotFoundError: there is none, or (`HiddenError`) it is in a project that the token does
+                not open.
         """
         run = await self._runs.get(run_id)
-        if run is None or not identity.may_open(run.project_id):
-            raise NotFoundError(f"There is no run {run_id!r}")
+        none = f"There is no run {run_id!r}"
+        if run is None:
+            raise NotFoundError(none)
+        if not identity.may_open(run.project_id):
+            raise HiddenError(none, run.project_id)
         if run.state is RunState.QUEUED:
             for active in await self._runs.active(run.project_id):
                 if active.run_id == run_id:

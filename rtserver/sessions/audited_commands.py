@@ -8,6 +8,7 @@ from rtserver.audit.record.actions import Action, Outcome
 from rtserver.audit.record.auditor import Acting, Auditor
 from rtserver.audit.record.outcomes import outcome_of, outcome_of_refusal
 from rtserver.model.connection import ConnectionRecord
+from rtserver.model.errors import HiddenError
 from rtserver.sessions.messages import (
     Ack,
     CancelIteration,
@@ -69,6 +70,8 @@ def _audited(auditor: Auditor, handler: CommandHandler, action: Action | None) -
             details["expires_at"] = getattr(result, "token_expires_at", None)
         except BaseException as error:
             outcome, details["reason"] = outcome_of(error)
+            if isinstance(error, HiddenError):
+                acting.project_id = error.project_id
             raise
         else:
             return result

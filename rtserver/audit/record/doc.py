@@ -23,6 +23,10 @@ could not be done). `chain`, `n`, `prev` and `hash` tie each worker's records to
 `python -m rtserver audit verify` checks that nothing was changed, removed or inserted, see
 [operations.md](operations.md), "Verifying the audit log".
 
+Whoever asks for, or tries to change, what is in a project that their token does not open is told
+that it is not there (404). The record says how it was: `denied`, with the reason `forbidden` and
+that project's `project_id`.
+
 Filters: `action` (repeatable, `*` at the end matches what begins so), `actor`, `project_id`,
 `target`, `outcome`, `since` (RFC 3339).
 

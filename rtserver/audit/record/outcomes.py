@@ -9,6 +9,7 @@ from rtserver.auth.tokens import TokenRefused
 from rtserver.model.errors import (
     BusyError,
     ForbiddenError,
+    HiddenError,
     ProjectFullError,
     RefusedError,
     StoreUnavailableError,
@@ -28,6 +29,8 @@ def outcome_of(error: BaseException) -> tuple[Outcome, str]:
             return Outcome.DENIED, error.reason
         case ProjectFullError():
             return Outcome.DENIED, "project_full"
+        case HiddenError():
+            return Outcome.DENIED, ForbiddenError.reason
         case ForbiddenError() | BusyError():
             return Outcome.DENIED, error.reason
         case RefusedError():

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from handlers.api.proposals import fits_if_match
-from handlers.base.handler import Problem
+from handlers.base.problems import Problem
 from rtserver.reviews.proposals import Proposal
 from rtserver.reviews.statuses import ProposalStatus
 
