@@ -35,11 +35,22 @@ def websocket_frame(payload: bytes) -> bytes:
     return b"\x81\x7f" + struct.pack("!Q", length) + payload
 
 
+_UNICODE_LINE_ENDS = [
+    (char.encode(), f"\\u{ord(char):04x}".encode()) for char in "\x85\u2028\u2029"
+]
+"""Line ends of Unicode that JSON may have in a string as they are, and their escapes."""
+
+
 def sse_event(payload: bytes, *, event: str, event_id: str | None = None) -> bytes:
     """One block of an event stream (HTML standard, section 9.2).
 
-    The payload is JSON on one line: JSON escapes line ends, so it needs no splitting.
+    The payload is JSON on one line: JSON escapes line ends, so it needs no splitting. Those that
+    only Unicode knows are escaped besides: to the standard they are text, but clients that take
+    lines apart by Python's `splitlines` would read what follows one as a field of the stream.
     """
+    if not payload.isascii():
+        for char, escape in _UNICODE_LINE_ENDS:
+            payload = payload.replace(char, escape)
     head = b"" if event_id is None else b"id: " + event_id.encode() + b"\n"
     return head + b"event: " + event.encode() + b"\ndata: " + payload + b"\n\n"
 

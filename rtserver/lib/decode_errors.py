@@ -6,7 +6,7 @@ import msgspec
 from msgspec import inspect
 
 _HALF_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u)")
-"""msgspec takes it for the end of the text."""
+"""Near the end of a text msgspec takes it for the text's own end."""
 _AT = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
 
 
@@ -42,7 +42,8 @@ def why_not_json(body: bytes | bytearray, error: Exception) -> str:
             return "The body is nested too deeply"
         case UnicodeError():
             return "The body is not JSON: it is not UTF-8 (one that is compressed is not taken)"
-    if "truncated" in str(error) and _HALF_PAIR.search(body):
+    cut = "truncated" in str(error) and _HALF_PAIR.search(body)
+    if cut or "surrogate" in str(error):
         return "The body has half of a surrogate pair (such as \\ud800), which is no character"
     return f"The body is not JSON: {error}"
 

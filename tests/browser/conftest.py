@@ -133,7 +133,7 @@ def _check_frames(ws: WebSocket, complaints: Complaints) -> None:
         try:
             if "/sockjs/" not in ws.url:
                 check_socket_frame(json.loads(payload), urlsplit(ws.url).path)
-            elif payload[:1] == "a":
+            elif "/sockjs/projects/" in ws.url and payload[:1] == "a":
                 for message in json.loads(payload[1:]):
                     check_frame(json.loads(message), "sockjs")
         except UndocumentedFrameError as fault:

@@ -14,6 +14,7 @@ from tests.browser.conftest import NewContext, Site
 from tests.browser.sockjs_client import TRANSPORTS, open_sockets, wait_for
 from tests.support.nasty_texts import ATTACKS, random_texts, without
 from tests.support.tokens import bearer, token
+from tests.support.workers import Workers
 
 ROOT = Path(__file__).parents[2]
 NATIVE = ("native-websocket", "native-eventsource")
@@ -46,6 +47,17 @@ OPEN_NATIVE = """([project, proposal, tokens, types]) => {
     for (const type of types) source.addEventListener(type, take(stream));
     source.onerror = () => { stream.end = "error"; };
 }"""
+ECHO = """([url, transports, texts]) => {
+    window.echoed = {};
+    for (const transport of transports) {
+        const one = (echoed[transport] = { texts: [], end: null });
+        const socket = new SockJS(url, null, { transports: [transport], timeout: 20_000 });
+        socket.onopen = () => { for (const text of texts) socket.send(text); };
+        socket.onmessage = ({ data }) => { one.texts.push(data); };
+        socket.onclose = ({ code, reason }) => { one.end = `${code} ${reason}`; };
+    }
+}"""
+ECHOED = "count => Object.values(echoed).every(({ texts, end }) => end || texts.length >= count)"
 KNOW_ALL = """count => Object.values(got).every(({ frames, end }) => {
     const presence = frames.filter(({ type }) => type === "presence");
     const people = presence.flatMap(({ present = [], joined = [] }) => [...present, ...joined]);
@@ -133,6 +145,21 @@ def test_every_text_arrives_as_published_and_as_one_frame_by_every_transport(
                 for person in (*frame.get("present", ()), *frame.get("joined", ())):
                     known[person["user_id"]] = person["name"]
             assert known == {f"user-{name}": names[name] for name in everyone}, transport
+
+
+def test_every_text_comes_back_as_it_was_sent_by_each_transport_of_sockjs(
+    browser_workers: Workers, new_context: NewContext
+) -> None:
+    worker = browser_workers.start("--test-endpoints")
+    texts = [text for text in (*ATTACKS, *random_texts(300, SEED + 1)) if text]
+    pages = [new_context().new_page() for _ in PARTIES]
+    for page, transports in zip(pages, PARTIES, strict=True):
+        page.goto(f"http://{worker.address}/legacy")
+        page.evaluate(ECHO, [f"http://{worker.address}/sockjs/echo", transports, texts])
+    for page in pages:
+        page.wait_for_function(ECHOED, arg=len(texts))
+        for transport, one in json.loads(page.evaluate("JSON.stringify(echoed)")).items():
+            assert (one["texts"], one["end"]) == (texts, None), transport
 
 
 def test_the_texts_are_none_that_are_refused() -> None:

@@ -18,6 +18,7 @@ from rtserver.delivery.wire_forms import (
 )
 from rtserver.sessions.messages import wrap_frame, wrap_position
 from tests.support.fakes import draft, stored
+from tests.support.nasty_texts import ATTACKS, random_texts
 from tests.support.wire_reader import EventSource, parse_frames
 
 
@@ -54,6 +55,15 @@ def test_a_browser_gets_each_event_of_a_stream_with_its_type_id_and_frame(
         (event.type, event.frame(), event.id) for event in events
     ]
     assert source.last_event_id == events[-1].id
+
+
+def test_no_text_breaks_a_line_of_a_stream_for_those_who_split_as_unicode_says() -> None:
+    """Python's `splitlines`, which several clients use, breaks at more than CR and LF."""
+    for text in (*ATTACKS, *random_texts(200, seed=7)):
+        (event,) = stored(draft(text=text, **{text: text}))
+        lines = join_events(Encoding.SSE, [event]).decode().splitlines()
+        assert [line.partition(":")[0] for line in lines] == ["id", "event", "data", ""]
+        assert json.loads(lines[2].removeprefix("data: ")) == event.frame()
 
 
 def test_a_position_moves_the_last_event_id_and_dispatches_nothing() -> None:

@@ -87,6 +87,13 @@ def test_what_is_not_json(text: bytes) -> None:
     assert refused.value.status == 400
 
 
+@pytest.mark.parametrize("data", [r'"\ud83d"', r'{"\ude00 is no key": 1}', r'["\ude00\ud83d"]'])
+def test_half_of_a_surrogate_pair_is_refused_rather_than_changed(data: str) -> None:
+    """RFC 7493 section 2.1. Some clients could not read the log any more with it in there."""
+    with pytest.raises(MalformedBodyError, match="half of a surrogate pair"):
+        parse_events(f'{{"type":"a.b","data":{data}}}'.encode())
+
+
 @pytest.mark.parametrize(
     "type_",
     [

@@ -42,6 +42,9 @@ def test_values_are_listed_where_the_field_may_be_left_out() -> None:
         (b'"\xff"', "it is not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
         (rb'["\ud800"]', "half of a surrogate pair (such as \\ud800)"),
+        (rb'{"\udc00": 1}', "half of a surrogate pair"),
+        (rb'["\ud800 and more text"]', "half of a surrogate pair"),
+        (rb'["\ud800\u0041"]', "half of a surrogate pair"),
         (rb'["\ud83d\ude00', "The body is not JSON"),
     ],
 )
