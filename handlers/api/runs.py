@@ -12,7 +12,6 @@ from rtserver.model.field_types import line_of
 from rtserver.model.run import RunJson, RunKind
 from rtserver.runs.iteration.factory import MAX_INSTRUCTION_CHARS
 from rtserver.runs.service import proposal_for_run
-from rtserver.runs.validation.work import ValidationWork
 
 CANCELLED = {
     RunKind.VALIDATION: Action.VALIDATION_CANCELLED,
@@ -39,7 +38,7 @@ class ValidationsHandler(ApiHandler):
         async with self.about(proposal_id):
             found = await proposal_for_run(self.context.proposals, self.identity, proposal_id)
         self.acting.project_id = found.project_id
-        work = ValidationWork(self.context.validator, found.project_id, found.proposal_id)
+        work = self.context.validations.work(found)
         run = await self.context.runs.start(RunKind.VALIDATION, found, self.identity, work)
         self.audit_details["run_id"] = run.run_id
         self.set_header("Location", f"/api/v1/runs/{run.run_id}")

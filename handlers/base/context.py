@@ -20,7 +20,7 @@ from rtserver.reviews.locks import LockService
 from rtserver.reviews.proposals import ProposalStore
 from rtserver.runs.iteration.factory import Iterations
 from rtserver.runs.service import RunService
-from rtserver.runs.validation.validator import Validator
+from rtserver.runs.validation.work import Validations
 from rtserver.sessions.connection_admin import Connections
 from rtserver.sessions.gateway import Gateway
 
@@ -45,7 +45,7 @@ class HandlerContext:
     runs: RunService
     iterations: Iterations
     snapshots: Snapshots
-    validator: Validator
+    validations: Validations
     metrics: MetricsRegistry
     http_metrics: HttpMetrics
     origins: Origins

@@ -13,9 +13,9 @@ import msgspec
 from handlers.base.operations import JSON, METHODS, Answer, Operation, operation_of
 from handlers.base.problems import PROBLEM_TYPE, ProblemJson
 from handlers.interface.route import Route
-from rtserver import __version__
 from rtserver.lib.json_schemas import REF, Schema, components, fields_of, split_doc
 from rtserver.model import field_types
+from rtserver.model.version import VERSION
 
 PARAMETERS: dict[str, Any] = {
     "project_id": field_types.ProjectId,
@@ -92,7 +92,7 @@ def document(routes: Iterable[Route]) -> Schema:
         "openapi": "3.1.0",
         "info": {
             "title": "rtserver",
-            "version": __version__,
+            "version": VERSION,
             "summary": "State, history and commands of projects under review",
             "description": DESCRIPTION,
         },

@@ -18,7 +18,7 @@ from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ForbiddenError, InvalidError
 from rtserver.model.identity import Identity
 from rtserver.model.ids import BadIdentifier
-from rtserver.sessions.commands import looked_at, view_of
+from rtserver.model.visibility import focus_of, view_of
 from rtserver.sessions.messages import ClosingFrame, MessageRefusedError, SessionQuery, encode_frame
 from rtserver.sessions.session import Session
 
@@ -73,7 +73,7 @@ class SessionSocket(SocketHandler):
         self.acting.project_id = self._project_id = self.project_id(path_args[0])
         query = self.read_query(SessionQuery)
         self._view = view_of(query.proposal_id)
-        self._looking_at = looked_at(query.focus or None, self._view)
+        self._looking_at = focus_of(query.focus or None, self._view)
         self._last_event_id = query.last_event_id
 
     async def _enter(self, identity: Identity) -> ConnectionRecord:

@@ -28,7 +28,7 @@ from rtserver.model.errors import (
     ProjectFullError,
     StoreUnavailableError,
 )
-from rtserver.sessions.commands import looked_at, view_of
+from rtserver.model.visibility import focus_of, view_of
 from rtserver.sessions.messages import (
     ClosingFrame,
     Hello,
@@ -149,7 +149,7 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
         gateway = self._context.gateway
         project_id = ids.project_id(hello.project_id)
         view = view_of(hello.proposal_ids)
-        looking_at = looked_at(hello.focus or None, view)
+        looking_at = focus_of(hello.focus or None, view)
         found = FoundToken(hello.token, TokenSource.QUERY) if hello.token else None
         identity = await gateway.identify(found)
         entry = await gateway.enter(identity, project_id, TRANSPORT, looking_at)

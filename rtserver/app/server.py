@@ -21,9 +21,9 @@ from rtserver.app.watching import make_watches
 from rtserver.audit.archive.archiver import Archiver
 from rtserver.audit.archive.directory import ArchiveDirectory
 from rtserver.audit.archive.metrics import ArchiveMetrics
+from rtserver.audit.live import commands as audit_commands
 from rtserver.audit.live.commands import AuditCommands
 from rtserver.audit.live.fanout import AuditFanout
-from rtserver.audit.live.messages import parse_audit_command
 from rtserver.audit.live.service import AuditWatch
 from rtserver.audit.record.actions import Action, Outcome
 from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, Auditor
@@ -59,20 +59,24 @@ from rtserver.reviews.editing import ProposalService, creation_event
 from rtserver.reviews.locks import Lock, LockService
 from rtserver.reviews.proposals import Proposal, ProposalExistsError
 from rtserver.reviews.statuses import ProposalStatus
+from rtserver.runs import commands as run_commands
 from rtserver.runs.active_list import ActiveRuns
+from rtserver.runs.commands import RunCommands
 from rtserver.runs.files.write import ProposalWriter
 from rtserver.runs.iteration.diffs import MAX_DIFF_BYTES
 from rtserver.runs.iteration.factory import Iterations
 from rtserver.runs.iteration.work import IterationParts, iteration_salvage
 from rtserver.runs.service import RunLimits, RunService
+from rtserver.runs.validation.work import Validations
+from rtserver.sessions import commands
 from rtserver.sessions.admission import Admission
 from rtserver.sessions.audited_commands import audited, recorded_refusals
-from rtserver.sessions.commands import SessionCommands
+from rtserver.sessions.commands import ProjectCommands
 from rtserver.sessions.connection_admin import Connections, Reach
 from rtserver.sessions.gateway import Gateway
 from rtserver.sessions.ports import NoPresence
 from rtserver.sessions.position_ticker import PositionsTicker
-from rtserver.sessions.session import SessionServices, SessionSettings
+from rtserver.sessions.session import CommandTable, SessionServices, SessionSettings
 from store.audit.archive import MongoArchive
 from store.audit.buffer import MongoAuditBuffer
 from store.base.client import Database, DatabaseError, is_replica_set
@@ -292,6 +296,12 @@ class Server:
             max_messages_per_s=settings.max_messages_per_s,
             max_message_burst=settings.max_message_burst,
         )
+        validations = Validations(validator)
+        project_commands = {
+            **ProjectCommands(gateway, log).table(),
+            **RunCommands(proposals, runs, validations, iterations).table(),
+        }
+        recorded = {**commands.RECORDED, **run_commands.RECORDED, **audit_commands.RECORDED}
         self._session_services = SessionServices(
             settings=session_settings,
             log=log,
@@ -299,23 +309,23 @@ class Server:
             wheel=self._wheel,
             tasks=tasks,
             metrics=metrics.sessions,
-            commands=audited(
-                self.auditor,
-                SessionCommands(gateway, log, proposals, runs, iterations, validator).table(),
-            ),
+            commands=CommandTable(audited(self.auditor, project_commands, recorded)),
             active_runs=active_runs,
             on_closed=gateway.closed,
-            on_refused=recorded_refusals(self.auditor),
+            on_refused=recorded_refusals(self.auditor, recorded),
             presence=presence,
         )
         self._audit_services = replace(
             self._session_services,
             log=self._audit_log,
             dispatcher=self._audit_dispatcher,
-            commands=audited(
-                self.auditor, AuditCommands(gateway, self._audit_log, self.auditor).table()
+            commands=CommandTable(
+                audited(
+                    self.auditor,
+                    AuditCommands(gateway, self._audit_log, self.auditor).table(),
+                    commands.RECORDED,
+                )
             ),
-            parse=parse_audit_command,
             presence=NoPresence(),
         )
         context = HandlerContext(
@@ -329,7 +339,7 @@ class Server:
             runs=runs,
             iterations=iterations,
             snapshots=Snapshots(log, proposals, lock_store, run_store, presence.present),
-            validator=validator,
+            validations=validations,
             metrics=metrics.registry,
             http_metrics=metrics.http,
             origins=Origins(settings.allowed_origins),

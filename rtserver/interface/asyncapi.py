@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from rtserver import __version__
 from rtserver.audit.live.messages import (
     AuditGap,
     AuditRecord,
@@ -23,9 +22,16 @@ from rtserver.audit.live.messages import (
 from rtserver.interface.event_frames import EVENT_FRAMES, ServiceEvent
 from rtserver.lib.json_schemas import Schema, components, fields_of, split_doc
 from rtserver.model import field_types
-from rtserver.sessions.messages import (
-    COMMAND_TYPES,
+from rtserver.model.version import VERSION
+from rtserver.runs.messages import (
     CancelAck,
+    CancelIteration,
+    CancelValidation,
+    StartedAck,
+    StartIteration,
+    StartValidation,
+)
+from rtserver.sessions.messages import (
     ClosingFrame,
     Command,
     ErrorFrame,
@@ -38,7 +44,7 @@ from rtserver.sessions.messages import (
     Replay,
     ReplayAck,
     SessionQuery,
-    StartedAck,
+    View,
     ViewAck,
     Welcome,
     type_of,
@@ -63,6 +69,15 @@ REPLIES: dict[str, type[msgspec.Struct]] = {
 
 COMMON: Messages = (ErrorFrame, ClosingFrame)
 SESSION: Messages = (Welcome, Gap, Presence, *COMMON)
+PROJECT_COMMANDS: tuple[type[Command], ...] = (
+    View,
+    StartValidation,
+    CancelValidation,
+    StartIteration,
+    CancelIteration,
+    RefreshToken,
+    Replay,
+)
 AUDIT_COMMANDS: tuple[type[Command], ...] = (
     FilterCommand,
     Pause,
@@ -84,7 +99,7 @@ SECURITY = [
 
 def document() -> Schema:
     """The document."""
-    acks = _acks(COMMAND_TYPES)
+    acks = _acks(PROJECT_COMMANDS)
     session: Messages = (*SESSION, PositionFrame, *acks, *STORED)
     audit: Messages = (
         AuditWelcome,
@@ -96,7 +111,7 @@ def document() -> Schema:
     )
     stream: Messages = (Welcome, Gap, Presence, ClosingFrame, *STORED)
     every: dict[type[msgspec.Struct], None] = dict.fromkeys(
-        (*session, *audit, *stream, *COMMAND_TYPES, *AUDIT_COMMANDS, Hello)
+        (*session, *audit, *stream, *PROJECT_COMMANDS, *AUDIT_COMMANDS, Hello)
     )
     _, schemas = components(every)
     channels = {
@@ -104,14 +119,14 @@ def document() -> Schema:
             "/ws/projects/{project_id}",
             "A project's session, as a WebSocket. A token may also come as the subprotocols "
             "`bearer, TOKEN`.",
-            (*session, *COMMAND_TYPES),
+            (*session, *PROJECT_COMMANDS),
             bindings={"ws": {"method": "GET", "query": _query(SessionQuery)}},
             parameters={"project_id": _parameter(field_types.ProjectId)},
         ),
         "sockjs": _channel(
             "/sockjs/projects",
             "The same session over SockJS. The first message is a `hello`, within 10 s.",
-            (*session, Hello, *COMMAND_TYPES),
+            (*session, Hello, *PROJECT_COMMANDS),
         ),
         "events": _channel(
             "/api/v1/proposals/{proposal_id}/events",
@@ -136,8 +151,8 @@ def document() -> Schema:
         "receiveSockjsHello": _receives("sockjs", Hello, (Welcome, ClosingFrame)),
     }
     for channel, commands in (
-        ("session", COMMAND_TYPES),
-        ("sockjs", COMMAND_TYPES),
+        ("session", PROJECT_COMMANDS),
+        ("sockjs", PROJECT_COMMANDS),
         ("audit", AUDIT_COMMANDS),
     ):
         for command in commands:
@@ -146,7 +161,7 @@ def document() -> Schema:
             operations[name] = _receives(channel, command, replies)
     return {
         "asyncapi": "3.0.0",
-        "info": {"title": "rtserver", "version": __version__, "description": DESCRIPTION},
+        "info": {"title": "rtserver", "version": VERSION, "description": DESCRIPTION},
         "defaultContentType": "application/json",
         "servers": {
             "websocket": _server("ws", "WebSockets; wss behind a proxy that ends TLS"),

@@ -1,9 +1,15 @@
-"""Who may see an event."""
+"""Visibility: who may see an event, and what a connection is narrowed to."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rtserver.model import ids
+from rtserver.model.errors import InvalidError
 from rtserver.model.events import Audience, AudienceKind
+
+MAX_VIEWED = 100
+MAX_FOCUSED = 10
+"""Of one connection; the rest is not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,32 @@ class Viewer:
     def views(self, proposal_id: str | None) -> bool:
         """Whether the proposal is in view."""
         return self.proposal_ids is None or proposal_id in self.proposal_ids
+
+
+def view_of(proposal_ids: list[str]) -> frozenset[str] | None:
+    """What a list of proposal ids narrows the view to; None (the whole project) where it is empty.
+
+    Raises:
+        InvalidError: an id is not one, or there are too many.
+    """
+    if len(proposal_ids) > MAX_VIEWED:
+        raise InvalidError(f"At most {MAX_VIEWED} proposals can be viewed by name; leave them out")
+    try:
+        return frozenset(map(ids.proposal_id, proposal_ids)) or None
+    except ids.BadIdentifier as error:
+        raise InvalidError(str(error)) from None
+
+
+def focus_of(focus: list[str] | None, viewed: frozenset[str] | None) -> frozenset[str]:
+    """What presence says that a user looks at: the focus, or else what is viewed by name.
+
+    Raises:
+        InvalidError: an id is not one, or there are too many.
+    """
+    focused = viewed if focus is None else view_of(focus)
+    if focused is None:
+        return frozenset()
+    return focused if len(focused) <= MAX_FOCUSED else frozenset(sorted(focused)[:MAX_FOCUSED])
 
 
 Members = Callable[[str], frozenset[str]]

@@ -1,9 +1,8 @@
-"""Session commands with their record in the audit log, whatever becomes of them."""
+"""Audited session commands: each is recorded, whatever becomes of it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rtserver.audit.live.messages import FilterCommand
 from rtserver.audit.record.actions import Action, Outcome
 from rtserver.audit.record.auditor import Acting, Auditor
 from rtserver.audit.record.outcomes import outcome_of, outcome_of_refusal
@@ -11,39 +10,21 @@ from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import HiddenError
 from rtserver.sessions.messages import (
     Ack,
-    CancelIteration,
-    CancelValidation,
     Command,
     MessageRefusedError,
-    RefreshToken,
-    StartIteration,
-    StartValidation,
     type_of,
 )
 from rtserver.sessions.session import CommandHandler, Session
-
-RECORDED: Mapping[type[Command], Action] = {
-    StartValidation: Action.VALIDATION_STARTED,
-    CancelValidation: Action.VALIDATION_CANCELLED,
-    StartIteration: Action.ITERATION_STARTED,
-    CancelIteration: Action.ITERATION_CANCELLED,
-    RefreshToken: Action.TOKEN_REFRESHED,
-}
-"""The commands that change something. `view` and `replay` concern only who sends them."""
-_MEANT: Mapping[str | None, Action] = {
-    **{type_of(kind): action for kind, action in RECORDED.items()},
-    type_of(FilterCommand): Action.AUDIT_WATCHED,
-}
 
 
 def audited(
     auditor: Auditor,
     commands: Mapping[type[Command], CommandHandler],
-    recorded: Mapping[type[Command], Action] = RECORDED,
+    recorded: Mapping[type[Command], Action],
 ) -> dict[type[Command], CommandHandler]:
-    """The same commands, each recorded as `recorded` says.
+    """The same commands, each recorded as the action that `recorded` gives it.
 
-    One that makes a record of its own is not recorded again.
+    A command whose handler records it is not recorded again.
     """
     return {
         kind: _audited(auditor, handler, recorded.get(kind)) for kind, handler in commands.items()
@@ -82,11 +63,21 @@ def _audited(auditor: Auditor, handler: CommandHandler, action: Action | None) -
     return run
 
 
-def recorded_refusals(auditor: Auditor) -> Callable[[ConnectionRecord, MessageRefusedError], None]:
-    """Records messages that become no command: what they were meant to be, or that they came."""
+def recorded_refusals(
+    auditor: Auditor, recorded: Mapping[type[Command], Action]
+) -> Callable[[ConnectionRecord, MessageRefusedError], None]:
+    """Records messages that become no command: what they were meant to be, or that they came.
+
+    Args:
+        auditor: takes the records.
+        recorded: the actions of the commands that are recorded, of whatever kind of session.
+    """
+    meant: Mapping[str | None, Action] = {
+        type_of(kind): action for kind, action in recorded.items()
+    }
 
     def record(entry: ConnectionRecord, refusal: MessageRefusedError) -> None:
-        action = _MEANT.get(refusal.command, Action.MESSAGE_REFUSED)
+        action = meant.get(refusal.command, Action.MESSAGE_REFUSED)
         details: dict[str, Any] = {"reason": refusal.reason}
         if action is Action.MESSAGE_REFUSED:
             details["command"] = refusal.command

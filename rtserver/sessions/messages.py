@@ -1,4 +1,4 @@
-"""Every message of the session protocol, typed. What is stored in the log is in `events.py`.
+"""Messages of the session protocol, typed; those of a feature stand in its package.
 
 Frames are JSON objects with a `type`. A receiver ignores keys that it does not know.
 """
@@ -24,10 +24,9 @@ from rtserver.model.field_types import (
     Moment,
     ProjectId,
     ProposalId,
-    RunId,
     UserId,
 )
-from rtserver.model.run import RunJson, RunState
+from rtserver.model.run import RunJson
 
 RequestId = str | int | None
 MAX_ECHO_CHARS = 256
@@ -56,31 +55,6 @@ class View(Command, tag="view"):
     focus: list[ProposalId] | None = None
 
 
-class StartValidation(Command, tag="start_validation"):
-    """Run the validator on a proposal."""
-
-    proposal_id: ProposalId
-
-
-class CancelValidation(Command, tag="cancel_validation"):
-    """Stop a validation."""
-
-    run_id: RunId
-
-
-class StartIteration(Command, tag="start_iteration"):
-    """Have a proposal revised."""
-
-    proposal_id: ProposalId
-    instruction: str
-
-
-class CancelIteration(Command, tag="cancel_iteration"):
-    """Stop an iteration."""
-
-    run_id: RunId
-
-
 class RefreshToken(Command, tag="refresh_token"):
     """Go on with another token of the same user."""
 
@@ -91,17 +65,6 @@ class Replay(Command, tag="replay"):
     """Send again what came after a position, then go on live."""
 
     from_: EventId = msgspec.field(name="from")
-
-
-COMMAND_TYPES: tuple[type[Command], ...] = (
-    View,
-    StartValidation,
-    CancelValidation,
-    StartIteration,
-    CancelIteration,
-    RefreshToken,
-    Replay,
-)
 
 
 class MessageRefusedError(Exception):
@@ -156,10 +119,6 @@ class CommandParser:
         except msgspec.DecodeError as error:
             raise MessageRefusedError("malformed", f"The message is not JSON: {error}") from None
         return command
-
-
-parse_command = CommandParser(COMMAND_TYPES)
-"""Reads the messages of project sessions."""
 
 
 class Hello(msgspec.Struct, tag_field="type", tag="hello", kw_only=True):
@@ -313,26 +272,6 @@ class ViewAck(Ack):
 
     proposal_ids: list[ProposalId]
     position: EventId
-
-
-class StartedAck(Ack):
-    """The answer to `start_validation` and `start_iteration`.
-
-    Attributes:
-        place: how many wait until it is its turn, itself included; only while it is queued.
-    """
-
-    run_id: RunId
-    proposal_id: ProposalId
-    state: RunState
-    place: int | msgspec.UnsetType = msgspec.UNSET
-
-
-class CancelAck(Ack):
-    """The answer to `cancel_validation` and `cancel_iteration`: its terminal event follows."""
-
-    run_id: RunId
-    proposal_id: ProposalId
 
 
 class RefreshAck(Ack):

@@ -40,6 +40,7 @@ from rtserver.sessions.messages import (
     Ack,
     ClosingFrame,
     Command,
+    CommandParser,
     ErrorFrame,
     Gap,
     HeartbeatTimes,
@@ -50,7 +51,6 @@ from rtserver.sessions.messages import (
     SessionFrame,
     Welcome,
     encode_frame,
-    parse_command,
     type_of,
     wrap_frame,
     wrap_position,
@@ -116,6 +116,19 @@ _GONE = _Gone()
 CommandHandler = Callable[["Session", Any], Awaitable[Ack]]
 
 
+class CommandTable:
+    """The commands of one kind of session.
+
+    Attributes:
+        parse: reads a message as one of them.
+        handlers: carry them out, by their types.
+    """
+
+    def __init__(self, handlers: Mapping[type[Command], CommandHandler]) -> None:
+        self.parse = CommandParser(tuple(handlers))
+        self.handlers = handlers
+
+
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
     """Times and bounds that all sessions share. Sizes in bytes, times in seconds."""
@@ -138,12 +151,11 @@ class SessionServices:
     wheel: TimerWheel
     tasks: TaskOwner
     metrics: SessionMetrics
-    commands: Mapping[type[Command], CommandHandler]
+    commands: CommandTable
     active_runs: RunList
     on_closed: Callable[["Session", "Ended"], None]
     on_refused: Callable[[ConnectionRecord, MessageRefusedError], None]
     presence: PresenceKeeper
-    parse: Callable[[str], Command] = parse_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,7 +472,7 @@ class Session:
                 raise MessageRefusedError("binary", "Send JSON as text; binary is not taken")
             if len(message.encode("utf-8", "surrogatepass")) > limit:
                 raise MessageRefusedError("too_large", f"A message may have {limit} bytes at most")
-            return self._services.parse(message)
+            return self._services.commands.parse(message)
         except MessageRefusedError as refusal:
             return refusal
 
@@ -497,7 +509,7 @@ class Session:
 
     async def _run_command(self, command: Command) -> None:
         try:
-            result = await self._services.commands[type(command)](self, command)
+            result = await self._services.commands.handlers[type(command)](self, command)
         except RefusedError as error:
             self.send_error(command.request_id, error.reason, str(error), error.details)
         except BadIdentifier as error:

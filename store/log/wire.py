@@ -19,7 +19,7 @@ from bson import CodecOptions
 from bson.errors import InvalidBSON
 from pymongo.errors import AutoReconnect, NetworkTimeout, NotPrimaryError, OperationFailure
 
-from rtserver import __version__
+from rtserver.model.version import VERSION
 
 Address = tuple[str, int | None]
 """Host and port, or the path of a Unix socket and None."""
@@ -47,7 +47,7 @@ _NO_FLAGS = b"\x00\x00\x00\x00"
 _CODEC: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
 
 _METADATA = {
-    "driver": {"name": "rtserver", "version": __version__},
+    "driver": {"name": "rtserver", "version": VERSION},
     "os": {"type": platform.system()},
     "application": {"name": "rtserver"},
 }

@@ -1,4 +1,6 @@
-"""What the commands of an audit session do."""
+"""Commands of an audit session: filter, pause and resume."""
+
+from collections.abc import Mapping
 
 from rtserver.audit.live.filter import AuditFilter
 from rtserver.audit.live.messages import FilterAck, FilterCommand, Pause, PauseAck, ResumeCommand
@@ -12,6 +14,9 @@ from rtserver.sessions.commands import CommonCommands
 from rtserver.sessions.gateway import Gateway
 from rtserver.sessions.messages import Ack, Command
 from rtserver.sessions.session import CommandHandler, Session
+
+RECORDED: Mapping[type[Command], Action] = {FilterCommand: Action.AUDIT_WATCHED}
+"""What the audit log calls the commands that it must hear of."""
 
 
 class AuditCommands(CommonCommands):

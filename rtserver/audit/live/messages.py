@@ -17,12 +17,9 @@ from rtserver.model.field_types import ConnectionId, EventId, Moment, ProjectId,
 from rtserver.sessions.messages import (
     Ack,
     Command,
-    CommandParser,
     Gap,
     HeartbeatTimes,
     Limits,
-    RefreshToken,
-    Replay,
     Resume,
     SessionFrame,
 )
@@ -75,10 +72,6 @@ class Pause(Command, tag="pause"):
 
 class ResumeCommand(Command, tag="resume"):
     """Send what came since `pause`, then go on live."""
-
-
-parse_audit_command = CommandParser((FilterCommand, Pause, ResumeCommand, RefreshToken, Replay))
-"""Reads the messages of audit sessions."""
 
 
 class AuditWelcome(SessionFrame, tag="welcome"):

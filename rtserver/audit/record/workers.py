@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 import structlog
 
-from rtserver import __version__
 from rtserver.audit.record.actions import Action, Outcome
 from rtserver.audit.record.auditor import Acting, Auditor, Head
 from rtserver.audit.record.buffer_usage import AuditBuffer
 from rtserver.model.errors import StoreUnavailableError
+from rtserver.model.version import VERSION
 
 RECORDED_S = 10.0
 LATE_S = 1.0
@@ -141,7 +141,7 @@ class Workers:
             target=self._worker_id,
             host=me.host,
             pid=me.pid,
-            version=__version__,
+            version=VERSION,
         )
 
     async def _news(self) -> list[Worker]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from rtserver.model.events import EventType
 from rtserver.model.run import RunState
+from rtserver.reviews.proposals import Proposal
 from rtserver.runs.model import Run
 from rtserver.runs.process.lines import OutputLine
 from rtserver.runs.service import Emit, Ending
@@ -58,6 +59,17 @@ class ValidationWork:
             EventType.VALIDATION_COMPLETE,
             {"status": outcome.status, "summary": outcome.summary},
         )
+
+
+class Validations:
+    """Makes the work of validations."""
+
+    def __init__(self, validator: Validator) -> None:
+        self._validator = validator
+
+    def work(self, proposal: Proposal) -> ValidationWork:
+        """The validation of a proposal."""
+        return ValidationWork(self._validator, proposal.project_id, proposal.proposal_id)
 
 
 def _line_fields(line: OutputLine) -> dict[str, Any]:

@@ -7,13 +7,16 @@ import jsonschema_rs
 import pytest
 
 from handlers.routes import ASYNCAPI, OPENAPI, socket_routes
-from rtserver.audit.live.messages import parse_audit_command
-from rtserver.interface.asyncapi import REPLIES, STORED
+from rtserver.audit.live.commands import AuditCommands
+from rtserver.interface.asyncapi import AUDIT_COMMANDS, PROJECT_COMMANDS, REPLIES, STORED
 from rtserver.model.events import EventType
-from rtserver.sessions.messages import parse_command
+from rtserver.runs.commands import RunCommands
+from rtserver.sessions.commands import ProjectCommands
+from rtserver.sessions.messages import type_of
 from tests.support.documents import UndocumentedFrameError, check_frame, document
 from tests.support.processes import ROOT
 
+NOTHING: Any = None
 SPECIFICATION = ROOT / "node_modules/@asyncapi/specs/schemas/3.0.0-without-$id.json"
 
 
@@ -57,7 +60,14 @@ def test_every_type_that_clients_get_has_a_message() -> None:
 
 
 def test_every_command_has_its_answer() -> None:
-    assert set(REPLIES) == {*parse_command.names, *parse_audit_command.names}
+    assert set(REPLIES) == {type_of(kind) for kind in (*PROJECT_COMMANDS, *AUDIT_COMMANDS)}
+
+
+def test_the_commands_are_those_that_sessions_carry_out() -> None:
+    project: Any = ProjectCommands(NOTHING, NOTHING).table()
+    runs: Any = RunCommands(NOTHING, NOTHING, NOTHING, NOTHING).table()
+    assert {*project, *runs} == set(PROJECT_COMMANDS)
+    assert set(AuditCommands(NOTHING, NOTHING, NOTHING).table()) == set(AUDIT_COMMANDS)
 
 
 EVENT = {"id": "abcd1234-7", "project_id": "p1", "ts": "2026-01-01T10:00:00.000Z"}

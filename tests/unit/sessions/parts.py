@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rtserver.delivery.dispatcher import Dispatcher
@@ -19,10 +19,17 @@ from rtserver.model.events import EventDraft
 from rtserver.model.identity import Identity
 from rtserver.model.run import RunJson
 from rtserver.observe.metrics import MetricsRegistry
-from rtserver.sessions.messages import Ack, Command, MessageRefusedError
+from rtserver.sessions.messages import Ack, Command, MessageRefusedError, View
 from rtserver.sessions.metrics import SessionMetrics
 from rtserver.sessions.ports import NoPresence, PresenceKeeper
-from rtserver.sessions.session import Ended, Session, SessionServices, SessionSettings
+from rtserver.sessions.session import (
+    CommandHandler,
+    CommandTable,
+    Ended,
+    Session,
+    SessionServices,
+    SessionSettings,
+)
 from tests.support.fakes import FakeTransport, MemoryLog, draft
 from tests.support.waiting import until
 from tests.support.wire_reader import messages
@@ -31,7 +38,11 @@ TICK_S = 0.05
 PING_S, PONG_S = 30.0, 10.0
 NO_PRESENCE = NoPresence()
 
-CommandTable = Mapping[type[Command], Callable[[Session, Any], Awaitable[Ack]]]
+Handlers = Mapping[type[Command], CommandHandler]
+
+
+async def _not_asked_for(_session: Session, _command: View) -> Ack:
+    raise AssertionError("the test has no commands")
 
 
 class Stage:
@@ -46,7 +57,7 @@ class Stage:
     def __init__(
         self,
         *,
-        commands: CommandTable | None = None,
+        commands: Handlers | None = None,
         recent_bytes: int = 1 << 20,
         presence: PresenceKeeper = NO_PRESENCE,
         **settings: float,
@@ -83,7 +94,7 @@ class Stage:
             wheel=self.wheel,
             tasks=self.tasks,
             metrics=self.metrics,
-            commands=commands or {},
+            commands=CommandTable(commands or {View: _not_asked_for}),
             active_runs=self,
             on_refused=lambda _entry, refusal: self.refused.append(refusal),
             on_closed=lambda _session, ended: self.ended.append(ended),

@@ -15,10 +15,8 @@ from rtserver.model.identity import Identity
 from rtserver.model.run import RunJson, RunKind, RunState
 from rtserver.sessions.messages import (
     Ack,
-    CancelValidation,
     Command,
     Replay,
-    StartValidation,
     View,
     ViewAck,
 )
@@ -611,13 +609,13 @@ async def test_a_command_that_fails_is_answered_and_says_nothing_of_the_inside(
         RuntimeError("the secret inside"),
     ]
 
-    async def fail(_session: Session, _command: StartValidation) -> Ack:
+    async def fail(_session: Session, _command: View) -> Ack:
         raise errors.pop(0)
 
     logs.expect("command_failed")
-    stage = Stage(commands={StartValidation: fail})
+    stage = Stage(commands={View: fail})
     client = await stage.joined()
-    text = '{"type":"start_validation","proposal_id":"p","request_id":5}'
+    text = '{"type":"view","proposal_ids":["p"],"request_id":5}'
     for reason in ("not_found", "unavailable", "internal"):
         frame = await client.say(text)
         assert (frame["type"], frame["reason"], frame["request_id"]) == ("error", reason, 5)
@@ -626,13 +624,11 @@ async def test_a_command_that_fails_is_answered_and_says_nothing_of_the_inside(
 
 
 @pytest.mark.gen_test
-async def test_a_known_command_that_nobody_carries_out_is_answered_too(logs: LogRecorder) -> None:
-    logs.expect("command_failed")
-    stage = Stage(commands={})
-    client = await stage.joined()
-    frame = await client.say('{"type":"cancel_validation","run_id":"r"}')
-    assert (frame["type"], frame["reason"]) == ("error", "internal")
-    assert CancelValidation.__struct_config__.tag == "cancel_validation"
+async def test_a_command_of_another_kind_of_session_is_unknown_here() -> None:
+    client = await Stage(commands=_echo()).joined()
+    frame = await client.say('{"type":"pause"}')
+    assert (frame["type"], frame["reason"]) == ("error", "unknown_type")
+    assert frame["error"] == "Unknown type 'pause'; known are view, replay"
 
 
 # Replay and view

@@ -8,7 +8,7 @@ from rtserver.delivery.feed import Subscriber
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import InvalidError
 from rtserver.model.identity import Identity
-from rtserver.sessions.commands import MAX_LOOKED_AT, MAX_VIEWED, looked_at
+from rtserver.model.visibility import MAX_FOCUSED, MAX_VIEWED, focus_of
 from rtserver.sessions.messages import Ack, View
 from rtserver.sessions.session import Session
 from tests.unit.sessions.parts import Stage
@@ -35,7 +35,7 @@ class Told:
 
 
 async def _look(session: Session, command: View) -> Ack:
-    session.look_at(looked_at(command.focus, frozenset(command.proposal_ids) or None))
+    session.look_at(focus_of(command.focus, frozenset(command.proposal_ids) or None))
     return Ack()
 
 
@@ -90,13 +90,13 @@ async def test_another_token_may_have_another_name() -> None:
 
 def test_what_is_looked_at_is_the_focus_or_what_is_viewed() -> None:
     viewed = frozenset(["a", "b"])
-    assert looked_at(None, viewed) is viewed
-    assert looked_at(None, None) == frozenset()
-    assert looked_at([], viewed) == frozenset()
-    assert looked_at(["c"], viewed) == {"c"}
+    assert focus_of(None, viewed) is viewed
+    assert focus_of(None, None) == frozenset()
+    assert focus_of([], viewed) == frozenset()
+    assert focus_of(["c"], viewed) == {"c"}
     many = [f"p{n:03}" for n in range(MAX_VIEWED)]
-    assert looked_at(many, None) == set(many[:MAX_LOOKED_AT])
+    assert focus_of(many, None) == set(many[:MAX_FOCUSED])
     with pytest.raises(InvalidError):
-        looked_at([*many, "one-more"], None)
+        focus_of([*many, "one-more"], None)
     with pytest.raises(InvalidError):
-        looked_at(["no such id!"], None)
+        focus_of(["no such id!"], None)
