@@ -62,6 +62,7 @@ from rtserver.reviews.statuses import ProposalStatus
 from rtserver.runs import commands as run_commands
 from rtserver.runs.active_list import ActiveRuns
 from rtserver.runs.commands import RunCommands
+from rtserver.runs.files.schema import shared_schema_folders
 from rtserver.runs.files.write import ProposalWriter
 from rtserver.runs.iteration.diffs import MAX_DIFF_BYTES
 from rtserver.runs.iteration.factory import Iterations
@@ -246,7 +247,9 @@ class Server:
         )
         editing = ProposalService(proposals, locks, on_reopened=self._on_reopened)
         validator = make_validator(settings)
-        writer = ProposalWriter(settings.workspaces_dir)
+        writer = ProposalWriter(
+            settings.workspaces_dir, shared_schema_folders(validator.openspec())
+        )
         await asyncio.to_thread(writer.settle_all)
         model = self._make_model()
         if model is not None:
@@ -257,7 +260,6 @@ class Server:
                 runs=run_store,
                 editing=editing,
                 validator=validator,
-                workspace_root=settings.workspaces_dir,
                 writer=writer,
                 lease_s=settings.lease_s,
                 max_prompt_chars=settings.llm_context_chars,

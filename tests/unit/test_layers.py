@@ -102,7 +102,7 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.observe rtserver.reviews rtserver.sessions
     """,
     "rtserver.runs.files": """
-        rtserver.model
+        rtserver.lib rtserver.model
     """,
     "rtserver.runs.iteration": """
         rtserver.lib rtserver.model rtserver.reviews rtserver.runs rtserver.runs.files

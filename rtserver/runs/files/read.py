@@ -2,12 +2,14 @@
 
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from rtserver.runs.files.allowed import AllowedPaths
 from rtserver.runs.files.folders import digest_of, open_file, open_folder, open_root, read_bytes
 from rtserver.runs.files.paths import UnsafePathError
+from rtserver.runs.files.schema import allowed_paths
 
 CHANGES = ("openspec", "changes")
 MAX_FILES = 500
@@ -44,11 +46,13 @@ class ProposalFiles:
         files: text files by path.
         unread: paths of what else is there, each with the reason why it was not read.
         odd: those of them that are links, or no plain files.
+        allowed: which may be written.
     """
 
     files: dict[str, SeenFile]
     unread: dict[str, str]
     odd: frozenset[str] = frozenset()
+    allowed: AllowedPaths = field(default_factory=AllowedPaths)
 
 
 def workspace_parts(project_id: str, proposal_id: str) -> tuple[str, ...]:
@@ -56,8 +60,16 @@ def workspace_parts(project_id: str, proposal_id: str) -> tuple[str, ...]:
     return (project_id, *CHANGES, proposal_id)
 
 
-def read_proposal(workspace_root: Path, project_id: str, proposal_id: str) -> ProposalFiles:
+def read_proposal(
+    workspace_root: Path, project_id: str, proposal_id: str, schema_folders: Sequence[Path] = ()
+) -> ProposalFiles:
     """Read all files of a proposal. Blocks: call it in a thread.
+
+    Args:
+        workspace_root: where the projects' workspaces are.
+        project_id: whose workspace.
+        proposal_id: whose folder in it.
+        schema_folders: see `rtserver.runs.files.schema.shared_schema_folders`.
 
     Raises:
         WorkspaceError: there is no such folder, it can't be read, or the way to it is a link.
@@ -72,6 +84,9 @@ def read_proposal(workspace_root: Path, project_id: str, proposal_id: str) -> Pr
                     parts = workspace_parts(project_id, proposal_id)[1:]
                     with open_folder(parts, dir_fd=workspace) as folder:
                         _read_all(folder, files, unread, odd)
+                        allowed = allowed_paths(
+                            proposal_id, workspace=workspace, folder=folder, shared=schema_folders
+                        )
             except FileNotFoundError:
                 raise _missing(root, project_id, proposal_id) from None
     except FileNotFoundError:
@@ -83,7 +98,9 @@ def read_proposal(workspace_root: Path, project_id: str, proposal_id: str) -> Pr
         raise WorkspaceError(
             "not_read", f"The proposal's files could not be read: {why}"
         ) from error
-    return ProposalFiles(dict(sorted(files.items())), dict(sorted(unread.items())), frozenset(odd))
+    return ProposalFiles(
+        dict(sorted(files.items())), dict(sorted(unread.items())), frozenset(odd), allowed
+    )
 
 
 def _missing(root: int, project_id: str, proposal_id: str) -> WorkspaceError:

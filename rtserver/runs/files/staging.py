@@ -4,6 +4,7 @@ import contextlib
 import os
 from dataclasses import dataclass
 
+from rtserver.runs.files.allowed import AllowedPaths, folded
 from rtserver.runs.files.folders import (
     digest_of,
     file_digest,
@@ -38,6 +39,35 @@ def conflict(path: str) -> WorkspaceError:
         "conflict",
         f"{path} was changed by somebody else meanwhile; nothing was written. Start again",
     )
+
+
+def check_names(files: list[NewFile], allowed: AllowedPaths, folder: int) -> None:
+    """Refuse paths that may not be written, and those that may be taken for another one.
+
+    On some file systems names that differ in case, or in how a letter is composed, are the same.
+
+    Raises:
+        UnsafePathError: there is one.
+    """
+    seen: dict[tuple[str, ...], str] = {}
+    for file in files:
+        parts = allowed.parts(file.path)
+        for depth in range(1, len(parts) + 1):
+            plain = tuple(folded(part) for part in parts[:depth])
+            if seen.setdefault(plain, parts[depth - 1]) != parts[depth - 1]:
+                raise UnsafePathError(file.path, "is all but the same as another one")
+        _check_no_twin(file.path, parts, folder)
+
+
+def _check_no_twin(path: str, parts: tuple[str, ...], folder: int) -> None:
+    for depth, part in enumerate(parts):
+        with open_folder(parts[:depth], dir_fd=folder) as parent:
+            if stat_of(part, dir_fd=parent) is not None:
+                continue
+            with os.scandir(parent) as entries:
+                if any(folded(entry.name) == folded(part) for entry in entries):
+                    raise UnsafePathError(path, "is all but the same as a name that is there")
+            return  # what is below is new
 
 
 def check_unchanged(file: NewFile, folder: int) -> None:

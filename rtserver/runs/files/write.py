@@ -1,7 +1,7 @@
 """Writes several files of a proposal: all of them or none, whatever happens in between.
 
 New contents are staged beside the workspace's files and swapped in one by one under a journal (see
-`write_journal.py`). A crash at any point leaves either the old set or the new one, once `settle`
+`journal.py`). A crash at any point leaves either the old set or the new one, once `settle`
 has looked at what it left: the next write does, each worker does at its start, and whoever ends
 the run of a lost worker does.
 """
@@ -11,8 +11,9 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -27,8 +28,14 @@ from rtserver.runs.files.journal import (
     write_journal,
 )
 from rtserver.runs.files.paths import UnsafePathError, path_parts
-from rtserver.runs.files.read import WorkspaceError, workspace_parts
-from rtserver.runs.files.staging import NewFile, check_unchanged, conflict, stage
+from rtserver.runs.files.read import (
+    ProposalFiles,
+    WorkspaceError,
+    read_proposal,
+    workspace_parts,
+)
+from rtserver.runs.files.schema import allowed_paths
+from rtserver.runs.files.staging import NewFile, check_names, check_unchanged, conflict, stage
 
 AREA = ".rtserver"
 """The server's own folder in a workspace, with one folder for each proposal that was written to."""
@@ -40,14 +47,33 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _log = structlog.get_logger()
 
 
+class _Places(NamedTuple):
+    """Open folders: of the workspace, of the write in it, and of the proposal."""
+
+    workspace: int
+    area: int
+    folder: int
+
+
 class ProposalWriter:
     """Writes to the proposals below one workspace root. Every method blocks: call it in a thread.
 
     Workers on several hosts have to share the root by a file system on which flock(2) works.
     """
 
-    def __init__(self, workspace_root: Path) -> None:
+    def __init__(self, workspace_root: Path, schema_folders: Sequence[Path] = ()) -> None:
+        """Make a writer.
+
+        Args:
+            workspace_root: where the projects' workspaces are.
+            schema_folders: see `rtserver.runs.files.schema.shared_schema_folders`.
+        """
         self._root = workspace_root
+        self._schema_folders = tuple(schema_folders)
+
+    def read(self, project_id: str, proposal_id: str) -> ProposalFiles:
+        """What is there to be changed, and which files may be written; see `read_proposal`."""
+        return read_proposal(self._root, project_id, proposal_id, self._schema_folders)
 
     def write(
         self,
@@ -59,6 +85,8 @@ class ProposalWriter:
     ) -> None:
         """Write all files or none. `forget` has to follow when the caller has noted the success.
 
+        What may be written is looked up here, whoever asks: see `rtserver.runs.files.allowed`.
+
         Args:
             project_id: whose workspace.
             proposal_id: whose folder in it.
@@ -69,7 +97,12 @@ class ProposalWriter:
         Raises:
             WorkspaceError: nothing was changed; see its reasons.
         """
-        with _errors(), self._open(project_id, proposal_id, make=True) as (area, folder):
+        with _errors(), self._open(project_id, proposal_id, make=True) as places:
+            workspace, area, folder = places
+            allowed = allowed_paths(
+                proposal_id, workspace=workspace, folder=folder, shared=self._schema_folders
+            )
+            check_names(files, allowed, folder)
             if settle(area=area, folder=folder).outcome == "undone":
                 _log.warning("write_undone", project_id=project_id, proposal_id=proposal_id)
             clear(area)
@@ -85,7 +118,7 @@ class ProposalWriter:
         Raises:
             WorkspaceError: it could not be dropped now; the next write does.
         """
-        with _errors(), self._open(project_id, proposal_id) as (area, folder):
+        with _errors(), self._open(project_id, proposal_id) as (_, area, folder):
             if settle(area=area, folder=folder).run_id == run_id:
                 clear(area)
 
@@ -98,8 +131,8 @@ class ProposalWriter:
             WorkspaceError: its files can't be reached now, or another process is at work on them.
         """
         try:
-            with _errors(), self._open(project_id, proposal_id, lock_timeout_s) as (area, folder):
-                return settle(area=area, folder=folder)
+            with _errors(), self._open(project_id, proposal_id, lock_timeout_s) as places:
+                return settle(area=places.area, folder=places.folder)
         except WorkspaceError as error:
             if error.reason == "no_such_proposal":
                 return Settled("nothing")
@@ -135,8 +168,8 @@ class ProposalWriter:
         lock_timeout_s: float = LOCK_TIMEOUT_S,
         *,
         make: bool = False,
-    ) -> Iterator[tuple[int, int]]:
-        """The write's folder, locked, and the proposal's folder."""
+    ) -> Iterator[_Places]:
+        """The folders of a write, its own one locked."""
         with contextlib.ExitStack() as stack:
             root = stack.enter_context(open_root(self._root))
             workspace = stack.enter_context(open_folder((project_id,), dir_fd=root))
@@ -148,7 +181,7 @@ class ProposalWriter:
                     write_new(".gitignore", b"*\n", dir_fd=areas)
             area = stack.enter_context(open_folder((proposal_id,), dir_fd=areas, make=make))
             _lock(area, lock_timeout_s)  # until the descriptor is closed, so also until a crash
-            yield area, folder
+            yield _Places(workspace, area, folder)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from rtserver.runs.files.paths import UnsafePathError, path_parts
+from rtserver.runs.files.allowed import AllowedPaths
+from rtserver.runs.files.paths import UnsafePathError
 from rtserver.runs.files.read import ProposalFiles, WorkspaceError
 from rtserver.runs.files.staging import NewFile
 from rtserver.runs.iteration.prompt import Prompt
@@ -35,12 +36,12 @@ def changes_of(reply: str, files: ProposalFiles, prompt: Prompt) -> Changes:
     Raises:
         BadReplyError: see `parse_reply`; or a file is given twice and not the same, or a name is
             both a file's and a folder's.
-        UnsafePathError: a path leaves the proposal's folder, or is a link.
+        UnsafePathError: a path is none that may be written (see `AllowedPaths`), or is a link.
         WorkspaceError: a file is replaced that the model has not seen.
     """
     changed: list[NewFile] = []
     texts: dict[str, tuple[str, str]] = {}
-    for path, text in sorted(_by_path(parse_reply(reply, prompt.nonce)).items()):
+    for path, text in sorted(_by_path(parse_reply(reply, prompt.nonce), files.allowed).items()):
         if path in files.odd:
             raise UnsafePathError(path, "is a link, or no plain file")
         if path in prompt.left_out:
@@ -59,10 +60,10 @@ def changes_of(reply: str, files: ProposalFiles, prompt: Prompt) -> Changes:
     return Changes(changed, texts)
 
 
-def _by_path(given: list[ReplyFile]) -> dict[str, str]:
+def _by_path(given: list[ReplyFile], allowed: AllowedPaths) -> dict[str, str]:
     texts: dict[str, str] = {}
     for file in given:
-        path = "/".join(path_parts(file.path))
+        path = allowed.meant(file.path)
         if texts.setdefault(path, file.text) != file.text:
             raise BadReplyError(
                 "bad_reply",

@@ -42,7 +42,8 @@ that each have a line of their own and bear this conversation's mark, NONCE:
 <file-NONCE path="RELATIVE">
 ...the complete new content...
 </file-NONCE>
-- The path is relative to the proposal's folder, as the files above have it.
+- The path is relative to the proposal's folder, as the files above have it. You may write only \
+ALLOWED; everything else is for you to read.
 - Leave out files that stay as they are. Give a file once. Never abbreviate a file, and put no \
 code fence around it.
 - Don't write these tags anywhere else, nor in your thoughts.
@@ -113,7 +114,8 @@ def build_prompt(
     if findings:
         parts.append("The last validation found:\n" + "\n".join(f"- {line}" for line in findings))
     parts.append(f"What is wanted:\n<instruction>\n{instruction}\n</instruction>")
-    parts.append(_FORM.replace("NONCE", nonce))
+    form = _FORM.replace("ALLOWED", ", ".join(files.allowed.names()))
+    parts.append(form.replace("NONCE", nonce))
     return Prompt(
         [Message("system", RULES), Message("user", "\n\n".join(parts))],
         frozenset(shown),

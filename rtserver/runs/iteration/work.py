@@ -6,7 +6,6 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -19,7 +18,7 @@ from rtserver.model.run import RunState
 from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.proposals import Proposal
 from rtserver.runs.files.paths import UnsafePathError
-from rtserver.runs.files.read import ProposalFiles, WorkspaceError, read_proposal
+from rtserver.runs.files.read import ProposalFiles, WorkspaceError
 from rtserver.runs.files.write import ProposalWriter
 from rtserver.runs.iteration.changes import Changes, changes_of
 from rtserver.runs.iteration.diffs import diffs_of
@@ -53,8 +52,7 @@ class IterationParts:
         runs: where runs are kept.
         editing: who may change a proposal's text, and what becomes of its approval then.
         validator: judges the result.
-        workspace_root: where the projects' files are.
-        writer: writes them, below the same root.
+        writer: reads and writes the projects' files.
         lease_s: how long a run counts as this worker's after its last sign of life.
         max_prompt_chars: most characters of files that the model is shown.
         max_diff_bytes: most of the diffs that viewers are shown.
@@ -64,7 +62,6 @@ class IterationParts:
     runs: RunStore
     editing: ProposalService
     validator: Validator
-    workspace_root: Path
     writer: ProposalWriter
     lease_s: float
     max_prompt_chars: int
@@ -98,7 +95,7 @@ class IterationWork:
         """Ask, write, validate. Up to the write everything can be taken back, after it nothing."""
         try:
             files = await asyncio.to_thread(
-                read_proposal, self._parts.workspace_root, run.project_id, run.proposal_id
+                self._parts.writer.read, run.project_id, run.proposal_id
             )
             prompt = await self._prompt(run, files)
             joiner = TokenJoiner(lambda tokens: emit(EventType.TOKEN, tokens))

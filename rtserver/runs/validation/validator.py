@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -75,6 +76,11 @@ class Validator:
     def command_line(self, project_id: str, proposal_id: str) -> str:
         """The streamed command as it is run for a proposal, quoted as for a shell, to be shown."""
         return shlex.join(_filled(self._words, project_id, proposal_id))
+
+    def openspec(self) -> Path | None:
+        """Where OpenSpec is, whether it is the validator or not; None where it is not installed."""
+        found = shutil.which("openspec", path=self._env["PATH"])
+        return None if found is None else Path(found)
 
     async def validate(
         self, project_id: str, proposal_id: str, on_lines: OnLines

@@ -234,12 +234,45 @@ def test_links_and_folders_are_refused(
     change: Path, writer: ProposalWriter, tmp_path: Path
 ) -> None:
     (tmp_path / "outside").mkdir()
-    (change / "out").symlink_to(tmp_path / "outside")
-    (change / "link.md").symlink_to(tmp_path / "secret")
-    for path in ("out/x.md", "link.md", "specs", "proposal.md/x.md"):
+    (change / "specs" / "out").symlink_to(tmp_path / "outside")
+    (change / "design.md").symlink_to(tmp_path / "secret")
+    (change / "specs" / "folder.md").mkdir()
+    for path in ("specs/out/x.md", "design.md", "specs/folder.md"):
         assert refused(writer, files=[NewFile(path, None, b"x")]) == "unsafe_path"
     assert list((tmp_path / "outside").iterdir()) == []
     assert not (tmp_path / "secret").exists()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".openspec.yaml",
+        ".git/config",
+        "specs/.git/x.md",
+        "../c2/proposal.md",
+        "notes.md",
+        "Tasks.md",
+        "specs/Fees/spec.md",
+        "specs/fees/SPEC.md",
+        "specs/new/Deep/spec.md",
+    ],
+)
+def test_what_may_not_be_written_is_not(change: Path, writer: ProposalWriter, path: str) -> None:
+    files = [*new_files(), NewFile(path, None, b"skip_specs: true\n")]
+    assert refused(writer, files=files) == "unsafe_path"
+    assert files_in(change) == BEFORE
+
+
+def test_what_the_schema_names_may_be_written(change: Path, writer: ProposalWriter) -> None:
+    schema = change.parents[1] / "schemas" / "own" / "schema.yaml"
+    schema.parent.mkdir(parents=True)
+    schema.write_text("artifacts: [{generates: docs/*.md}]\n", encoding="utf-8")
+    files = [NewFile("docs/a.md", None, b"# A\n")]
+    assert refused(writer, files=files) == "unsafe_path"
+    (change / ".openspec.yaml").write_text("schema: own\n", encoding="utf-8")
+    assert writer.read("p1", "c1").allowed.meant("openspec/changes/c1/docs/a.md") == "docs/a.md"
+    write(writer, files=files)
+    assert (change / "docs" / "a.md").read_bytes() == b"# A\n"
 
 
 def test_a_link_in_place_of_the_servers_folder(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rtserver.runs.files.allowed import AllowedPaths
 from rtserver.runs.files.folders import digest_of
 from rtserver.runs.files.paths import UnsafePathError
 from rtserver.runs.files.read import ProposalFiles, SeenFile, WorkspaceError
@@ -16,7 +17,12 @@ def changes(
     reply: str, before: dict[str, str] = BEFORE, *, unread: tuple[str, ...] = (), odd: str = ""
 ) -> Changes:
     seen = {path: SeenFile(text, digest_of(text.encode())) for path, text in before.items()}
-    files = ProposalFiles(seen, dict.fromkeys(unread, "too large"), frozenset({odd} - {""}))
+    files = ProposalFiles(
+        seen,
+        dict.fromkeys(unread, "too large"),
+        frozenset({odd} - {""}),
+        AllowedPaths("c1"),
+    )
     prompt = build_prompt(
         proposal_id="c1",
         title="A title",
@@ -65,13 +71,31 @@ def test_a_file_given_twice() -> None:
         changes(one + given("./proposal.md", "# Newer\n"))
 
 
+def test_a_path_from_the_root_of_the_workspace() -> None:
+    path = "openspec/changes/c1/design.md"
+    assert changes(given(path, "# D\n")).paths == ["design.md"]
+    assert changes(given(path, "# D\n") + given("design.md", "# D\n")).paths == ["design.md"]
+    with pytest.raises(BadReplyError, match="twice"):
+        changes(given(path, "# D\n") + given("design.md", "# E\n"))
+    with pytest.raises(UnsafePathError):
+        changes(given("openspec/changes/c2/design.md", "# D\n"))
+
+
+def test_what_may_not_be_written_is_refused_also_where_it_would_stay_as_it_is() -> None:
+    with pytest.raises(UnsafePathError):
+        changes(given(".openspec.yaml", "schema: x\n"), {".openspec.yaml": "schema: x\n"})
+
+
 def test_a_name_of_a_file_and_of_a_folder() -> None:
     with pytest.raises(BadReplyError, match="folder"):
         changes(given("specs/a.md", "x\n") + given("specs/a.md/b.md", "y\n"))
 
 
-@pytest.mark.parametrize("path", ["../a.md", "/etc/passwd", "", "a/../../b"])
-def test_paths_that_lead_out(path: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    ["../a.md", "/etc/passwd", "", "a/../../b", ".openspec.yaml", ".git/config", "notes.md"],
+)
+def test_paths_that_may_not_be_written(path: str) -> None:
     with pytest.raises(UnsafePathError):
         changes(given("proposal.md", "# New\n") + given(path, "x\n"))
 

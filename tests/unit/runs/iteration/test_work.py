@@ -87,7 +87,6 @@ class World:
             runs=self.runs,
             editing=self.service,
             validator=Validator("true", "", 30, root, root),
-            workspace_root=root,
             writer=self.writer,
             lease_s=60,
             max_prompt_chars=10_000,
