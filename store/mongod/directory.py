@@ -50,6 +50,7 @@ class MongodDir:
         root: What is mongod's in it.
         db: The database files.
         log: The log file.
+        libraries: Links to what mongod needs and the system lacks; there where it is needed.
         run_dir: Where the socket is: `root`, or a short directory of our own in XDG_RUNTIME_DIR or
             /tmp where a socket's path in `root` would be longer than the system allows.
         socket: The Unix socket.
@@ -60,6 +61,7 @@ class MongodDir:
         self.root = self.data_dir / "mongod"
         self.db = self.root / "db"
         self.log = self.root / "mongod.log"
+        self.libraries = self.root / "lib"
         self.run_dir = _run_dir(self.root)
         self.socket = self.run_dir / SOCKET_NAME
         self._lock_path = self.root / "owner.lock"

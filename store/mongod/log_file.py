@@ -9,6 +9,8 @@ from typing import BinaryIO
 _TAIL_LINES = 6
 _TAIL_BYTES = 64 * 1024
 _LINE_CHARACTERS = 400
+# ld.so about a libcurl that was not built by Debian; it says nothing of what went wrong.
+_NO_MATTER = "no version information available (required by "
 
 
 def open_log(path: Path) -> BinaryIO:
@@ -48,7 +50,7 @@ def last_words(path: Path, offset: int) -> str:
             lines = file.read().decode(errors="replace").splitlines()
     except FileNotFoundError:
         return "no log was written"
-    told = [_in_words(line) for line in lines if line.strip()]
+    told = [_in_words(line) for line in lines if line.strip() and _NO_MATTER not in line]
     grave = [words for words, is_grave in told if is_grave]
     chosen = grave or [words for words, _ in told]
     return "\n".join(chosen[-_TAIL_LINES:]) or "its log is empty"

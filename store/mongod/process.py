@@ -159,13 +159,14 @@ class PrivateMongod:
         await self._dir.lock(self._mode)
         await end_leftover(self._dir.db)
         self._dir.socket.unlink(missing_ok=True)
+        environ = await asyncio.to_thread(mongod_environment, binary, self._dir.libraries)
         rotate_log(self._dir.log, _LOG_MAX_BYTES)
         with open_log(self._dir.log) as log:
             log_start = log.seek(0, os.SEEK_END)
             self._guarded = await spawn_guarded(
                 mongod_argv(binary, self._dir.db, cache_mib=self._cache_mib),
                 cwd=self._dir.run_dir,
-                env=mongod_environment(),
+                env=environ,
                 grace_s=_STOP_TIMEOUT_S,
                 stdout=log,
                 stderr=log,

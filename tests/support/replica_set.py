@@ -128,12 +128,14 @@ def spawn_member(directory: Path, port: int, replica_set: str, *options: str) ->
     """Start a member of a replica set with its data below a directory; it, and its log."""
     path = directory / str(port)
     path.mkdir(exist_ok=True)
-    argv = [str(find_mongod()), "--nounixsocket", "--quiet", "--dbpath", str(path)]
+    binary = find_mongod()
+    argv = [str(binary), "--nounixsocket", "--quiet", "--dbpath", str(path)]
     argv += ["--bind_ip", "127.0.0.1", "--port", str(port), "--replSet", replica_set]
     argv += ["--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"]
     argv += ["--setParameter", "diagnosticDataCollectionEnabled=false", *options]
     log = directory / f"{port}.log"
-    return spawn(argv, environ=mongod_environment(), stdout=log, stderr=log), log
+    environ = mongod_environment(binary, directory / f"{port}.lib")
+    return spawn(argv, environ=environ, stdout=log, stderr=log), log
 
 
 @contextmanager

@@ -205,3 +205,8 @@ def test_last_words_prefer_errors_and_start_at_the_offset(tmp_path: Path) -> Non
     assert last_words(path, len(before)) == 'Bad {"error": "E1"}\nloader: \ufffd\n[1]'
     path.write_bytes(b"")
     assert last_words(path, len(before)) == "its log is empty"
+    path.write_bytes(
+        b"/venv/mongod: /data/lib/libcurl.so.4: no version information available (required by /m)\n"
+        b'{"s":"I","msg":"Opening"}\n'
+    )
+    assert last_words(path, 0).strip() == "Opening"
