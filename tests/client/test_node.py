@@ -1,10 +1,11 @@
 """Runs the browser client's own tests, which are for Node's test runner."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.support.node import need_node
 
 _HERE = Path(__file__).parent
 _TIMEOUT_S = 120
@@ -12,9 +13,7 @@ _OLDEST_NODE = 20
 
 
 def _node() -> str:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("no node is installed: the browser client's unit tests are not run")
+    node = need_node()
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
     if int(version.removeprefix("v").split(".")[0]) < _OLDEST_NODE:
         pytest.skip(f"the browser client's unit tests need Node {_OLDEST_NODE}; here is {version}")

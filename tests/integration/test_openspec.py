@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,10 @@ import pytest
 
 from rtserver.demo.project import DEMO_PROJECT_ID
 from tests.support.api import api
-from tests.support.processes import ROOT
+from tests.support.node import OPENSPEC, tool_environment
 from tests.support.sockets import Frame, session
 from tests.support.workers import Workers
 
-OPENSPEC = ROOT / "node_modules" / ".bin" / "openspec"
 AS_WE_CALL_IT = ("--type", "change", "--strict", "--no-interactive")
 TIMES = ("durationMs", "duration_ms")
 
@@ -23,11 +21,15 @@ TIMES = ("durationMs", "duration_ms")
 def openspec(
     workspace: Path, proposal_id: str, *options: str
 ) -> "subprocess.CompletedProcess[str]":
-    """The validator in a shell, as a person calls it."""
+    """The validator in a shell, as a person calls it who never did before."""
     return subprocess.run(
         [OPENSPEC, "validate", proposal_id, *AS_WE_CALL_IT, *options],
         cwd=workspace,
-        env={**os.environ, **({} if options else {"FORCE_COLOR": "1"})},
+        env={
+            **tool_environment(),
+            "HOME": str(workspace.parent / "new-user"),
+            **({} if options else {"FORCE_COLOR": "1"}),
+        },
         capture_output=True,
         text=True,
         timeout=60,

@@ -10,7 +10,6 @@ import asyncio
 import itertools
 import json
 import random
-import shutil
 import subprocess
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -24,6 +23,7 @@ from tornado.ioloop import IOLoop
 
 from tests.support.api import Api, api
 from tests.support.mongo import MongodProcess
+from tests.support.node import find_node
 from tests.support.reducer import State, as_snapshot, from_snapshot, reduce_all, seq_of
 from tests.support.sockets import Frame, is_event, open_socket
 from tests.support.workers import Worker, Workers
@@ -252,7 +252,7 @@ def _by_the_browser(followers: list[Follower]) -> list[Any]:
     )
     given_to = json.dumps([[follower.snapshot, follower.events] for follower in followers])
     answer = subprocess.run(
-        ["node", "--input-type=module", "-e", script],
+        [str(find_node()), "--input-type=module", "-e", script],
         input=given_to, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     states: list[Any] = json.loads(answer.stdout)
@@ -275,7 +275,7 @@ def _property(steps: list[Step], io_loop: IOLoop, two: list[Worker], mongod: Mon
     addresses = [worker.address for worker in two]
     followers = io_loop.run_sync(lambda: _scenario(addresses, project, steps), timeout=180)
     _check_members(_stored(mongod, str(two[0].settings["mongodb_database"]), project), followers)
-    if shutil.which("node"):
+    if find_node() is not None:
         by_twin = [
             {key: follower.state[key] for key in ("proposals", "lock", "position")}
             for follower in followers

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.support.documents import check_frame
-from tests.support.processes import ROOT, end, spawn, wait_until
+from tests.support.node import MODULES, find_node
+from tests.support.processes import end, spawn, wait_until
 
 NODE = Path(__file__).parent / "node"
 
@@ -23,7 +23,7 @@ class LineProcess:
         number = len(list(directory.glob("client-*.out")))
         self._out = directory / f"client-{number}.out"
         self._err = directory / f"client-{number}.err"
-        environ = {**os.environ, "NODE_PATH": str(ROOT / "node_modules")}
+        environ = {**os.environ, "NODE_PATH": str(MODULES)}
         self._read_to = 0
         self._lines: list[dict[str, Any]] = []
         self.process = spawn(argv, environ=environ, stdout=self._out, stderr=self._err)
@@ -77,8 +77,8 @@ def line_process(argv: list[str], directory: Path) -> Iterator[LineProcess]:
 
 def node_client(script: str, *arguments: str) -> list[str]:
     """The command line of a script in `tests/support/node`. Skips where it can't run."""
-    node = shutil.which("node")
+    node = find_node()
     package = "sockjs-client" if script.startswith("sockjs") else "eventsource"
-    if node is None or not (ROOT / "node_modules" / package).exists():
+    if node is None or not (MODULES / package).exists():
         pytest.skip(f"node and the npm package {package} are needed")
     return [node, str(NODE / script), *arguments]

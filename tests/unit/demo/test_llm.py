@@ -1,6 +1,5 @@
 """The demo's stand-in for a language model."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from rtserver.runs.iteration.prompt import build_prompt
 from rtserver.runs.llm.client import LanguageModel, LlmTimes
 from rtserver.runs.process.lines import OutputLine
 from rtserver.runs.validation.validator import Validator
+from tests.support.node import need_openspec
 
 SERVER_ROOT = Path(__file__).parents[3]
 
@@ -52,9 +52,7 @@ async def test_its_revision_is_written_and_valid(tmp_path: Path) -> None:
     change = tmp_path / DEMO_PROJECT_ID / "openspec" / "changes" / "add-hold-queue"
     for path, (_before, after) in changes.texts.items():
         (change / path).write_text(after, encoding="utf-8")
-    openspec = SERVER_ROOT / "node_modules" / ".bin" / "openspec"
-    if shutil.which("openspec") is None and not openspec.exists():
-        pytest.skip("openspec is not installed: run `npm ci`")
+    need_openspec()
     validator = Validator(None, None, 100.0, tmp_path, SERVER_ROOT)
 
     async def no_lines(_lines: list[OutputLine]) -> None: ...

@@ -10,6 +10,7 @@ from rtserver.demo.project import DEMO_PROJECT_ID, SLOW_PROPOSAL_ID, DemoProposa
 from rtserver.model import ids
 from rtserver.runs.process.lines import OutputLine
 from rtserver.runs.validation.validator import ValidationOutcome, Validator
+from tests.support.node import need_openspec
 
 SERVER_ROOT = Path(__file__).parents[3]
 SLOW = 120.0
@@ -85,11 +86,7 @@ def test_an_installation_that_fails_leaves_nothing_behind(tmp_path: Path) -> Non
 
 
 async def validated(root: Path, proposal_id: str) -> tuple[ValidationOutcome, list[OutputLine]]:
-    if (
-        shutil.which("openspec") is None
-        and not (SERVER_ROOT / "node_modules" / ".bin" / "openspec").exists()
-    ):
-        pytest.skip("openspec is not installed: run `npm ci`")
+    need_openspec()
     install_demo(root)
     lines: list[OutputLine] = []
 

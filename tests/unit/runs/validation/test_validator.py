@@ -13,6 +13,7 @@ import pytest
 from rtserver.model import ids
 from rtserver.runs.process.lines import OutputLine
 from rtserver.runs.validation.validator import ValidationOutcome, Validator
+from tests.support.node import need_openspec
 
 SERVER_ROOT = Path(__file__).parents[4]
 LONG = 40.0
@@ -37,10 +38,7 @@ INVALID = VALID.replace("SHALL greet", "greets").replace("####", "#####")
 @pytest.fixture
 def openspec() -> Path:
     """Where the real validator's `node_modules` is."""
-    if (SERVER_ROOT / "node_modules" / ".bin" / "openspec").exists():
-        return SERVER_ROOT
-    if shutil.which("openspec") is None:
-        pytest.skip("openspec is not installed: run `npm ci`")
+    need_openspec()
     return SERVER_ROOT
 
 
