@@ -24,7 +24,8 @@ from rtserver.cli.publish import STDIN, Publication, publish
 from rtserver.cli.serve import serve, shared_mongod
 from rtserver.cli.tail import tail
 from rtserver.cli.token import signing_secret, token
-from rtserver.config.settings import SettingError, Settings, add_flags, flags_of
+from rtserver.config.engine import SettingError, add_flags, flags_of
+from rtserver.config.settings import SETTING_SPECS, Settings
 from rtserver.eventlog.history import EventFilter
 from rtserver.eventlog.publishing import PublishedEvent, UsersAudience
 from rtserver.model.errors import InvalidError, OperatorError, RefusedError, StoreUnavailableError
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="add echo endpoints for protocol test suites: not for production",
     )
-    add_flags(one)
+    add_flags(one, SETTING_SPECS)
 
     one = commands.add_parser("token", help="print a signed token")
     one.add_argument("--user", required=True, help="user id, the claim `sub`")
@@ -263,7 +264,7 @@ def main(arguments: Sequence[str]) -> int:
     except SystemExit as stop:
         return SUCCESS if stop.code == 0 else USAGE
     try:
-        flags = flags_of(given) if given.command == "serve" else {}
+        flags = flags_of(given, SETTING_SPECS) if given.command == "serve" else {}
         settings = Settings.load(os.environ, flags)
         configure_logs(settings.log_format, settings.log_level, settings.secrets)
         return _run(given, settings)

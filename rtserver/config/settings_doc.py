@@ -1,8 +1,10 @@
-"""Makes `docs/settings.md` from the declarations in `rtserver.config.settings`."""
+"""`docs/settings.md`, made from the declarations in `rtserver.config.settings`."""
 
 import sys
 
-from rtserver.config.settings import SettingSpec, format_bytes, setting_specs
+from rtserver.config.engine import SettingSpec
+from rtserver.config.kinds import format_bytes
+from rtserver.config.settings import SETTING_SPECS
 
 _INTRODUCTION = """\
 # Settings
@@ -23,7 +25,7 @@ def render_markdown() -> str:
     """The whole of `docs/settings.md`, ending in one line end."""
     parts = [_INTRODUCTION]
     section = ""
-    for spec in setting_specs():
+    for spec in SETTING_SPECS:
         if spec.section != section:
             section = spec.section
             parts.append(

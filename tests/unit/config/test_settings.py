@@ -1,32 +1,13 @@
-import argparse
 import dataclasses
-import math
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.config.settings import (
-    KIB,
-    MIB,
-    SettingError,
-    Settings,
-    SettingSpec,
-    add_flags,
-    flags_of,
-    format_bytes,
-    setting_specs,
-)
-from rtserver.config.settings_doc import render_markdown
-
-REPOSITORY = Path(__file__).parents[3]
-
-
-def _parse(*arguments: str) -> dict[str, str | None]:
-    parser = argparse.ArgumentParser(exit_on_error=False)
-    add_flags(parser)
-    return flags_of(parser.parse_args(arguments))
+from rtserver.config.engine import SettingError, SettingSpec
+from rtserver.config.kinds import KIB, MIB
+from rtserver.config.settings import SETTING_SPECS, Settings
 
 
 def _refusal(**environ: str) -> SettingError:
@@ -72,13 +53,13 @@ def test_defaults_are_those_of_the_contract() -> None:
 
 
 def test_every_field_is_a_setting_with_a_reason_and_a_section() -> None:
-    specs = setting_specs()
+    specs = SETTING_SPECS
     fields = {field.name for field in dataclasses.fields(Settings)} - {"unknown_environment"}
     assert {spec.attribute for spec in specs} == fields
     assert all(spec.reason.endswith(".") and spec.section for spec in specs)
 
 
-@pytest.mark.parametrize("spec", setting_specs(), ids=lambda spec: spec.env_name)
+@pytest.mark.parametrize("spec", SETTING_SPECS, ids=lambda spec: spec.env_name)
 def test_a_default_is_a_value_that_the_setting_itself_takes(spec: SettingSpec) -> None:
     if spec.default in (None, (), ""):
         assert spec.unset, "a default that is no value needs words"
@@ -86,52 +67,16 @@ def test_a_default_is_a_value_that_the_setting_itself_takes(spec: SettingSpec) -
         assert spec.read(str(spec.default)) in (spec.default, Path("var").absolute())
 
 
-@pytest.mark.parametrize("spec", setting_specs(), ids=lambda spec: spec.env_name)
+@pytest.mark.parametrize("spec", SETTING_SPECS, ids=lambda spec: spec.env_name)
 def test_units_are_in_the_name(spec: SettingSpec) -> None:
     assert spec.attribute.endswith("_bytes") == (spec.kind.unit == "bytes")
     is_rate = spec.kind.unit == "a second"
     assert (spec.attribute.endswith("_s") and not is_rate) == (spec.kind.unit == "seconds")
 
 
-def test_a_flag_wins_over_the_environment_and_the_environment_over_the_default() -> None:
-    environ = {"RT_PING_INTERVAL_S": "20", "RT_PONG_TIMEOUT_S": "5"}
-    settings = Settings.load(environ, _parse("--ping-interval-s", "2.5"))
-    assert (settings.ping_interval_s, settings.pong_timeout_s) == (2.5, 5.0)
-
-
-def test_an_empty_value_is_as_good_as_none() -> None:
-    settings = Settings.load({"RT_PORT": "", "RT_LLM_MODEL": "  ", "RT_JWT_SECRET": ""}, {})
-    assert (settings.port, settings.llm_model, settings.jwt_secret) == (8000, None, None)
-
-
-def test_an_empty_flag_takes_a_setting_back_to_its_default() -> None:
-    assert Settings.load({"RT_PORT": "81"}, _parse("--port", "")).port == 8000
-
-
 def test_only_the_report_command_tells_empty_from_unset() -> None:
     assert Settings.load({"RT_VALIDATION_REPORT_COMMAND": ""}, {}).validation_report_command == ""
     assert Settings.load({"RT_VALIDATION_COMMAND": ""}, {}).validation_command is None
-
-
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [
-        ("4096", 4096),
-        ("64KiB", 64 * KIB),
-        ("64 kib", 64 * KIB),
-        ("1MiB", MIB),
-        ("1GiB", 1024 * MIB),
-        ("8192B", 8192),
-    ],
-)
-def test_bytes_are_plain_or_with_a_binary_unit(text: str, count: int) -> None:
-    assert Settings.load({"RT_OUTBOX_BYTES": text}, {}).outbox_bytes == count
-
-
-@given(st.integers(min_value=4 * KIB, max_value=1024 * MIB))
-def test_bytes_as_they_are_shown_are_read_back(count: int) -> None:
-    shown = format_bytes(count).replace(" bytes", "")
-    assert Settings.load({"RT_OUTBOX_BYTES": shown}, {}).outbox_bytes == count
 
 
 @pytest.mark.parametrize(
@@ -196,19 +141,6 @@ def test_any_text_gives_a_port_or_a_refusal_in_one_line(text: str) -> None:
     assert len(refused.splitlines()) <= 1
 
 
-def test_a_secrets_value_is_never_shown() -> None:
-    refused = _refusal(RT_MONGODB_URI="postgres://someone:hunter2@db")
-    assert "RT_MONGODB_URI (--mongodb-uri)" in str(refused)
-    assert "mongodb://" in str(refused)
-    assert "hunter2" not in str(refused)
-    assert refused.__cause__ is None
-    assert refused.__suppress_context__
-
-
-def test_a_password_in_an_address_that_is_no_secret_is_not_shown_either() -> None:
-    assert "hunter2" not in str(_refusal(RT_LLM_BASE_URL="https://someone:hunter2@llm.example"))
-
-
 def test_the_representation_has_no_secrets() -> None:
     environ = {
         "RT_JWT_SECRET": "hunter2" * 5,
@@ -221,31 +153,8 @@ def test_the_representation_has_no_secrets() -> None:
 
 
 def test_secrets_are_marked_as_such() -> None:
-    secrets = {spec.env_name for spec in setting_specs() if spec.secret}
+    secrets = {spec.env_name for spec in SETTING_SPECS if spec.secret}
     assert secrets == {"RT_JWT_SECRET", "RT_LLM_API_KEY", "RT_MONGODB_URI"}
-
-
-def test_origins_are_kept_as_browsers_write_them() -> None:
-    text = (
-        "https://App.Example.com:443/, http://localhost:3000,http://[::1]:80,http://localhost:3000"
-    )
-    assert Settings.load({"RT_ALLOWED_ORIGINS": text}, {}).allowed_origins == (
-        "https://app.example.com",
-        "http://localhost:3000",
-        "http://[::1]",
-    )
-
-
-def test_lists_are_repeatable_flags() -> None:
-    flags = _parse("--jwt-algorithms", "es256", "--jwt-algorithms", "EdDSA,RS256")
-    assert Settings.load({}, flags).jwt_algorithms == ("ES256", "EdDSA", "RS256")
-
-
-def test_paths_are_absolute() -> None:
-    settings = Settings.load({"RT_DATA_DIR": "data", "RT_WORKSPACE_ROOT": "~/work"}, {})
-    assert settings.data_dir == Path.cwd() / "data"
-    assert settings.workspace_root == Path.home() / "work"
-    assert settings.workspaces_dir == Path.home() / "work"
 
 
 def test_workspaces_are_in_the_data_directory_unless_set() -> None:
@@ -258,47 +167,9 @@ def test_workers_differ_unless_named() -> None:
     assert Settings.load({"RT_WORKER_ID": first.worker_id}, {}).worker_id == first.worker_id
 
 
-def test_an_unknown_variable_is_reported_with_what_was_probably_meant() -> None:
-    environ = {"RT_PING_INTERVAL": "5", "RT_XYZZY": "1", "HOME": "/", "RTX": "1", "RT_PORT": "1"}
-    unknown = Settings.load(environ, {}).unknown_environment
-    assert [(variable.name, variable.suggestion) for variable in unknown] == [
-        ("RT_PING_INTERVAL", "RT_PING_INTERVAL_S"),
-        ("RT_XYZZY", None),
-    ]
-    assert str(unknown[0]).endswith("did you mean RT_PING_INTERVAL_S?")
-    assert "mean" not in str(unknown[1])
-
-
-def test_a_flag_that_is_no_setting_is_a_mistake_in_the_calling_code() -> None:
-    with pytest.raises(TypeError, match="ping_interval"):
-        Settings.load({}, {"ping_interval": "1"})
-
-
 def test_settings_do_not_change() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings.load({}, {}).port = 1  # type: ignore[misc]
-
-
-def test_help_lists_every_variable() -> None:
-    parser = argparse.ArgumentParser()
-    add_flags(parser)
-    words = parser.format_help().split()
-    assert {f"[{spec.env_name}]" for spec in setting_specs()} <= set(words)
-
-
-def test_the_documentation_is_up_to_date() -> None:
-    committed = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert committed == render_markdown(), "run `make docs`"
-
-
-def test_the_documentation_has_every_setting_in_a_whole_row() -> None:
-    rows = [line for line in render_markdown().splitlines() if line.startswith("| `RT_")]
-    assert len(rows) == len(setting_specs())
-    assert all(row.replace("\\|", "").count("|") == 5 for row in rows)
-
-
-def test_seconds_are_finite_numbers() -> None:
-    assert math.isclose(Settings.load({"RT_LEASE_S": "1e1"}, {}).lease_s, 10)
 
 
 def test_the_secrets_are_the_keys_and_what_the_address_of_mongodb_holds() -> None:

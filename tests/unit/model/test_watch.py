@@ -2,7 +2,8 @@
 
 import pytest
 
-from rtserver.config.settings import SettingError, Settings
+from rtserver.config.engine import SettingError
+from rtserver.config.settings import Settings
 from rtserver.model.watch import OWN_COLLECTIONS, Operation, Watch, parse_watches
 from store.audit import archive as audit_archive
 from store.documents import comments, locks, proposals, run_places, runs, workers
