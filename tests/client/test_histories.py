@@ -2,15 +2,13 @@
 
 import json
 import random
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support import reducer as twin
 from tests.support.histories import KINDS, Frame, Server, walk
+from tests.support.node import need_node
 
 CLIENT = Path(__file__).parents[2] / "static" / "client"
 ROUNDS = 150
@@ -49,7 +47,7 @@ console.log(JSON.stringify(JSON.parse(text).map((steps) => {
 def _by_the_page(walks: list[list[Frame]]) -> list[list[Frame]]:
     script = SCRIPT.replace("CLIENT", json.dumps(str(CLIENT / "reducer.js")))
     answer = subprocess.run(
-        ["node", "--input-type=module", "-e", script],
+        [need_node(), "--input-type=module", "-e", script],
         input=json.dumps(walks), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
@@ -116,7 +114,6 @@ def _check_against(server: Server, steps: list[Frame], told: list[Frame]) -> Non
             assert latest == (heard_of[-1] if heard_of else None)
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="no node is installed")
 def test_the_page_its_twin_and_the_server_agree_at_every_step() -> None:
     servers = []
     for seed in range(ROUNDS):
