@@ -60,7 +60,8 @@ run: can-run $(RUNTIME) $(NODE)
 
 # One file at a time in each of JOBS processes, and two more of these than there are processors,
 # since tests wait a lot. In the order of their names, which begins with the long ones.
-# A file with a failure is tried once more, and what passed only then is named at the end.
+# A file with a failure is tried once more; what passes only then fails the run too, by name, unless
+# it stands in tests/quarantine.toml.
 JOBS ?= $(shell echo $$(($$(nproc) + 2)))
 test: can-test $(TOOLS) $(NODE)
 	$(PY) -m tests.second_try -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
