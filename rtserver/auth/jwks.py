@@ -28,6 +28,8 @@ MIN_RSA_BITS = 2048  # RFC 7518 section 3.3
 
 _RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVE_ALGORITHMS = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+# By the key's type alone. PyJWT's own PyJWKSet lets a member's "alg" choose the parser: one with
+# "none" breaks the whole set. It also refuses a set without keys: withdrawn ones would stay.
 # No "oct": a secret that can be read at a URL is none.
 _PARSERS: Mapping[str, Callable[[dict[str, Any]], object]] = {
     "RSA": RSAAlgorithm.from_jwk,
