@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import uvloop
 
 from rtserver.runs.process.spawn import GuardedProcess, spawn_guarded
 
@@ -294,16 +293,3 @@ def test_nothing_outlives_a_server_that_is_killed() -> None:
     finally:
         owner.kill()
         owner.communicate()
-
-
-def test_works_under_uvloop() -> None:
-    async def scenario() -> None:
-        async with guarded("sh", "-c", "echo hello; exit 4") as process:
-            assert await read_line(process) == "hello"
-            assert await asyncio.wait_for(process.process.wait(), LIMIT_S) == 4
-        async with guarded("sleep", "60") as process:
-            process.release()
-            assert await asyncio.wait_for(process.process.wait(), LIMIT_S) == -signal.SIGTERM
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(scenario())
