@@ -13,8 +13,7 @@ import signal
 import time
 
 from rtserver.app.server import Server
-from rtserver.audit.record.actions import Action, Outcome
-from rtserver.audit.record.auditor import Acting
+from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.config.settings import Settings
 from rtserver.lib.gc_tuning import THRESHOLDS
 from rtserver.observe.log_output import configure_logs

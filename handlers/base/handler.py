@@ -19,8 +19,7 @@ from handlers.base.metrics import HttpMetrics
 from handlers.base.operations import operation_of
 from handlers.base.problems import PROBLEM_TYPE, Problem, problem_of
 from handlers.base.tornado_body import expect_body, reading_on
-from rtserver.audit.record.actions import Action, Outcome
-from rtserver.audit.record.auditor import Acting
+from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.outcomes import outcome_of_status
 from rtserver.auth.bearer import FoundToken, find_token, offered_subprotocols
 from rtserver.lib.decode_errors import complaint, why_not_json

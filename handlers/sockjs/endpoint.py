@@ -13,8 +13,7 @@ from handlers.base.context import HandlerContext
 from handlers.sockjs.library import SockJSConnection
 from handlers.sockjs.request import TRANSPORT
 from handlers.sockjs.router import Router
-from rtserver.audit.record.actions import Action, Outcome
-from rtserver.audit.record.auditor import Acting
+from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.auth.bearer import FoundToken, TokenSource
 from rtserver.auth.tokens import TokenRefused
 from rtserver.delivery.send_buffer import Sink

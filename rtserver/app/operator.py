@@ -10,7 +10,7 @@ from rtserver.app.metrics import WorkerMetrics
 from rtserver.app.mongo import MongoAccess, no_answer
 from rtserver.app.operator_records import OperatorRecords, recorded
 from rtserver.audit.record.actions import Action
-from rtserver.audit.record.auditor import Head
+from rtserver.audit.record.chain import Head
 from rtserver.config.settings import Settings
 from rtserver.lib.tasks import TaskOwner
 from store.audit.buffer import MongoAuditBuffer

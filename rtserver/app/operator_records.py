@@ -13,8 +13,8 @@ from typing import Any
 
 from rtserver.app.logs import LogStore
 from rtserver.app.metrics import WorkerMetrics
-from rtserver.audit.record.actions import Action, Outcome
-from rtserver.audit.record.auditor import Acting, Auditor
+from rtserver.audit.record.actions import Acting, Action, Outcome
+from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.spool import SPOOL_FOLDER
 from rtserver.audit.record.workers import entry_of
 from rtserver.config.settings import Settings

@@ -25,8 +25,8 @@ from rtserver.audit.live import commands as audit_commands
 from rtserver.audit.live.commands import AuditCommands
 from rtserver.audit.live.fanout import AuditFanout
 from rtserver.audit.live.service import AuditWatch
-from rtserver.audit.record.actions import Action, Outcome
-from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, Auditor
+from rtserver.audit.record.actions import Acting, Action, Outcome
+from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.spool import SPOOL_FOLDER
 from rtserver.audit.record.workers import Workers
 from rtserver.auth.client_address import ClientAddresses
@@ -48,7 +48,7 @@ from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import OperatorError, StoreUnavailableError
-from rtserver.model.events import EventPack, present_moment
+from rtserver.model.events import AUDIT_PROJECT, EventPack, present_moment
 from rtserver.model.run import RunKind
 from rtserver.observe.readiness import Readiness
 from rtserver.presence.fleet import PresenceFleet

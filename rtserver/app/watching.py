@@ -2,8 +2,8 @@
 
 import secrets
 
-from rtserver.audit.record.actions import Action, Outcome
-from rtserver.audit.record.auditor import Acting, Auditor
+from rtserver.audit.record.actions import Acting, Action, Outcome
+from rtserver.audit.record.auditor import Auditor
 from rtserver.config.settings import Settings
 from rtserver.model.watch import Watch
 from rtserver.watch.follower import Watching

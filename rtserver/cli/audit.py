@@ -11,12 +11,11 @@ from rtserver.app.operator import operator_reading
 from rtserver.audit.live.filter import AuditFilter
 from rtserver.audit.live.reader import AuditReader
 from rtserver.audit.record.actions import Action
-from rtserver.audit.record.auditor import AUDIT_PROJECT
 from rtserver.cli.tail import POLL_S, told_to_end
 from rtserver.config.settings import Settings
 from rtserver.eventlog.api import EventLog
 from rtserver.model.errors import InvalidError
-from rtserver.model.events import StoredEvent
+from rtserver.model.events import AUDIT_PROJECT, StoredEvent
 from rtserver.model.positions import Position
 from rtserver.model.texts import printable, printable_json
 

@@ -13,13 +13,13 @@ import msgspec
 from rtserver.app.operator import AuditAccess, operator_audit
 from rtserver.audit.archive.directory import STATE_FILE
 from rtserver.audit.archive.file import GAP_TYPE, TornFileError, archive_files, read_lines
-from rtserver.audit.record.auditor import AUDIT_PROJECT, Head
+from rtserver.audit.record.chain import Head
 from rtserver.audit.verify.findings import Report
 from rtserver.audit.verify.seal import Claim, SealBrokenError, claim_of, read_line
 from rtserver.audit.verify.verifier import Verifier
 from rtserver.config.settings import Settings
 from rtserver.model.errors import OperatorError
-from rtserver.model.events import rfc3339
+from rtserver.model.events import AUDIT_PROJECT, rfc3339
 from rtserver.model.positions import Position
 
 GZIP_MAGIC = b"\x1f\x8b"

@@ -10,6 +10,8 @@ from typing import Any, overload
 
 import msgspec
 
+AUDIT_PROJECT = "$audit"
+"""The sequence of the audit records; no token can name it ('$' is not allowed)."""
 CONTROL_PROJECT = "$workers"
 """The sequence that carries messages between workers; no token can name it ('$' is not allowed)."""
 

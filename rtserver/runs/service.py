@@ -10,8 +10,8 @@ from typing import Any
 
 import structlog
 
-from rtserver.audit.record.actions import Action, Outcome
-from rtserver.audit.record.auditor import Acting, Auditor
+from rtserver.audit.record.actions import Acting, Action, Outcome
+from rtserver.audit.record.auditor import Auditor
 from rtserver.eventlog.api import EventLog, at
 from rtserver.eventlog.worker_messages import Control
 from rtserver.lib.tasks import TaskOwner

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rtserver.audit.record.actions import Action, Outcome
-from rtserver.audit.record.auditor import Acting, Auditor
+from rtserver.audit.record.actions import Acting, Action, Outcome
+from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.outcomes import outcome_of, outcome_of_refusal
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import HiddenError

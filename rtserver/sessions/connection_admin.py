@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Protocol, TypedDict
 
 from rtserver.audit.record.actions import Action
-from rtserver.audit.record.auditor import AUDIT_PROJECT, Auditor
+from rtserver.audit.record.auditor import Auditor
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ForbiddenError, NotFoundError
-from rtserver.model.events import rfc3339
+from rtserver.model.events import AUDIT_PROJECT, rfc3339
 from rtserver.model.field_types import ConnectionId, Moment, ProjectId, UserId
 from rtserver.model.identity import Identity
 

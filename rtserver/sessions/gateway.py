@@ -6,14 +6,15 @@ from collections.abc import Callable
 
 import structlog
 
-from rtserver.audit.record.actions import Action, Outcome
-from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, Auditor
+from rtserver.audit.record.actions import Acting, Action, Outcome
+from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.outcomes import record_failed
 from rtserver.auth.bearer import FoundToken
 from rtserver.auth.tokens import TokenRefused, TokenVerifier
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ForbiddenError, ProjectFullError, StoreUnavailableError
+from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.identity import Identity
 from rtserver.sessions.admission import Admission
 from rtserver.sessions.metrics import SessionMetrics

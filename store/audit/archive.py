@@ -18,8 +18,8 @@ from pymongo.read_concern import ReadConcern
 
 from rtserver.audit.archive.archiver import Extent, Lease, Reading
 from rtserver.audit.archive.file import HOUR_S
-from rtserver.audit.record.auditor import AUDIT_PROJECT
 from rtserver.model.errors import StoreUnavailableError
+from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.positions import Position
 from store.base.client import Database, core_errors
 from store.log.collection import (

@@ -5,9 +5,10 @@ from typing import Any
 
 import msgspec
 
-from rtserver.audit.record.auditor import AUDIT_PROJECT, Head
 from rtserver.audit.record.buffer_usage import Usage
+from rtserver.audit.record.chain import Head
 from rtserver.eventlog.api import EventLog
+from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.positions import Position
 from store.audit.archive import ARCHIVES
 from store.base.client import Database, core_errors

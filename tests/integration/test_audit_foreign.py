@@ -8,8 +8,8 @@ import pytest
 from handlers.base.operations import METHODS, operation_of
 from handlers.routes import http_routes
 from rtserver.app.server import Server
-from rtserver.audit.record.actions import CATALOGUE, Action
-from rtserver.audit.record.auditor import Acting
+from rtserver.audit.record.actions import Acting, Action
+from rtserver.audit.record.catalogue import CATALOGUE
 from tests.support.api import Api, api
 from tests.support.sockets import Frame, SocketClient, session
 from tests.support.tokens import token

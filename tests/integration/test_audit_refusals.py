@@ -9,8 +9,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from rtserver.app.server import Server
-from rtserver.audit.record.actions import CATALOGUE, Action
-from rtserver.audit.record.auditor import Acting
+from rtserver.audit.record.actions import Acting, Action
+from rtserver.audit.record.catalogue import CATALOGUE
 from tests.support.raw_http import raw_http
 from tests.support.sockets import Frame, SocketClient, open_socket, session
 from tests.support.tokens import token

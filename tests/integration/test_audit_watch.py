@@ -12,8 +12,7 @@ from websockets.exceptions import InvalidStatus
 
 from rtserver.app.server import Server
 from rtserver.audit.live import session as audit_session
-from rtserver.audit.record.actions import Action, Outcome
-from rtserver.audit.record.auditor import Acting
+from rtserver.audit.record.actions import Acting, Action, Outcome
 from tests.integration.conftest import Pair
 from tests.support.api import Api, api
 from tests.support.sockets import Frame, SocketClient, open_socket, seq_of, session

@@ -28,8 +28,8 @@ from rtserver.audit.archive.directory import (
 )
 from rtserver.audit.archive.file import gap_line
 from rtserver.audit.archive.metrics import ArchiveMetrics
-from rtserver.audit.record.actions import Action, Outcome
-from rtserver.audit.record.auditor import Acting, Auditor
+from rtserver.audit.record.actions import Acting, Action, Outcome
+from rtserver.audit.record.auditor import Auditor
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventPack, now_rfc3339
 from rtserver.model.positions import Position

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from rtserver.audit.live.filter import AuditFilter
 from rtserver.audit.live.messages import FilterAck, FilterCommand, Pause, PauseAck, ResumeCommand
 from rtserver.audit.live.session import AuditSession
-from rtserver.audit.record.actions import Action
-from rtserver.audit.record.auditor import Acting, Auditor
+from rtserver.audit.record.actions import Acting, Action
+from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.outcomes import record_failed
 from rtserver.eventlog.api import EventLog
 from rtserver.model.errors import RefusedError

@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from rtserver.audit.live.filter import AuditFilter
-from rtserver.audit.record.auditor import AUDIT_PROJECT
 from rtserver.eventlog.api import EventLog
-from rtserver.model.events import EventPack, StoredEvent
+from rtserver.model.events import AUDIT_PROJECT, EventPack, StoredEvent
 
 READ_RECORDS = 2_000
 MAX_SCANNED_RECORDS = 50_000

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from rtserver.audit.live.filter import AuditFilter
 from rtserver.audit.live.reader import AuditPage, AuditReader
 from rtserver.audit.live.session import AuditSession
-from rtserver.audit.record.actions import Action
-from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, Auditor
+from rtserver.audit.record.actions import Acting, Action
+from rtserver.audit.record.auditor import Auditor
 from rtserver.eventlog.api import EventLog
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ForbiddenError
+from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.identity import Identity
 from rtserver.model.positions import Position
 from rtserver.sessions.gateway import Gateway

@@ -9,7 +9,7 @@ import math
 import time
 
 
-class Room:
+class Backpressure:
     """How much waits for MongoDB, and whether that is too much.
 
     It is told of everything on the event loop, so what moves from memory to disk is never counted

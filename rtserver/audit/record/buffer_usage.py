@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from rtserver.audit.record.auditor import Head
+from rtserver.audit.record.chain import Head
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -155,3 +156,25 @@ def sealed_action(body: str) -> str:
 def sealed_hash(body: str) -> str:
     """The hash within a text that `Chain.seal` gave."""
     return body[-66:-2]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a chain stands.
+
+    Attributes:
+        n: number of a record in it.
+        hash: of that record.
+        id: where that record is in the log; None where that is not known.
+    """
+
+    n: int
+    hash: str
+    id: str | None = None
+
+    def to_json(self, chain: str, *, ended: bool = False) -> dict[str, Any]:
+        """The head as other chains' records state it."""
+        stated: dict[str, Any] = {"chain": chain, "n": self.n, "hash": self.hash}
+        if self.id is not None:
+            stated["id"] = self.id
+        return {**stated, "ended": True} if ended else stated

@@ -1,15 +1,17 @@
-"""Makes `docs/audit.md` from the catalogue in `rtserver.audit.record.actions`."""
+"""Makes `docs/audit.md` from `rtserver.audit.record.catalogue`."""
 
 import json
 import sys
 from typing import Any
 
-from rtserver.audit.record.actions import CATALOGUE, Action, Entry
+from rtserver.audit.record.action_doc import ActionDoc
+from rtserver.audit.record.actions import Action
+from rtserver.audit.record.catalogue import CATALOGUE
 
 _INTRODUCTION = """\
 # Audit records
 
-<!-- Generated from rtserver/audit/record/actions.py by `make docs`. Change it there. -->
+<!-- Generated from the catalogue in rtserver/audit/record by `make docs`. Change it there. -->
 
 Every act is a record in a capped collection of its own, in one sequence over all workers. It is
 read at `GET /api/v1/audit`, followed at `/ws/audit`, and shown at `/admin`; all three need the role
@@ -48,13 +50,13 @@ def render_markdown() -> str:
     return "".join(parts)
 
 
-def _promise(entry: Entry) -> str:
+def _promise(entry: ActionDoc) -> str:
     if entry.must:
         return " Refused with 503 rather than done while it can't be recorded."
     return " Recorded also while the spool is full." if entry.kept else ""
 
 
-def _example(action: Action, entry: Entry) -> dict[str, Any]:
+def _example(action: Action, entry: ActionDoc) -> dict[str, Any]:
     return {"type": "audit", "action": action.value, "outcome": "allowed", **entry.example}
 
 

@@ -3,8 +3,8 @@
 from http import HTTPStatus
 from typing import Any
 
-from rtserver.audit.record.actions import Action, Outcome
-from rtserver.audit.record.auditor import Acting, Auditor
+from rtserver.audit.record.actions import Acting, Action, Outcome
+from rtserver.audit.record.auditor import Auditor
 from rtserver.auth.tokens import TokenRefused
 from rtserver.model.errors import (
     BusyError,

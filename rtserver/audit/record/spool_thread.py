@@ -40,7 +40,7 @@ class Kept:
     queued_s: float
 
 
-class Keeper:
+class SpoolThread:
     """The thread, and the queue that it empties.
 
     `retry` and `skip` are called by way of `work`; all others on the event loop.
@@ -95,8 +95,8 @@ class Keeper:
             self._asked = True
             self._inbox.put(time.monotonic())
 
-    def hurry(self) -> None:
-        """From here on nothing waits for company."""
+    def stop_batching(self) -> None:
+        """Bring each record to disk at once from here on; used at shutdown."""
         self._gather_s = 0.0
         self._inbox.put(time.monotonic())
 

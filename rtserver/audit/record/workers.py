@@ -15,9 +15,10 @@ from typing import Any, Protocol
 
 import structlog
 
-from rtserver.audit.record.actions import Action, Outcome
-from rtserver.audit.record.auditor import Acting, Auditor, Head
+from rtserver.audit.record.actions import Acting, Action, Outcome
+from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.buffer_usage import AuditBuffer
+from rtserver.audit.record.chain import Head
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.version import VERSION
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from rtserver.audit.record.actions import Action
-from rtserver.audit.record.auditor import Head
+from rtserver.audit.record.chain import Head
 from rtserver.model.positions import BadPositionError, Position
 
 _TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"\}\Z')

@@ -19,7 +19,7 @@ also make it all fit. An archive or an earlier report that is kept where they ca
 
 from collections.abc import Iterable, Mapping
 
-from rtserver.audit.record.auditor import Head
+from rtserver.audit.record.chain import Head
 from rtserver.audit.verify.chains import Chains
 from rtserver.audit.verify.findings import ChainState, Finding, Kind, Report
 from rtserver.audit.verify.overwrites import Wrapping

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from rtserver.audit.record.auditor import AUDIT_PROJECT, Auditor
+from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.chain import GENESIS, hash_of
 from rtserver.audit.record.metrics import AuditMetrics
 from rtserver.audit.record.spool import Batch
 from rtserver.eventlog.api import EventLog, Published
 from rtserver.lib.tasks import TaskOwner
-from rtserver.model.events import EventDraft
+from rtserver.model.events import AUDIT_PROJECT, EventDraft
 from rtserver.observe.metrics import MetricsRegistry
 from tests.support.fakes import MemoryLog
 
@@ -96,8 +96,8 @@ async def auditing_on(
     finally:
         await tasks.stop()
         if crash:
-            auditor._keeper.close()
-            auditor._sync_thread.shutdown()
+            auditor._spool_thread.close()
+            auditor._delivery._sync_thread.shutdown()
             os.close(auditor._spool._lock_fd)
         else:
             auditor.close()

@@ -26,12 +26,13 @@ from rtserver.audit.archive.file import (
     read_lines,
 )
 from rtserver.audit.archive.metrics import ArchiveMetrics
-from rtserver.audit.record.actions import Action
-from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, Auditor
+from rtserver.audit.record.actions import Acting, Action
+from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.chain import hash_of
 from rtserver.audit.record.metrics import AuditMetrics
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.tasks import TaskOwner
+from rtserver.model.events import AUDIT_PROJECT
 from rtserver.observe.metrics import MetricsRegistry
 from store.audit.archive import ARCHIVES, MongoArchive
 from store.base.client import Database

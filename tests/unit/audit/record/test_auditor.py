@@ -12,11 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtserver.audit.record import auditor as audit
-from rtserver.audit.record.actions import CATALOGUE, Action, Outcome
-from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, AuditFullError, Auditor
+from rtserver.audit.record.actions import Acting, Action, Outcome
+from rtserver.audit.record.auditor import AuditFullError, Auditor
+from rtserver.audit.record.catalogue import CATALOGUE
 from rtserver.audit.record.chain import GENESIS
 from rtserver.eventlog.api import Published
 from rtserver.model.connection import ConnectionRecord
+from rtserver.model.events import AUDIT_PROJECT
 from tests.support.recorder import LogRecorder
 from tests.support.waiting import until
 from tests.unit.audit.parts import KeyedLog, auditing, check_chain, hold_up_disk
@@ -106,7 +108,7 @@ async def test_what_is_not_delivered_yet_waits_on_disk_and_comes_later_in_order(
         for number in range(40):
             auditor.record(Action.LIMIT_HIT, by=SERVER, target=str(number))
             await asyncio.sleep(0.005)
-        await until(lambda: auditor._room.queue_bytes == 0, "the state")
+        await until(lambda: auditor._backpressure.queue_bytes == 0, "the state")
         assert auditor._spool.pending > 3
         assert not log.records
         assert not auditor.is_settled()
@@ -168,7 +170,9 @@ async def test_what_is_on_its_way_to_a_busy_disk_when_the_server_stops_is_kept(
     async with auditing(tmp_path, log) as (auditor, _):
         disk = hold_up_disk(auditor, monkeypatch)
         auditor.record(Action.LIMIT_HIT, by=SERVER, target="1")
-        await until(lambda: auditor._keeper.in_hand is not None, "a batch that waits for the disk")
+        await until(
+            lambda: auditor._spool_thread.in_hand is not None, "a batch that waits for the disk"
+        )
         auditor.record(Action.LIMIT_HIT, by=SERVER, target="2")
         threading.Timer(0.1, disk.set).start()
     assert not log.records
@@ -243,7 +247,7 @@ async def test_what_the_server_goes_through_is_kept_past_the_bound(
         ]
         for action, outcome in kept:
             auditor.record(action, outcome, by=SERVER)
-        await until(lambda: auditor._room.queue_bytes == 0, "it is on disk")
+        await until(lambda: auditor._backpressure.queue_bytes == 0, "it is on disk")
         log.here.set()
         await until(lambda: auditor.problem() is None, "there is room")
         await asyncio.wait_for(auditor.flush(), 10)
@@ -291,7 +295,7 @@ async def test_while_a_full_spool_empties_it_says_so_and_takes_nothing_new_yet(
         log.here.set()
         while auditor.problem() is None:
             auditor.record(Action.CONNECTION_OPENED, by=SERVER)
-            await until(lambda: auditor._room.queue_bytes == 0, "a batch of its own")
+            await until(lambda: auditor._backpressure.queue_bytes == 0, "a batch of its own")
         assert auditor.problem() == "the audit spool is full, and MongoDB does not take records"
         turn.release()
         held = auditor._spool.pending
@@ -327,7 +331,7 @@ def test_every_act_is_recorded_or_counted_whatever_comes_and_goes(
     async def play(directory: Path) -> None:
         done: Counter[str] = Counter()
         async with auditing(directory, spool_bytes=4096) as (auditor, log):
-            auditor._keeper.hurry()
+            auditor._spool_thread.stop_batching()
             for step in steps:
                 if isinstance(step, Action):
                     for _ in range(RECORDS):
@@ -367,8 +371,8 @@ async def test_memory_is_bounded_where_neither_disk_nor_database_take_anything(
         for _ in range(500):
             auditor.record(Action.CONNECTION_OPENED, by=SERVER)
             auditor.record(Action.LOCK_ACQUIRED, by=SERVER)
-        await until(lambda: auditor._spool_problem is not None, "the state")
-        assert auditor._room.queue_bytes < 3 * 20_000
+        await until(lambda: auditor._delivery.spool_problem is not None, "the state")
+        assert auditor._backpressure.queue_bytes < 3 * 20_000
         assert auditor.problem() == "the audit spool can't be written (No space left on device)"
         monkeypatch.undo()
         log.here.set()

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.audit.record.backpressure import Room
+from rtserver.audit.record.backpressure import Backpressure
 
 OVERHEAD_BYTES = 70
 """What the spool puts around a batch."""
@@ -18,7 +18,7 @@ class Flow:
     """Records on their way through memory and disk into the log, and the room that is told."""
 
     def __init__(self, bound_bytes: int, queue_bound_bytes: int) -> None:
-        self.room = Room(bound_bytes, queue_bound_bytes)
+        self.room = Backpressure(bound_bytes, queue_bound_bytes)
         self._queue: list[int] = []
         self._disk: list[int] = []
         self._written = self._taken = 0
@@ -68,7 +68,7 @@ def test_what_goes_from_memory_to_disk_is_not_counted_twice() -> None:
 
 
 def test_memory_has_a_bound_of_its_own() -> None:
-    room = Room(1_000_000, 1_000)
+    room = Backpressure(1_000_000, 1_000)
     room.queued(1_000)
     assert room.full
     assert room.takes_beyond()

@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from rtserver.audit.record.actions import CATALOGUE, Action
+from rtserver.audit.record.actions import Action
+from rtserver.audit.record.catalogue import CATALOGUE
 from rtserver.audit.record.doc import render_markdown
 
 DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "audit.md"

@@ -10,8 +10,8 @@ from statistics import median
 
 import pytest
 
-from rtserver.audit.record.actions import Action
-from rtserver.audit.record.auditor import BRING_S, Acting
+from rtserver.audit.record.actions import Acting, Action
+from rtserver.audit.record.auditor import BRING_S
 from tests.support.lateness import lateness
 from tests.support.recorder import LogRecorder
 from tests.support.waiting import until
@@ -110,7 +110,7 @@ async def test_what_fails_in_a_way_that_nobody_expected_is_not_lost_in_silence(
 
         monkeypatch.setattr(auditor._spool, "append", fail)
         auditor.record(Action.LIMIT_HIT, by=Acting(), target="1")
-        await until(lambda: auditor._spool_problem == "ValueError", "that is told")
+        await until(lambda: auditor._delivery.spool_problem == "ValueError", "that is told")
         await asyncio.wait_for(auditor.flush(), 10)  # straight into the log
         monkeypatch.undo()
         auditor.record(Action.LIMIT_HIT, by=Acting(), target="2")

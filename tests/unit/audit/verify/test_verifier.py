@@ -17,16 +17,18 @@ import msgspec
 import pytest
 
 from rtserver.audit.archive.file import archive_files, file_name, member
-from rtserver.audit.record.actions import CATALOGUE, Action, Outcome
-from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, Auditor, Head
+from rtserver.audit.record.actions import Acting, Action, Outcome
+from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.buffer_usage import Usage
-from rtserver.audit.record.chain import GENESIS, hash_of
+from rtserver.audit.record.catalogue import CATALOGUE
+from rtserver.audit.record.chain import GENESIS, Head, hash_of
 from rtserver.audit.record.workers import Worker, Workers, entry_of
 from rtserver.audit.verify.findings import Kind, Report
 from rtserver.audit.verify.seal import claim_of
 from rtserver.audit.verify.verifier import Verifier
 from rtserver.cli.audit_verify import _files, _read_archive
 from rtserver.cli.main import main
+from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.positions import Position
 from tests.support.recorder import recording
 from tests.unit.audit.parts import KeyedLog, auditing

@@ -11,12 +11,13 @@ import pytest
 from bson import Timestamp
 
 from rtserver.app.operator import AuditAccess
-from rtserver.audit.record.actions import Action
-from rtserver.audit.record.auditor import AUDIT_PROJECT, Acting, Auditor
+from rtserver.audit.record.actions import Acting, Action
+from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.workers import Workers, entry_of
 from rtserver.audit.verify.findings import Kind, Report
 from rtserver.audit.verify.verifier import Verifier
 from rtserver.cli.audit_verify import read_log
+from rtserver.model.events import AUDIT_PROJECT
 from store.audit.buffer import MongoAuditBuffer
 from store.base.client import Database, connect
 from store.documents.workers import WORKERS, MongoWorkers
