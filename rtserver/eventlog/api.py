@@ -1,10 +1,10 @@
 """What the core asks of the durable log. `store/` keeps these promises with MongoDB."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from rtserver.model.errors import BusyError, InvalidError, StoreUnavailableError
+from rtserver.model.errors import BusyError, ConflictError, InvalidError, StoreUnavailableError
 from rtserver.model.events import EventDraft, EventPack
 from rtserver.model.positions import Position
 
@@ -26,6 +26,22 @@ class KeyReusedError(InvalidError):
     reason = "key_reused"
 
 
+class FencedError(ConflictError):
+    """The log holds an event that forbids the append; see `Fence`. Nothing was stored."""
+
+    reason = "fenced"
+
+
+class FenceLostError(ConflictError):
+    """Whether the append is forbidden is not known any more; see `Fence`. Nothing was stored.
+
+    The buffer was overwritten since. Whoever learns from elsewhere that nothing forbade it up to a
+    number sets `clear_upto` to that, and may try again.
+    """
+
+    reason = "fence_lost"
+
+
 class PublicationTooLargeError(InvalidError):
     """The events of one publication are too large to be stored together."""
 
@@ -34,6 +50,29 @@ class PublicationTooLargeError(InvalidError):
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(f"What is published together may have {limit_bytes} bytes at most")
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Fence:
+    """A condition of appends: no event stands before them that forbids them.
+
+    One object serves all appends of one thing, a run say. The log keeps it up to date.
+
+    Attributes:
+        types: of the events that forbid an append.
+        text: what the JSON of such an event has in it.
+        clear_upto: the number up to which no event forbids it.
+        closed: there is one that does.
+    """
+
+    types: frozenset[str]
+    text: str
+    clear_upto: int
+    closed: bool = False
+
+    def forbids(self, item: Mapping[str, Any]) -> bool:
+        """Whether an event does, in the stored form of `EventPack.items`."""
+        return item["t"] in self.types and self.text in item["b"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +111,7 @@ class EventLog(Protocol):
         drafts: Sequence[EventDraft],
         *,
         key: str | None = None,
+        fence: Fence | None = None,
         timeout_s: float | None = None,
     ) -> Published:
         """Append events of one project, all or none, next to each other.
@@ -81,12 +121,15 @@ class EventLog(Protocol):
         Args:
             drafts: 1 to 500 events.
             key: makes a second publication under the same key harmless.
+            fence: refuses the events where one stands before them that forbids them, whoever
+                appended it, and at whatever moment.
             timeout_s: how long to wait; the setting's value unless given.
 
         Raises:
             LogBusyError: the queue is full.
             LogUnavailableError: not confirmed in time.
             KeyReusedError: the key stands for something else.
+            FencedError, FenceLostError: see `fence`.
             PublicationTooLargeError: the drafts are larger than what can be stored together.
         """
 

@@ -1,6 +1,7 @@
 """A run on the worker that carries it out."""
 
 import asyncio
+import math
 from typing import Any
 
 import structlog
@@ -29,8 +30,7 @@ class ActiveRun:
         lost: another worker has ended it.
         cancel_by: who cancelled it, if somebody did.
         told_place: the place in the queue that viewers were told last.
-        leased_until_s: loop time until which nobody else can have ended it for want of a sign of
-            life; a little less than the lease in the store.
+        confirmed_s: loop time at which the store was asked that said last that it is this worker's.
     """
 
     def __init__(self, run: Run, work: Work, *, has_place: bool) -> None:
@@ -44,7 +44,7 @@ class ActiveRun:
         self.lost = False
         self.cancel_by: str | None = None
         self.told_place: int | None = None
-        self.leased_until_s = 0.0
+        self.confirmed_s = -math.inf
         self._renewed = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[Ending] | None = None
@@ -55,23 +55,15 @@ class ActiveRun:
             self.cancel_by = by
             self._interrupt()
 
-    def renew(self, leased_until_s: float) -> None:
-        """The store has confirmed its lease."""
-        self.leased_until_s = leased_until_s
+    def confirm(self, asked_s: float) -> None:
+        """The store, asked at that loop time, has renewed its lease."""
+        self.confirmed_s = asked_s
         self._renewed.set()
 
-    @property
-    def is_leased(self) -> bool:
-        """Whether it is surely this worker's."""
-        return asyncio.get_running_loop().time() < self.leased_until_s
-
-    async def leased(self) -> None:
-        """Return while it is surely this worker's.
-
-        A worker that stood still for longer than its lease, on a machine that was suspended, say,
-        does not know yet that its run was ended, and has to ask before it goes on.
-        """
-        while not self.is_leased:
+    async def confirmed(self) -> None:
+        """Return when the store, asked from now on, has said that it is still this worker's."""
+        asked_s = asyncio.get_running_loop().time()
+        while self.confirmed_s < asked_s:
             self._renewed.clear()
             await self._renewed.wait()
 

@@ -101,7 +101,7 @@ class RunLeases:
             if run is None:
                 active.lose()
                 continue
-            active.renew(began_s + self._lease_s)
+            active.confirm(began_s)
             if run.cancel_by is not None:
                 active.cancel(run.cancel_by)
 

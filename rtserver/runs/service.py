@@ -1,7 +1,6 @@
 """Starts runs, lets them wait, carries them out, cancels them, and ends each exactly once."""
 
 import asyncio
-import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from rtserver.model.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from rtserver.model.events import EventDraft, EventType, viewers_of
+from rtserver.model.events import EventDraft, EventType
 from rtserver.model.identity import Identity
 from rtserver.model.run import ACTIVE_STATES, RunJson, RunKind, RunState
 from rtserver.reviews.editing import ProposalService
@@ -32,6 +31,7 @@ from rtserver.runs.leases import RunLeases
 from rtserver.runs.metrics import RunMetrics
 from rtserver.runs.model import Run, RunConflictError, RunStore
 from rtserver.runs.queue import RunQueue
+from rtserver.runs.run_log import RunLog, run_event
 from rtserver.runs.work import Emit, Ending, Salvage, Work
 
 ENDED = {
@@ -105,7 +105,7 @@ class RunService:
             worker_id,
             lease_s,
             active=lambda: tuple(self._active.values()),
-            draft=_draft,
+            draft=run_event,
             salvage=salvage or {},
             on_lost=self._record_end,
         )
@@ -162,18 +162,17 @@ class RunService:
 
     async def _store(self, active: ActiveRun) -> None:
         run = active.run
-        active.leased_until_s = asyncio.get_running_loop().time() + self._lease_s
         run.replay_from = str(at(self._log, await self._log.head(run.project_id)))
         if run.state is RunState.RUNNING:
             await self._runs.create(run, self._started(active))
             return
         ahead = [other for other in await self._runs.active(run.project_id) if other.place]
         active.told_place = run.place = len(ahead) + 1
-        await self._runs.create(run, _draft(run, EventType.RUN_QUEUED, _queued_fields(run)))
+        await self._runs.create(run, run_event(run, EventType.RUN_QUEUED, _queued_fields(run)))
 
     def _started(self, active: ActiveRun) -> EventDraft:
         fields = {**active.work.start_fields(), "actor": active.run.started_by}
-        return _draft(active.run, active.work.started, fields)
+        return run_event(active.run, active.work.started, fields)
 
     async def _may_begin(self, run: Run) -> bool:
         """Take a place at once, unless others were waiting for it before."""
@@ -266,9 +265,10 @@ class RunService:
                 if active is None or run.place is None or run.place == active.told_place:
                     continue
                 active.told_place = active.run.place = run.place
-                told = _draft(run, EventType.RUN_QUEUED, _queued_fields(run))
                 try:
-                    await self._log.publish([told])
+                    await RunLog(self._log, active).tell(
+                        EventType.RUN_QUEUED, _queued_fields(active.run)
+                    )
                 except BusyError as error:
                     _log.warning("run_place_not_told", run_id=run.run_id, error=str(error))
 
@@ -285,7 +285,7 @@ class RunService:
             elif active.run.state is RunState.QUEUED and not await self._begin(active):
                 return  # another worker has ended it
             else:
-                ending = await active.ending(self._emit(active), self._tasks)
+                ending = await active.ending(RunLog(self._log, active).append, self._tasks)
             await self._finish(active, ending)
         finally:
             self._active.pop(active.run.run_id, None)
@@ -307,27 +307,10 @@ class RunService:
                 run.state, run.place = RunState.RUNNING, None
                 return begun
 
-    def _emit(self, active: ActiveRun) -> Emit:
-        async def emit(type_: EventType, many: list[dict[str, Any]]) -> None:
-            drafts = [_draft(active.run, type_, fields) for fields in many]
-            while True:
-                if not active.is_leased:  # or it might speak after its terminal event
-                    await active.leased()
-                if active.lost:
-                    raise asyncio.CancelledError  # another worker has ended this run
-                try:
-                    await self._log.publish(drafts, timeout_s=math.inf)
-                except BusyError as error:
-                    await asyncio.sleep(error.retry_after_s)
-                else:
-                    return
-
-        return emit
-
     async def _finish(self, active: ActiveRun, ending: Ending) -> None:
         run = active.run
         active.finishing = True
-        ended = _draft(run, ending.type, ending.fields)
+        ended = run_event(run, ending.type, ending.fields)
         failures = 0
         try:
             while True:
@@ -432,16 +415,6 @@ class RunService:
                     await asyncio.sleep(0)  # one that was being stored may follow
         except TimeoutError:
             _log.warning("runs_not_ended_in_time", runs=len(self._active))
-
-
-def _draft(run: Run, type_: EventType, fields: Mapping[str, Any]) -> EventDraft:
-    return EventDraft(
-        run.project_id,
-        type_,
-        {"run_id": run.run_id, **fields},
-        audience=viewers_of(run.proposal_id),
-        proposal_id=run.proposal_id,
-    )
 
 
 def _queued_fields(run: Run) -> dict[str, Any]:

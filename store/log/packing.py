@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from rtserver.eventlog.api import PublicationTooLargeError, Published
+from rtserver.eventlog.api import Fence, PublicationTooLargeError, Published
 from rtserver.model.events import EventDraft, PreparedDrafts, pack_item
 from store.log.collection import MAX_EVENTS_PER_PACK, MAX_PACK_BYTES, pack_document
 
@@ -29,6 +29,7 @@ class Publication:
         done: gets the answer.
         key: makes a second publication under it harmless.
         digest: of the content, where there is a key.
+        fence: the condition on which it may be appended.
     """
 
     project_id: str
@@ -37,6 +38,7 @@ class Publication:
     done: "asyncio.Future[Published]"
     key: str | None = None
     digest: str | None = None
+    fence: Fence | None = None
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Packing:
         identity: its `_id`, the same through all attempts.
         digest: that of its one publication, where that has a key.
         first: its place in the sequence, as it is believed to be.
+        fence: that of all its publications, so that it goes in or is refused as a whole.
     """
 
     project_id: str
@@ -56,6 +59,7 @@ class Packing:
     items: list[dict[str, Any]] = field(default_factory=list)
     size_bytes: int = 0
     first: int = 0
+    fence: Fence | None = None
 
     def add(self, publication: Publication) -> None:
         """Put a publication into it, after those that are there."""
@@ -68,9 +72,16 @@ class Packing:
         return (
             publication.key is None
             and self.digest is None
+            and publication.fence is self.fence
             and len(self.items) + len(publication.items) <= MAX_EVENTS_PER_PACK
             and self.size_bytes + publication.size_bytes <= MAX_PACK_BYTES
         )
+
+    def fail(self, error: Exception) -> None:
+        """Tell its publishers that it is not stored."""
+        for publication in self.publications:
+            if not publication.done.done():
+                publication.done.set_exception(error)
 
     def is_settled(self) -> bool:
         """Whether all its publishers have their answer."""
@@ -85,6 +96,7 @@ def publication_of(
     drafts: Sequence[EventDraft],
     key: str | None,
     *,
+    fence: Fence | None = None,
     limit_bytes: int = MAX_PUBLICATION_BYTES,
 ) -> Publication:
     """What a call of `publish` hands in.
@@ -92,6 +104,7 @@ def publication_of(
     Args:
         drafts: 1 to 500 events of one project.
         key: makes a second publication under it harmless.
+        fence: the condition on which it may be appended.
         limit_bytes: how large all of it may be: a small part of the buffer.
 
     Raises:
@@ -112,7 +125,7 @@ def publication_of(
     done: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
     # Retrieved here too, or a failure that nobody waits for any more would be logged as lost.
     done.add_done_callback(lambda future: future.cancelled() or future.exception())
-    return Publication(project_id, items, size_bytes, done, key, digest)
+    return Publication(project_id, items, size_bytes, done, key, digest, fence)
 
 
 def _prepare(

@@ -19,13 +19,20 @@ from bson import ObjectId
 from pymongo.errors import BulkWriteError, OperationFailure
 from pymongo.read_concern import ReadConcern
 
-from rtserver.eventlog.api import KeyReusedError, LogBusyError, LogUnavailableError, Published
+from rtserver.eventlog.api import (
+    Fence,
+    KeyReusedError,
+    LogBusyError,
+    LogUnavailableError,
+    Published,
+)
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.events import EventDraft, EventPack
 from store.base.batching import Batcher
 from store.base.client import Database, DatabaseError, core_errors
 from store.log.access import LogAccess
 from store.log.collection import EVENTS, MAX_EVENTS_PER_PACK, read_pack
+from store.log.fences import Fences
 from store.log.heads import Heads
 from store.log.packing import MAX_PUBLICATION_BYTES, Packing, Publication, publication_of
 
@@ -95,6 +102,7 @@ class MongoEventLog:
         self._events = database[collection]
         self._confirmed = self._events.with_options(read_concern=ReadConcern("linearizable"))
         self._heads = heads
+        self._fences = Fences(database, collection)
         self._metrics = metrics
         self._access = access
         self._epoch = epoch
@@ -155,10 +163,13 @@ class MongoEventLog:
         drafts: Sequence[EventDraft],
         *,
         key: str | None = None,
+        fence: Fence | None = None,
         timeout_s: float | None = None,
     ) -> Published:
         """See `rtserver.eventlog.api.EventLog.publish`."""
-        publication = publication_of(drafts, key, limit_bytes=self._publication_bytes)
+        publication = publication_of(drafts, key, fence=fence, limit_bytes=self._publication_bytes)
+        if fence is not None:
+            self._fences.add(publication.project_id, fence)
         self._queue([publication])
         return await self._answer(publication, timeout_s)
 
@@ -242,7 +253,9 @@ class MongoEventLog:
             packing = open_packings.get(publication.project_id)
             if packing is None or not packing.takes(publication):
                 identity = ObjectId() if publication.key is None else publication.key
-                packing = Packing(publication.project_id, identity, publication.digest)
+                packing = Packing(
+                    publication.project_id, identity, publication.digest, fence=publication.fence
+                )
                 open_packings[publication.project_id] = packing
                 packings.append(packing)
             packing.add(publication)
@@ -289,6 +302,10 @@ class MongoEventLog:
     async def _insert(self, packings: list[Packing]) -> list[Packing]:
         """Insert packs as far as it goes; those that are left to be numbered anew."""
         await self._number(packings)
+        if refused := await self._fences.refused(packings):
+            for packing, error in refused:
+                packing.fail(error)
+            return [packing for packing in packings if not packing.is_settled()]
         sent_s = time.monotonic()
         answer = self._expect_answer(packings)
         self.under_way.set()
@@ -373,11 +390,7 @@ class MongoEventLog:
     def _resolve(self, packing: Packing, document: dict[str, Any]) -> None:
         """Tell the publishers of a pack that is in the log already."""
         if packing.digest != document.get("digest"):
-            for publication in packing.publications:
-                if not publication.done.done():
-                    publication.done.set_exception(
-                        KeyReusedError("This idempotency key was used before, for other content")
-                    )
+            packing.fail(KeyReusedError("This idempotency key was used before, for other content"))
             return
         packing.first = document["first"]
         self._tell(packing, duplicate=packing.digest is not None)
@@ -388,6 +401,7 @@ class MongoEventLog:
             heads[packing.project_id] = packing.first + len(packing.items) - 1
             self._metrics.events_published_total.inc(len(packing.items))
             self._tell(packing)
+        self._fences.stored(packings)
         self._last.update((name, _Belief(head, sent_s)) for name, head in heads.items())
         try:
             await self._heads.wrote(heads, sum(packing.size_bytes for packing in packings))

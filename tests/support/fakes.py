@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.wire_forms import Encoding
-from rtserver.eventlog.api import Published
+from rtserver.eventlog.api import Fence, Published
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventDraft, EventPack, StoredEvent, pack_item
 from rtserver.model.visibility import Viewer
@@ -196,6 +196,7 @@ class MemoryLog:
         drafts: Sequence[EventDraft],
         *,
         key: str | None = None,
+        fence: Fence | None = None,
         timeout_s: float | None = None,
     ) -> Published:
         """Append; keys are not remembered."""

@@ -15,7 +15,7 @@ from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.chain import GENESIS, hash_of
 from rtserver.audit.record.metrics import AuditMetrics
 from rtserver.audit.record.spool import Batch
-from rtserver.eventlog.api import EventLog, Published
+from rtserver.eventlog.api import EventLog, Fence, Published
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.events import AUDIT_PROJECT, EventDraft
 from rtserver.observe.metrics import MetricsRegistry
@@ -41,6 +41,7 @@ class KeyedLog(MemoryLog):
         drafts: Sequence[EventDraft],
         *,
         key: str | None = None,
+        fence: Fence | None = None,
         timeout_s: float | None = None,
     ) -> Published:
         await self.here.wait()

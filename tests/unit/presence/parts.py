@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from rtserver.delivery.feed import Channel
-from rtserver.eventlog.api import Published
+from rtserver.eventlog.api import Fence, Published
 from rtserver.eventlog.worker_messages import Control
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.connection import ConnectionRecord
@@ -103,6 +103,7 @@ class World:
         drafts: Sequence[EventDraft],
         *,
         key: str | None = None,
+        fence: Fence | None = None,
         timeout_s: float | None = None,
     ) -> Published:
         """See `rtserver.eventlog.api.EventLog`.

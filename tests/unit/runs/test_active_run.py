@@ -147,19 +147,17 @@ async def test_one_that_waits_for_its_turn_is_freed(how: str) -> None:
 
 
 @pytest.mark.gen_test
-async def test_it_speaks_only_while_its_lease_is_sure() -> None:
+async def test_it_is_confirmed_by_an_answer_to_a_later_question_only() -> None:
     one = active()
     now_s = asyncio.get_running_loop().time()
-    one.renew(now_s + 60)
-    await asyncio.wait_for(one.leased(), 10)
-    one.renew(now_s - 1)
-    asking = asyncio.create_task(one.leased())
+    one.confirm(now_s)
+    asking = asyncio.create_task(one.confirmed())
     for _ in range(3):
         await asyncio.sleep(0)
     assert not asking.done()
-    one.renew(now_s - 0.5)  # an answer that was long on its way is no answer
+    one.confirm(now_s)  # an answer that was long on its way is no answer
     for _ in range(3):
         await asyncio.sleep(0)
     assert not asking.done()
-    one.renew(now_s + 60)
+    one.confirm(now_s + 60)
     await asyncio.wait_for(asking, 10)

@@ -1,6 +1,7 @@
 """The loop that keeps leases: whose runs it ends, and whose it leaves alone."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -159,11 +160,11 @@ async def test_one_s_own_runs_are_renewed_and_never_ended() -> None:
     async with leases(store, mine, new):
         await store.rounds_later(3)
     now_s = asyncio.get_running_loop().time()
-    assert now_s < mine.leased_until_s <= now_s + LEASE_S
+    assert now_s - LEASE_S < mine.confirmed_s <= now_s
     assert not mine.interrupted
     assert store.ended == {}
     # One that is just being stored is nobody's business yet.
-    assert (new.leased_until_s, new.lost) == (0.0, False)
+    assert (new.confirmed_s, new.lost) == (-math.inf, False)
 
 
 @pytest.mark.gen_test
@@ -214,7 +215,7 @@ async def test_a_defect_does_not_end_the_loop(logs: LogRecorder) -> None:
     async with leases(store, mine):
         await until(lambda: any(line["event"] == "run_leases_failed" for line in logs.lines), "it")
         store.failure = None
-        await until(lambda: mine.leased_until_s > 0, "a renewal")
+        await until(lambda: mine.confirmed_s > 0, "a renewal")
 
 
 def test_rounds_are_short_enough_for_an_end_within_the_lease_and_five_seconds() -> None:

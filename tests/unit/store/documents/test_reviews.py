@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pymongo.errors import WriteError
 
-from rtserver.eventlog.api import LogUnavailableError, Published
+from rtserver.eventlog.api import Fence, LogUnavailableError, Published
 from rtserver.model.events import EventDraft, EventType, present_moment
 from rtserver.reviews.comments import Comment
 from rtserver.reviews.editing import creation_event
@@ -45,6 +45,7 @@ class DyingLog:
         drafts: Sequence[EventDraft],
         *,
         key: str | None = None,
+        fence: Fence | None = None,
         timeout_s: float | None = None,
     ) -> Published:
         if self._appends:
