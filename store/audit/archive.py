@@ -16,8 +16,8 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from rtserver.audit.archive.archiver import Extent, Lease, Reading
 from rtserver.audit.archive.file import HOUR_S
+from rtserver.audit.archive.ports import Extent, Lease, Reading
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.positions import Position
@@ -37,7 +37,7 @@ MAX_READ_BYTES = 8 * 1024 * 1024
 
 
 class MongoArchive:
-    """`rtserver.audit.archive.archiver.ArchiveStore` on MongoDB.
+    """`rtserver.audit.archive.ports.ArchiveStore` on MongoDB.
 
     Lease times are the database's own.
     """

@@ -1,4 +1,4 @@
-"""Keeps the audit log beyond the capped collection: from MongoDB into files, an hour each.
+"""The audit archiver: copies the capped audit log into files, an hour each.
 
 All workers may run this on the same directory; one holds its lease and archives, the others look
 now and then whether they have to take over. How far the archive goes is read from its own last
@@ -12,11 +12,9 @@ line of its own.
 
 import asyncio
 import errno
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 
@@ -27,7 +25,9 @@ from rtserver.audit.archive.directory import (
     Taken,
 )
 from rtserver.audit.archive.file import gap_line
+from rtserver.audit.archive.margin import Margin
 from rtserver.audit.archive.metrics import ArchiveMetrics
+from rtserver.audit.archive.ports import ArchiveStore
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.auditor import Auditor
 from rtserver.model.errors import StoreUnavailableError
@@ -36,8 +36,6 @@ from rtserver.model.positions import Position
 
 POLL_S = 1.0
 READ_RECORDS = 5_000
-MEASURE_S = 5.0
-RATE_S = 60.0
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 RELEASE_S = 2.0
 
@@ -45,83 +43,6 @@ T = TypeVar("T")
 _log = structlog.get_logger()
 _SERVER = Acting()
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """Who may archive.
-
-    Attributes:
-        term: this worker may, under this term; None: another does.
-        position: how far the archive went when its holder last said so.
-    """
-
-    term: int | None
-    position: Position | None
-
-
-@dataclass(slots=True)
-class Reading:
-    """Records of the log.
-
-    Attributes:
-        epoch: the life of the log.
-        packs: in order, without a hole between them; each with the hour (since the Unix epoch) in
-            which MongoDB stored it.
-        more: whether there was more to read than was asked for.
-    """
-
-    epoch: str
-    packs: list[tuple[int, EventPack]] = field(default_factory=list)
-    more: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """What the log holds.
-
-    Attributes:
-        epoch: the life of the log.
-        oldest, head: sequence numbers of the oldest record in it, and of the newest.
-        size_bytes: what they take up.
-        capacity_bytes: what the log can hold.
-    """
-
-    epoch: str
-    oldest: int
-    head: int
-    size_bytes: int
-    capacity_bytes: int
-
-
-class ArchiveStore(Protocol):
-    """Leases and records. Every method raises StoreUnavailableError where MongoDB is away."""
-
-    async def acquire(self, archive_id: str, owner: str, *, above: int) -> Lease:
-        """Take the lease of a directory if it is free, or none was known.
-
-        Args:
-            archive_id: the directory's.
-            owner: this worker, as nobody else is called.
-            above: the new term is higher than this, and than every earlier one.
-        """
-
-    async def renew(
-        self, archive_id: str, owner: str, term: int, position: Position | None
-    ) -> bool:
-        """Keep the lease; False where it is another's by now."""
-
-    async def release(self, archive_id: str, owner: str, term: int) -> None:
-        """Give the lease back, if it is still this one."""
-
-    async def epoch(self) -> str:
-        """The life of the log."""
-
-    async def read(self, after: int, limit: int) -> Reading:
-        """Records that a majority has, with `after < seq`, from the oldest, about `limit`."""
-
-    async def extent(self) -> Extent:
-        """What the log holds."""
 
 
 class Archiver:
@@ -163,7 +84,7 @@ class Archiver:
         self._finishing = False
         self._finished = asyncio.Event()
         self._wake = asyncio.Event()
-        self._margin = _Margin(metrics)
+        self._margin = Margin(metrics)
 
     async def run(self) -> None:
         """Archive, or wait for the turn to, until cancelled or `finish` was called and all done."""
@@ -448,50 +369,6 @@ class Archiver:
             last=last,
             reason=gap["reason"],
         )
-
-
-class _Margin:
-    """How far the archive is from losing something, measured now and then."""
-
-    def __init__(self, metrics: ArchiveMetrics) -> None:
-        self._metrics = metrics
-        self._next_s = -math.inf
-        self._last: tuple[float, Extent] | None = None
-        self._records_per_s = 0.0
-
-    async def measure(self, store: ArchiveStore, position: Position | None) -> None:
-        """Look, unless that was just done.
-
-        Raises:
-            StoreUnavailableError: MongoDB does not answer.
-        """
-        now_s = asyncio.get_running_loop().time()
-        if now_s < self._next_s:
-            return
-        self._next_s = now_s + MEASURE_S
-        extent = await store.extent()
-        self._note_rate(now_s, extent)
-        archived = position.seq if position is not None and position.epoch == extent.epoch else 0
-        behind = max(0, extent.head - max(archived, extent.oldest - 1))
-        count = extent.head - extent.oldest + 1
-        record_bytes = extent.size_bytes / count if count > 0 else 0.0
-        margin_bytes = max(0.0, extent.capacity_bytes - behind * record_bytes)
-        self._metrics.position.set(archived)
-        self._metrics.behind_records.set(behind)
-        self._metrics.margin_bytes.set(margin_bytes)
-        rate = self._records_per_s * record_bytes
-        self._metrics.margin_seconds.set(margin_bytes / rate if rate > 0 else math.inf)
-
-    def _note_rate(self, now_s: float, extent: Extent) -> None:
-        if self._last is not None and self._last[1].epoch == extent.epoch:
-            passed_s = now_s - self._last[0]
-            rate = max(0, extent.head - self._last[1].head) / passed_s
-            share = 1 - math.exp(-passed_s / RATE_S)
-            # A rise counts at once: the margin should rather be told too small.
-            self._records_per_s = max(rate, self._records_per_s * (1 - share) + rate * share)
-            if self._records_per_s < 1e-3:
-                self._records_per_s = 0.0
-        self._last = (now_s, extent)
 
 
 def _by_hour(packs: list[tuple[int, EventPack]]) -> list[tuple[int, list[EventPack]]]:

@@ -25,6 +25,7 @@ from rtserver.audit.archive.file import (
     hour_of,
     read_lines,
 )
+from rtserver.audit.archive.margin import Margin
 from rtserver.audit.archive.metrics import ArchiveMetrics
 from rtserver.audit.record.actions import Acting, Action
 from rtserver.audit.record.auditor import Auditor
@@ -146,7 +147,7 @@ def assert_whole(tmp_path: Path, head: int) -> None:
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_archive, "MEASURE_S", 0.0)
+    monkeypatch.setattr("rtserver.audit.archive.margin.MEASURE_S", 0.0)
     monkeypatch.setattr(audit_archive, "BACKOFF_S", (0.02,))
 
 
@@ -425,7 +426,7 @@ async def test_the_margin_is_what_may_still_come(db: Database, tmp_path: Path) -
     async with worker(db, tmp_path, archives=False) as one:
         one.record(200, words="x" * 990)
         await one.head()
-        margin = audit_archive._Margin(one.metrics)
+        margin = Margin(one.metrics)
         store = MongoArchive(db, lease_s=LEASE_S)
         extent = await store.extent()
         assert extent.capacity_bytes == LOG_BYTES
