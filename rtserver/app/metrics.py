@@ -5,6 +5,7 @@ from rtserver.audit.record.metrics import AuditMetrics
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.observe.loop_lag import LoopLag
 from rtserver.observe.metrics import MetricsRegistry
+from rtserver.runs.llm.metrics import LlmMetrics
 from rtserver.runs.metrics import RunMetrics
 from rtserver.sessions.metrics import SessionMetrics
 from rtserver.watch.metrics import WatchMetrics
@@ -16,7 +17,7 @@ class WorkerMetrics:
     Attributes:
         registry: holds them all.
         log, audit_log: of the log of events, and of the audit log.
-        audit, sessions, runs, watch, http, loop_lag: of the packages of these names.
+        audit, sessions, runs, llm, watch, http, loop_lag: of the packages of these names.
     """
 
     def __init__(self) -> None:
@@ -26,6 +27,7 @@ class WorkerMetrics:
         self.audit = AuditMetrics(self.registry)
         self.sessions = SessionMetrics(self.registry)
         self.runs = RunMetrics(self.registry)
+        self.llm = LlmMetrics(self.registry)
         self.watch = WatchMetrics(self.registry)
         self.http = HttpMetrics(self.registry)
         self.loop_lag = LoopLag(self.registry)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rtserver.auth.jwks import JwksCache
 from rtserver.auth.tokens import TokenVerifier
 from rtserver.config.settings import Settings
+from rtserver.runs.llm.metrics import LlmMetrics
 from rtserver.runs.validation.validator import Validator
 
 if TYPE_CHECKING:
@@ -43,7 +44,12 @@ def make_validator(settings: Settings) -> Validator:
 
 
 def make_model(
-    settings: Settings, base_url: str, name: str, *, is_demo: bool = False
+    settings: Settings,
+    base_url: str,
+    name: str,
+    *,
+    metrics: LlmMetrics | None = None,
+    is_demo: bool = False,
 ) -> "LanguageModel":
     """A language model with the times and bounds that the settings ask for."""
     # Not above: it costs every worker 33 MB, and most have no model.
@@ -61,5 +67,6 @@ def make_model(
         ),
         max_reply_bytes=settings.llm_max_reply_bytes,
         max_reply_tokens=settings.llm_max_reply_tokens,
+        metrics=metrics,
         is_demo=is_demo,
     )

@@ -67,6 +67,7 @@ from rtserver.runs.files.write import ProposalWriter
 from rtserver.runs.iteration.diffs import MAX_DIFF_BYTES
 from rtserver.runs.iteration.factory import Iterations
 from rtserver.runs.iteration.work import IterationParts, iteration_salvage
+from rtserver.runs.llm.metrics import LlmMetrics
 from rtserver.runs.service import RunLimits, RunService
 from rtserver.runs.validation.work import Validations
 from rtserver.sessions import commands
@@ -251,7 +252,7 @@ class Server:
             settings.workspaces_dir, shared_schema_folders(validator.openspec())
         )
         await asyncio.to_thread(writer.settle_all)
-        model = self._make_model()
+        model = self._make_model(metrics.llm)
         if model is not None:
             self._shutdown.push("language-model", model.close)
         iterations = Iterations(
@@ -483,10 +484,10 @@ class Server:
             cause="revised",
         )
 
-    def _make_model(self) -> "LanguageModel | None":
+    def _make_model(self, metrics: LlmMetrics) -> "LanguageModel | None":
         settings = self._settings
         if settings.llm_base_url is not None and settings.llm_model is not None:
-            return make_model(settings, settings.llm_base_url, settings.llm_model)
+            return make_model(settings, settings.llm_base_url, settings.llm_model, metrics=metrics)
         if settings.llm_base_url is not None:
             _log.warning("iterations_off", problem="RT_LLM_BASE_URL is set, RT_LLM_MODEL is not")
         if not self._demo:
@@ -500,7 +501,7 @@ class Server:
             "stand-in for a language model",
             base_url=demo_llm.base_url,
         )
-        return make_model(settings, demo_llm.base_url, DEMO_MODEL, is_demo=True)
+        return make_model(settings, demo_llm.base_url, DEMO_MODEL, metrics=metrics, is_demo=True)
 
     async def _begin(self) -> None:
         self._shutdown.push("tasks", self._tasks.stop)

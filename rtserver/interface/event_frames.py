@@ -135,11 +135,13 @@ class Token(RunFrame, tag="token"):
     Attributes:
         n: number of the piece within the run.
         first_n: where pieces come joined, the number of the first; `n` is that of the last.
+        reasoning: what the model thinks before it answers; `content` is empty then.
     """
 
     content: str
     n: Ordinal
     first_n: Ordinal | UnsetType = UNSET
+    reasoning: str | UnsetType = UNSET
 
 
 class IterationValidation(msgspec.Struct, kw_only=True):

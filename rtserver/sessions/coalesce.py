@@ -18,6 +18,7 @@ class _Token(msgspec.Struct):
     ts: str
     project_id: str
     proposal_id: str | None = None
+    reasoning: str = ""
 
 
 _decode = msgspec.json.Decoder(_Token).decode
@@ -51,7 +52,7 @@ class TokenBacklog:
                 ready.append(event)
                 continue
             token = _decode(event.payload)
-            size_bytes = len(_encode(token.content))
+            size_bytes = len(_encode(token.content or token.reasoning))
             if not self._fits(token, size_bytes):
                 ready += self.flush()
             self._held.append(event)
@@ -67,6 +68,8 @@ class TokenBacklog:
             token.run_id == last.run_id
             # A piece that is missing, because it was overwritten, must stay visible as missing.
             and token.n == last.n + 1
+            # A frame with both would not say which came first, and how much of each.
+            and bool(token.reasoning) == bool(last.reasoning)
             and self._size_bytes + size_bytes <= self._max_bytes
         )
 
@@ -88,6 +91,8 @@ class TokenBacklog:
             "first_n": tokens[0].n,
             "ts": newest.ts,
         }
+        if newest.reasoning:
+            frame["reasoning"] = "".join([token.reasoning for token in tokens])
         return [
             StoredEvent(
                 last.project_id,

@@ -65,6 +65,10 @@ export function refilled(run, events) {
 }
 
 function itemFrom(event, first_n, n, known) {
+  // A frame has words of the thought before the reply, or of the reply: never of both.
+  if (event.reasoning) {
+    return { n, first_n, content: "", reasoning: event.reasoning.slice(known) };
+  }
   if (event.content !== undefined) return { n, first_n, content: event.content.slice(known) };
   return { n, stream: event.stream, line: event.line, truncated: event.truncated === true };
 }
@@ -78,7 +82,7 @@ function lengthOf(lists, first, last) {
       const item = items[at];
       const begins = item.first_n ?? item.n;
       if (item.n !== expected || begins < first) return null;
-      length += item.content?.length ?? 0;
+      length += (item.reasoning ?? item.content)?.length ?? 0;
       if (begins === first) return length;
       expected = begins - 1;
     }

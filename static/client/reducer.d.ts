@@ -21,6 +21,8 @@ export interface Piece {
   first_n: number;
   n: number;
   content: string;
+  /** What the model thinks before it replies; `content` is empty then. */
+  reasoning?: string;
 }
 
 export interface Run {

@@ -206,7 +206,7 @@
       return words + event.line;
     }
     if (event.type === "token") {
-      return words + event.content;
+      return words + (event.reasoning || event.content);
     }
     if (event.type === "status_changed") {
       return words + event.from + " to " + event.to;

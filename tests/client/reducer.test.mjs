@@ -274,6 +274,28 @@ test("joined pieces: the text of whoever comes late has no seam and nothing twic
   assert.equal(reduce(late, joined(events, 1, 30)), late, "again: nothing changes");
 });
 
+test("thoughts are kept apart from the reply, also where they come joined", () => {
+  const thought = (reasoning, n, more = {}) =>
+    event("token", { ...ITERATION, content: "", reasoning, n, ...more });
+  const events = [thought("Let ", 1), thought("me ", 2), thought("think.", 3)];
+  const reply = event("token", { ...ITERATION, content: "Done", n: 4 });
+  const rest = { ...events[2], reasoning: "Let me think.", first_n: 1 };
+  for (let known = 0; known <= 3; known += 1) {
+    const here = reduceAll(fromSnapshot(SNAPSHOT), events.slice(0, known));
+    const state = reduceAll(freeze(here), [rest, reply]);
+    const items = itemsOf(state.runs.i1.output);
+    assert.equal(text(state), "Done");
+    assert.equal(items.map(({ reasoning = "" }) => reasoning).join(""), "Let me think.");
+    assert.equal(state.runs.i1.missing, 0);
+  }
+  const late = reduce(fromSnapshot(SNAPSHOT), reply);
+  const filled = refill(freeze(late), "i1", [...events, reply]);
+  assert.deepEqual(
+    itemsOf(filled.runs.i1.output).map(({ n, reasoning }) => [n, reasoning]),
+    [[1, "Let "], [2, "me "], [3, "think."], [4, undefined]],
+  );
+});
+
 test("joined pieces that overlap what is known, wherever they begin and end", () => {
   for (let known = 1; known < 40; known += 3) {
     for (let from = 1; from <= 40; from += 4) {

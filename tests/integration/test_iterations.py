@@ -41,6 +41,8 @@ from tests.support.llm_server import (
 from tests.support.mongo import MongodProcess
 from tests.support.sockets import Frame, seq_of, session
 from tests.support.workers import Workers
+from tests.unit.runs.llm.dialects import BAD, DONE, GOOD, sse
+from tests.unit.runs.llm.dialects import says as chunk
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +130,27 @@ async def test_a_revision_from_the_first_word_to_the_last(new_case: Any) -> None
         assert "# Old" in prompt
         assert "Make it new" in prompt
         assert not list((case.folder.parents[2] / ".rtserver" / case.proposal_id).iterdir())
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("name", ["think tags", "reasoning_details", "stop in every piece"])
+async def test_thoughts_are_shown_and_never_written(new_case: Any, name: str) -> None:
+    async with new_case() as case:
+        end = await case.run(sends(GOOD[name].body))
+        assert end["type"] == "iteration_complete"
+        tokens = [frame for frame in case.seen if frame["type"] == "token"]
+        assert case.text() == GOOD[name].text
+        assert "".join(frame.get("reasoning", "") for frame in tokens) == GOOD[name].reasoning
+        assert all(not (frame.get("reasoning") and frame["content"]) for frame in tokens)
+        expected = {"tasks.md"} if name == "think tags" else {"design.md", "tasks.md"}
+        assert set(end["files_modified"]) == (set() if name == "reasoning_details" else expected)
+
+
+@pytest.mark.gen_test
+async def test_done_without_a_finish_counts_where_the_files_are_closed(new_case: Any) -> None:
+    async with new_case() as case:
+        end = await case.run(sends(GOOD["[DONE] without a finish"].body))
+        assert end["files_modified"] == ["design.md"]
 
 
 @pytest.mark.gen_test
@@ -270,7 +293,16 @@ async def test_it_goes_on_without_whoever_started_it(new_case: Any) -> None:
         (sends(b"[1]", content_type="application/json"), "upstream_broken"),
         (resets(["one ", "two "], within=b'data: {"choices":[{"del'), "upstream_cut"),
         (hangs(), "upstream_timeout"),
-        (hangs(["one "]), "upstream_timeout"),
+        (hangs(["one "]), "upstream_cut"),
+        (sends(BAD["cut amid empty finishes"].body), "upstream_cut"),
+        (resets(within=GOOD["stop in every piece"].body[:-20]), "upstream_cut"),
+        (says(reply_with({"proposal.md": "x"}), finish="abort"), "upstream_failed"),
+        (says(reply_with({"proposal.md": "x"}), finish="banana"), "upstream_broken"),
+        (sends(BAD["tool_calls"].body), "no_answer"),
+        (sends(BAD["a refusal"].body), "upstream_declined"),
+        (sends(BAD["an error field amid the reply"].body), "upstream_failed"),
+        (sends(sse(chunk("I will now"), DONE)), "upstream_cut"),
+        (sends(sse(chunk('<file path="proposal.md">\nhalf'), DONE)), "upstream_cut"),
         (endless(), "reply_too_large"),
         (says('<file path="proposal.md">\nhalf'), "incomplete_reply"),
         (says("no <file>beginning</file>"), "bad_reply"),

@@ -108,6 +108,9 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.lib rtserver.model rtserver.reviews rtserver.runs rtserver.runs.files
         rtserver.runs.llm rtserver.runs.validation
     """,
+    "rtserver.runs.llm": """
+        rtserver.observe
+    """,
     "rtserver.runs.validation": """
         rtserver.model rtserver.reviews rtserver.runs rtserver.runs.process
     """,

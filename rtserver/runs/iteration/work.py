@@ -24,9 +24,10 @@ from rtserver.runs.iteration.changes import Changes, changes_of
 from rtserver.runs.iteration.diffs import diffs_of
 from rtserver.runs.iteration.findings import findings_of
 from rtserver.runs.iteration.prompt import MAX_NAMED, Prompt, build_prompt
-from rtserver.runs.iteration.reply_files import BadReplyError
+from rtserver.runs.iteration.reply_files import BadReplyError, is_complete_in_form
 from rtserver.runs.iteration.token_batcher import TokenJoiner
-from rtserver.runs.llm.errors import LlmError
+from rtserver.runs.llm.errors import LlmError, cut_off
+from rtserver.runs.llm.reply import Reply
 from rtserver.runs.model import Run, RunStore
 from rtserver.runs.validation.validator import Validator
 from rtserver.runs.work import Emit, Ending
@@ -99,8 +100,8 @@ class IterationWork:
             )
             prompt = await self._prompt(run, files)
             joiner = TokenJoiner(lambda tokens: emit(EventType.TOKEN, tokens))
-            usage = await self._ask(prompt, joiner)
-            changes = await asyncio.to_thread(changes_of, joiner.text, files, prompt)
+            reply = await self._ask(prompt, joiner)
+            changes = await asyncio.to_thread(_changes_in, reply, files, prompt)
             diffs = await asyncio.to_thread(diffs_of, changes.texts, self._parts.max_diff_bytes)
             interrupted = await self._write(run, changes)
         except (LlmError, WorkspaceError, BadReplyError) as error:
@@ -112,7 +113,7 @@ class IterationWork:
         fields: dict[str, Any] = {
             "files_modified": changes.paths,
             "validation": await self._validation(run, changes, interrupted=interrupted),
-            "usage": usage or {},
+            "usage": reply.usage or {},
             "diffs": diffs,
         }
         if prompt.left_out:
@@ -132,25 +133,26 @@ class IterationWork:
             max_chars=self._parts.max_prompt_chars,
         )
 
-    async def _ask(self, prompt: Prompt, joiner: TokenJoiner) -> dict[str, int] | None:
+    async def _ask(self, prompt: Prompt, joiner: TokenJoiner) -> Reply:
         """The reply goes to the joiner, and all of it is durable when this returns or raises.
 
         Raises:
             LlmError: there is no whole reply.
         """
-        usage: dict[str, int] | None = None
-        failure: LlmError | None = None
+        outcome: Reply | LlmError
         async with asyncio.TaskGroup() as group:
             group.create_task(joiner.run())
             try:
-                usage = await self._parts.model.reply(prompt.messages, joiner.add)
+                outcome = await self._parts.model.reply(
+                    prompt.messages, joiner.add, joiner.add_reasoning
+                )
             except LlmError as error:
-                failure = error
+                outcome = error
             finally:
                 joiner.close()
-        if failure is not None:
-            raise failure
-        return usage
+        if isinstance(outcome, LlmError):
+            raise outcome
+        return outcome
 
     async def _write(self, run: Run, changes: Changes) -> bool:
         """Write the files.
@@ -277,6 +279,17 @@ def iteration_salvage(
         return {"error": f"{gone}; nothing was written. Start it again"}
 
     return salvage
+
+
+def _changes_in(reply: Reply, files: ProposalFiles, prompt: Prompt) -> Changes:
+    """What a reply changes; see `changes_of`.
+
+    Raises:
+        LlmError: nothing says that the reply came to its end.
+    """
+    if not reply.ended and not is_complete_in_form(reply.text, prompt.nonce):
+        raise cut_off()
+    return changes_of(reply.text, files, prompt)
 
 
 def _failed(reason: str, message: str) -> Ending:

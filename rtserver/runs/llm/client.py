@@ -17,14 +17,20 @@ import structlog
 from openai.types.chat import ChatCompletionMessageParam
 
 from rtserver.runs.llm.bounded_errors import bound_error_body
-from rtserver.runs.llm.errors import LlmError, broken, error_of_connection, error_of_status
+from rtserver.runs.llm.errors import (
+    LlmError,
+    broken,
+    error_of_connection,
+    error_of_status,
+)
 from rtserver.runs.llm.message import Message
-from rtserver.runs.llm.reply import OnText, ReplyReader, cut_off
+from rtserver.runs.llm.metrics import LlmMetrics
+from rtserver.runs.llm.reply import OnText, Reply, ReplyReader
 from rtserver.runs.llm.sse import BrokenStreamError
 
 MAX_ATTEMPTS = 3
 RETRY_S = 0.5
-USAGE_WAIT_S = 5.0
+TRIAL_CHARS = 1000
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 _CONNECTION_ERRORS = (
@@ -55,6 +61,10 @@ class LlmTimes:
     whole: float
 
 
+def _unheard(_text: str) -> None:
+    """For who does not want to hear it."""
+
+
 class LanguageModel:
     """One model at one endpoint. Make it once: loading certificates takes a tenth of a second.
 
@@ -72,6 +82,7 @@ class LanguageModel:
         *,
         max_reply_bytes: int,
         max_reply_tokens: int,
+        metrics: LlmMetrics | None = None,
         is_demo: bool = False,
     ) -> None:
         """Make a client; nothing is sent.
@@ -83,11 +94,13 @@ class LanguageModel:
             times: how long to wait.
             max_reply_bytes: a longer reply is an error.
             max_reply_tokens: the same, in pieces of the stream, which are tokens at most endpoints.
+            metrics: where it is counted how replies end.
             is_demo: see the class.
         """
         self.name = model
         self.is_demo = is_demo
-        self._key = api_key
+        self._secrets = (api_key,) if api_key else ()
+        self._metrics = metrics
         self._times = times
         self._max_reply_bytes = max_reply_bytes
         self._max_reply_tokens = max_reply_tokens
@@ -114,15 +127,16 @@ class LanguageModel:
         """Close idle connections."""
         await self._client.close()
 
-    async def reply(self, messages: list[Message], on_text: OnText) -> dict[str, int] | None:
+    async def reply(
+        self, messages: list[Message], on_text: OnText, on_reasoning: OnText = _unheard
+    ) -> Reply:
         """Have a reply written. Cancelling this closes the request.
 
         Args:
             messages: what is said to the model.
             on_text: called with each piece of the reply, in order. May raise to stop it.
-
-        Returns:
-            The numbers of tokens that the endpoint says were used; None where it says nothing.
+            on_reasoning: called with each piece of what the model thinks before it answers. Where
+                an attempt fails before the answer began, what it thought comes anew.
 
         Raises:
             LlmError: there is no whole reply. Pieces may have been handed on all the same.
@@ -130,7 +144,7 @@ class LanguageModel:
         whole = asyncio.timeout(self._times.whole)
         try:
             async with whole:
-                return await self._with_retries(messages, on_text)
+                return await self._with_retries(messages, on_text, on_reasoning)
         except TimeoutError:
             if not whole.expired():
                 raise
@@ -140,18 +154,19 @@ class LanguageModel:
             ) from None
 
     async def _with_retries(
-        self, messages: list[Message], on_text: OnText
-    ) -> dict[str, int] | None:
+        self, messages: list[Message], on_text: OnText, on_reasoning: OnText
+    ) -> Reply:
         attempt = 1
         while True:
             reader = ReplyReader(
                 on_text,
+                on_reasoning,
                 max_bytes=self._max_reply_bytes,
                 max_pieces=self._max_reply_tokens,
-                key=self._key,
+                secrets=self._secrets,
             )
             try:
-                await self._attempt(messages, reader)
+                return await self._attempt(messages, reader)
             except LlmError as error:
                 if reader.begun or not error.retry or attempt >= MAX_ATTEMPTS:
                     raise
@@ -163,29 +178,30 @@ class LanguageModel:
                 )
                 await asyncio.sleep(pause_s)
                 attempt += 1
-            else:
-                return reader.usage
 
-    async def _attempt(self, messages: list[Message], reader: ReplyReader) -> None:
+    async def _attempt(self, messages: list[Message], reader: ReplyReader) -> Reply:
         clock = asyncio.timeout(self._times.first_token)
         try:
-            async with clock:
-                await self._stream(messages, reader, Patience(clock))
-        except TimeoutError:
-            if not clock.expired():
-                raise
-            if not reader.finished:
-                raise self._too_slow(reader) from None
-        except openai.APIStatusError as error:
-            if error.status_code in (400, 422) and self._drop_stream_options(error):
-                raise LlmError("upstream_refused", "", retry=True, retry_after_s=0) from None
-            raise error_of_status(error, self._key) from None
-        except _CONNECTION_ERRORS as error:
-            if not reader.finished:
-                raise cut_off() if reader.begun else error_of_connection(error) from None
+            try:
+                async with clock:
+                    await self._stream(messages, reader, Patience(clock))
+            except TimeoutError:
+                if not clock.expired():
+                    raise
+                if not reader.is_whole():
+                    raise self._too_slow(reader) from None
+            except openai.APIStatusError as error:
+                if error.status_code in (400, 422) and self._drop_stream_options(error):
+                    raise LlmError("upstream_refused", "", retry=True, retry_after_s=0) from None
+                raise error_of_status(error, self._secrets) from None
+            except _CONNECTION_ERRORS as error:
+                if not reader.is_whole():
+                    raise reader.cut() if reader.pieces else error_of_connection(error) from None
         except BrokenStreamError as error:
-            raise broken(str(error)) from None
-        reader.check_whole()
+            raise broken(str(error), retry=error.retry) from None
+        if self._metrics is not None:
+            self._metrics.reply_ended(reader.end_kind)
+        return reader.outcome()
 
     def _drop_stream_options(self, error: openai.APIStatusError) -> bool:
         """Some endpoints refuse `stream_options`; without it they just don't tell the usage."""
@@ -210,34 +226,35 @@ class LanguageModel:
             model=self.name, messages=said, stream=True, **options
         )
         async with request as response:
-            if "json" in response.headers.get("content-type", ""):
-                raise BrokenStreamError("the reply is not streamed")
             async for data in response.iter_bytes():
                 reader.feed(data)
                 if reader.done:
                     return
-                if reader.finished:
-                    patience.begin_anew(USAGE_WAIT_S)
-                elif reader.pieces:
+                if reader.pieces:
+                    # Also after a finish reason: some servers send one with each piece.
                     patience.begin_anew(self._times.token)
             reader.end()
 
     def _too_slow(self, reader: ReplyReader) -> LlmError:
         if reader.pieces:
-            return LlmError(
-                "upstream_timeout",
-                "The language model stopped in the middle of its reply: nothing came for "
-                f"{self._times.token:g} s",
-            )
+            return reader.cut(waited_s=self._times.token)
         return LlmError(
             "upstream_timeout",
             f"The language model did not begin to answer within {self._times.first_token:g} s",
         )
 
     async def try_out(self) -> str | None:
-        """Ask for a short reply and stop at its first piece; what went wrong, in words."""
+        """Ask for a short reply and read it; what went wrong, in words."""
+        said_chars = 0
+
+        def count(text: str) -> None:
+            nonlocal said_chars
+            said_chars += len(text)
+            if said_chars > TRIAL_CHARS:
+                raise _EnoughError
+
         try:
-            await self.reply([Message("user", "Say OK.")], _enough)
+            await self.reply([Message("user", "Say OK.")], count)
         except _EnoughError:
             return None
         except LlmError as error:
@@ -276,8 +293,4 @@ def _certificates(base_url: str) -> ssl.SSLContext:
 
 
 class _EnoughError(Exception):
-    """The endpoint answers."""
-
-
-def _enough(_text: str) -> None:
-    raise _EnoughError
+    """The endpoint answers, at more length than is worth reading."""

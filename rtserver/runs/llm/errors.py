@@ -5,17 +5,18 @@ from __future__ import annotations
 import email.utils
 import re
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from rtserver.runs.llm.ends import End, EndKind
+from rtserver.runs.llm.said import clean, said_by
 
 if TYPE_CHECKING:
     import httpx2
     import openai
 
-MAX_SAID_CHARS = 300
 MAX_RETRY_AFTER_S = 30.0
 
-_KEY_LIKE = re.compile(r"(?i)\b(?:bearer\s+|sk-|key-)[^\s\"',;]{4,}")
 _WORDS = {
     400: ("upstream_refused", "refused the request"),
     401: ("upstream_unauthorized", "does not accept the server's key"),
@@ -30,6 +31,14 @@ _WORDS = {
 _PRIVATE = (401, 403)
 """Answers to a key that is wrong tend to repeat parts of it."""
 
+_REASONS_OF_ENDS = {
+    EndKind.CUT: "upstream_cut",
+    EndKind.FILTERED: "upstream_filtered",
+    EndKind.FAILED: "upstream_failed",
+    EndKind.TOOLS: "no_answer",
+    EndKind.UNKNOWN: "upstream_broken",
+}
+
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 
 
@@ -39,8 +48,8 @@ class LlmError(Exception):
     Attributes:
         reason: the same for programs: `upstream_refused`, `upstream_unauthorized`,
             `upstream_not_found`, `upstream_busy`, `upstream_failed`, `upstream_unreachable`,
-            `upstream_timeout`, `upstream_broken`, `upstream_cut`, `upstream_filtered` or
-            `reply_too_large`.
+            `upstream_timeout`, `upstream_broken`, `upstream_cut`, `upstream_filtered`,
+            `upstream_declined`, `no_answer` or `reply_too_large`.
         retry: whether trying again may help.
         retry_after_s: what the endpoint asks for; None where it does not say.
     """
@@ -54,14 +63,14 @@ class LlmError(Exception):
         self.retry_after_s = retry_after_s
 
 
-def error_of_status(error: openai.APIStatusError, key: str | None) -> LlmError:
+def error_of_status(error: openai.APIStatusError, secrets: Iterable[str]) -> LlmError:
     """An answer with an error's status."""
     status = error.status_code
     reason, words = _WORDS.get(
         status, ("upstream_failed", "failed" if status >= 500 else "answered in an unexpected way")
     )
     message = f"The language model's endpoint {words} (HTTP {status})"
-    if status not in _PRIVATE and (said := said_by(error.body, key)):
+    if status not in _PRIVATE and (said := said_by(error.body, secrets)):
         message += f": {said}"
     return LlmError(
         reason,
@@ -85,35 +94,97 @@ def error_of_connection(error: Exception) -> LlmError:
     )
 
 
-def error_in_stream(said: object, key: str | None) -> LlmError:
-    """An error that the endpoint put into its stream."""
+def error_in_stream(said: object, secrets: Iterable[str]) -> LlmError:
+    """An error that the endpoint told with status 200, before its answer or amid it."""
     message = "The language model's endpoint failed while it was answering"
-    if words := said_by(said, key):
+    if words := said_by(said, secrets):
         message += f": {words}"
-    return LlmError("upstream_failed", message, retry=True)
+    code = said.get("code") if isinstance(said, Mapping) else None
+    # Where it is a status as of HTTP, it says whether trying again may help.
+    known = isinstance(code, int) and 400 <= code < 600
+    return LlmError("upstream_failed", message, retry=not known or code in RETRIED)
 
 
-def broken(what: str) -> LlmError:
+def broken(what: str, *, retry: bool = True) -> LlmError:
     """What came is not what the protocol says."""
     return LlmError(
         "upstream_broken",
         f"The language model's endpoint sent something that can't be read: {what}",
-        retry=True,
+        retry=retry,
     )
 
 
-def said_by(body: object, key: str | None) -> str:
-    """The endpoint's own words out of an error document, short, printable and without the key."""
-    if isinstance(body, Mapping):
-        inner: Any = body.get("error", body)
-        body = inner.get("message") if isinstance(inner, Mapping) else inner
-    if not isinstance(body, str):
-        return ""
-    text = "".join(char if char.isprintable() else " " for char in body)
-    if key:
-        text = text.replace(key, "[key]")
-    text = " ".join(_KEY_LIKE.sub("[key]", text).split())
-    return text if len(text) <= MAX_SAID_CHARS else text[:MAX_SAID_CHARS] + "..."
+def cut_off(
+    *, said_done: bool = False, stray: str = "", secrets: Iterable[str] = (), waited_s: float = 0
+) -> LlmError:
+    """The stream ended before the reply did.
+
+    Args:
+        said_done: the model said that it is at its end, and the stream did not.
+        stray: words that came outside of the stream's form.
+        secrets: kept out of them.
+        waited_s: how long nothing came, where that is why.
+    """
+    message = "The language model's reply broke off"
+    if said_done:
+        message += ": it was said to be complete, and then the end of the stream did not come"
+    if waited_s:
+        message += f": nothing came for {waited_s:g} s" if not said_done else f" for {waited_s:g} s"
+    if words := clean(stray, secrets):
+        message += f". The endpoint said: {words}"
+    return LlmError("upstream_cut", message, retry=True)
+
+
+def error_of_end(end: End, *, tools: tuple[str, ...] = (), refusal: str = "") -> LlmError:
+    """A finish reason that ends no reply well; see `rtserver.runs.llm.ends`."""
+    reason = _REASONS_OF_ENDS[end.kind]
+    message = f"The language model's reply {end}"
+    if tools:
+        message += f": {clean(', '.join(tools))}"
+    if refusal:
+        message += f": {clean(refusal)}"
+    if end.kind == EndKind.UNKNOWN:
+        message += ". It may not be whole, so nothing of it is taken"
+    return LlmError(reason, message, retry=end.kind == EndKind.FAILED)
+
+
+def no_answer(
+    *,
+    refusal: str,
+    tools: tuple[str, ...],
+    thinking: bool,
+    reasoned: bool,
+    secrets: Iterable[str] = (),
+) -> LlmError:
+    """A reply that ended as it should, and has no answer in it.
+
+    Args:
+        refusal: the model's words for that.
+        tools: functions that it wanted to be called.
+        thinking: a thought was begun and not closed.
+        reasoned: there was a thought.
+        secrets: kept out of the words.
+    """
+    if refusal:
+        words = clean(refusal, secrets)
+        return LlmError("upstream_declined", f"The language model declined: {words}")
+    if tools:
+        what = f"asked for tools ({clean(', '.join(tools), secrets)}), and it was offered none"
+    elif thinking:
+        what = "did not end its thought: nothing says where its answer begins"
+    elif reasoned:
+        what = "gave no answer: nothing but its reasoning came"
+    else:
+        # Nothing was shown yet, and nothing speaks for this being the same at the next try.
+        return LlmError("no_answer", "The language model's reply has not a word in it", retry=True)
+    return LlmError("no_answer", f"The language model {what}")
+
+
+def too_large(limit: str) -> LlmError:
+    """The reply is larger than its bound."""
+    return LlmError(
+        "reply_too_large", f"The language model's reply has more than {limit}; it was stopped"
+    )
 
 
 def _retry_after_s(headers: httpx2.Headers) -> float | None:

@@ -1,74 +1,113 @@
-"""One streamed chat completion, from its bytes to its text."""
+"""One chat completion, from its bytes to its text: the answer, the thoughts, and how it ended."""
 
+import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from rtserver.runs.llm.errors import LlmError, error_in_stream
-from rtserver.runs.llm.sse import BrokenStreamError, SseReader
+from rtserver.runs.llm.chunks import Chunk, NoJsonError, chunk_of
+from rtserver.runs.llm.ends import End, EndKind, end_of
+from rtserver.runs.llm.errors import (
+    LlmError,
+    cut_off,
+    error_in_stream,
+    error_of_end,
+    no_answer,
+    too_large,
+)
+from rtserver.runs.llm.sse import SseReader
+from rtserver.runs.llm.surrogates import SurrogateJoiner
+from rtserver.runs.llm.thoughts import ThoughtSplitter, is_all_thought
 
 OnText = Callable[[str], None]
 
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-    reasoning: Any = None
-    reasoning_content: Any = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta | None = None
-    finish_reason: str | None = None
+MAX_REFUSAL_CHARS = 2000
+MAX_TOOLS = 5
+MAX_NOTES = 8
+_DONE = b"[DONE]"
+_MOST_TOKENS = 2**63 - 1
+"""The largest whole number that BSON holds."""
 
 
-class _Chunk(msgspec.Struct):
-    choices: list[_Choice] | None = None
-    usage: dict[str, Any] | None = None
-    error: Any = None
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply that came to its end.
 
+    Attributes:
+        text: the answer, without what the model thought.
+        usage: numbers of tokens by name, where the endpoint told them.
+        ended: the endpoint said that the model came to its end, not only that the stream did.
+        notes: what of its dialect is worth knowing, in words.
+    """
 
-_decode = msgspec.json.Decoder(_Chunk).decode
+    text: str
+    usage: dict[str, int] | None
+    ended: bool
+    notes: tuple[str, ...]
 
 
 class ReplyReader:
     """Takes the bytes of a reply and hands its text on.
 
+    The end of a reply is `[DONE]`, or the clean end of the stream after a good finish reason. Many
+    servers send a finish reason with each piece, so a text after one takes it back.
+
     Attributes:
-        begun: some text was handed on.
-        pieces: how many pieces came, a model's unspoken reasoning included.
-        finished: the model said that it is at its end.
-        done: the stream said that it is.
-        usage: numbers of tokens by name, where the endpoint told them.
+        begun: some of the answer was handed on.
+        pieces: how many pieces came, a model's reasoning included.
+        done: the stream said that it is at its end.
     """
 
     def __init__(
-        self, on_text: OnText, *, max_bytes: int, max_pieces: int, key: str | None
+        self,
+        on_text: OnText,
+        on_reasoning: OnText,
+        *,
+        max_bytes: int,
+        max_pieces: int,
+        secrets: tuple[str, ...] = (),
     ) -> None:
         """Make a reader.
 
         Args:
-            on_text: called with each piece of text.
-            max_bytes: of text, as UTF-8.
+            on_text: called with each piece of the answer.
+            on_reasoning: called with each piece of what the model thinks.
+            max_bytes: of both together, as UTF-8.
             max_pieces: bound of `pieces`.
-            key: kept out of what the endpoint says of its errors.
+            secrets: kept out of what the endpoint says of its errors.
         """
         self.begun = False
         self.pieces = 0
         self.done = False
-        self.usage: dict[str, int] | None = None
-        self._finish_reason: str | None = None
+        self._end: End | None = None
+        self._end_came_with_text = False
+        self._end_taken_back = False
+        self._usage = b""
+        self._index: int | None = None
+        self._is_odd = False  # a piece came that is in no plain form
+        self._reasoned = False
+        self._refusal = ""
+        self._tools: dict[str, None] = {}
+        self._notes: dict[str, None] = {}
+        self._texts: list[str] = []
         self._size_bytes = 0
         self._on_text = on_text
+        self._on_reasoning = on_reasoning
         self._max_bytes = max_bytes
         self._max_pieces = max_pieces
-        self._key = key
-        self._events = SseReader()
+        self._secrets = secrets
+        # JSON may write a character of one byte in six.
+        self._events = SseReader(max_document_bytes=6 * max_bytes + 64 * 1024)
+        self._halves = SurrogateJoiner()
+        self._reasoning_halves = SurrogateJoiner()
+        self._thoughts = ThoughtSplitter()
 
     @property
-    def finished(self) -> bool:
-        """Whether only the usage can still come."""
-        return self._finish_reason is not None
+    def end_kind(self) -> EndKind:
+        """How the reply ended, as far as it is known now."""
+        return EndKind.NONE if self._end is None else self._end.kind
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes.
@@ -81,79 +120,187 @@ class ReplyReader:
             self._take(event)
 
     def end(self) -> None:
-        """The connection is at its end.
+        """The connection came to a clean end.
 
         Raises:
             BrokenStreamError, LlmError: as `feed`.
         """
-        for event in self._events.end():
-            self._take(event)
+        try:
+            for event in self._events.end():
+                self._take(event)
+        except NoJsonError:
+            raise self.cut() from None  # it ended within a piece
 
-    def check_whole(self) -> None:
-        """See whether what came is a whole reply.
+    def is_whole(self) -> bool:
+        """Whether the reply needs no end of the stream: a JSON document tells by itself.
+
+        Servers give a wrong `Content-Length` with it, or keep the connection open.
 
         Raises:
-            LlmError: it is not.
+            BrokenStreamError, LlmError: as `feed`.
         """
-        match self._finish_reason:
-            case None if not self.done:
-                raise cut_off()
-            case "length":
-                raise LlmError(
-                    "upstream_cut",
-                    "The language model came to the end of its window in the middle of the reply",
-                )
-            case "content_filter":
-                raise LlmError(
-                    "upstream_filtered", "The language model's endpoint filtered the reply out"
-                )
+        if not self.done and not self.pieces and (rest := self._events.rest()):
+            with contextlib.suppress(NoJsonError):
+                self._take(rest)
+        return self.done
+
+    def cut(self, waited_s: float = 0) -> LlmError:
+        """What to say where the stream broke off here.
+
+        Args:
+            waited_s: how long nothing came, where that is why.
+        """
+        return cut_off(
+            said_done=self._end is not None,
+            stray=self._events.stray.decode("utf-8", "replace"),
+            secrets=self._secrets,
+            waited_s=waited_s,
+        )
+
+    def outcome(self) -> Reply:
+        """The reply, after the end of the stream.
+
+        Raises:
+            LlmError: it is not whole, or there is no answer in it.
+        """
+        self._flush()
+        end = self._end
+        if end is None and not self.done:
+            raise self.cut()
+        if end is not None:
+            if end.kind != EndKind.GOOD:
+                raise error_of_end(end, tools=tuple(self._tools), refusal=self._refusal)
+            if not self.done and self._end_taken_back and self._end_came_with_text:
+                # It comes with every piece, so it says nothing, and nothing else told of an end.
+                raise self.cut()
+        text = "".join(self._texts)
+        if not text or self._refusal or is_all_thought(text):
+            raise no_answer(
+                refusal=self._refusal,
+                tools=tuple(self._tools),
+                thinking=self._thoughts.thinking,
+                reasoned=self._reasoned or bool(text),
+                secrets=self._secrets,
+            )
+        if self._thoughts.found:
+            self._note("thoughts in tags")
+        if end is None:
+            self._note("no finish reason")
+        return Reply(text, _numbers(self._usage), end is not None, tuple(self._notes))
 
     def _take(self, event: bytes) -> None:
-        if self.done:
+        if self.done or not event or event.isspace():
             return
-        if event.startswith(b"[DONE]"):
+        if event.startswith(b"[") and event.strip() == _DONE:
             self.done = True
             return
-        try:
-            chunk = _decode(event)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise BrokenStreamError("a piece of the reply is no chat completion chunk") from None
-        if chunk.error is not None:
-            raise error_in_stream(chunk.error, self._key)
-        if chunk.usage is not None:
-            self.usage = _numbers(chunk.usage)
-        for choice in chunk.choices or ():
-            if choice.delta is not None:
-                self._take_delta(choice.delta)
-            if choice.finish_reason is not None:
-                self._finish_reason = choice.finish_reason
+        chunk = chunk_of(event)
+        if chunk.odd:
+            if chunk.error is not None:
+                raise error_in_stream(chunk.error, self._secrets)
+            self._is_odd = True
+        if chunk.usage:
+            self._usage = chunk.usage
+        says = chunk.text or chunk.reasoning or chunk.refusal or chunk.tools
+        if says or chunk.finish is not None:
+            if self._index is None:
+                self._index = chunk.index
+            if chunk.index == self._index:
+                if says:
+                    self._take_words(chunk)
+                if chunk.finish is not None:
+                    self._take_finish(chunk.finish, with_text=bool(says))
+        if chunk.whole:
+            self._note("the reply is not streamed")
+            self.done = True
 
-    def _take_delta(self, delta: _Delta) -> None:
-        text = delta.content
-        if not text and not delta.reasoning and not delta.reasoning_content:
-            return
+    def _take_words(self, chunk: Chunk) -> None:
         self.pieces += 1
         if self.pieces > self._max_pieces:
-            raise _too_large(f"{self._max_pieces} tokens")
+            raise too_large(f"{self._max_pieces} tokens")
+        if self._end is not None:
+            self._end = None
+            self._end_taken_back = True
+        reasoning, text = chunk.reasoning, chunk.text
+        if self._is_odd:
+            for name in chunk.tools[:MAX_TOOLS]:
+                if name and len(self._tools) < MAX_TOOLS:
+                    self._tools[name] = None
+            self._refusal = (self._refusal + chunk.refusal)[:MAX_REFUSAL_CHARS]
+            reasoning = self._reasoning_halves.feed(reasoning)
+            text = self._halves.feed(text)
+        for note in chunk.notes:
+            self._note(note)
+        if reasoning:
+            self._hand_on_reasoning(reasoning)
         if text:
-            self._size_bytes += len(text.encode("utf-8", "replace"))
-            if self._size_bytes > self._max_bytes:
-                raise _too_large(f"{self._max_bytes} bytes")
-            self.begun = True
-            self._on_text(text)
+            self._take_text(text)
+
+    def _take_text(self, text: str) -> None:
+        if self._thoughts.answering:
+            self._hand_on(text)
+            return
+        thought, answer = self._thoughts.feed(text)
+        if thought:
+            self._hand_on_reasoning(thought)
+        if answer:
+            self._hand_on(answer)
+
+    def _flush(self) -> None:
+        if rest := self._reasoning_halves.end():
+            self._hand_on_reasoning(rest)
+        if rest := self._halves.end():
+            self._take_text(rest)
+        thought, answer = self._thoughts.end()
+        if thought:
+            self._hand_on_reasoning(thought)
+        if answer:
+            self._hand_on(answer)
+
+    def _hand_on(self, text: str) -> None:
+        self._measure(text)
+        self.begun = True
+        self._texts.append(text)
+        self._on_text(text)
+
+    def _hand_on_reasoning(self, text: str) -> None:
+        self._measure(text)
+        self._reasoned = True
+        self._on_reasoning(text)
+
+    def _measure(self, text: str) -> None:
+        self._size_bytes += len(text.encode("utf-8", "replace"))
+        if self._size_bytes > self._max_bytes:
+            raise too_large(f"{self._max_bytes} bytes")
+
+    def _take_finish(self, reason: object, *, with_text: bool) -> None:
+        end = end_of(reason)
+        if end.kind == EndKind.NONE:
+            return
+        # A bad end is not mended by a good one that comes after it.
+        if self._end is None or self._end.kind == EndKind.GOOD:
+            self._end = end
+            self._end_came_with_text = with_text
+
+    def _note(self, note: str) -> None:
+        if len(self._notes) < MAX_NOTES:
+            self._notes[note] = None
 
 
-def cut_off() -> LlmError:
-    """The stream ended before the reply did."""
-    return LlmError("upstream_cut", "The language model's reply broke off", retry=True)
-
-
-def _too_large(limit: str) -> LlmError:
-    return LlmError(
-        "reply_too_large", f"The language model's reply has more than {limit}; it was stopped"
-    )
-
-
-def _numbers(usage: dict[str, Any]) -> dict[str, int]:
+def _numbers(usage: bytes) -> dict[str, int] | None:
+    if not usage:
+        return None
+    try:
+        told: Any = msgspec.json.decode(usage)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if not isinstance(told, dict):
+        return None
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    return {name: usage[name] for name in names if isinstance(usage.get(name), int)}
+    return {
+        name: number
+        for name in names
+        if isinstance(number := told.get(name), int)
+        and not isinstance(number, bool)
+        and 0 <= number <= _MOST_TOKENS
+    }

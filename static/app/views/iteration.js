@@ -98,7 +98,7 @@ export function createIteration({ store, actions, drafts }) {
     if (length === written.pieces) return;
     const atEnd = reply.scrollHeight - reply.scrollTop - reply.clientHeight <= NEAR_PX;
     const fresh = itemsOf(run.output, written.pieces);
-    reply.append(fresh.map((item) => item.content ?? "").join(""));
+    writePieces(reply, fresh);
     written.pieces = length;
     if (atEnd) reply.scrollTop = reply.scrollHeight;
   }
@@ -144,6 +144,22 @@ export function createIteration({ store, actions, drafts }) {
       drawn = run;
     },
   };
+}
+
+/** Add pieces of a reply. What the model thinks before it replies is shown, and shown as that. */
+function writePieces(reply, pieces) {
+  let at = 0;
+  while (at < pieces.length) {
+    const thinks = Boolean(pieces[at].reasoning);
+    let words = "";
+    for (; at < pieces.length && Boolean(pieces[at].reasoning) === thinks; at += 1) {
+      words += thinks ? pieces[at].reasoning : (pieces[at].content ?? "");
+    }
+    const last = reply.lastElementChild;
+    if (!thinks) reply.append(words);
+    else if (last !== null && last === reply.lastChild) last.append(words);
+    else reply.append(h("span.reasoning", { title: "What the model thought" }, words));
+  }
 }
 
 function headline(run, about, live) {

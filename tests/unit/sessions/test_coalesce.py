@@ -10,8 +10,8 @@ from rtserver.sessions.coalesce import TokenBacklog
 from tests.support.fakes import draft, stored
 
 
-def token(run_id: str, n: int, content: str) -> Any:
-    made = draft("p1", "token", run_id=run_id, n=n, content=content)
+def token(run_id: str, n: int, content: str, **fields: str) -> Any:
+    made = draft("p1", "token", run_id=run_id, n=n, content=content, **fields)
     made.proposal_id = f"c-{run_id}"
     made.audience = viewers_of(made.proposal_id)
     return made
@@ -74,6 +74,22 @@ def test_other_events_keep_their_place() -> None:
 def test_a_missing_piece_stays_visible() -> None:
     events = stored(token("r1", 1, "a"), token("r1", 2, "b"), token("r1", 4, "d"))
     assert [event.frame()["content"] for event in joined(events)] == ["ab", "d"]
+
+
+def test_thoughts_are_joined_with_thoughts_alone() -> None:
+    events = stored(
+        token("r1", 1, "", reasoning="a"),
+        token("r1", 2, "", reasoning="b"),
+        token("r1", 3, "c"),
+        token("r1", 4, "d"),
+        token("r1", 5, "", reasoning="e"),
+    )
+    frames = [event.frame() for event in joined(events)]
+    assert [(f["content"], f.get("reasoning"), f.get("first_n"), f["n"]) for f in frames] == [
+        ("", "ab", 1, 2),
+        ("cd", None, 3, 4),
+        ("", "e", None, 5),
+    ]
 
 
 def test_frames_are_bounded() -> None:

@@ -55,7 +55,28 @@ async def test_what_comes_during_a_commit_is_one_event_of_the_next() -> None:
         [{"content": "bcd", "n": 2}],
         [{"content": "e", "n": 3}],
     ]
-    assert joiner.text == "abcde"
+
+
+@pytest.mark.gen_test
+async def test_thoughts_and_reply_are_events_of_their_own() -> None:
+    log = SlowLog()
+    joiner = TokenJoiner(log.emit)
+    for piece in ("a", "b"):
+        joiner.add_reasoning(piece)
+    for piece in ("c", "d"):
+        joiner.add(piece)
+    joiner.add_reasoning("e")
+    joiner.close()
+    running = asyncio.create_task(joiner.run())
+    await log.commit()
+    await asyncio.wait_for(running, 10)
+    assert log.published == [
+        [
+            {"content": "", "reasoning": "ab", "n": 1},
+            {"content": "cd", "n": 2},
+            {"content": "", "reasoning": "e", "n": 3},
+        ]
+    ]
 
 
 @pytest.mark.gen_test
@@ -94,7 +115,8 @@ async def test_events_and_publications_are_bounded() -> None:
         events.append(tokens)
 
     joiner = TokenJoiner(emit)
-    text = "0123456789" * 100_000
+    thought, text = "hm " * 100_000, "0123456789" * 100_000
+    joiner.add_reasoning(thought)
     joiner.add(text)
     joiner.close()
     await joiner.run()
@@ -102,6 +124,8 @@ async def test_events_and_publications_are_bounded() -> None:
     flat = [event for publication in events for event in publication]
     assert max(len(event["content"]) for event in flat) == MAX_EVENT_CHARS
     assert "".join(event["content"] for event in flat) == text
+    assert max(len(event.get("reasoning", "")) for event in flat) == MAX_EVENT_CHARS
+    assert "".join(event.get("reasoning", "") for event in flat) == thought
     assert [event["n"] for event in flat] == list(range(1, len(flat) + 1))
 
 

@@ -1,6 +1,7 @@
 """The client of language models, against an endpoint that does what real ones do."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,10 +10,12 @@ from typing import Any
 import pytest
 
 from rtserver.demo.completions_server import Respond
+from rtserver.observe.metrics import MetricsRegistry
 from rtserver.runs.llm import client as llm
 from rtserver.runs.llm.client import LanguageModel, LlmTimes
 from rtserver.runs.llm.errors import LlmError
 from rtserver.runs.llm.message import Message
+from rtserver.runs.llm.metrics import LlmMetrics
 from tests.support.llm_server import (
     KEY,
     LlmServer,
@@ -26,6 +29,8 @@ from tests.support.llm_server import (
     says,
     sends,
 )
+from tests.unit.runs.llm.dialects import BAD, FILE, GOOD, OTHER, sse
+from tests.unit.runs.llm.dialects import says as chunk
 
 TEXT = "Grüße aus Zürich, with 漢字 and 😀.\n" * 5
 HELLO = [Message("system", "Be brief."), Message("user", "Hello")]
@@ -65,8 +70,11 @@ async def failure(
 async def test_reply_piece_by_piece_with_its_usage() -> None:
     async with asking(says(TEXT)) as (model, server):
         pieces: list[str] = []
-        usage = await model.reply(HELLO, pieces.append)
+        reply = await model.reply(HELLO, pieces.append)
     assert pieces == pieces_of(TEXT)
+    assert reply.text == TEXT
+    assert reply.ended
+    usage = reply.usage
     assert usage is not None
     assert usage["completion_tokens"] == len(pieces)
     assert usage["total_tokens"] == usage["prompt_tokens"] + len(pieces)
@@ -140,15 +148,78 @@ async def test_an_endpoint_that_goes_on_after_its_end() -> None:
 
 
 @pytest.mark.gen_test
-async def test_an_endpoint_that_never_tells_the_usage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llm, "USAGE_WAIT_S", 0.05)
+async def test_dialects_over_http() -> None:
+    """As `test_reply` has them, but through the connection."""
+    for name in ("plain", "stop in every piece", "a byte order mark", "think tags", "empty data"):
+        thoughts: list[str] = []
+        async with asking(sends(GOOD[name].body)) as (model, _server):
+            reply = await model.reply(HELLO, lambda _text: None, thoughts.append)
+        assert (reply.text, "".join(thoughts)) == (GOOD[name].text, GOOD[name].reasoning)
+    for name in ("a whole completion", "a whole completion, indented"):
+        async with asking(sends(GOOD[name].body, content_type="application/json")) as (model, _):
+            assert (await model.reply(HELLO, lambda _text: None)).text == GOOD[name].text
+    for name, content_type, attempts in (
+        ("a JSON error instead of a stream", "application/json", 3),
+        ("a web page", "text/html; charset=utf-8", 1),
+        ("no blank lines", "text/event-stream", 1),
+        ("an error field", "text/event-stream", 1),  # 400: it will be no other at the next try
+        ("an error field amid the reply", "text/event-stream", 1),
+        ("tool_calls", "text/event-stream", 1),
+        ("[DONE] only", "text/event-stream", 3),
+    ):
+        error, pieces, server = await failure(sends(BAD[name].body, content_type=content_type))
+        assert (error.reason, "".join(pieces)) == (BAD[name].reason, BAD[name].handed_on)
+        assert all(words in str(error) for words in BAD[name].words)
+        assert len(server.served) == attempts, name
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("finish", ["", "null", "stop", None, "eos_token"])
+async def test_silence_is_no_end_whatever_was_said_before(finish: str | None) -> None:
+    """A reply is not whole because nothing more comes for a while; some say `stop` each time."""
 
     async def respond(request: Any, answer: Any) -> None:
+        await answer.data(sse(chunk(FILE, finish))[6:-2])
+        await asyncio.sleep(0.3)
+        await answer.data(sse(chunk(OTHER, finish))[6:-2])
+        await hangs()(request, answer)
+
+    times = LlmTimes(connect=5, first_token=20, token=1, whole=40)
+    error, pieces, server = await failure(respond, times)
+    assert (error.reason, pieces) == ("upstream_cut", [FILE, OTHER])
+    assert "nothing came for 1 s" in str(error) or "did not come for 1 s" in str(error)
+    assert len(server.served) == 1
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("finish", ["", "null", "stop", None, "eos_token"])
+async def test_nor_is_a_reset(finish: str | None) -> None:
+    error, pieces, _ = await failure(resets(within=sse(chunk(FILE, finish), chunk(OTHER, finish))))
+    assert (error.reason, pieces) == ("upstream_cut", [FILE, OTHER])
+
+
+@pytest.mark.gen_test
+async def test_what_comes_after_done_is_not_waited_for() -> None:
+    async def respond(request: Any, answer: Any) -> None:
         await answer.data(b'{"choices":[{"delta":{"content":"Hi"},"finish_reason":"stop"}]}')
+        await answer.data(b"[DONE]")
         await hangs()(request, answer)
 
     async with asking(respond) as (model, _server):
-        assert await model.reply(HELLO, lambda _text: None) is None
+        assert (await model.reply(HELLO, lambda _text: None)).text == "Hi"
+
+
+@pytest.mark.gen_test
+async def test_ends_are_counted() -> None:
+    registry = MetricsRegistry()
+    metrics = LlmMetrics(registry)
+    for finish in ("stop", "length", "banana", "apple", ""):
+        async with asking(says(["Hi"], finish=finish), metrics=metrics) as (model, _server):
+            with contextlib.suppress(LlmError):
+                await model.reply(HELLO, lambda _text: None)
+    text = registry.render()[0].decode()
+    for end, count in {"good": 1, "cut": 1, "unknown": 2, "none": 1, "failed": 0}.items():
+        assert f'rtserver_llm_replies_ended_total{{end="{end}"}} {count}.0' in text
 
 
 @pytest.mark.gen_test
@@ -156,7 +227,7 @@ async def test_an_endpoint_that_refuses_stream_options() -> None:
     respond = one_by_one(fails(400, "Unknown parameter: 'stream_options'"), says("Hi"))
     async with asking(respond) as (model, server):
         pieces: list[str] = []
-        assert await model.reply(HELLO, pieces.append) is None
+        assert (await model.reply(HELLO, pieces.append)).usage is None
         assert pieces == ["Hi"]
         await model.reply(HELLO, pieces.append)
     assert [bool(served.request.stream_options) for served in server.served] == [
@@ -178,7 +249,10 @@ async def test_an_endpoint_that_refuses_stream_options() -> None:
         sends(b"data: nonsense\n\n"),
         sends(b""),
         sends(b'data: {"error":{"message":"overloaded"}}\n\n'),
-        sends(b'{"choices":[]}', content_type="application/json"),
+        sends(b'{"choices":', content_type="application/json"),
+        sends(b'data: {"error":{"message":"overloaded","code":503}}\n\n'),
+        says([], finish="error"),
+        says([]),
     ],
 )
 async def test_what_is_tried_again_before_the_first_piece(trouble: Respond) -> None:
@@ -206,7 +280,8 @@ async def test_what_is_tried_again_before_the_first_piece(trouble: Respond) -> N
         (sends(b""), "upstream_cut", 3, "broke off"),
         (sends(b"data: []\n\n"), "upstream_broken", 3, "no chat completion chunk"),
         (sends(b"data: \xff\n\n"), "upstream_broken", 3, "no chat completion chunk"),
-        (sends(b"{}", content_type="application/json"), "upstream_broken", 3, "not streamed"),
+        (sends(b"{}", content_type="application/json"), "upstream_cut", 3, "broke off"),
+        (sends(b"[1]", content_type="application/json"), "upstream_broken", 3, "no chat"),
         (sends(b"x" * 2_000_000), "upstream_broken", 3, "no end"),
     ],
 )
@@ -244,6 +319,7 @@ async def test_what_goes_wrong_amid_the_reply_is_not_tried_again(
     ("rest", "reason"),
     [
         (b"", "upstream_cut"),
+        (b'data: {"choices":[{"del', "upstream_cut"),
         (b'data: {"choices":[{"delta":{"content":5}}]}\n\n', "upstream_broken"),
         (b'data: {"choices":\n\n', "upstream_broken"),
         (b'data: {"error":"overloaded"}\n\n', "upstream_failed"),
@@ -258,18 +334,28 @@ async def test_broken_chunks(rest: bytes, reason: str) -> None:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize(
-    ("respond", "times", "words"),
+    ("respond", "times", "reason", "words"),
     [
-        (hangs(), LlmTimes(5, 0.2, 9, 9), "did not begin to answer within 0.2 s"),
-        (hangs(["one"]), LlmTimes(5, 9, 0.2, 9), "nothing came for 0.2 s"),
-        (says(["x"] * 1000, pause_s=0.05), LlmTimes(5, 9, 9, 0.4), "not complete after 0.4 s"),
-        (fails(503, Retry_After="30"), LlmTimes(5, 9, 9, 0.4), "not complete after 0.4 s"),
+        (hangs(), LlmTimes(5, 0.2, 9, 9), "timeout", "did not begin to answer within 0.2 s"),
+        (hangs(["one"]), LlmTimes(5, 9, 0.2, 9), "cut", "nothing came for 0.2 s"),
+        (
+            says(["x"] * 1000, pause_s=0.05),
+            LlmTimes(5, 9, 9, 0.4),
+            "timeout",
+            "not complete after 0.4 s",
+        ),
+        (
+            fails(503, Retry_After="30"),
+            LlmTimes(5, 9, 9, 0.4),
+            "timeout",
+            "not complete after 0.4 s",
+        ),
     ],
 )
-async def test_time_outs(respond: Respond, times: LlmTimes, words: str) -> None:
+async def test_time_outs(respond: Respond, times: LlmTimes, reason: str, words: str) -> None:
     begun_s = time.monotonic()
     error, _pieces, server = await failure(respond, times)
-    assert error.reason == "upstream_timeout"
+    assert error.reason == f"upstream_{reason}"
     assert words in str(error)
     assert time.monotonic() - begun_s < 5
     assert len(server.served) == 1
@@ -334,6 +420,11 @@ async def test_trying_out() -> None:
         said = await model.try_out()
         assert said is not None
         assert "HTTP 401" in said
+    for name in ("an error field amid the reply", "reasoning only", "[DONE] only", "object error"):
+        async with asking(sends(BAD[name].body)) as (model, _server):
+            said = await model.try_out()
+            assert said is not None, name
+            assert all(words in said for words in BAD[name].words)
 
 
 @pytest.mark.gen_test
