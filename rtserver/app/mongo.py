@@ -12,10 +12,9 @@ from store.base.client import Database, connect
 from store.base.topology import PrimaryWatch
 from store.log.access import DriverAccess, LogAccess
 from store.log.wire_access import WireAccess, is_plain
-from store.mongod.attach import attach
-from store.mongod.errors import MongodError
+from store.mongod.directory import MongodError
 from store.mongod.process import PrivateMongod
-from store.mongod.reach import reach
+from store.mongod.reach import attach, reach
 
 NO_REPLICA_SET = "MongoDB is not a replica set: start it with --replSet and initiate it"
 MONGOD_RESTART_S = (0.5, 1.0, 2.0, 5.0)

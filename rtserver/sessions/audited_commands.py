@@ -8,12 +8,7 @@ from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.outcomes import outcome_of, outcome_of_refusal
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import HiddenError
-from rtserver.sessions.messages import (
-    Ack,
-    Command,
-    MessageRefusedError,
-    type_of,
-)
+from rtserver.sessions.messages import Ack, Command, MessageRefusedError, type_of
 from rtserver.sessions.session import CommandHandler, Session
 
 

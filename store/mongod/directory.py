@@ -1,22 +1,25 @@
-"""The part of the data directory that belongs to the private mongod, and who holds it.
+"""The private mongod's part of the data directory: its paths, its lock, and who holds it.
 
 ``DATA_DIR/mongod/`` (mode 0700) has the database files in ``db/``, the log, the Unix socket, and
 ``owner.lock``: locked with flock(2) for as long as its holder lives, with the holder's particulars
 as JSON inside. What it says counts only while it is locked, so a crash leaves nothing stale.
+
+A mongod may still be on the database files although its server is gone: right after a server was
+killed its guard is shutting mongod down; where the guard was killed too, nobody is.
 """
 
 import asyncio
 import fcntl
 import hashlib
 import os
+import re
+import signal
 import stat
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 import structlog
-
-from store.mongod.errors import DataDirInUse, MongodFailed
 
 _log = structlog.get_logger()
 
@@ -26,6 +29,32 @@ SOCKET_NAME = "mongod.sock"
 _SOCKET_PATH_BYTES = 107  # sockaddr_un's 108 with the final NUL, see unix(7)
 _BUSY_S = 1.0
 _POLL_S = 0.05
+_LEFTOVER_GRACE_S = 10.0
+_LEFTOVER_POLL_S = 0.02
+
+
+class MongodError(Exception):
+    """The private mongod can't be had; the message is for the operator."""
+
+
+class MongodNotFound(MongodError):  # noqa: N818
+    """No mongod on PATH, nor in an installed wheel."""
+
+
+class DataDirInUse(MongodError):  # noqa: N818
+    """Another process holds the data directory.
+
+    Attributes:
+        pid: Its process id, or None where it isn't known.
+    """
+
+    def __init__(self, message: str, pid: int | None) -> None:
+        super().__init__(message)
+        self.pid = pid
+
+
+class MongodFailed(MongodError):  # noqa: N818
+    """mongod ended, or did not become writable in time; the message has its last words."""
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -195,3 +224,67 @@ def _read_holder(fd: int) -> Holder | None:
         return msgspec.json.decode(os.pread(fd, 64 * 1024, 0), type=Holder)
     except msgspec.DecodeError:
         return None
+
+
+async def end_leftover(db: Path) -> None:
+    """Shut down what mongod there is on the database files; the caller holds the data directory.
+
+    Args:
+        db: The database directory.
+
+    Raises:
+        DataDirInUse: It is not one that we started, or it can't be ended.
+    """
+    pid = _pid_on(db)
+    if pid is None:
+        return
+    _log.warning("mongod_left_over", pid=pid, db=str(db))
+    for sig in (signal.SIGTERM, signal.SIGKILL):
+        _signal(pid, sig, db)
+        deadline = asyncio.get_running_loop().time() + _LEFTOVER_GRACE_S
+        while asyncio.get_running_loop().time() < deadline:
+            if _pid_on(db) is None:
+                return
+            await asyncio.sleep(_LEFTOVER_POLL_S)
+    raise _database_in_use(db, pid)
+
+
+def _pid_on(db: Path) -> int | None:
+    """The process id of the mongod that has the files locked; 0 where it left none."""
+    try:
+        fd = os.open(db / "mongod.lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        if try_flock(fd, exclusive=True):
+            return None
+        found = re.match(rb"\d+", os.read(fd, 32))
+        return int(found.group()) if found else 0
+    finally:
+        os.close(fd)
+
+
+def _signal(pid: int, sig: signal.Signals, db: Path) -> None:
+    """Signal the process if it is a mongod on these files; by pidfd, since ids are used again."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:  # it ended, or lives in another container
+        return
+    try:
+        argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if argv != [b""]:  # a zombie has none
+            if os.fsencode(db) not in argv:
+                raise _database_in_use(db, pid)
+            signal.pidfd_send_signal(pidfd, sig)
+    except (FileNotFoundError, ProcessLookupError):
+        return  # it ended while we looked
+    finally:
+        os.close(pidfd)
+
+
+def _database_in_use(db: Path, pid: int) -> DataDirInUse:
+    return DataDirInUse(
+        f"the database files in {db} are in use by process {pid}, which this server did not start "
+        "or cannot end: end that one, or set RT_DATA_DIR to a directory of its own for this one",
+        pid or None,
+    )

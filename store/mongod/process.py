@@ -15,29 +15,26 @@ from typing import Any
 from urllib.parse import quote
 
 import structlog
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo.errors import OperationFailure, PyMongoError
 
 from rtserver.runs.process.spawn import GuardedProcess, spawn_guarded
-from store.mongod.attach import attach
-from store.mongod.binary import find_mongod
-from store.mongod.command import MEMBER_HOST, MIN_CACHE_MIB, ended, mongod_argv, mongod_environment
-from store.mongod.directory import Holder, Mode, MongodDir
-from store.mongod.errors import DataDirInUse, MongodError, MongodFailed, MongodNotFound
-from store.mongod.leftover import end_leftover
+from store.mongod.command import (
+    MEMBER_HOST,
+    MIN_CACHE_MIB,
+    REPLICA_SET,
+    ended,
+    find_mongod,
+    mongod_argv,
+    mongod_environment,
+)
+from store.mongod.directory import Holder, Mode, MongodDir, MongodFailed, end_leftover
 from store.mongod.log_file import last_words, open_log, rotate_log
-from store.mongod.replica_set import NotWritableYetError, become_primary
-
-__all__ = [
-    "DataDirInUse",
-    "MongodError",
-    "MongodFailed",
-    "MongodNotFound",
-    "PrivateMongod",
-    "attach",
-    "find_mongod",
-]
 
 _log = structlog.get_logger()
 
+_ALREADY_INITIALIZED = 23
+_DRIVER_TIMEOUT_MS = 5000
 _STOP_TIMEOUT_S = 10.0
 _POLL_S = 0.02
 _TELL_S = 0.5
@@ -260,3 +257,54 @@ class PrivateMongod:
             self._guarded = None
             self._tasks = []
             self._stopping = False
+
+
+class NotWritableYetError(Exception):
+    """What stood in the way at the last attempt; for the message when time is up."""
+
+
+async def become_primary(uri: str, member_host: str, *, timeout_s: float) -> None:
+    """Initiate the replica set where it never was, and wait until the node takes writes.
+
+    Args:
+        uri: A direct connection to the mongod, which listens already.
+        member_host: The node's own address as mongod knows it. It is stored in the database, so it
+            should stay true when the data directory is moved.
+        timeout_s: How long to wait, in seconds.
+
+    Raises:
+        NotWritableYetError: Time is up.
+    """
+    client: Any = AsyncIOMotorClient(
+        uri,
+        serverSelectionTimeoutMS=_DRIVER_TIMEOUT_MS,
+        connectTimeoutMS=_DRIVER_TIMEOUT_MS,
+        socketTimeoutMS=_DRIVER_TIMEOUT_MS,
+    )
+    obstacle = "mongod did not answer"
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                try:
+                    if await _is_primary(client, member_host):
+                        return
+                    obstacle = "the election of the primary is not over"
+                except PyMongoError as error:
+                    obstacle = str(error)
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        raise NotWritableYetError(obstacle) from None
+    finally:
+        client.close()
+
+
+async def _is_primary(client: Any, member_host: str) -> bool:
+    hello = await client.admin.command("hello")
+    if "setName" not in hello:
+        config = {"_id": REPLICA_SET, "members": [{"_id": 0, "host": member_host}]}
+        try:
+            await client.admin.command("replSetInitiate", config)
+        except OperationFailure as error:
+            if error.code != _ALREADY_INITIALIZED:  # it was, and is still reading its configuration
+                raise
+    return bool(hello.get("isWritablePrimary"))

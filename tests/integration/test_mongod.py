@@ -19,8 +19,10 @@ import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.read_concern import ReadConcern
 
-from store.mongod.binary import find_mongod, mongod_of_wheel
-from store.mongod.process import DataDirInUse, MongodFailed, PrivateMongod, attach
+from store.mongod.command import find_mongod, mongod_of_wheel
+from store.mongod.directory import DataDirInUse, MongodFailed
+from store.mongod.process import PrivateMongod
+from store.mongod.reach import attach
 from tests.support.recorder import LogRecorder
 
 ROOT = Path(__file__).parents[2]

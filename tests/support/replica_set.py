@@ -12,8 +12,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from store.mongod.binary import find_mongod
-from store.mongod.command import mongod_environment
+from store.mongod.command import find_mongod, mongod_environment
 from tests.support.processes import Child, end, spawn, wait_until
 
 NAME = "three"

@@ -13,13 +13,7 @@ from rtserver.model.errors import ConflictError, NotFoundError, StoreUnavailable
 from rtserver.model.events import EventDraft, viewers_of
 from rtserver.model.identity import Identity
 from rtserver.model.run import RunJson, RunKind, RunState
-from rtserver.sessions.messages import (
-    Ack,
-    Command,
-    Replay,
-    View,
-    ViewAck,
-)
+from rtserver.sessions.messages import Ack, Command, Replay, View, ViewAck
 from rtserver.sessions.session import MAX_COMMANDS_IN_FLIGHT, MAX_STRIKES, Ended, Session
 from tests.support.fakes import EPOCH, draft
 from tests.support.recorder import LogRecorder

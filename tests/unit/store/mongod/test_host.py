@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from store.mongod import host
-from store.mongod.binary import mongod_of_wheel
+from store.mongod.command import mongod_of_wheel
 from tests.support.processes import ROOT
 
 

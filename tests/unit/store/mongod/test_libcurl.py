@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from store.mongod import libcurl
-from store.mongod.binary import mongod_of_wheel
+from store.mongod.command import mongod_of_wheel
 from store.mongod.libcurl import borrow_libcurl
 
 NEEDED = b"libselinux.so.1\0"

@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from store.mongod.binary import find_mongod
-from store.mongod.command import ended
-from store.mongod.directory import Holder, Mode, MongodDir
+from store.mongod.command import ended, find_mongod
+from store.mongod.directory import (
+    DataDirInUse,
+    Holder,
+    Mode,
+    MongodDir,
+    MongodFailed,
+    MongodNotFound,
+)
 from store.mongod.log_file import last_words, open_log, rotate_log
-from store.mongod.process import DataDirInUse, MongodFailed, MongodNotFound, PrivateMongod, attach
-from store.mongod.reach import reach
+from store.mongod.process import PrivateMongod
+from store.mongod.reach import attach, reach
 
 
 @pytest.fixture
