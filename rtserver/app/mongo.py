@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from rtserver.app.parts import make_data_folder
 from rtserver.config.settings import Settings
 from rtserver.model.errors import OperatorError
 from store.base.client import Database, connect
@@ -106,6 +107,7 @@ async def run_shared_mongod(settings: Settings) -> None:
     Raises:
         OperatorError: it cannot run, or ended by itself.
     """
+    make_data_folder(settings)
     mongod = PrivateMongod(settings.data_dir, mode="shared")
     try:
         await mongod.start()

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from rtserver.auth.jwks import JwksCache
 from rtserver.auth.tokens import TokenVerifier
 from rtserver.config.settings import Settings
+from rtserver.lib.data_folder import make_folder
+from rtserver.model.errors import OperatorError
 from rtserver.runs.llm.metrics import LlmMetrics
 from rtserver.runs.validation.validator import Validator
 
@@ -28,6 +30,21 @@ async def token_verifier(settings: Settings, secret: str | None) -> tuple[TokenV
         issuer=settings.jwt_issuer,
     )
     return verifier, jwks
+
+
+def make_data_folder(settings: Settings) -> None:
+    """Make the data directory where it is not there yet, before anybody makes a folder in it.
+
+    Raises:
+        OperatorError: it can't be made.
+    """
+    try:
+        make_folder(settings.data_dir, settings.folder_mode)
+    except OSError as error:
+        raise OperatorError(
+            f"cannot make the data directory {settings.data_dir} ({error.strerror}): "
+            "set RT_DATA_DIR to one that can be written to"
+        ) from error
 
 
 def make_validator(settings: Settings) -> Validator:

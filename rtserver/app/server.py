@@ -16,7 +16,13 @@ from handlers.sockjs.echo import test_routes
 from rtserver.app.logs import LogStore
 from rtserver.app.metrics import WorkerMetrics
 from rtserver.app.mongo import NO_REPLICA_SET, MongoAccess, no_answer
-from rtserver.app.parts import SERVER_ROOT, make_model, make_validator, token_verifier
+from rtserver.app.parts import (
+    SERVER_ROOT,
+    make_data_folder,
+    make_model,
+    make_validator,
+    token_verifier,
+)
 from rtserver.app.watching import make_watches
 from rtserver.audit.archive.archiver import Archiver
 from rtserver.audit.archive.directory import ArchiveDirectory
@@ -42,6 +48,7 @@ from rtserver.demo.project import DEMO_PROJECT_ID, install_demo
 from rtserver.eventlog.history import History
 from rtserver.eventlog.worker_messages import Control
 from rtserver.interface.snapshot import Snapshots
+from rtserver.lib.data_folder import make_folder
 from rtserver.lib.shutdown import Shutdown
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
@@ -146,6 +153,7 @@ class Server:
         verifier, jwks = await token_verifier(settings, self._secret)
         if jwks is not None:
             self._shutdown.push("key-set", jwks.close)
+        make_data_folder(settings)
         # Taken first: a port that is in use should be said before anything is started.
         sockets = bind_sockets(settings.port, settings.host, reuse_port=False)
         for one in sockets:
@@ -391,6 +399,7 @@ class Server:
         self._shutdown.push("audit-heads", self._flush_audit_heads)
         spool_dir = settings.data_dir / SPOOL_FOLDER
         try:
+            make_folder(spool_dir, settings.folder_mode)
             self.auditor = Auditor(
                 self._audit_log,
                 self.metrics.audit,
@@ -549,7 +558,9 @@ class Server:
         now = present_moment()
         writer = asyncio.create_task(self._log.run())
         try:
-            for demo in await asyncio.to_thread(install_demo, self._settings.workspaces_dir):
+            settings = self._settings
+            await asyncio.to_thread(make_folder, settings.workspaces_dir, settings.folder_mode)
+            for demo in await asyncio.to_thread(install_demo, settings.workspaces_dir):
                 proposal = Proposal(
                     proposal_id=demo.id,
                     project_id=DEMO_PROJECT_ID,

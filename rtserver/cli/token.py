@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from rtserver.auth.tokens import KeyConfigurationError, TokenSigner
 from rtserver.config.settings import Settings
 from rtserver.demo.project import DEMO_PROJECT_ID
+from rtserver.lib.data_folder import make_folder
 from rtserver.model.errors import OperatorError
 
 SECRET_FILE = "demo-jwt-secret"  # noqa: S105 - a file's name
@@ -34,7 +35,7 @@ def signing_secret(settings: Settings, *, demo: bool) -> str | None:
 def _demo_secret(settings: Settings) -> str:
     path = settings.data_dir / SECRET_FILE
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(settings.data_dir, settings.folder_mode)
         # Written beside and linked: of two that start at once, both use the first one's.
         fresh = path.with_name(f".{SECRET_FILE}.{os.getpid()}")
         fresh.touch(mode=0o600)

@@ -108,6 +108,12 @@ class Settings:
         section="Storage",
         unset="`./var`",
     )
+    data_dir_mode: str = setting(
+        "0700",
+        text_like("0?7[0-7]{2}", "a mode in octal, from 0700 to 0777: all for its owner"),
+        "Who else may enter the data directory and the folders of workspaces and audit records in "
+        "it, where the server makes them. Nobody unless set: they hold what was refused to others.",
+    )
     mongodb_uri: str | None = setting(
         None,
         Kind(
@@ -404,6 +410,11 @@ class Settings:
         if not self.worker_id:
             object.__setattr__(self, "worker_id", _new_worker_id())
         object.__setattr__(self, "data_dir", self.data_dir.absolute())
+
+    @property
+    def folder_mode(self) -> int:
+        """The mode of the folders that the server makes for what it keeps."""
+        return int(self.data_dir_mode, 8)
 
     @property
     def workspaces_dir(self) -> Path:

@@ -53,6 +53,8 @@ def printed(frames: list[Frame], stream: str) -> list[str]:
 async def test_real_validator_passes_and_fails_as_in_a_shell(workers: Workers) -> None:
     worker = await asyncio.to_thread(workers.start, "--demo")
     workspace = workers.directory / "workspaces" / DEMO_PROJECT_ID
+    for folder in ("var", "var/audit-spool", "workspaces"):
+        assert (workers.directory / folder).stat().st_mode & 0o777 == 0o700, folder
     async with api(worker.address, "ada", roles=()) as ada:
 
         async def compare(proposal_id: str, status: str, exit_code: int) -> None:

@@ -34,13 +34,16 @@ def open_root(path: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def open_folder(parts: Sequence[str], *, dir_fd: int, make: bool = False) -> Iterator[int]:
+def open_folder(
+    parts: Sequence[str], *, dir_fd: int, make: bool = False, mode: int = 0o777
+) -> Iterator[int]:
     """A folder below another one.
 
     Args:
         parts: its path; empty for the folder itself.
         dir_fd: the folder to begin at.
         make: make what is missing.
+        mode: of what is made; the umask takes from it.
 
     Raises:
         FileNotFoundError: it is not there, and `make` was not given.
@@ -56,7 +59,7 @@ def open_folder(parts: Sequence[str], *, dir_fd: int, make: bool = False) -> Ite
                 if not make:
                     raise
                 with contextlib.suppress(FileExistsError):  # somebody else made it: take theirs
-                    os.mkdir(part, dir_fd=fd)
+                    os.mkdir(part, mode, dir_fd=fd)
                 os.fsync(fd)
                 following = _open_made(part, fd, parts[: depth + 1])
             except NotADirectoryError:
@@ -149,8 +152,12 @@ def file_digest(name: str, *, dir_fd: int) -> str | None:
     return sha.hexdigest()
 
 
-def write_new(name: str, content: bytes, *, dir_fd: int) -> int:
-    """Make a file that was not there, with its content on disk; its inode number.
+@contextlib.contextmanager
+def new_file(name: str, content: bytes, *, dir_fd: int) -> Iterator[int]:
+    """Make a file that was not there, with its content on disk when this is left; it is open.
+
+    What is still to be done to the file goes through its descriptor: under its name there may be
+    a link to somebody else's file a moment later.
 
     Raises:
         FileExistsError: there is something under this name.
@@ -162,7 +169,13 @@ def write_new(name: str, content: bytes, *, dir_fd: int) -> int:
         view = memoryview(content)
         while view:
             view = view[os.write(fd, view) :]
+        yield fd
         os.fsync(fd)
-        return os.fstat(fd).st_ino
     finally:
         os.close(fd)
+
+
+def write_new(name: str, content: bytes, *, dir_fd: int) -> None:
+    """Make a file that was not there, with its content on disk; see `new_file`."""
+    with new_file(name, content, dir_fd=dir_fd):
+        pass

@@ -13,6 +13,7 @@ The rename from the one name to the other is the moment in which all files count
 import contextlib
 import errno
 import os
+import stat
 from dataclasses import dataclass
 from typing import Literal
 
@@ -149,9 +150,12 @@ def swap_in(entry: Entry, name: str, *, area: int, parent: int) -> bool:
     """Put an entry's new file in place.
 
     Returns:
-        False where something else was there than what is to be replaced. It may have been swapped
-        out all the same: `undo` puts it back.
+        False where something else was there than what is to be replaced, or to replace it. What
+        was there may have been swapped out all the same: `undo` puts it back.
     """
+    staged = stat_of(entry.slot, dir_fd=area)
+    if staged is None or staged.st_ino != entry.inode or not stat.S_ISREG(staged.st_mode):
+        return False
     if entry.old is None:
         return _put_new(entry.slot, name, area=area, parent=parent)
     try:

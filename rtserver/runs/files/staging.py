@@ -9,9 +9,10 @@ from rtserver.runs.files.folders import (
     digest_of,
     file_digest,
     is_plain,
+    new_file,
+    open_file,
     open_folder,
     stat_of,
-    write_new,
 )
 from rtserver.runs.files.journal import Entry, Journal
 from rtserver.runs.files.paths import UnsafePathError, path_parts
@@ -101,10 +102,14 @@ def stage(run_id: str, files: list[NewFile], *, area: int, folder: int) -> Journ
     for number, file in enumerate(files):
         *above, name = path_parts(file.path)
         slot = f"file-{number}"
-        inode = write_new(slot, file.content, dir_fd=area)
-        if file.old is not None:
-            with open_folder(above, dir_fd=folder) as parent:
-                _dress(slot, area, like=os.stat(name, dir_fd=parent, follow_symlinks=False))
+        with new_file(slot, file.content, dir_fd=area) as fd:
+            if file.old is not None:
+                with (
+                    open_folder(above, dir_fd=folder) as parent,
+                    open_file(name, dir_fd=parent) as replaced,
+                ):
+                    _dress(fd, like=os.fstat(replaced))
+            inode = os.fstat(fd).st_ino
         entries.append(Entry(file.path, slot, inode, file.old, digest_of(file.content)))
         for depth in range(1, len(above) + 1):
             try:
@@ -116,8 +121,11 @@ def stage(run_id: str, files: list[NewFile], *, area: int, folder: int) -> Journ
     return Journal(run_id, entries, list(missing))
 
 
-def _dress(slot: str, area: int, *, like: os.stat_result) -> None:
-    """Give a new file the permissions of the one it replaces, and its owner where that may be."""
+def _dress(fd: int, *, like: os.stat_result) -> None:
+    """Give a new file the permissions of the one it replaces, and its owner where that may be.
+
+    All but the permission to be executed: what is in it now is another's.
+    """
     with contextlib.suppress(PermissionError):
-        os.chown(slot, like.st_uid, like.st_gid, dir_fd=area, follow_symlinks=False)
-    os.chmod(slot, like.st_mode & 0o777, dir_fd=area)
+        os.fchown(fd, like.st_uid, like.st_gid)
+    os.fchmod(fd, like.st_mode & 0o666)

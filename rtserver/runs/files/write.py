@@ -175,13 +175,34 @@ class ProposalWriter:
             workspace = stack.enter_context(open_folder((project_id,), dir_fd=root))
             parts = workspace_parts(project_id, proposal_id)[1:]
             folder = stack.enter_context(open_folder(parts, dir_fd=workspace))
-            areas = stack.enter_context(open_folder((AREA,), dir_fd=workspace, make=make))
+            areas = stack.enter_context(_own_folder(AREA, dir_fd=workspace, make=make))
             if make and stat_of(".gitignore", dir_fd=areas) is None:
                 with contextlib.suppress(FileExistsError):
                     write_new(".gitignore", b"*\n", dir_fd=areas)
-            area = stack.enter_context(open_folder((proposal_id,), dir_fd=areas, make=make))
+            area = stack.enter_context(_own_folder(proposal_id, dir_fd=areas, make=make))
             _lock(area, lock_timeout_s)  # until the descriptor is closed, so also until a crash
             yield _Places(workspace, area, folder)
+
+
+@contextlib.contextmanager
+def _own_folder(name: str, *, dir_fd: int, make: bool) -> Iterator[int]:
+    """A folder that nobody but this account can have put anything into.
+
+    Raises:
+        WorkspaceError: reason `not_written`: it is another account's, or open to others.
+        FileNotFoundError, UnsafePathError, OSError: see `open_folder`.
+    """
+    with open_folder((name,), dir_fd=dir_fd, make=make, mode=0o700) as fd:
+        found = os.fstat(fd)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise WorkspaceError(
+                "not_written",
+                f"The folder {AREA} in the workspace, or one in it, belongs to another account "
+                "than the server's, or others may write to it. Its operator has to remove it",
+            )
+        if found.st_mode & 0o077:
+            os.fchmod(fd, 0o700)  # earlier versions let others look into it
+        yield fd
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtserver.config.engine import SettingError
 from rtserver.config.kinds import KIB, MIB, format_bytes
 from rtserver.config.settings import Settings
 
@@ -50,3 +51,11 @@ def test_paths_are_absolute() -> None:
 
 def test_seconds_are_finite_numbers() -> None:
     assert math.isclose(Settings.load({"RT_LEASE_S": "1e1"}, {}).lease_s, 10)
+
+
+def test_modes_of_folders_are_octal() -> None:
+    for text, mode in (("0700", 0o700), ("750", 0o750), ("0777", 0o777)):
+        assert Settings.load({"RT_DATA_DIR_MODE": text}, {}).folder_mode == mode
+    for text in ("448", "0o700", "0600", "1777", "0788", "rwx"):
+        with pytest.raises(SettingError, match="octal"):
+            Settings.load({"RT_DATA_DIR_MODE": text}, {})

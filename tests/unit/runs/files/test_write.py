@@ -284,6 +284,54 @@ def test_a_link_in_place_of_the_servers_folder(
     assert list((tmp_path / "outside").iterdir()) == []
 
 
+def test_a_link_in_place_of_a_staged_file(
+    change: Path, writer: ProposalWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = tmp_path / "others"
+    others.write_bytes(b"secret\n")
+    others.chmod(0o600)
+    (change / "proposal.md").chmod(0o666)
+    dress = write_staging._dress
+
+    def late(*args: Any, **like: Any) -> None:
+        (area_of(change) / "file-0").unlink()
+        (area_of(change) / "file-0").symlink_to(others)
+        dress(*args, **like)
+
+    monkeypatch.setattr(write_staging, "_dress", late)
+    assert refused(writer) == "conflict"
+    assert others.stat().st_mode & 0o777 == 0o600
+    assert others.read_bytes() == b"secret\n"
+    assert files_in(change) == BEFORE
+
+
+def test_what_replaces_a_file_is_not_executed(change: Path, writer: ProposalWriter) -> None:
+    (change / "proposal.md").chmod(0o755)
+    write(writer)
+    assert (change / "proposal.md").stat().st_mode & 0o777 == 0o644
+
+
+def test_the_servers_folder_is_for_nobody_else(
+    change: Path, writer: ProposalWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders_of_writes = (area_of(change).parent, area_of(change))
+    write(writer)
+    for folder in folders_of_writes:
+        assert folder.stat().st_mode & 0o777 == 0o700
+        folder.chmod(0o755)  # as earlier versions made it
+    writer.forget("p1", "c1", "run-1")
+    for folder in folders_of_writes:
+        assert folder.stat().st_mode & 0o777 == 0o700
+    for folder in folders_of_writes:
+        folder.chmod(0o770)
+        assert refused(writer) == "not_written"
+        folder.chmod(0o700)
+    own = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: own + 1)
+    assert refused(writer) == "not_written"
+    assert files_in(change) == AFTER
+
+
 def test_a_run_that_was_ended_writes_nothing(
     change: Path, writer: ProposalWriter, swapping: str
 ) -> None:
