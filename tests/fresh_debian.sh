@@ -88,7 +88,7 @@ as_user=(
 )
 
 try_run() {
-  local log="$work/run.log" waited_s=0 server
+  local log="$work/run.log" server
   say "make run"
   "${as_user[@]}" timeout "$RUN_LIMIT_S" make run >"$log" 2>&1 &
   server=$!
@@ -103,9 +103,13 @@ print(urllib.request.urlopen('http://127.0.0.1:$PORT/readyz', timeout=10).read()
     || fail "the server is not ready"
   # It starts the validator too.
   "${as_user[@]}" .venv/bin/python -m rtserver check || fail "the check found a problem"
+  # timeout passes it on to make and the server, and may end before them.
   kill "$server"
-  wait "$server" || true
-  grep -q ' stopping ' "$log" || fail "the server did not stop in an orderly way"
+  for _ in {1..30}; do
+    [[ -e /proc/$server ]] || ! grep -q ' stopping ' "$log" || break
+    sleep 1
+  done
+  grep -q ' stopping ' "$log" || { tail -20 "$log"; fail "the server did not stop in an orderly way"; }
   if grep -E '\[(warning|error|critical) *\]' "$log" | grep -v "$EXPECTED"; then
     fail "the first start warned"
   fi
