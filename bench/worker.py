@@ -70,15 +70,18 @@ def wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -
 def rtserver(
     users: int = 1,
     settings: dict[str, str] | None = None,
-    program: tuple[str, ...] = ("rtserver", "serve"),
+    program: tuple[str, ...] | None = None,
 ) -> Iterator[Server]:
     """One rtserver worker with raised limits and an empty log.
 
     Args:
         users: How many users the connections belong to, in turn.
         settings: Environment variables on top of those of the benchmark.
-        program: The module that is run, with its arguments.
+        program: The module that is run, with its arguments; None for rtserver itself, or with
+            `BENCH_WITHOUT` for `bench.without`.
     """
+    if program is None:
+        program = ("bench.without" if os.environ.get("BENCH_WITHOUT") else "rtserver", "serve")
     port = peers.free_port()
     secret = (settings or {}).get("RT_JWT_SECRET") or secrets.token_hex(32)
     with tempfile.TemporaryDirectory(

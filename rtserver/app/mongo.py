@@ -68,7 +68,7 @@ class MongoAccess:
             raise OperatorError(str(error)) from error
         listeners = () if self._on_primary is None else (PrimaryWatch(self._on_primary),)
         self._client = connect(uri, listeners)
-        self._log_by_wire = settings.log_connections == "auto" and is_plain(uri)
+        self._log_by_wire = is_plain(uri)
         database: Database = self._client[settings.mongodb_database]
         return database
 

@@ -159,7 +159,7 @@ class Server:
         for one in sockets:
             self._shutdown.push("listener", one.close)
         self.port = sockets[0].getsockname()[1]
-        self._sender = Sender(open_ring() if settings.io_uring == "auto" else None)
+        self._sender = Sender(open_ring())
         self._shutdown.push("sender", self._sender.close)
         await self._connect_and_begin(verifier)
         self._http.add_sockets(sockets)

@@ -137,12 +137,6 @@ class Settings:
         text_like(r"[A-Za-z0-9_-]{1,63}", "1 to 63 letters, digits, _ and -"),
         "Name of the database, so that several servers can share a MongoDB.",
     )
-    log_connections: str = setting(
-        "auto",
-        choice("auto", "driver"),
-        "Whether the logs reach MongoDB on connections of their own, which is quicker than through "
-        "the driver, where its address asks for neither TLS nor a user. `driver`: they never do.",
-    )
     event_log_bytes: int = setting(
         256 * MIB,
         size(4 * MIB, 1024 * TIB),
@@ -289,12 +283,6 @@ class Settings:
         size(4 * KIB, GIB),
         "Most bytes that wait for one slow connection; past it, it is closed with 4008 and can "
         "resume.",
-    )
-    io_uring: str = setting(
-        "auto",
-        choice("auto", "off"),
-        "Whether a batch for many connections goes to the kernel in one call where Linux has a way "
-        "for that (from 5.18 on; containers may forbid it). `off`: one by one, as elsewhere.",
     )
     max_message_bytes: int = setting(
         64 * KIB, size(256, 64 * MIB), "Largest message that is taken from a client."

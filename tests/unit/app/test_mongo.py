@@ -12,17 +12,10 @@ NOBODY = "mongodb://127.0.0.1:1/?directConnection=true"
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize(
-    ("uri", "log_connections", "way"),
-    [
-        (NOBODY, "auto", WireAccess),
-        (NOBODY, "driver", DriverAccess),
-        (f"{NOBODY}&tls=true", "auto", DriverAccess),
-    ],
+    ("uri", "way"), [(NOBODY, WireAccess), (f"{NOBODY}&tls=true", DriverAccess)]
 )
-async def test_the_log_has_its_own_connections_where_that_goes_and_is_wanted(
-    uri: str, log_connections: str, way: type
-) -> None:
-    environ = {"RT_MONGODB_URI": uri, "RT_LOG_CONNECTIONS": log_connections}
+async def test_the_log_has_its_own_connections_where_that_goes(uri: str, way: type) -> None:
+    environ = {"RT_MONGODB_URI": uri}
     access = MongoAccess(Settings.load(environ, {}))
     try:
         assert type(access.log_access(await access.open())) is way
