@@ -90,3 +90,13 @@ class OperatorError(Exception):
 
 class ProjectFullError(Exception):
     """The project has as many connections as it may have."""
+
+
+class UnstorableError(RefusedError):
+    """MongoDB cannot keep what it was given: too large, too deep, or not to be encoded.
+
+    Unlike with `StoreUnavailableError`, trying again is of no use.
+    """
+
+    status = 422
+    reason = "unstorable"

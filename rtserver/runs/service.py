@@ -20,6 +20,7 @@ from rtserver.model.errors import (
     HiddenError,
     NotFoundError,
     StoreUnavailableError,
+    UnstorableError,
 )
 from rtserver.model.events import EventDraft, EventType
 from rtserver.model.identity import Identity
@@ -310,16 +311,27 @@ class RunService:
     async def _finish(self, active: ActiveRun, ending: Ending) -> None:
         run = active.run
         active.finishing = True
-        ended = run_event(run, ending.type, ending.fields)
         failures = 0
         try:
             while True:
+                ended = run_event(run, ending.type, ending.fields)
                 try:
                     stored = await self._runs.finish(run, ending.state, ending.fields, ended)
                 except StoreUnavailableError as error:
                     _log.warning("run_end_not_stored", run_id=run.run_id, error=str(error))
                     await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
                     failures += 1
+                    continue
+                except UnstorableError as error:
+                    if ending.left_out:
+                        raise
+                    ending = ending.cut_down()
+                    _log.warning(
+                        "run_end_cut_down",
+                        run_id=run.run_id,
+                        left_out=ending.left_out,
+                        error=str(error.__cause__ or error),
+                    )
                     continue
                 if stored:
                     self._record_end(run, ending.state, ending.fields)

@@ -5,12 +5,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+from bson.errors import InvalidDocument
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
-from pymongo.errors import PyMongoError
+from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, PyMongoError
 from pymongo.monitoring import TopologyListener
 from pymongo.read_concern import ReadConcern
 
-from rtserver.model.errors import StoreUnavailableError
+from rtserver.model.errors import StoreUnavailableError, UnstorableError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -81,6 +82,28 @@ def newest(database: Database) -> Database:
     return database.with_options(read_concern=ReadConcern("linearizable"))
 
 
+REFUSALS = frozenset({2, 9, 14, 22, 121, 10334})
+"""BadValue, FailedToParse, TypeMismatch, InvalidBSON, DocumentValidationFailure, and
+BSONObjectTooLarge."""
+NOT_ENCODED = (InvalidDocument, DocumentTooLarge, OverflowError, UnicodeEncodeError)
+"""What the driver raises for a document that it cannot even send."""
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether it is a document's own fault, so that trying again is of no use."""
+    if isinstance(error, BulkWriteError):
+        return first_write_error(error).get("code") in REFUSALS
+    return isinstance(error, NOT_ENCODED) or (
+        isinstance(error, OperationFailure) and error.code in REFUSALS
+    )
+
+
+def first_write_error(error: BulkWriteError) -> dict[str, Any]:
+    """What MongoDB says of the first write of a batch that failed; empty where it says nothing."""
+    found: dict[str, Any] = (error.details.get("writeErrors") or [{}])[0]
+    return found
+
+
 def core_errors(
     method: Callable[P, Coroutine[Any, Any, T]],
 ) -> Callable[P, Coroutine[Any, Any, T]]:
@@ -90,7 +113,9 @@ def core_errors(
     async def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return await method(*args, **kwargs)
-        except PyMongoError as error:
+        except (PyMongoError, *NOT_ENCODED) as error:
+            if is_refusal(error):
+                raise UnstorableError("The database cannot keep this: it is too large") from error
             # The driver's text may name hosts: it goes into the cause, not to people.
             raise StoreUnavailableError("The database does not answer; try again soon") from error
 

@@ -1,7 +1,8 @@
 """Runs in MongoDB. See `rtserver.runs.model` for what the fields mean.
 
 _id run id, kind, project_id, proposal_id, owner, started_by, started_at, state, ended_at?,
-replay_from?, cancel_by?, stage?, files?, result, lease_until, active (only while under way),
+replay_from?, cancel_by?, stage?, files?, result? (JSON text), verdict? (what a validation in it
+said), lease_until, active (only while under way),
 outbox
 """
 
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
@@ -69,7 +71,6 @@ class MongoRuns:
             "started_at": run.started_at,
             "state": run.state.value,
             "replay_from": run.replay_from,
-            "result": {},
             "active": True,
             "outbox": [waiting_event(f"run:{run.run_id}:{first}", started)],
         }
@@ -135,7 +136,7 @@ class MongoRuns:
                 "proposal_id": proposal_id,
                 "$or": [
                     {"state": {"$in": [RunState.PASSED.value, RunState.FAILED.value]}},
-                    {"result.validation.status": {"$in": ["passed", "failed"]}},
+                    {"verdict": {"$in": ["passed", "failed"]}},
                 ],
             },
             {"result": 1},
@@ -143,7 +144,7 @@ class MongoRuns:
         )
         if document is None:
             return None
-        result: dict[str, Any] = document["result"]
+        result = _result(document)
         validation: dict[str, Any] = result.get("validation", result)
         return validation
 
@@ -156,7 +157,7 @@ class MongoRuns:
     ) -> bool:
         """See `RunStore.finish`."""
         mine = {"owner": run.owner}
-        made = {**mine, "state": state.value, "result": result}
+        made = {**mine, "state": state.value, "result": _text(result)}
         return await self._end(mine, run, state, result, ended, made=made)
 
     @core_errors
@@ -179,7 +180,11 @@ class MongoRuns:
             run,
             {"active": True, **condition},
             {
-                "$set": {"state": state.value, "result": result},
+                "$set": {
+                    "state": state.value,
+                    "result": _text(result),
+                    "verdict": result.get("validation", result).get("status"),
+                },
                 "$currentDate": {"ended_at": True},
                 "$unset": {"active": ""},
             },
@@ -273,6 +278,17 @@ class MongoRuns:
         return [_run(document) async for document in cursor]
 
 
+def _text(result: dict[str, Any]) -> str:
+    """The stored form: JSON, since BSON has bounds of its own for depth, numbers and keys."""
+    return msgspec.json.encode(result).decode()
+
+
+def _result(document: dict[str, Any]) -> dict[str, Any]:
+    found = document.get("result")
+    result: dict[str, Any] = msgspec.json.decode(found) if isinstance(found, str) else found or {}
+    return result
+
+
 def _run(document: dict[str, Any]) -> Run:
     return Run(
         run_id=document["_id"],
@@ -288,5 +304,5 @@ def _run(document: dict[str, Any]) -> Run:
         cancel_by=document.get("cancel_by"),
         stage=document.get("stage"),
         files=document.get("files") or [],
-        result=document.get("result") or {},
+        result=_result(document),
     )

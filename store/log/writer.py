@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from bson import ObjectId
-from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.errors import BulkWriteError
 from pymongo.read_concern import ReadConcern
 
 from rtserver.eventlog.api import (
@@ -29,7 +29,13 @@ from rtserver.eventlog.api import (
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.events import EventDraft, EventPack
 from store.base.batching import Batcher
-from store.base.client import Database, DatabaseError, core_errors
+from store.base.client import (
+    Database,
+    DatabaseError,
+    core_errors,
+    first_write_error,
+    is_refusal,
+)
 from store.log.access import LogAccess
 from store.log.collection import EVENTS, MAX_EVENTS_PER_PACK, read_pack
 from store.log.fences import Fences
@@ -37,9 +43,6 @@ from store.log.heads import Heads
 from store.log.packing import MAX_PUBLICATION_BYTES, Packing, Publication, publication_of
 
 DUPLICATE_KEY = 11000
-REFUSALS = frozenset({2, 9, 14, 22, 121, 10334})
-"""BadValue, FailedToParse, TypeMismatch, InvalidBSON, DocumentValidationFailure, and
-BSONObjectTooLarge."""
 MAX_COMMIT_BYTES = 4 * 1024 * 1024
 LEAST_PUBLICATION_BYTES = 64 * 1024
 MAX_KNOWN_HEADS = 100_000
@@ -50,24 +53,12 @@ RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 _log = structlog.get_logger()
 
 
-def _first_error(error: BulkWriteError) -> dict[str, Any]:
-    found: dict[str, Any] = (error.details.get("writeErrors") or [{}])[0]
-    return found
-
-
-def _is_refusal(error: DatabaseError) -> bool:
-    """Whether it is the documents' own fault, so that trying again is of no use."""
-    if isinstance(error, BulkWriteError):
-        return _first_error(error).get("code") in REFUSALS
-    return isinstance(error, OperationFailure) and error.code in REFUSALS
-
-
 def _words(error: DatabaseError) -> str:
     """An error for the log; that of a bulk write would repeat what was to be written."""
     if isinstance(error, BulkWriteError):
         concern: dict[str, Any] = (error.details.get("writeConcernErrors") or [{}])[0]
         words = concern.get("errmsg", "a bulk write failed")
-        return str(_first_error(error).get("errmsg", words))
+        return str(first_write_error(error).get("errmsg", words))
     return str(error)
 
 
@@ -285,7 +276,7 @@ class MongoEventLog:
                 packings = await self._insert(packings)
                 continue
             except DatabaseError as error:
-                if _is_refusal(error):
+                if is_refusal(error):
                     raise
                 _log.warning("log_write_failed", error=_words(error))
             # The outcome is unknown: wait until MongoDB answers, then look each pack up.
@@ -314,7 +305,7 @@ class MongoEventLog:
                 documents = [packing.document() for packing in packings]
                 await self._access.insert(self._events.name, documents)
         except BulkWriteError as error:
-            first_error = _first_error(error)
+            first_error = first_write_error(error)
             if first_error.get("code") == DUPLICATE_KEY and not error.details.get(
                 "writeConcernErrors"
             ):

@@ -112,7 +112,7 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.observe
     """,
     "rtserver.runs.validation": """
-        rtserver.model rtserver.reviews rtserver.runs rtserver.runs.process
+        rtserver.lib rtserver.model rtserver.reviews rtserver.runs rtserver.runs.process
     """,
     "rtserver.sessions": """
         rtserver.audit.record rtserver.auth rtserver.delivery rtserver.eventlog

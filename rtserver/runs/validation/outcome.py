@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from rtserver.lib import foreign_json
 from rtserver.runs.process.run import CapturedOutput, ProcessResult
 
 # What a shell says too, and the guard: not found, and found but not executable.
@@ -150,10 +151,10 @@ def report_of(
         raise NoReportError(f"the report command printed nothing (exit status {result.exit_code})")
     try:
         # Encoded anew, so that a path is written in one way only.
-        text = _relative(msgspec.json.encode(msgspec.json.decode(captured.stdout)), workspace)
+        text = _relative(msgspec.json.encode(foreign_json.decode(captured.stdout)), workspace)
         report = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise NoReportError("the report is not JSON") from None
+    except foreign_json.ForeignJsonError as error:
+        raise NoReportError(f"the report {error}") from None
     if len(text) > max_report_bytes:
         raise NoReportError(
             f"the report has {len(text)} bytes; no more than {max_report_bytes} go into an event"

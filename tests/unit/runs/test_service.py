@@ -96,9 +96,10 @@ class Talk:
     cancelled = EventType.ITERATION_CANCELLED
     failed = EventType.ITERATION_ERROR
 
-    def __init__(self) -> None:
+    def __init__(self, **fields: Any) -> None:
         self.begun = asyncio.Event()
         self.over = asyncio.Event()
+        self.fields = fields
         self.words: asyncio.Queue[str] = asyncio.Queue()
 
     def start_fields(self) -> dict[str, Any]:
@@ -112,7 +113,9 @@ class Talk:
         finally:
             talking.cancel()
             await asyncio.wait([talking])
-        return Ending(RunState.COMPLETED, EventType.ITERATION_COMPLETE, {"files_modified": []})
+        return Ending(
+            RunState.COMPLETED, EventType.ITERATION_COMPLETE, {"files_modified": [], **self.fields}
+        )
 
     async def _talk(self, emit: Emit) -> None:
         while True:
@@ -255,6 +258,43 @@ async def test_from_start_to_end(db: Database) -> None:
         ((action, outcome, details),) = worker.audit.records
         assert (action, outcome) == (Action.ITERATION_ENDED, Outcome.ALLOWED)
         assert (details["run_id"], details["state"]) == (run.run_id, "completed")
+
+
+def _nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.gen_test
+async def test_what_others_made_is_kept_as_it_is(db: Database) -> None:
+    """A report 180 deep was tried again for ever; a long number ended a run as `worker_lost`."""
+    async with a_world(db) as world:
+        worker = world.worker()
+        made = {
+            "report": {"a\0b": 1, "$set": 2, "a.b": 3, "deep": _nested(200)},
+            "usage": {"total_tokens": 1 << 70},
+        }
+        work = Talk(**made)
+        run = await worker.runs.start(RunKind.ITERATION, await world.proposal("a"), user(), work)
+        work.over.set()
+        assert (await world.ended(run))[-1] == "iteration_complete"
+        stored = await worker.runs.get(user(), run.run_id)
+        assert stored.result == {"files_modified": [], **made}
+
+
+@pytest.mark.gen_test
+async def test_a_run_ends_without_what_cannot_be_kept(db: Database, logs: LogRecorder) -> None:
+    logs.expect("run_end_cut_down")
+    async with a_world(db) as world:
+        worker = world.worker()
+        work = Talk(report="x" * (17 << 20), note="short")
+        run = await worker.runs.start(RunKind.ITERATION, await world.proposal("a"), user(), work)
+        work.over.set()
+        assert (await world.ended(run))[-1] == "iteration_complete"
+        stored = await worker.runs.get(user(), run.run_id)
+        assert stored.result == {"note": "short", "left_out_fields": ["files_modified", "report"]}
 
 
 @pytest.mark.gen_test
