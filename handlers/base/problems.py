@@ -105,8 +105,10 @@ def problem_of(error: BaseException) -> Problem | None:
         case TokenRefused(reason="missing"):
             how = "Send it as Authorization: Bearer TOKEN"
             return Problem(401, f"{error.message} {how}", error.reason)
-        case TokenRefused():
+        case TokenRefused(retry_after_s=None):
             return Problem(401, error.message, error.reason)
+        case TokenRefused():
+            return Problem(401, error.message, error.reason, retry_after_s=error.retry_after_s)
         case StoreUnavailableError():
             return Problem(503, str(error), "unavailable", retry_after_s=RETRY_AFTER_S)
         case ids.BadIdentifier():

@@ -13,13 +13,19 @@ from rtserver.audit.record.outcomes import record_failed
 from rtserver.auth.tokens import TokenRefused
 from rtserver.delivery.send_buffer import Sink
 from rtserver.delivery.wire_forms import Encoding
-from rtserver.model.close_codes import ADVICE, CloseCode
+from rtserver.model.close_codes import CloseCode
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ForbiddenError, InvalidError
 from rtserver.model.identity import Identity
 from rtserver.model.ids import BadIdentifier
 from rtserver.model.visibility import focus_of, view_of
-from rtserver.sessions.messages import ClosingFrame, MessageRefusedError, SessionQuery, encode_frame
+from rtserver.sessions.messages import (
+    ClosingFrame,
+    MessageRefusedError,
+    SessionQuery,
+    encode_frame,
+    turned_away,
+)
 from rtserver.sessions.session import Session
 
 
@@ -35,7 +41,7 @@ class SessionSocket(SocketHandler):
         super().initialize(context)
         self.audit_details = {"transport": self.encoding.value}
         self._session: Session | None = None
-        self._refused: tuple[CloseCode, str] | None = None
+        self._refused: ClosingFrame | None = None
         self._identity: Identity | None = None
         self._entry: ConnectionRecord | None = None
         self._project_id = ""
@@ -95,19 +101,22 @@ class SessionSocket(SocketHandler):
         except TokenRefused as refused:
             if refused.reason == "keys_unavailable":
                 raise
-            self._refused = (CloseCode.UNAUTHORIZED, f"Unauthorized: {refused.message}")
+            self._refused = turned_away(
+                CloseCode.UNAUTHORIZED, f"Unauthorized: {refused.message}", refused.retry_after_s
+            )
         except ForbiddenError as error:
-            self._refused = (CloseCode.FORBIDDEN, str(error))
+            self._refused = turned_away(CloseCode.FORBIDDEN, str(error))
         except (BadIdentifier, InvalidError) as error:
             record_failed(
                 self.context.auditor, self.audit_action, error, by=self.acting, **self.audit_details
             )
-            self._refused = (CloseCode.PROTOCOL_ERROR, str(error))
+            self._refused = turned_away(CloseCode.PROTOCOL_ERROR, str(error))
 
     def open(self, *_args: str, **_kwargs: str) -> None:
         """The upgrade is done."""
         if self._refused is not None:
-            self._turn_away(*self._refused)
+            write_or_drop(self, encode_frame(self._refused))
+            self.close(self._refused.code, self._refused.reason)
             return
         assert self._identity is not None  # noqa: S101 - `get` saw to it
         assert self._entry is not None  # noqa: S101 - the same
@@ -118,14 +127,6 @@ class SessionSocket(SocketHandler):
         self._session = self._make_session(self._identity, self._entry)
         self.forget_request()
         self._session.start(self._last_event_id)
-
-    def _turn_away(self, code: CloseCode, reason: str) -> None:
-        advice = ADVICE[code]
-        frame = ClosingFrame(
-            code=code, reason=reason, reconnect=advice.reconnect, retry_after_ms=None
-        )
-        write_or_drop(self, encode_frame(frame))
-        self.close(code, reason)
 
     def on_message(self, message: str | bytes) -> None:
         """Hand a message over; never waits, so that pings are answered meanwhile."""

@@ -20,7 +20,7 @@ from rtserver.delivery.send_buffer import Sink
 from rtserver.delivery.wire_forms import Encoding
 from rtserver.lib.timer_wheel import Timer
 from rtserver.model import ids
-from rtserver.model.close_codes import ADVICE, CloseCode, retry_after_ms
+from rtserver.model.close_codes import CloseCode
 from rtserver.model.errors import (
     ForbiddenError,
     InvalidError,
@@ -29,11 +29,11 @@ from rtserver.model.errors import (
 )
 from rtserver.model.visibility import focus_of, view_of
 from rtserver.sessions.messages import (
-    ClosingFrame,
     Hello,
     MessageRefusedError,
     encode_frame,
     parse_hello,
+    turned_away,
 )
 from rtserver.sessions.session import Session
 
@@ -130,7 +130,11 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
             if refused.reason == "keys_unavailable":
                 self._turn_away(CloseCode.INTERNAL_ERROR, refused.message)
             else:
-                self._turn_away(CloseCode.UNAUTHORIZED, f"Unauthorized: {refused.message}")
+                self._turn_away(
+                    CloseCode.UNAUTHORIZED,
+                    f"Unauthorized: {refused.message}",
+                    refused.retry_after_s,
+                )
         except ForbiddenError as error:
             self._turn_away(CloseCode.FORBIDDEN, str(error))
         except ProjectFullError as error:
@@ -163,12 +167,13 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
         for message in early:
             self._session.on_message(message)
 
-    def _turn_away(self, code: CloseCode, reason: str | None = None) -> None:
+    def _turn_away(
+        self, code: CloseCode, reason: str | None = None, retry_after_s: int | None = None
+    ) -> None:
         """Say why there is no session, and close."""
         if self.is_closed:
             return
-        advice = ADVICE[code]
-        reason = reason or advice.reason
+        frame = turned_away(code, reason, retry_after_s)
         if not self._acting.recorded:
             denied = code in (CloseCode.UNAUTHORIZED, CloseCode.TOO_MANY_MESSAGES)
             self._context.auditor.record(
@@ -178,14 +183,8 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
                 reason=code.name.lower(),
                 transport=TRANSPORT,
             )
-        frame = ClosingFrame(
-            code=code,
-            reason=reason,
-            reconnect=advice.reconnect,
-            retry_after_ms=retry_after_ms(code),
-        )
         self.send(encode_frame(frame).decode())
-        self.session.close(code, reason)
+        self.session.close(code, frame.reason)
 
     # `rtserver.sessions.session.Transport`
 

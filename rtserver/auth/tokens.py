@@ -31,8 +31,8 @@ __all__ = ["KeyConfigurationError", "RefusalReason", "TokenRefused", "TokenSigne
 
 MAX_TOKEN_BYTES = 8 * 1024
 MAX_KNOWN_TOKENS = 1024
-# How far ahead of ours an issuer's clock may run, beyond the leeway, before its `iat` shows that
-# its `exp` can't be believed either.
+# How far ahead of ours an issuer's clock may run, beyond the leeway: its `nbf` is the moment of
+# issue as often as not, and an `iat` further ahead shows that its `exp` can't be believed either.
 MAX_CLOCK_SKEW_S = 60.0
 
 # RFC 7518 section 3.2: a secret is at least as long as the hash's output, in bytes.
@@ -94,11 +94,19 @@ class TokenRefused(Exception):  # noqa: N818 - an outcome that the protocol name
         reason: Why, for machines: logs, metrics, audit. ``keys_unavailable`` is the one that
             is no fault of the token's.
         message: Why, for people. It quotes nothing of the token, so it may be sent and logged.
+        retry_after_s: When the same token will do; None where that is never.
     """
 
-    def __init__(self, reason: RefusalReason, message: str | None = None) -> None:
+    def __init__(
+        self,
+        reason: RefusalReason,
+        message: str | None = None,
+        *,
+        retry_after_s: int | None = None,
+    ) -> None:
         self.reason: RefusalReason = reason
         self.message = message or _MESSAGES[reason]
+        self.retry_after_s = retry_after_s
         super().__init__(self.message)
 
 
@@ -137,7 +145,8 @@ class TokenVerifier:
         audience: What ``aud`` must be or contain. Without it, a token that has an audience is
             not for us (RFC 7519 section 4.1.3).
         issuer: What ``iss`` must be; without it any will do.
-        leeway_s: By how many seconds ``exp`` and ``nbf`` may be missed.
+        leeway_s: By how many seconds ``exp`` and ``nbf`` may be missed; for ``nbf`` and ``iat`` it
+            is on top of `MAX_CLOCK_SKEW_S`.
         clock: Unix time in seconds.
 
     Raises:
@@ -218,11 +227,11 @@ class TokenVerifier:
         now_s = self._clock()
         if claims.exp + self._leeway_s <= now_s:
             raise TokenRefused("expired")
-        latest_s = now_s + self._leeway_s
-        if claims.nbf is not None and claims.nbf > latest_s:
-            raise TokenRefused("not_yet_valid")
-        if claims.iat is not None and claims.iat > latest_s + MAX_CLOCK_SKEW_S:
-            raise TokenRefused("not_yet_valid", "The token was issued in the future.")
+        begin_s = max(claims.nbf or 0, claims.iat or 0) - self._leeway_s - MAX_CLOCK_SKEW_S
+        if begin_s > now_s:
+            wait_s = math.ceil(begin_s - now_s)
+            message = f"The token is not valid yet: it will be in {wait_s} seconds."
+            raise TokenRefused("not_yet_valid", message, retry_after_s=wait_s)
         identity = claims.to_identity(leeway_s=self._leeway_s)
         if len(self._verified) >= MAX_KNOWN_TOKENS:
             del self._verified[next(iter(self._verified))]

@@ -17,7 +17,7 @@ from rtserver.delivery.wire_forms import (
     websocket_frame,
 )
 from rtserver.lib.decode_errors import complaint
-from rtserver.model.close_codes import CloseCode
+from rtserver.model.close_codes import ADVICE, CloseCode, retry_after_ms
 from rtserver.model.field_types import (
     ConnectionId,
     EventId,
@@ -232,7 +232,12 @@ class SessionFrame(msgspec.Struct, tag_field="type", kw_only=True):
 
 
 class Welcome(SessionFrame, tag="welcome"):
-    """The first frame of a session that was let in. `position` is where the log stands."""
+    """The first frame of a session that was let in.
+
+    Attributes:
+        position: where the log stands.
+        ts: the server's time, by which clients tell how long their token will do.
+    """
 
     connection_id: ConnectionId
     user_id: UserId
@@ -243,6 +248,7 @@ class Welcome(SessionFrame, tag="welcome"):
     heartbeat: HeartbeatTimes
     limits: Limits
     token_expires_at: Moment
+    ts: Moment
     active_runs: list[RunJson]
 
 
@@ -334,6 +340,26 @@ class ClosingFrame(SessionFrame, tag="closing"):
     reason: str
     reconnect: bool
     retry_after_ms: int | None
+
+
+def turned_away(
+    code: CloseCode, reason: str | None = None, retry_after_s: int | None = None
+) -> ClosingFrame:
+    """What is said before a close.
+
+    Args:
+        code: see `ADVICE`, which has the words and the wait unless they are given.
+        reason: in words.
+        retry_after_s: when the client will be let in as it is, where that is known.
+    """
+    advice = ADVICE[code]
+    given_ms = None if retry_after_s is None else retry_after_s * 1000
+    return ClosingFrame(
+        code=code,
+        reason=reason or advice.reason,
+        reconnect=advice.reconnect or given_ms is not None,
+        retry_after_ms=retry_after_ms(code) if given_ms is None else given_ms,
+    )
 
 
 _encode = msgspec.json.Encoder().encode

@@ -27,7 +27,7 @@ from rtserver.eventlog.api import EventLog
 from rtserver.lib.rate_limit import TokenBucket
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import Timer, TimerWheel
-from rtserver.model.close_codes import ADVICE, CloseCode, retry_after_ms
+from rtserver.model.close_codes import CloseCode
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ConflictError, RefusedError, StoreUnavailableError
 from rtserver.model.events import StoredEvent, rfc3339
@@ -38,7 +38,6 @@ from rtserver.model.visibility import Viewer, visible
 from rtserver.sessions.coalesce import TokenBacklog
 from rtserver.sessions.messages import (
     Ack,
-    ClosingFrame,
     Command,
     CommandParser,
     ErrorFrame,
@@ -51,6 +50,7 @@ from rtserver.sessions.messages import (
     SessionFrame,
     Welcome,
     encode_frame,
+    turned_away,
     type_of,
     wrap_frame,
     wrap_position,
@@ -305,6 +305,7 @@ class Session:
                 settings.max_message_bytes, settings.outbox_bytes, settings.max_messages_per_s
             ),
             "token_expires_at": rfc3339(datetime.fromtimestamp(self.identity.expires_at, UTC)),
+            "ts": rfc3339(datetime.now(UTC)),
         }
 
     def _welcome(self, frame: SessionFrame, resumption: Resumption) -> None:
@@ -629,16 +630,10 @@ class Session:
         """Say why, then end the connection."""
         if self.is_closing():
             return
-        advice = ADVICE[code]
-        reason = reason or advice.reason
+        closing = turned_away(code, reason)
+        reason = closing.reason
         self._leave(Ended(code.value, reason, by_server=True))
         slow = code is CloseCode.TOO_SLOW
-        closing = ClosingFrame(
-            code=code,
-            reason=reason,
-            reconnect=advice.reconnect,
-            retry_after_ms=retry_after_ms(code),
-        )
         # The last that is sent: an answer of a command that is still under way would come after
         # the close frame, where nothing may follow (RFC 6455 section 5.5.1).
         self.outbox.last_words(

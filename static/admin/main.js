@@ -43,16 +43,16 @@ function signIn(message) {
       h(
         "form",
         {
-          onsubmit: (event) => {
+          onsubmit: async (event) => {
             event.preventDefault();
-            const complaint = complaintAbout(token.value.trim());
+            const complaint = await complaintAbout(token.value.trim());
             if (complaint) {
               setText(error, complaint);
               token.focus();
               return;
             }
             storeToken(token.value.trim());
-            begin();
+            void begin();
           },
         },
         h("label", { htmlFor: "token" }, "Token"),
@@ -292,10 +292,10 @@ function createConsole(token) {
   };
 }
 
-function begin() {
+async function begin() {
   takeTokenFromAddress();
   const token = storedToken();
-  const complaint = token ? complaintAbout(token) : "";
+  const complaint = token ? await complaintAbout(token) : "";
   if (!token || complaint) {
     signIn(complaint ?? "");
     return;
@@ -305,5 +305,7 @@ function begin() {
   fill(root, current.element);
 }
 
-addEventListener("hashchange", () => takeTokenFromAddress() && begin());
-begin();
+addEventListener("hashchange", () => {
+  if (takeTokenFromAddress()) void begin();
+});
+void begin();

@@ -27,13 +27,13 @@ function projectFor(token) {
   return route().project ?? (named?.length === 1 ? named[0] : null);
 }
 
-function begin() {
+async function begin() {
   takeTokenFromAddress();
   const token = storedToken();
   const project = token ? projectFor(token) : route().project;
-  if (!token || !project || complaintAbout(token)) {
-    const expired = token !== null && complaintAbout(token) !== null;
-    signIn(project, expired ? "Your last sign-in has expired." : "");
+  const complaint = token === null ? "" : await complaintAbout(token);
+  if (!token || !project || complaint) {
+    signIn(project, complaint ? "Your last sign-in has expired." : "");
     return;
   }
   open(token, project);
@@ -109,8 +109,8 @@ function loadSockJS() {
 window.addEventListener("hashchange", () => {
   const tokenCame = takeTokenFromAddress();
   const place = route();
-  if (tokenCame || !current || (place.project && place.project !== current.project)) begin();
+  if (tokenCame || !current || (place.project && place.project !== current.project)) void begin();
   else current.shell.update();
 });
 
-begin();
+void begin();

@@ -116,6 +116,11 @@ export class ProjectStore {
     this.changed();
   }
 
+  /** What time it is at the server; this computer's clock may be off. */
+  serverNow() {
+    return this.#connection.serverNow();
+  }
+
   get tokenExpiresAt() {
     return expiresAtMs(this.token);
   }

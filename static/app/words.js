@@ -50,6 +50,7 @@ const WHY_WAITING = {
   unreachable: "The server cannot be reached.",
   transport: "The connection could not be opened.",
   token: "The server asked for a new sign-in.",
+  not_yet_valid: "Your sign-in is not valid yet: the clock of its issuer is ahead.",
 };
 
 /**

@@ -1,4 +1,5 @@
 /** `connect()`: what an app uses. See docs/client.md. */
+import { ServerClock } from "./clock.js";
 import { comparePositions } from "./positions.js";
 import { Api } from "./http.js";
 import { Link } from "./link.js";
@@ -40,6 +41,7 @@ export class Connection {
   #env;
   #project;
   #tokens;
+  #clock;
   #handlers = new Map();
   #view;
   #held = null;
@@ -54,9 +56,10 @@ export class Connection {
     if (options.loadSockJS) env.loadSockJS = options.loadSockJS;
     this.#project = options.project;
     this.#tokens = new TokenSource(options);
+    this.#clock = new ServerClock(env);
     const base = String(options.url ?? env.origin).replace(/\/+$/, "");
     /** The HTTP interface, with the same token. */
-    this.api = new Api({ base, tokens: this.#tokens, env });
+    this.api = new Api({ base, tokens: this.#tokens, clock: this.#clock, env });
     this.#view = { proposals: [...(options.proposals ?? [])], focus: [...(options.focus ?? [])] };
     for (const [name, option] of Object.entries(HANDLERS)) {
       if (typeof options[option] === "function") this.on(name, options[option]);
@@ -70,8 +73,9 @@ export class Connection {
     const position = options.position ?? null;
     const direct = (sink, from, view) => {
       const { timing, random } = options;
-      const tokens = this.#tokens;
-      const settings = { base, project: this.#project, view, transports, tokens, timing, random };
+      const [tokens, clock] = [this.#tokens, this.#clock];
+      const way = { base, project: this.#project, view, transports };
+      const settings = { ...way, tokens, clock, timing, random };
       return new Link({ ...settings, position: from }, env, sink);
     };
     const sink = this.#sink();
@@ -100,6 +104,11 @@ export class Connection {
   /** Everything up to this id was delivered. */
   get position() {
     return this.#link.position;
+  }
+
+  /** What time it is at the server, in milliseconds since 1970. */
+  serverNow() {
+    return this.#clock.now();
   }
 
   start() {
@@ -278,7 +287,7 @@ export class Connection {
   // ---- the world outside ------------------------------------------------------------------------
 
   #listen() {
-    const { target, document, setInterval, clearInterval, now } = this.#env;
+    const { target, document, setInterval, clearInterval, now, monotonic } = this.#env;
     const visible = () => !document || document.visibilityState === "visible";
     const listeners = [
       [target, "online", () => this.#link.wake("online")],
@@ -289,11 +298,13 @@ export class Connection {
       [document, "visibilitychange", () => visible() && this.#link.wake("visible")],
     ];
     for (const [on, name, handler] of listeners) on?.addEventListener(name, handler);
-    let last = now();
+    // Either clock may stand still while the machine sleeps, and the first may be set.
+    let last = [now(), monotonic()];
     const tick = setInterval(() => {
-      const late = now() - last - TICK_MS;
-      last = now();
-      if (late > SLEPT_MS && visible()) this.#link.wake("visible");
+      const times = [now(), monotonic()];
+      const late = Math.max(...times.map((time, at) => time - last[at])) - TICK_MS;
+      last = times;
+      if (late > SLEPT_MS && visible()) this.#link.wake("slept");
     }, TICK_MS);
     return () => {
       clearInterval(tick);
@@ -326,6 +337,7 @@ function browserEnv() {
     setInterval: (...args) => g.setInterval(...args),
     clearInterval: (id) => g.clearInterval(id),
     now: () => Date.now(),
+    monotonic: () => g.performance.now(),
     uuid: () => g.crypto.randomUUID?.() ?? String(g.crypto.getRandomValues(new Uint32Array(2))),
     report: (error) => {
       if (typeof g.reportError === "function") g.reportError(error);

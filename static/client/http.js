@@ -22,17 +22,20 @@ const REQUEST_TIMEOUT_MS = 20_000;
 export class Api {
   #base;
   #tokens;
+  #clock;
   #env;
 
   /**
    * @param {object} options
    * @param {string} options.base an http(s) address without a slash at its end
    * @param {import("./tokens.js").TokenSource} options.tokens
+   * @param {import("./clock.js").ServerClock} options.clock
    * @param {object} options.env {fetch, setTimeout, clearTimeout}
    */
-  constructor({ base, tokens, env }) {
+  constructor({ base, tokens, clock, env }) {
     this.#base = base;
     this.#tokens = tokens;
+    this.#clock = clock;
     this.#env = env;
   }
 
@@ -135,6 +138,7 @@ export class Api {
   }
 
   async #read(response) {
+    this.#clock.atLeast(response.headers.get("date"));
     const text = await response.text();
     let value = null;
     try {

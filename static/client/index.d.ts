@@ -58,6 +58,8 @@ export interface Welcome {
   heartbeat: { ping_interval_s: number; pong_timeout_s: number };
   limits: { max_message_bytes: number; outbox_bytes: number; messages_per_s: number };
   token_expires_at: string;
+  /** The server's time. */
+  ts: string;
   active_runs: ActiveRun[];
 }
 
@@ -134,7 +136,7 @@ export type ConnectionState = StateBase &
         at: number;
         in_ms: number;
         since: number | null;
-        why: "lost" | "unreachable" | "transport" | "token";
+        why: "lost" | "unreachable" | "transport" | "token" | "not_yet_valid";
         code?: number;
         reason: string;
       }
@@ -178,6 +180,7 @@ export interface Timing {
   request_timeout_ms: number;
   failures_before_fallback: number;
   cuts_before_fallback: number;
+  token_wait_ms: number;
   prefer_best_after_ms: number;
 }
 
@@ -299,6 +302,8 @@ export class Connection {
   readonly state: ConnectionState;
   readonly position: Position | null;
   readonly api: Api;
+  /** The server's time, in milliseconds since 1970. */
+  serverNow(): number;
   start(): void;
   close(): void;
   reconnect(): void;
@@ -331,6 +336,14 @@ export class ApiError extends Error {
   status: number;
   problem: Record<string, unknown>;
   retryAfterMs: number;
+}
+
+export class ServerClock {
+  constructor(env: { now(): number; monotonic(): number });
+  readonly isSet: boolean;
+  now(): number;
+  set(moment: string | number): void;
+  atLeast(moment: string | number | null): void;
 }
 
 export const STOPPED: Readonly<Record<string, StoppedBecause>>;

@@ -1,5 +1,6 @@
 /** The browser client of rtserver: everything an app imports. See docs/client.md. */
 export { connect, Connection } from "./connect.js";
+export { ServerClock } from "./clock.js";
 export { ApiError } from "./http.js";
 export { CommandError } from "./errors.js";
 export { STOPPED, TIMING } from "./policy.js";

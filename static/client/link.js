@@ -5,7 +5,7 @@
 import { CommandError } from "./errors.js";
 import { Session } from "./session.js";
 import { TRANSPORTS } from "./transports.js";
-import { expiresAtMs } from "./tokens.js";
+import { expiresAtMs, lifeMs, momentMs } from "./tokens.js";
 import { TIMING } from "./policy.js";
 
 /** Where the transport that worked is remembered, and for how long. */
@@ -28,7 +28,9 @@ export class Link {
   /**
    * @param {object} options {base, project, view, transports, position, timing, random}
    * @param {import("./tokens.js").TokenSource} options.tokens
-   * @param {object} env {WebSocket, SockJS, loadSockJS, fetch, setTimeout, clearTimeout, now, memory}
+   * @param {import("./clock.js").ServerClock} options.clock
+   * @param {object} env {WebSocket, SockJS, loadSockJS, fetch, setTimeout, clearTimeout, now, monotonic,
+   *   memory}
    * @param {object} sink called with what happens: state(state), event(frame, low),
    *   session(frame), gap(frame), resumed(info), problem(error)
    */
@@ -65,11 +67,11 @@ export class Link {
   }
 
   wake(kind) {
-    this.#run(this.#session.wake(kind, this.#env.now()));
+    this.#run(this.#session.wake(kind, this.#env.monotonic()));
   }
 
   offline() {
-    this.#run(this.#session.offline(this.#env.now()));
+    this.#run(this.#session.offline(this.#env.monotonic()));
   }
 
   rebase(position) {
@@ -164,10 +166,12 @@ export class Link {
         this.#sink.state(this.#describe(effect.state));
         break;
       case "event":
+        this.#options.clock.atLeast(effect.frame.ts);
         this.#sink.event(effect.frame, effect.low);
         break;
       case "session":
         this.#answer(effect.frame);
+        if (effect.frame.type === "welcome") this.#welcomed(effect.frame);
         this.#sink.session(effect.frame);
         break;
       case "gap":
@@ -186,12 +190,12 @@ export class Link {
 
   #fetchToken({ force, reason }) {
     this.#options.tokens.get({ force, reason }).then(
-      () => this.#run(this.#session.tokenReady(this.#env.now())),
+      () => this.#run(this.#session.tokenReady(this.#env.monotonic())),
       (error) => {
         this.#sink.problem(error);
         const fatal = !this.#options.tokens.canRenew;
         const words = error instanceof Error ? error.message : "no token";
-        this.#run(this.#session.tokenFailed({ fatal, reason: words }, this.#env.now()));
+        this.#run(this.#session.tokenFailed({ fatal, reason: words }, this.#env.monotonic()));
       },
     );
   }
@@ -201,7 +205,7 @@ export class Link {
     // Reports of an attempt that was given up must not reach the next one.
     const attempt = {};
     this.#handle = attempt;
-    const now = this.#env.now;
+    const now = this.#env.monotonic;
     const current = () => this.#handle === attempt || this.#handle === attempt.handle;
     const closed = (end) => {
       if (!current()) return;
@@ -242,7 +246,7 @@ export class Link {
   async #reach() {
     const { fetch } = this.#env;
     if (typeof fetch !== "function") {
-      this.#run(this.#session.reached(true, this.#env.now()));
+      this.#run(this.#session.reached(true, this.#env.monotonic()));
       return;
     }
     let ok = false;
@@ -257,7 +261,7 @@ export class Link {
     } finally {
       this.#env.clearTimeout(timer);
     }
-    this.#run(this.#session.reached(ok, this.#env.now()));
+    this.#run(this.#session.reached(ok, this.#env.monotonic()));
   }
 
   /** A command that changes nothing and is always answered; a stream is opened anew instead. */
@@ -271,7 +275,7 @@ export class Link {
       // A socket that is closing already, and waits for a peer that may be gone, is no use.
       if (error.reason !== "not_connected" || this.#handle !== handle) return;
       this.#drop();
-      this.#run(this.#session.closed({ code: 1006, reason: "cannot be sent on" }, this.#env.now()));
+      this.#run(this.#session.closed({ code: 1006, reason: "cannot be sent on" }, this.#env.monotonic()));
     });
   }
 
@@ -296,12 +300,23 @@ export class Link {
       const token = await tokens.get({ force: tokens.canRenew, reason: "expiring" });
       if (this.#handle?.setToken) this.#handle.setToken(token);
       else await this.request("refresh_token", { token });
-      const expires = expiresAtMs(token);
-      if (expires !== null) this.#run(this.#session.renewed(expires, this.#env.now()));
+      this.#tokenTaken(expiresAtMs(token));
     } catch (error) {
       this.#sink.problem(error);
       this.#run(this.#session.renewalFailed());
     }
+  }
+
+  #welcomed(frame) {
+    this.#options.clock.set(frame.ts);
+    this.#tokenTaken(momentMs(frame.token_expires_at));
+  }
+
+  #tokenTaken(expiresAt) {
+    if (expiresAt === null) return; // It is renewed when the server says so.
+    const { clock, tokens } = this.#options;
+    const token = { leftMs: expiresAt - clock.now(), lifeMs: lifeMs(tokens.current) };
+    this.#run(this.#session.tokenTaken(token));
   }
 
   // ---- answers ----------------------------------------------------------------------------------
@@ -331,15 +346,21 @@ export class Link {
 
   // ---- small things -----------------------------------------------------------------------------
 
+  /** As apps are told: moments by this computer's clock, as it is now. */
   #describe(state) {
-    return { ...state, partial: state.name === "live" && this.#handle?.partial === true };
+    const ahead = this.#env.now() - this.#env.monotonic();
+    const moments = {};
+    for (const name of ["since", "at"]) {
+      if (typeof state[name] === "number") moments[name] = state[name] + ahead;
+    }
+    return { ...state, ...moments, partial: state.name === "live" && this.#handle?.partial === true };
   }
 
   #setTimer(name, ms) {
     this.#clearTimer(name);
     const timer = this.#env.setTimeout(() => {
       this.#timers.delete(name);
-      this.#run(this.#session.timer(name, this.#env.now()));
+      this.#run(this.#session.timer(name, this.#env.monotonic()));
     }, ms);
     this.#timers.set(name, timer);
   }
@@ -352,7 +373,7 @@ export class Link {
   #recall() {
     try {
       const { transport, at } = JSON.parse(this.#env.memory?.getItem(MEMORY_KEY) ?? "{}");
-      return this.#env.now() - at < MEMORY_MS ? transport : null;
+      return Math.abs(this.#env.now() - at) < MEMORY_MS ? transport : null;
     } catch {
       return null; // Storage may be forbidden, or hold something else: the default order then.
     }

@@ -15,6 +15,8 @@ export const STOPPED = Object.freeze({
 });
 
 const AGAIN = { action: "reconnect" };
+/** The token will do in a while, the server says (`nbf`, RFC 7519 section 4.1.5). */
+const LATER = { action: "wait", serverSpoke: true };
 
 /** Close code to action: `reconnect`, `new_token` (then reconnect) or `stop`. */
 const BY_CODE = new Map([
@@ -44,16 +46,20 @@ const BY_STATUS = new Map([
 /**
  * What to do after a connection ended or could not be opened.
  *
- * @param {{code?: number, status?: number}} end the close code, or the HTTP status that refused it
- * @param {{code?: number, reconnect?: boolean} | null} closing the server's last `closing` frame
- * @returns {{action: "reconnect" | "new_token" | "stop", because?: string, serverSpoke?: boolean}}
+ * @param {{code?: number, status?: number, retryAfterMs?: number}} end the close code, or the HTTP
+ *   status that refused it
+ * @param {{code?: number, reconnect?: boolean, retry_after_ms?: number | null} | null} closing the
+ *   server's last `closing` frame
+ * @returns {{action: "reconnect" | "new_token" | "wait" | "stop", because?: string,
+ *   serverSpoke?: boolean}}
  */
 export function actionFor(end, closing = null) {
   const byStatus = end.status === undefined ? undefined : BY_STATUS.get(end.status);
-  if (byStatus) return byStatus;
+  if (byStatus) return byStatus.action === "new_token" && end.retryAfterMs > 0 ? LATER : byStatus;
   // A close frame may get lost (1005, 1006) or be made up by a proxy; the frame before it says why.
   const code = closing?.code ?? end.code;
   const action = BY_CODE.get(code) ?? (closing ? { ...AGAIN, serverSpoke: true } : AGAIN);
+  if (action.action === "new_token" && closing?.retry_after_ms > 0) return LATER;
   if (closing?.reconnect === false && action.action === "reconnect") {
     return { action: "stop", because: STOPPED.refused };
   }
@@ -82,6 +88,8 @@ export const TIMING = Object.freeze({
   failures_before_fallback: 2,
   /** So is one that is cut this often within `stable_after_ms` without a word from the server. */
   cuts_before_fallback: 4,
+  /** A token that is not valid yet is waited for so long at a time. */
+  token_wait_ms: 60_000,
   /** After this long on a lesser transport the best is tried again at the next reconnect. */
   prefer_best_after_ms: 600_000,
 });
@@ -101,16 +109,18 @@ export function backoffMs(attempt, random, timing, retryAfterMs = 0) {
   return Math.round(Math.max(0, retryAfterMs) + random() * ceiling);
 }
 
+/** However short-lived tokens are, asking for them more often would be an attack on the issuer. */
+const SOONEST_RENEWAL_MS = 5_000;
+
 /**
  * How long to wait before a token is renewed: well before it expires, and not in step with others.
  *
- * @param {number} expiresAtMs
- * @param {number} nowMs
+ * @param {{leftMs: number, lifeMs: number | null}} token by the server's time: how long it is good
+ *   yet, and for how long it was made, where it says so
  * @param {() => number} random
- * @returns {number} milliseconds, never below 0
+ * @returns {number} milliseconds
  */
-export function refreshInMs(expiresAtMs, nowMs, random) {
-  const left = expiresAtMs - nowMs;
-  const margin = Math.min(60_000, Math.max(5_000, left * 0.2));
-  return Math.max(0, Math.round(left - margin - random() * margin * 0.5));
+export function refreshInMs({ leftMs, lifeMs }, random) {
+  const margin = Math.min(60_000, Math.max(5_000, (lifeMs ?? leftMs) * 0.2));
+  return Math.max(SOONEST_RENEWAL_MS, Math.round(leftMs - margin - random() * margin * 0.5));
 }

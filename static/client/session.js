@@ -1,7 +1,8 @@
 /**
  * The life of one connection as a state machine: what to do about each thing that happens.
  *
- * It does no I/O and owns no timer. Every method takes the time and returns effects, plain objects
+ * It does no I/O and owns no timer. Every method takes the time, in milliseconds of a clock that only
+ * runs forward, and returns effects, plain objects
  * that `link.js` carries out:
  *
  * | effect | to do |
@@ -18,7 +19,6 @@
  */
 import { comparePositions, DeliveryWindow } from "./positions.js";
 import { actionFor, backoffMs, refreshInMs, STOPPED, TIMING } from "./policy.js";
-import { momentMs } from "./tokens.js";
 
 /** The longest time `setTimeout` can wait. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -129,7 +129,7 @@ export class Session {
   /**
    * Something suggests that the network is back, or that time has passed unseen.
    *
-   * @param {"online" | "visible" | "manual"} kind
+   * @param {"online" | "visible" | "slept" | "manual"} kind
    */
   wake(kind, now) {
     if (this.#phase === "waiting") {
@@ -212,6 +212,8 @@ export class Session {
     if (wasLive) this.#downSince = this.#heardAt;
     if (verdict.action === "stop") {
       this.#stop(verdict.because, { code: this.#lost.code, reason });
+    } else if (verdict.action === "wait") {
+      this.#waitForToken(now, retryAfterMs);
     } else if (verdict.action === "new_token") {
       this.#newToken(now, wasLive, reason);
     } else if (wasLive && !verdict.serverSpoke && this.#cutShort(now)) {
@@ -281,9 +283,15 @@ export class Session {
     }
   }
 
-  /** The new token was taken in-band: wait for that one to expire. */
-  renewed(expiresAt, now) {
-    if (this.#phase === "live") this.#planRenewal(expiresAt, now);
+  /**
+   * The server goes by this token now, which it took in-band or with the opening.
+   *
+   * @param {{leftMs: number, lifeMs: number | null}} token see `refreshInMs`
+   */
+  tokenTaken(token) {
+    if (this.#phase === "live" && this.canRenew) {
+      this.#timer("renew", refreshInMs(token, this.#random));
+    }
     return this.#done();
   }
 
@@ -313,8 +321,6 @@ export class Session {
       this.#silenceMs = (beat.ping_interval_s + (beat.pong_timeout_s ?? 0)) * 1000;
     }
     this.#timer("silence", this.#silenceMs);
-    const expires = momentMs(frame.token_expires_at);
-    if (expires !== null) this.#planRenewal(expires, now);
     if (!this.#proven.has(this.transport)) {
       this.#proven.add(this.transport);
       this.#effect({ do: "worked", transport: this.transport });
@@ -402,6 +408,13 @@ export class Session {
     this.#wait(now, { reason: "token", retryAfterMs: 0 });
   }
 
+  /** The token is not valid yet. Where that takes long, another one may be had meanwhile. */
+  #waitForToken(now, retryAfterMs) {
+    const most = this.#timing.token_wait_ms;
+    this.#forceToken = this.canRenew && retryAfterMs > most;
+    this.#wait(now, { reason: "not_yet_valid", retryAfterMs: Math.min(retryAfterMs, most) });
+  }
+
   #passOver(now) {
     this.#failures = 0;
     const last = this.#at === this.#transports.length - 1;
@@ -469,11 +482,6 @@ export class Session {
     this.#timer("stale", this.#timing.check_stale_ms);
     this.#timer("dead", this.#timing.check_dead_ms);
     this.#effect({ do: "check" });
-  }
-
-  #planRenewal(expiresAt, now) {
-    if (!this.canRenew) return;
-    this.#timer("renew", refreshInMs(expiresAt, now, this.#random));
   }
 
   #liveState(name, now) {

@@ -249,7 +249,8 @@ export class Follower {
     const { env } = this.#seat;
     env.clearTimeout(this.#remindTimer);
     if (state.name !== "reconnecting") return;
-    const wait = Math.max(0, state.at - env.now()) + REMIND_MS;
+    // It may have been said a while ago, and the clock set since then.
+    const wait = Math.min(state.in_ms, Math.max(0, state.at - env.now())) + REMIND_MS;
     this.#remindTimer = env.setTimeout(() => this.wake("visible"), wait);
   }
 }

@@ -28,8 +28,14 @@ export function expiresAtMs(token) {
   return typeof exp === "number" && Number.isFinite(exp) ? exp * 1000 : null;
 }
 
+/** @returns {number | null} for how long the token was made, in milliseconds */
+export function lifeMs(token) {
+  const { exp, iat } = claimsOf(token);
+  return Number.isFinite(exp) && Number.isFinite(iat) && exp > iat ? (exp - iat) * 1000 : null;
+}
+
 /**
- * A moment as the server writes it: RFC 3339, or seconds since 1970.
+ * A moment as the server writes it: RFC 3339, the date of an HTTP header, or seconds since 1970.
  *
  * @returns {number | null} milliseconds since 1970
  */

@@ -4,6 +4,7 @@ import json
 import re
 from collections import deque
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -275,6 +276,22 @@ def test_signing_in_with_a_pasted_token(page: Page, site: Site) -> None:
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_computer_whose_clock_is_ahead_is_let_in_all_the_same(page: Page, site: Site) -> None:
+    proposal = site.propose(page, "count.3")
+    page.clock.set_system_time(datetime.now(UTC) + timedelta(hours=5))
+    page.goto(f"{site.base}/")
+    page.get_by_label("Token").fill(token("ada", site.project))
+    page.get_by_label("Project").fill(site.project)
+    page.get_by_role("button", name="Sign in").click()
+    expect_live(page)
+    expect(page.locator(".banner", has_text="Your sign-in ends")).to_be_hidden()
+    page.reload()
+    expect_live(page)
+    page.get_by_role("link", name=f"About {proposal.split('.page')[0]}").click()
+    start_validation(page)
+    expect(outcome(page)).to_contain_text("Passed")
 
 
 def test_a_token_for_another_project_is_refused_in_words(

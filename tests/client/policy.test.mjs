@@ -54,12 +54,26 @@ test("what the server asked for is waited first", () => {
 });
 
 test("a token is renewed before it expires, and never in the past", () => {
-  const now = 1_000_000;
-  const inHour = refreshInMs(now + 3_600_000, now, () => 0);
-  assert.equal(inHour, 3_540_000);
-  assert.ok(refreshInMs(now + 20_000, now, () => 0.99) < 15_100);
-  assert.equal(
-    refreshInMs(now - 5, now, () => 0),
-    0,
-  );
+  const inMs = (leftS, lifeS = null, random = 0) =>
+    refreshInMs({ leftMs: leftS * 1000, lifeMs: lifeS && lifeS * 1000 }, () => random);
+  assert.equal(inMs(3_600, 3_600), 3_540_000);
+  assert.ok(inMs(20, null, 0.99) < 15_100);
+  assert.equal(inMs(100, 100), 80_000, "a fifth of its life before the end");
+  assert.equal(inMs(30, 3_600), 5_000);
+});
+
+test("a token is never renewed sooner than in five seconds, whatever the clocks say", () => {
+  for (const leftMs of [-7_200_000, -5, 0, 3_000, 9_000]) {
+    for (const lifeMs of [null, 1_000, 3_600_000]) {
+      assert.ok(refreshInMs({ leftMs, lifeMs }, Math.random) >= 5_000, `${leftMs}, ${lifeMs}`);
+    }
+  }
+});
+
+test("a token that is not valid yet is waited for, where the server says how long", () => {
+  const early = { code: 4001, reconnect: true, retry_after_ms: 3_000 };
+  assert.equal(actionFor({ code: 4001 }, early).action, "wait");
+  assert.equal(actionFor({ code: 4001 }, { ...early, retry_after_ms: null }).action, "new_token");
+  assert.equal(actionFor({ status: 401, retryAfterMs: 3_000 }).action, "wait");
+  assert.equal(actionFor({ status: 403, retryAfterMs: 3_000 }).action, "stop");
 });

@@ -311,12 +311,12 @@ test("offline is said, not believed: the next frame makes it live again", () => 
 
 test("a token is renewed before it expires, and again before the next one does", () => {
   const bench = new Bench();
-  bench.live({ token_expires_at: new Date(bench.now + 3_600_000).toISOString() });
+  bench.live().do("tokenTaken", { leftMs: 3_600_000, lifeMs: 3_600_000 });
   bench.session.frame({ type: "output", id: "e-1" }, bench.now);
   bench.timers.delete("silence");
   bench.pass(3_600_000 - 1);
   assert.equal(bench.all("renew").length, 1);
-  bench.do("renewed", bench.now + 600_000);
+  bench.do("tokenTaken", { leftMs: 600_000, lifeMs: 600_000 });
   bench.timers.delete("silence");
   bench.pass(599_999);
   assert.equal(bench.all("renew").length, 2);
@@ -324,12 +324,33 @@ test("a token is renewed before it expires, and again before the next one does",
 
 test("a renewal that fails is tried again", () => {
   const bench = new Bench();
-  bench.live({ token_expires_at: new Date(bench.now + 60_000).toISOString() });
+  bench.live().do("tokenTaken", { leftMs: 60_000, lifeMs: 60_000 });
   bench.timers.delete("silence");
   bench.pass(55_000);
   bench.do("renewalFailed");
   bench.pass(20_000);
   assert.equal(bench.all("renew").length, 2);
+});
+
+test("a token that is not valid yet is waited for, and where that is long another is asked for", () => {
+  const bench = new Bench();
+  const refuse = (retryAfterMs) => {
+    const closing = { type: "closing", code: 4001, reconnect: true, retry_after_ms: retryAfterMs };
+    bench.do("tokenReady").frame(closing).do("closed", { code: 4001 });
+  };
+  bench.do("start");
+  refuse(3_000);
+  assert.deepEqual([bench.state.name, bench.state.why], ["reconnecting", "not_yet_valid"]);
+  bench.pass(2_999);
+  assert.equal(bench.all("token").length, 1);
+  bench.pass(501);
+  assert.deepEqual(bench.last("token"), { do: "token", force: false, reason: "connect" });
+  refuse(600_000);
+  bench.pass(62_000);
+  assert.deepEqual(bench.last("token"), { do: "token", force: true, reason: "rejected" });
+  refuse(1_000);
+  bench.pass(4_000);
+  assert.equal(bench.all("token").length, 4, "and so on");
 });
 
 test("a gap is handed on with all that it says", () => {

@@ -62,6 +62,25 @@ async def test_4001_without_a_good_token(pair: Pair, project: str, signed: str) 
 
 
 @pytest.mark.gen_test
+async def test_4001_of_a_token_that_is_not_valid_yet_says_when_to_come_back(
+    pair: Pair, project: str
+) -> None:
+    early = token("ada", project, nbf=time.time() + 60 + 30)
+    async with await open_socket(pair.one.address, project, token=early) as client:
+        seen, closing = await client.closed()
+    assert (seen, closing["reconnect"]) == (4001, True)
+    assert 25_000 <= closing["retry_after_ms"] <= 31_000
+    assert "not valid yet" in closing["reason"]
+    async with api(pair.one.address, token=early) as who:
+        answer = await who.http.get(f"/api/v1/projects/{project}")
+    assert (answer.status_code, answer.json()["reason"]) == (401, "not_yet_valid")
+    assert 25 <= int(answer.headers["Retry-After"]) <= 31
+    soon = token("ada", project, nbf=time.time() + 50)
+    async with session(pair.one.address, project, token=soon):
+        pass  # within what clocks may differ by
+
+
+@pytest.mark.gen_test
 async def test_4001_when_the_token_expires_in_the_session(pair: Pair, project: str) -> None:
     expires_at = time.time() + 1.5
     async with session(pair.one.address, project, token=token("ada", exp=expires_at)) as client:

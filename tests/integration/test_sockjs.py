@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 import urllib.request
 from typing import Any
 
@@ -224,6 +225,15 @@ async def test_who_is_not_let_in_is_told_why(
             assert await framed_client.closed() == code
             assert framed_client.frames == [closing]
             assert raw or framed_client.sockjs_closed == client.closed
+
+
+@pytest.mark.gen_test
+async def test_who_comes_too_early_is_told_when_to_come_back(worker: Worker) -> None:
+    early = hello(token=token("ada", nbf=time.time() + 60 + 30))
+    async with polled(worker.address, early) as client:
+        closing = await client.recv_type("closing")
+    assert (closing["code"], closing["reconnect"]) == (4001, True)
+    assert 25_000 <= closing["retry_after_ms"] <= 31_000
 
 
 @pytest.mark.gen_test

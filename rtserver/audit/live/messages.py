@@ -85,6 +85,7 @@ class AuditWelcome(SessionFrame, tag="welcome"):
     heartbeat: HeartbeatTimes
     limits: Limits
     token_expires_at: Moment
+    ts: Moment
     filter: AuditFilterJson
     history: int
 

@@ -86,7 +86,7 @@ export function createExpiryBanner({ store, actions }) {
     element: h("div.banners", {}, expiry),
     update() {
       const expires = store.tokenExpiresAt;
-      const left = expires === null ? Infinity : expires - Date.now();
+      const left = expires === null ? Infinity : expires - store.serverNow();
       const soon = left > 0 && left < EXPIRES_SOON_MS && store.connection.name !== "stopped";
       show(expiry, soon);
       if (soon) {

@@ -135,7 +135,7 @@ export function createIteration({ store, actions, drafts }) {
       }
       setText(label, run ? headline(run, about, live) : "");
       show(demo, run?.demo === true);
-      setText(facts, run ? factsOf(run) : "");
+      setText(facts, run ? factsOf(run, store.serverNow()) : "");
       show(asked, Boolean(run?.instruction));
       setText(asked, run?.instruction ?? "");
       show(problem, run?.status === "error");
@@ -168,10 +168,10 @@ function headline(run, about, live) {
   return about.label;
 }
 
-function factsOf(run) {
+function factsOf(run, nowMs) {
   const facts = [];
   const began = Date.parse(run.started_at);
-  if (run.status === "running" && !Number.isNaN(began)) facts.push(elapsed(Date.now() - began));
+  if (run.status === "running" && !Number.isNaN(began)) facts.push(elapsed(nowMs - began));
   if (run.place !== null) facts.push(`number ${run.place} in line`);
   if (run.model && !run.demo) facts.push(run.model);
   if (run.usage?.total_tokens) facts.push(count(run.usage.total_tokens, "token"));

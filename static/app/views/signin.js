@@ -45,10 +45,10 @@ export function createSignIn({ project, message = "", onSubmit, onCancel = null 
     if (named.length > 0 && projectField.value === "") projectField.value = named[0];
   });
 
-  function submit(event) {
+  async function submit(event) {
     event.preventDefault();
     const value = token.value.trim();
-    const complaint = complaintAbout(value);
+    const complaint = await complaintAbout(value);
     if (complaint) {
       setText(error, complaint);
       show(error, true);

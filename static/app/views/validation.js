@@ -77,7 +77,7 @@ export function createValidation({ store, actions }) {
       }
       if (run !== drawn.run || run?.status === "running") {
         setText(label, headline(run, about));
-        setText(facts, factsOf(run, live));
+        setText(facts, factsOf(run, live, store.serverNow()));
       }
       if (run !== drawn.run) {
         const words = problemOf(run);
@@ -102,13 +102,13 @@ function headline(run, about) {
   return about.label;
 }
 
-function factsOf(run, live) {
+function factsOf(run, live, nowMs) {
   if (!run) return "Start a validation to check this proposal.";
   const facts = [];
   const { summary } = run;
   if (run.status === "running") {
     const began = Date.parse(run.started_at);
-    if (live && !Number.isNaN(began)) facts.push(elapsed(Date.now() - began));
+    if (live && !Number.isNaN(began)) facts.push(elapsed(nowMs - began));
   } else if (typeof summary?.duration_ms === "number") {
     facts.push(duration(summary.duration_ms));
   }

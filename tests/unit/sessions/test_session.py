@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -70,6 +71,8 @@ async def test_the_welcome_says_where_the_client_is_and_what_holds() -> None:
     client = await stage.joined()
     (welcome,) = client.frames
     assert welcome.pop("token_expires_at").endswith("Z")
+    said = datetime.fromisoformat(welcome.pop("ts"))
+    assert abs((datetime.now(UTC) - said).total_seconds()) < 60
     assert welcome == {
         "type": "welcome",
         "connection_id": "c1",
