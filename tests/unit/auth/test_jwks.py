@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import gzip
 import json
 import ssl
 from collections.abc import Iterator
@@ -322,6 +323,17 @@ async def test_an_issuer_that_was_never_reached_leaves_keys_unavailable(clock: C
     assert [entry["event"] for entry in logs] == ["jwks_fetch_failed"]
     assert logs[0]["reason"] == "ConnectionRefusedError"
     await cache.close()
+
+
+@pytest.mark.gen_test
+async def test_a_compressed_reply_is_not_unpacked(issuer: Issuer, cache: JwksCache) -> None:
+    """A few bytes could unpack to gigabytes; the bound on a reply's size is one on memory too."""
+    issuer.publish(ed_jwk(kid="k"))
+    issuer.chunks = [gzip.compress(issuer.chunks[0])]
+    issuer.headers["Content-Encoding"] = "gzip"
+    with pytest.raises(KeysUnavailableError):
+        await cache.key("k", "EdDSA")
+    assert issuer.requests == 1
 
 
 @pytest.mark.gen_test

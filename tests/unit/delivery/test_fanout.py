@@ -125,6 +125,17 @@ async def test_each_event_is_encoded_once_for_each_wire_form_of_the_same_view(
 
 
 @pytest.mark.gen_test
+async def test_an_event_for_everybody_leaves_nobody_behind() -> None:
+    one = FakeSubscriber(Viewer("ada", frozenset({"b"})))
+    channel = _channel(one)
+    fanout = Fanout(LogMetrics(MetricsRegistry()), Sender())
+    await fanout.deliver(channel, _events([viewers_of("a")]))
+    assert one in channel.behind
+    await fanout.deliver(channel, _events([WHOLE_PROJECT], first=2))
+    assert not channel.behind
+
+
+@pytest.mark.gen_test
 async def test_one_who_catches_up_with_the_newest_event_is_not_behind_any_more() -> None:
     one = FakeSubscriber(Viewer("ada", frozenset({"a"})))
     channel = _channel(one)

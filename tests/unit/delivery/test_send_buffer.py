@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -150,6 +152,27 @@ async def test_a_lost_connection_wakes_who_waits_and_takes_nothing_more() -> Non
     assert sink.received == b""
     assert not sink.writes
     assert outbox.pending_bytes == 0
+
+
+def test_one_that_is_closed_keeps_its_owner_no_longer() -> None:
+    """Else each connection that ended would wait for the collector, which seldom comes."""
+
+    class Owner:
+        def __init__(self) -> None:
+            self.outbox = Outbox(FakeSink(), 100, self.overflowed)
+
+        def overflowed(self) -> None:
+            """Nobody asks."""
+
+    gc.disable()
+    try:
+        owner = Owner()
+        gone = weakref.ref(owner)
+        owner.outbox.close()
+        del owner
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.gen_test

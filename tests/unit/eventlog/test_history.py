@@ -56,6 +56,25 @@ async def test_what_is_overwritten_is_counted() -> None:
 
 
 @pytest.mark.gen_test
+async def test_what_came_and_went_after_the_head_was_read_is_not_counted_as_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next page counts it: this one ends where the log stood when it began."""
+    log = _log(3, 3, 3)
+    head = log.head
+
+    async def head_that_moves_on(project_id: str) -> int:
+        seq = await head(project_id)
+        log.append(project_id, draft(), draft())
+        log.overwrite(project_id, 11)
+        return seq
+
+    monkeypatch.setattr(log, "head", head_that_moves_on)
+    page = await _history(log).page("p1", "ada", after=1, limit=100)
+    assert (_seqs(page), page.lost, page.more) == ([], 8, False)
+
+
+@pytest.mark.gen_test
 async def test_nobody_reads_what_was_not_for_them() -> None:
     log = MemoryLog()
     log.append(

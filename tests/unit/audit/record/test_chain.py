@@ -104,4 +104,11 @@ def test_nesting_is_bounded() -> None:
     value: object = "end"
     for _ in range(50):
         value = [value]
-    canonical({"value": plain(value)})
+    form = plain(value)
+    canonical({"value": form})
+    depth = 0
+    while isinstance(form, list):
+        (form,) = form
+        depth += 1
+    assert depth == 6
+    assert isinstance(form, str), "what is deeper is text"

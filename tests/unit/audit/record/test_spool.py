@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import os
 from collections import deque
 from pathlib import Path
@@ -127,6 +128,26 @@ def test_a_living_owners_queue_is_left_alone(tmp_path: Path) -> None:
     assert [batch.key for batch in again.batches()] == ["k1"]
     again.remove()
     assert not list(abandoned(tmp_path))
+
+
+def test_a_queue_that_another_worker_removed_meanwhile_is_not_adopted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path, "c1")
+    spool.append(_batch(1))
+    spool.close()
+    (other,) = abandoned(tmp_path)
+    flock = fcntl.flock
+
+    def lock_late(descriptor: int, operation: int) -> None:
+        """The other worker is done between the opening of the lock's file and its locking."""
+        monkeypatch.setattr(fcntl, "flock", flock)
+        other.remove()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    assert not list(abandoned(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_torn_line_at_the_end_is_passed_over(tmp_path: Path) -> None:

@@ -100,6 +100,57 @@ async def test_what_a_socket_takes_at_once_needs_no_stream() -> None:
         await sink.write(b"gone")
 
 
+async def receive(peer: socket.socket, size_bytes: int) -> bytes:
+    """Read so many bytes, in twenty seconds."""
+    received = bytearray()
+    async with asyncio.timeout(20):
+        while len(received) < size_bytes:
+            left = min(1_000_000, size_bytes - len(received))
+            received += await asyncio.get_running_loop().sock_recv(peer, left)
+    return bytes(received)
+
+
+@pytest.mark.gen_test
+async def test_nothing_passes_the_second_of_two_writes_when_the_first_is_done() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    stream = IOStream(ours)
+    sink = StreamSink(stream)
+    first, second = b"1" * 4_000_000, b"2" * 4_000_000
+    try:
+        writing = sink.write(first)
+        sink.write(second)
+        received = await receive(theirs, len(first))
+        await writing
+        assert stream.writing()
+        assert sink.send_now(b"3") == 0
+        assert sink.fileno() == -1
+        assert received + await receive(theirs, len(second)) == first + second
+    finally:
+        stream.close()
+        theirs.close()
+
+
+@pytest.mark.gen_test
+async def test_nothing_passes_what_the_stream_was_writing_before() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    stream = IOStream(ours)
+    before = b"1" * 4_000_000
+    try:
+        stream.write(before)
+        assert stream.writing()
+        sink = StreamSink(stream)
+        assert sink.send_now(b"2") == 0
+        assert await receive(theirs, len(before)) == before
+        async with asyncio.timeout(20):
+            await stream.write(b"")
+        assert sink.send_now(b"2") == 1
+    finally:
+        stream.close()
+        theirs.close()
+
+
 @pytest.mark.gen_test
 async def test_the_kernel_is_told_how_long_a_peer_may_be_silent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
