@@ -5,8 +5,10 @@ from rtserver.config.settings import Settings
 from store.base.client import DatabaseError, is_replica_set, server_version
 from store.log.collection import EVENTS, size_difference
 from store.watch.check import watch_problems
+from store.watch.places import MongoWatchPlaces
 
 MONGODB_AT_LEAST = (5, 0)
+WATCH_STALLED_S = 60.0
 
 
 async def check_database(settings: Settings) -> list[str]:
@@ -31,6 +33,14 @@ async def check_database(settings: Settings) -> list[str]:
             problems.append(problem)
         for watch in settings.watches:
             problems += await watch_problems(database.client, watch)
+        places = MongoWatchPlaces(database, lease_s=settings.lease_s)
+        for watch in settings.watches:
+            stalled = await places.stalled(watch.name, WATCH_STALLED_S)
+            if stalled is not None:
+                for_s, why = stalled
+                problems.append(
+                    f"RT_WATCH {watch.name}: it has failed for {for_s:.0f} s and not moved: {why}"
+                )
     except DatabaseError as error:
         return [f"MongoDB does not answer ({type(error).__name__}): is RT_MONGODB_URI right?"]
     else:

@@ -31,6 +31,8 @@ class ChangeOutcome(enum.StrEnum):
     """It names no users, or too many, and is for users."""
     NO_IMAGE = "no_image"
     """It is gone, and MongoDB was not told to keep what it was."""
+    UNREADABLE = "unreadable"
+    """What somebody wrote is not valid BSON: a UUID of the wrong length, say."""
 
 
 REPORTED = frozenset(ChangeOutcome) - {ChangeOutcome.TOLD, ChangeOutcome.IGNORED}

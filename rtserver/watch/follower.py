@@ -86,6 +86,7 @@ class Watching:
         self._poll_s = min(lease_s / 3, MAX_POLL_S)
         self._teller = ChangeTeller(watch, max_data_bytes)
         self._failures = 0
+        self._failing_since_s: float | None = None
         self._unreported: Counter[ChangeOutcome] = Counter()
         self._example: Any = None
         self._report_at_s = 0.0
@@ -115,9 +116,28 @@ class Watching:
                     error=str(error.__cause__ or error),
                     retry_s=wait_s,
                 )
-            except* Exception:  # noqa: BLE001 - whatever it is, the next try may go well
+                await self._failed("MongoDB or the log did not answer")
+            except* Exception as group:  # noqa: BLE001 - the next try may go well
                 _log.exception("watch_failed", watch=self.name)
+                await self._failed(f"{type(group.exceptions[0]).__name__}; see the server's log")
             await asyncio.sleep(wait_s)
+
+    async def _failed(self, problem: str) -> None:
+        """Let operators see that it does not move; what it does next shows whether it does."""
+        now_s = asyncio.get_running_loop().time()
+        if self._failing_since_s is None:
+            self._failing_since_s = now_s
+        self._metrics.watch_stalled_seconds.labels(self.name).set(now_s - self._failing_since_s)
+        try:
+            await self._places.failed(self.name, problem)
+        except StoreUnavailableError as error:
+            _log.debug("watch_failure_not_noted", watch=self.name, error=str(error))
+
+    def _moved(self) -> None:
+        self._failures = 0
+        if self._failing_since_s is not None:
+            self._failing_since_s = None
+            self._metrics.watch_stalled_seconds.labels(self.name).set(0)
 
     async def _hold(self, place: WatchPlace) -> None:
         _log.info("watch_held", watch=self.name, anew=place.token is None)
@@ -165,11 +185,12 @@ class Watching:
         async with aclosing(self._source.batches(self._watch, place.token)) as batches:
             async for batch in batches:
                 await self._tell(batch.changes)
+                self._count(ChangeOutcome.UNREADABLE, batch.unreadable)
                 place = WatchPlace(batch.token)
                 if batch.changes or batch.is_end or now_s() - noted_s >= NOTE_INTERVAL_S:
                     await self._note(place)
                     noted_s = now_s()
-                self._failures = 0
+                self._moved()
                 self._report()
         return place
 
@@ -192,6 +213,10 @@ class Watching:
                 keyed, size_bytes = [], 0
         await self._publish(keyed)
         for outcome, count in outcomes.items():
+            self._count(outcome, count)
+
+    def _count(self, outcome: ChangeOutcome, count: int) -> None:
+        if count:
             self._metrics.changed(outcome, count)
             if outcome in REPORTED:
                 self._unreported[outcome] += count

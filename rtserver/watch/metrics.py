@@ -11,6 +11,7 @@ class WatchMetrics:
         watches_held: followed collections that this worker reads now.
         watch_changes_total: changes of followed collections, by `outcome`.
         watch_history_lost_total: times that changes were missed.
+        watch_stalled_seconds: by `watch`, for how long it has failed without a move; else 0.
     """
 
     def __init__(self, registry: MetricsRegistry) -> None:
@@ -25,6 +26,12 @@ class WatchMetrics:
         )
         self.watch_history_lost_total = registry.counter(
             "watch_history_lost", "Times that changes of a followed collection were missed"
+        )
+
+        self.watch_stalled_seconds = registry.gauge(
+            "watch_stalled_seconds",
+            "For how long a followed collection has failed on this worker and not moved",
+            ["watch"],
         )
 
     def changed(self, outcome: ChangeOutcome, count: int) -> None:

@@ -42,11 +42,13 @@ class ChangeBatch:
         changes: in order; those of no interest are not among them.
         token: the place after them.
         is_end: the stream ends here, because the collection does; another one begins after it.
+        unreadable: how many changes were passed over, since what was written is not valid BSON.
     """
 
     changes: Sequence[Change]
     token: Token
     is_end: bool = False
+    unreadable: int = 0
 
 
 class WatchPlaces(Protocol):
@@ -66,6 +68,9 @@ class WatchPlaces(Protocol):
 
     async def release(self, name: str, holder: str) -> None:
         """Let another worker have it."""
+
+    async def failed(self, name: str, problem: str) -> None:
+        """Keep what went wrong, and since when, until a place is noted."""
 
 
 class ChangeSource(Protocol):

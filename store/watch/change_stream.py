@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from bson.raw_bson import RawBSONDocument
 from pymongo.errors import OperationFailure
 
 from rtserver.model.errors import StoreUnavailableError
@@ -19,7 +20,7 @@ from rtserver.model.watch import Operation, Watch
 from rtserver.watch.change import Change, top_paths
 from rtserver.watch.ports import ChangeBatch, HistoryLostError, Token
 from store.base.client import DatabaseError, core_errors, server_version
-from store.watch.plain_json import FOREIGN, plain
+from store.watch.plain_json import UNREAD, plain, read, read_or_none
 
 BATCH_CHANGES = 500
 AWAIT_MS = 1_000
@@ -80,14 +81,14 @@ class ChangeStreams:
                 "cursor": {"batchSize": BATCH_CHANGES},
                 "maxTimeMS": OPEN_TIMEOUT_MS,
             },
-            codec_options=FOREIGN,
+            codec_options=UNREAD,
             session=session,
         )
         cursor_id = reply["cursor"]["id"]
         try:
             found = reply["cursor"]["firstBatch"]
             while True:
-                batch = await _batch(watch, found, reply["cursor"]["postBatchResumeToken"])
+                batch = await _batch(watch, found, read(reply["cursor"]["postBatchResumeToken"]))
                 yield batch
                 if batch.is_end:
                     _log.warning("watched_collection_ended", watch=watch.name)
@@ -101,7 +102,7 @@ class ChangeStreams:
                         "batchSize": BATCH_CHANGES,
                         "maxTimeMS": AWAIT_MS,
                     },
-                    codec_options=FOREIGN,
+                    codec_options=UNREAD,
                     session=session,
                 )
                 cursor_id = reply["cursor"]["id"]
@@ -124,13 +125,14 @@ class ChangeStreams:
         """See `ChangeSource.projects`."""
         if watch.project_field is None:
             return [watch.project_id]
-        collection = self._client[watch.database].get_collection(watch.collection, FOREIGN)
+        collection = self._client[watch.database].get_collection(watch.collection, UNREAD)
         cursor = collection.aggregate(
             [{"$group": {"_id": f"${watch.project_field}"}}, {"$limit": MAX_PROJECTS}],
             maxTimeMS=PROJECTS_TIMEOUT_MS,
         )
         try:
-            return [plain(document["_id"]) async for document in cursor]
+            found = [read_or_none(document) async for document in cursor]
+            return [plain(document["_id"]) for document in found if document is not None]
         except OperationFailure as error:
             if error.code != TIME_LIMIT_EXCEEDED:
                 raise
@@ -194,18 +196,23 @@ def _names(of: Any, key: str) -> dict[str, Any]:
     return {"$map": {"input": {"$ifNull": [of, []]}, "in": f"$$this.{key}"}}
 
 
-async def _batch(watch: Watch, found: Sequence[Mapping[str, Any]], after: Token) -> ChangeBatch:
+async def _batch(watch: Watch, found: Sequence[RawBSONDocument], after: Token) -> ChangeBatch:
     """What was found, up to where the collection ends, if it does."""
     changes: list[Change] = []
-    for number, event in enumerate(found):
+    unreadable = 0
+    for number, raw in enumerate(found):
         if number % 16 == 15:
             await asyncio.sleep(0)  # whole documents may be large, and connections wait
+        event = read_or_none(raw)
+        if event is None:
+            unreadable += 1
+            continue
         kind = event["operationType"]
         if kind == "invalidate":
-            return ChangeBatch(changes, event["_id"], is_end=True)
+            return ChangeBatch(changes, event["_id"], is_end=True, unreadable=unreadable)
         if kind in _OPERATIONS:
             changes.append(_change(watch, event, _OPERATIONS[kind]))
-    return ChangeBatch(changes, after)
+    return ChangeBatch(changes, after, unreadable=unreadable)
 
 
 def _change(watch: Watch, event: Mapping[str, Any], operation: Operation) -> Change:

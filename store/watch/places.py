@@ -1,7 +1,8 @@
 """How far each watch has come, and who follows it.
 
 _id name of the watch, holder, until (end of its lease), token (place in the change stream), resync
-(names a loss that projects have yet to be told of), noted_at
+(names a loss that projects have yet to be told of), noted_at, failed_at and problem (while it has
+failed and not moved since)
 """
 
 from typing import Any
@@ -75,6 +76,8 @@ class MongoWatchPlaces:
                         "resync": {"$literal": place.resync},
                         "until": self._until(),
                         "noted_at": "$$NOW",
+                        "failed_at": "$$REMOVE",
+                        "problem": "$$REMOVE",
                     }
                 }
             ],
@@ -87,3 +90,34 @@ class MongoWatchPlaces:
         await self._watches.update_one(
             {"_id": name, "holder": holder}, {"$unset": {"holder": "", "until": ""}}
         )
+
+    @core_errors
+    async def failed(self, name: str, problem: str) -> None:
+        """See `WatchPlaces.failed`."""
+        await self._watches.update_one(
+            {"_id": name},
+            [
+                {
+                    "$set": {
+                        "failed_at": {"$ifNull": ["$failed_at", "$$NOW"]},
+                        "problem": {"$literal": problem},
+                    }
+                }
+            ],
+            upsert=True,
+        )
+
+    @core_errors
+    async def stalled(self, name: str, at_least_s: float) -> tuple[float, str] | None:
+        """For how many seconds a watch has failed and not moved, and why; None where it has not.
+
+        Args:
+            name: of the watch.
+            at_least_s: a shorter time is none.
+        """
+        for_ms = {"$subtract": ["$$NOW", "$failed_at"]}
+        found = await self._watches.find_one(
+            {"_id": name, "$expr": {"$gte": [for_ms, int(at_least_s * 1000)]}},
+            {"problem": 1, "for_ms": for_ms},
+        )
+        return None if found is None else (found["for_ms"] / 1000, found["problem"])

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import bson
 from bson import CodecOptions, DatetimeMS, ObjectId
 from bson.binary import UuidRepresentation
 from bson.codec_options import DatetimeConversion
 from bson.decimal128 import Decimal128
+from bson.errors import InvalidBSON
+from bson.raw_bson import RawBSONDocument
 
 from rtserver.model.events import rfc3339
 
@@ -20,10 +23,30 @@ FOREIGN: CodecOptions[dict[str, Any]] = CodecOptions(
     unicode_decode_error_handler="replace",
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
 )
-"""Reads whatever somebody may have written: nothing in a document makes it raise."""
+"""Reads what somebody may have written, and makes as little of it raise as can be."""
+
+UNREAD: CodecOptions[RawBSONDocument] = FOREIGN.with_options(document_class=RawBSONDocument)
+"""Leaves documents as they are, so that one that cannot be read spoils no other of its batch."""
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """What JavaScript calls `Number.MAX_SAFE_INTEGER`; see RFC 8259, section 6."""
+
+
+def read(document: RawBSONDocument) -> dict[str, Any]:
+    """A document that was left unread.
+
+    Raises:
+        InvalidBSON: what is in it is not valid.
+    """
+    return bson.decode(document.raw, FOREIGN)
+
+
+def read_or_none(document: RawBSONDocument) -> dict[str, Any] | None:
+    """The same; None where it cannot be read. Drivers differ in what they let somebody write."""
+    try:
+        return read(document)
+    except (InvalidBSON, ValueError, OverflowError, RecursionError):
+        return None
 
 
 def plain(value: Any) -> Any:

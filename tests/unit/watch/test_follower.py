@@ -12,6 +12,7 @@ from bson import Binary, DatetimeMS, Decimal128, Int64, ObjectId
 
 from rtserver.model.watch import Watch, parse_watches
 from rtserver.observe.metrics import MetricsRegistry
+from rtserver.watch import follower
 from rtserver.watch.change import ChangeOutcome
 from rtserver.watch.follower import Watching
 from rtserver.watch.metrics import WatchMetrics
@@ -103,6 +104,10 @@ async def following(
 def notes(db: Database) -> Any:
     """An application's collection, in a database of its own."""
     return db.client[f"{db.name}_app"]["notes"]
+
+
+BROKEN = Binary(b"abc", 4)
+"""A UUID of three bytes: whoever reads it with the driver's own class gets an exception."""
 
 
 def _note(number: int, **fields: object) -> dict[str, Any]:
@@ -358,3 +363,59 @@ async def test_whatever_stands_in_a_document_becomes_json(db: Database, notes: A
     assert plain([2**53 - 1, -(2**53 - 1)]) == [2**53 - 1, -(2**53 - 1)]
     assert plain([2**53, -(2**63)]) == [str(2**53), str(-(2**63))]
     await db.client.drop_database(notes.database.name)
+
+
+@pytest.mark.gen_test
+async def test_a_document_that_cannot_be_read_stops_nothing(
+    db: Database, notes: Any, logs: LogRecorder
+) -> None:
+    """One UUID of the wrong length stopped a watch for good, over restarts."""
+    logs.expect("watch_changes_not_told")
+    async with following(db, ":project=project_id:send=n") as one:
+        await one.begun()
+        await notes.insert_many(
+            [_note(1), {**_note(2), "n": BROKEN}, {**_note(3), "_id": BROKEN}, _note(4)]
+        )
+        told = await one.told(2)
+        assert [data["document"]["n"] for _, data in told] == [1, 4]
+        assert one.count(ChangeOutcome.UNREADABLE) == 2
+        await notes.update_one({"_id": 1}, {"$set": {"n": 5}})
+        assert [data["document"]["n"] for _, data in await one.told(3)] == [1, 4, 5]
+        # As the name of a project it is none.
+        await notes.insert_one({**_note(6), "project_id": BROKEN})
+        assert await ChangeStreams(db.client).projects(one.watch) == ["p1"]
+
+
+@pytest.mark.gen_test
+async def test_a_watch_that_fails_and_does_not_move_is_seen(
+    db: Database, logs: LogRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs.expect("watch_failed")
+    log = await make_log(db)
+    one = Follower(db, log, ":send=n", "h1")
+    failing = True
+
+    async def read(*_parts: Any) -> Any:
+        if failing:
+            raise KeyError("a defect")
+        return await real(*_parts)
+
+    real = one.watching._read
+    monkeypatch.setattr(one.watching, "_read", read)
+    monkeypatch.setattr(follower, "RETRY_S", (0.01,))
+
+    def stalled_s() -> float:
+        return float(one.metrics.watch_stalled_seconds.labels(one.watch.name)._value.get())
+
+    async with running(log.run(), one.watching.run()):
+        await until(lambda: stalled_s() > 0, "failures in a row")
+        found = await one.places.stalled(one.watch.name, 0)
+        assert found is not None
+        assert found[1] == "KeyError; see the server's log"
+        assert await one.places.stalled(one.watch.name, 60) is None
+        failing = False
+
+        async def is_over() -> bool:
+            return stalled_s() == 0 and await one.places.stalled(one.watch.name, 0) is None
+
+        await until(is_over, "the watch moves again")
