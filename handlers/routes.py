@@ -9,7 +9,7 @@ from tornado import web
 
 from handlers.api.audit import AuditHandler, AuditSocket
 from handlers.api.comments import CommentsHandler
-from handlers.api.connections import ConnectionHandler, ConnectionsHandler
+from handlers.api.connections import ConnectionHandler, ConnectionsHandler, RevocationHandler
 from handlers.api.events import EventsHandler
 from handlers.api.locks import LockHandler
 from handlers.api.projects import ProjectHandler
@@ -51,6 +51,7 @@ def http_routes(given: dict[str, Any]) -> list[Route]:
         Route("/api/v1/audit", AuditHandler, given),
         Route("/api/v1/connections", ConnectionsHandler, given),
         Route("/api/v1/connections/{connection_id}", ConnectionHandler, given),
+        Route("/api/v1/users/{user_id}/revoke", RevocationHandler, given),
         Route("/healthz", HealthHandler, given),
         Route("/readyz", ReadyHandler, given),
         Route("/metrics", MetricsHandler, given),

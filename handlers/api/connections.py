@@ -1,4 +1,4 @@
-"""`/api/v1/connections`: who is connected, for admins."""
+"""`/api/v1/connections` and `/api/v1/users`: who is connected, and the end of it, for admins."""
 
 from typing import Annotated, ClassVar, TypedDict
 
@@ -11,6 +11,7 @@ from rtserver.model import ids
 from rtserver.model.field_types import ConnectionId, ProjectId, UserId
 from rtserver.model.identity import MAX_NAME_CHARS
 from rtserver.sessions.connection_admin import ConnectionsJson
+from rtserver.sessions.revocation import RevokedJson
 
 UserParameter = Annotated[UserId, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 
@@ -29,9 +30,20 @@ class UserQuery(msgspec.Struct):
 
 
 class DisconnectedJson(TypedDict):
-    """The connections that are being ended."""
+    """The connections that are being ended.
+
+    Attributes:
+        note: what this does not do, for people.
+    """
 
     disconnected: list[ConnectionId]
+    note: str
+
+
+NOTE = (
+    "Their user can come back with a token that is still valid. "
+    "POST /api/v1/users/{user_id}/revoke refuses those too."
+)
 
 
 class ConnectionsHandler(ApiHandler):
@@ -66,11 +78,12 @@ class ConnectionsHandler(ApiHandler):
         roles=("admin",),
     )
     async def delete(self) -> None:
-        """End all connections of a user."""
+        """End all connections of a user, who can come back with a token that is still valid."""
         user_id = self.query(UserQuery).user_id
         self.audit_details["user_id"] = user_id
         ended = await self.context.connections.disconnect_user(self.identity, user_id)
-        self.json({"disconnected": [entry.connection_id for entry in ended]}, 202)
+        disconnected = [entry.connection_id for entry in ended]
+        self.json({"disconnected": disconnected, "note": NOTE}, 202)
 
 
 class ConnectionHandler(ApiHandler):
@@ -85,8 +98,28 @@ class ConnectionHandler(ApiHandler):
         roles=("admin",),
     )
     async def delete(self, connection_id: str) -> None:
-        """End a connection."""
+        """End a connection; its user can come back with a token that is still valid."""
         ended = await self.context.connections.disconnect(
             self.identity, ids.connection_id(connection_id)
         )
-        self.json({"disconnected": [ended.connection_id]}, 202)
+        self.json({"disconnected": [ended.connection_id], "note": NOTE}, 202)
+
+
+class RevocationHandler(ApiHandler):
+    """`/api/v1/users/{user_id}/revoke`."""
+
+    audit_actions: ClassVar = {"POST": Action.USER_REVOKED}
+
+    @operation(
+        "revokeUser",
+        {200: Answer((RevokedJson,), description="The tokens are refused, on every worker")},
+        problems=(422,),
+        roles=("admin",),
+    )
+    async def post(self, user_id: str) -> None:
+        """End all sessions of a user, and refuse the tokens that were issued until now.
+
+        Also tokens that do not say when they were issued (`iat`). Answered within a second, once
+        new tokens of the user are let in.
+        """
+        self.json(await self.context.revocation.revoke(self.identity, user_id))

@@ -23,6 +23,7 @@ from rtserver.runs.service import RunService
 from rtserver.runs.validation.work import Validations
 from rtserver.sessions.connection_admin import Connections
 from rtserver.sessions.gateway import Gateway
+from rtserver.sessions.revocation import RevocationService
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class HandlerContext:
     auditor: Auditor
     audit_watch: AuditWatch
     connections: Connections
+    revocation: RevocationService
     addresses: ClientAddresses
     max_message_bytes: int
     ping_interval_s: float

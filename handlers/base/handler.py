@@ -365,9 +365,11 @@ class ApiHandler(BaseHandler):
 
         Raises:
             Problem: 413 where it is too large.
+            TokenRefused: the token was revoked while the body came in, which may take a minute.
         """
         if self._is_too_large:
             raise _too_large()
+        self.context.gateway.check(self.identity)
         return self._received
 
     def options(self, *_args: str) -> None:

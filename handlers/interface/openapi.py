@@ -22,6 +22,7 @@ PARAMETERS: dict[str, Any] = {
     "proposal_id": field_types.ProposalId,
     "run_id": field_types.RunId,
     "connection_id": field_types.ConnectionId,
+    "user_id": field_types.UserId,
 }
 """What stands in braces in paths."""
 

@@ -85,6 +85,7 @@ from rtserver.sessions.connection_admin import Connections, Reach
 from rtserver.sessions.gateway import Gateway
 from rtserver.sessions.ports import NoPresence
 from rtserver.sessions.position_ticker import PositionsTicker
+from rtserver.sessions.revocation import RevocationService
 from rtserver.sessions.session import CommandTable, SessionServices, SessionSettings
 from store.audit.archive import MongoArchive
 from store.audit.buffer import MongoAuditBuffer
@@ -94,6 +95,7 @@ from store.documents.comments import COMMENTS, MongoComments, comment_fields
 from store.documents.connections import MongoLeases
 from store.documents.locks import LOCKS, MongoLocks
 from store.documents.proposals import PROPOSALS, MongoProposals
+from store.documents.revocations import MongoRevocations
 from store.documents.runs import RUNS, MongoRuns
 from store.documents.workers import MongoWorkers
 from store.log.collection import AUDIT
@@ -295,6 +297,12 @@ class Server:
             ),
             salvage={RunKind.ITERATION: iteration_salvage(writer, editing)},
         )
+        revocations = MongoRevocations(database)
+        await revocations.prepare()
+        self._revocation = RevocationService(
+            verifier.revocations, revocations, control, leases, self.auditor, gateway.end_revoked
+        )
+        await self._revocation.load()
         self._watches = make_watches(settings, database, log, metrics.watch, self.auditor)
         control.handle("close", self._on_close_message)
         active_runs = ActiveRuns(runs.active_json)
@@ -371,6 +379,7 @@ class Server:
             connections=Connections(
                 leases, self.auditor, Reach(self._close_anywhere, gateway.behind_bytes)
             ),
+            revocation=self._revocation,
             addresses=ClientAddresses(settings.trusted_proxies),
             max_message_bytes=settings.max_message_bytes,
             ping_interval_s=settings.ping_interval_s,
@@ -538,6 +547,7 @@ class Server:
             "leases": self._admission.run(),
             "runs": self._runs.run(),
             "locks": self._locks.run(),
+            "revocations": self._revocation.run(),
             "presence": self._fleet.run(),
             "positions": PositionsTicker(self._dispatcher, self._log).run(),
             "loop-lag": self.metrics.loop_lag.watch(),

@@ -25,6 +25,7 @@ from rtserver.auth.jwks import (
     UnknownKeyError,
     algorithms_of,
 )
+from rtserver.auth.revocations import Revocations
 from rtserver.model.identity import Claims, ClaimsError, Identity, Role
 
 __all__ = ["KeyConfigurationError", "RefusalReason", "TokenRefused", "TokenSigner", "TokenVerifier"]
@@ -67,6 +68,7 @@ RefusalReason: TypeAlias = Literal[
     "claims",
     "not_yet_valid",
     "expired",
+    "revoked",
     "other_user",
 ]
 
@@ -83,6 +85,7 @@ _MESSAGES: dict[RefusalReason, str] = {
     "claims": "A claim of the token is missing or not as it should be.",
     "not_yet_valid": "The token is not valid yet.",
     "expired": "The token has expired.",
+    "revoked": "The token was revoked by an administrator. Get a new one.",
     "other_user": "The token is another user's than the connection's.",
 }
 
@@ -147,6 +150,7 @@ class TokenVerifier:
         issuer: What ``iss`` must be; without it any will do.
         leeway_s: By how many seconds ``exp`` and ``nbf`` may be missed; for ``nbf`` and ``iat`` it
             is on top of `MAX_CLOCK_SKEW_S`.
+        revocations: Whose tokens prove nothing any more, whatever else is right about them.
         clock: Unix time in seconds.
 
     Raises:
@@ -163,6 +167,7 @@ class TokenVerifier:
         audience: str | None = None,
         issuer: str | None = None,
         leeway_s: float = 0.0,
+        revocations: Revocations | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if secret is None and public_key is None and jwks is None:
@@ -196,6 +201,7 @@ class TokenVerifier:
         self._issuer = issuer
         self._leeway_s = leeway_s
         self._clock = clock
+        self.revocations = revocations or Revocations()
         # By digest: a token itself is kept nowhere.
         self._verified: dict[bytes, _Verified] = {}
 
@@ -210,6 +216,13 @@ class TokenVerifier:
         Raises:
             TokenRefused: The token proves nothing; the reason says why.
         """
+        identity = await self._verify(token)
+        # Asked last, and each time: it may have been revoked while keys were fetched, or since.
+        if self.revocations.refuses(identity):
+            raise TokenRefused("revoked")
+        return identity
+
+    async def _verify(self, token: str) -> Identity:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         known = self._verified.get(digest)
         if known is not None and self._clock() < known.identity.expires_at:

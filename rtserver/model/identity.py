@@ -58,6 +58,8 @@ class Identity:
         projects: The ids of the projects that it may open; ``*`` stands for all of them.
         roles: The known roles that it holds, see `Role`.
         expires_at: Unix time in seconds from which the identity is no longer honoured.
+        issued_at: Unix time in seconds at which the token says that it was made; None where it does
+            not say.
     """
 
     user_id: str
@@ -65,6 +67,7 @@ class Identity:
     projects: frozenset[str]
     roles: frozenset[str]
     expires_at: float
+    issued_at: float | None = None
 
     @property
     def is_admin(self) -> bool:
@@ -139,4 +142,5 @@ class Claims(msgspec.Struct, frozen=True):
             projects=_shared(tuple(self.projects)),
             roles=_shared(tuple(role for role in self.roles if role in _ROLES)),
             expires_at=self.exp + leeway_s,
+            issued_at=self.iat,
         )

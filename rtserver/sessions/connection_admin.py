@@ -69,6 +69,16 @@ class ConnectionsJson(TypedDict):
     more: bool
 
 
+def check_admin(identity: Identity) -> None:
+    """Let pass who holds the role admin.
+
+    Raises:
+        ForbiddenError: the user does not.
+    """
+    if not identity.is_admin:
+        raise ForbiddenError("This needs the role admin", "not_admin")
+
+
 @dataclass(frozen=True, slots=True)
 class Reach:
     """What can be done with a connection.
@@ -91,8 +101,7 @@ class Connections:
         self._reach = reach
 
     def _check(self, identity: Identity, action: Action) -> None:
-        if not identity.is_admin:
-            raise ForbiddenError("This needs the role admin", "not_admin")
+        check_admin(identity)
         self._auditor.ensure(action)
 
     async def listed(

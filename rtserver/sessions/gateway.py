@@ -1,5 +1,6 @@
 """Lets clients in: who they are, whether there is room, and the sessions of this worker."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -25,6 +26,8 @@ _LIMITS = {
     CloseCode.TOO_MANY_MESSAGES: "messages_per_s",
     CloseCode.PROTOCOL_ERROR: "unusable_messages",
 }
+
+REVOKED = "Unauthorized: an administrator revoked the token; get a new one"
 
 _log = structlog.get_logger()
 
@@ -63,6 +66,17 @@ class Gateway:
             raise
         self._auditor.acting().actor = identity.user_id
         return identity
+
+    def check(self, identity: Identity) -> None:
+        """See that an identity is still honoured, where time has passed since it was verified.
+
+        Raises:
+            TokenRefused: its token was revoked.
+        """
+        if self._verifier.revocations.refuses(identity):
+            refused = TokenRefused("revoked")
+            self._refused(refused)
+            raise refused
 
     def _refused(self, refused: TokenRefused) -> None:
         self._metrics.token_refused(refused.reason)
@@ -185,6 +199,19 @@ class Gateway:
         self._auditor.record(
             Action.CONNECTION_OPENED, by=Acting.of(entry), transport=entry.transport
         )
+
+        # Once it has started: its token may have been revoked since it was verified.
+        asyncio.get_running_loop().call_soon(self._end_if_revoked, session)
+
+    def _end_if_revoked(self, session: Session) -> None:
+        if self._verifier.revocations.refuses(session.identity):
+            session.close(CloseCode.UNAUTHORIZED, REVOKED)
+
+    def end_revoked(self, user_id: str) -> None:
+        """End the sessions of a user on this worker whose tokens are revoked."""
+        for session in list(self.sessions.values()):
+            if session.identity.user_id == user_id:
+                self._end_if_revoked(session)
 
     def closed(self, session: Session, ended: Ended) -> None:
         """A session has ended: its place is free."""

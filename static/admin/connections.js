@@ -108,7 +108,9 @@ export function createConnections({ request }) {
   }
 
   function question(one) {
-    const all = `/api/v1/connections?user_id=${encodeURIComponent(one.user_id)}`;
+    const user = encodeURIComponent(one.user_id);
+    const all = `/api/v1/connections?user_id=${user}`;
+    const revoke = `/api/v1/users/${user}/revoke`;
     return h(
       "span.question",
       {
@@ -122,6 +124,15 @@ export function createConnections({ request }) {
         "This one",
       ),
       h("button.danger.small", { type: "button", onclick: () => end(all) }, "All of the user"),
+      h(
+        "button.danger.small",
+        {
+          type: "button",
+          title: "Ends all sessions of the user, and refuses every token issued until now",
+          onclick: () => end(revoke, "POST"),
+        },
+        "All, and revoke tokens",
+      ),
       h("button.quiet.small", { type: "button", onclick: cancel }, "Keep"),
     );
   }
@@ -139,11 +150,11 @@ export function createConnections({ request }) {
     (buttons[Math.min(index, buttons.length - 1)] ?? status).focus();
   }
 
-  async function end(path) {
+  async function end(path, method = "DELETE") {
     const index = last.findIndex((one) => one.id === asking);
     asking = null;
     try {
-      await request("DELETE", path);
+      await request(method, path);
     } catch (error) {
       setText(problem, `Not disconnected: ${error.message}`);
       show(problem, true);

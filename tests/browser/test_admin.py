@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NewContext, Restartable, Site
+from tests.browser.conftest import Complaints, NewContext, Restartable, Site
 from tests.browser.views import expect_live, poor_contrasts, sideways_px, state
 from tests.support.tokens import token
 
@@ -153,6 +153,26 @@ def test_a_connection_is_ended_and_its_page_says_so(page: Page, site: Site) -> N
     page.wait_for_function("document.querySelector('.panel').contains(document.activeElement)")
     page.get_by_role("tab", name="Records").click()
     expect(page.locator(".rows .row", has_text="connection.disconnected").first).to_be_visible()
+    other.close()
+
+
+def test_a_users_tokens_are_revoked_and_their_page_says_so(
+    page: Page, site: Site, complaints: Complaints
+) -> None:
+    other = page.context.new_page()
+    other.goto(site.address("mallory"))
+    expect_live(other)
+    _open(page, site)
+    page.get_by_role("tab", name="Connections").click()
+    page.get_by_role("button", name="Disconnect mallory").first.click()
+    page.get_by_role("button", name="All, and revoke tokens").click()
+    expect(page.get_by_role("button", name="Disconnect mallory")).to_have_count(0)
+    expect(state(other)).not_to_have_text("Live")
+    other.goto(site.address("mallory"))
+    expect(other.get_by_text("revoked")).to_be_visible()
+    complaints.expect("401")
+    page.get_by_role("tab", name="Records").click()
+    expect(page.locator(".rows .row", has_text="user.revoked").first).to_be_visible()
     other.close()
 
 

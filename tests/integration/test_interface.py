@@ -73,6 +73,7 @@ async def _fill(address: str, signed: str) -> dict[str, str]:
             "proposal_id": "interface-1",
             "run_id": run.get("run_id") or run["run"]["run_id"],
             "connection_id": "nobody",
+            "user_id": "revoked by the document",
         }
 
 

@@ -29,13 +29,18 @@ class RawHttp:
         body: str | bytes = b"",
         http: str = "1.1",
     ) -> None:
-        """Send a request. `Content-Length` is added where the method has a body."""
+        """Send a request. `Content-Length` is added where the method has a body, unless given."""
         data = body.encode() if isinstance(body, str) else body
         sent = {"Host": "test.example", **(headers or {})}
         if method in ("POST", "PUT"):
-            sent["Content-Length"] = str(len(data))
+            sent.setdefault("Content-Length", str(len(data)))
         lines = "".join([f"{name}: {value}\r\n" for name, value in sent.items()])
         self._writer.write(f"{method} {path} HTTP/{http}\r\n{lines}\r\n".encode() + data)
+        await self._writer.drain()
+
+    async def write(self, data: bytes) -> None:
+        """Send more of a body."""
+        self._writer.write(data)
         await self._writer.drain()
 
     async def read_head(self) -> "RawHttp":

@@ -28,6 +28,7 @@ class Action(enum.StrEnum):
     CONNECTION_EVICTED = "connection.evicted"
     CONNECTION_DISCONNECTED = "connection.disconnected"
     CONNECTION_LISTED = "connection.listed"
+    USER_REVOKED = "user.revoked"
     TOKEN_REFUSED = "token.refused"  # noqa: S105 - an action
     TOKEN_REFRESHED = "token.refreshed"  # noqa: S105 - an action
     LIMIT_HIT = "limit.hit"

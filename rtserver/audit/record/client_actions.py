@@ -82,6 +82,23 @@ CLIENT_ACTIONS: Mapping[Action, ActionDoc] = {
             **_REASON,
         },
     ),
+    Action.USER_REVOKED: ActionDoc(
+        "An admin ended all sessions of a user, on all workers, and has the tokens refused that "
+        "were issued until then; `target` is the user. Each session has its `connection.closed`, "
+        "and a later attempt with such a token is `token.refused` with the reason `revoked`.",
+        {
+            "actor": "root",
+            "ip": "198.51.100.9",
+            "target": "ada",
+            "details": {"tokens_before": "2026-01-01T10:00:01.000Z", "connections": 3},
+        },
+        must=True,
+        details={
+            "tokens_before": "tokens that were issued before this are refused",
+            "connections": "how many connections the user had",
+            **_REASON,
+        },
+    ),
     Action.CONNECTION_LISTED: ActionDoc(
         "An admin looked at who is connected.",
         {"actor": "root", "ip": "198.51.100.9", "details": {"connections": 12}},

@@ -127,6 +127,7 @@ async def test_a_token_becomes_the_identity_that_it_names() -> None:
         projects=frozenset({"engine", "notes"}),
         roles=frozenset({"service"}),
         expires_at=NOW_S + 60,
+        issued_at=NOW_S - 5.5,
     )
 
 
@@ -294,6 +295,29 @@ async def test_each_key_of_several_serves_its_own_algorithm(keys: dict[str, Priv
     assert verifier.algorithms == {"HS256", "ES256"}
     await verifier.verify(with_secret(claims()))
     await verifier.verify(jwt.encode(claims(), keys["ES256"], algorithm="ES256"))
+
+
+@pytest.mark.gen_test
+async def test_a_revocation_is_asked_for_each_time_a_token_is_shown() -> None:
+    verifier = secret_verifier()
+    old, unsaid = with_secret(claims(iat=NOW_S - 10)), with_secret(claims(iat=None))
+    same, new = with_secret(claims(iat=NOW_S)), with_secret(claims(iat=NOW_S + 0.5))
+    other = with_secret(claims(sub="ben", iat=NOW_S - 10))
+    for token in (old, unsaid, same, new, other):
+        await verifier.verify(token)  # from here on it is known
+    assert verifier.revocations.learn("ada", NOW_S)
+    for token in (old, unsaid):
+        assert await refusal(verifier, token) == "revoked"
+        with pytest.raises(TokenRefused, match="revoked"):  # also at a refresh
+            await verifier.refresh(await verifier.verify(same), token)
+    for token in (same, new, other):
+        await verifier.verify(token)
+    # An earlier one takes nothing back, and the same one is no news.
+    assert not verifier.revocations.learn("ada", NOW_S - 100)
+    assert not verifier.revocations.learn("ada", NOW_S)
+    assert await refusal(verifier, old) == "revoked"
+    assert verifier.revocations.learn("ada", NOW_S + 1)
+    assert await refusal(verifier, new) == "revoked"
 
 
 @pytest.mark.gen_test
@@ -687,7 +711,7 @@ async def test_a_token_is_replaced_by_one_of_the_same_user() -> None:
     verifier, signer = secret_verifier(), TokenSigner(SECRET, clock=at_noon)
     current = await verifier.verify(signer.sign("ada", projects=["a"], ttl_s=10))
     refreshed = await verifier.refresh(current, signer.sign("ada", projects=["b"], ttl_s=20))
-    assert refreshed == Identity("ada", "ada", frozenset({"b"}), frozenset(), NOW_S + 20)
+    assert refreshed == Identity("ada", "ada", frozenset({"b"}), frozenset(), NOW_S + 20, NOW_S)
 
     for token, reason in [
         (signer.sign("eve", projects=["a"], ttl_s=20), "other_user"),

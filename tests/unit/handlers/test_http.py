@@ -44,6 +44,7 @@ ROUTES: dict[str, tuple[str, ...]] = {
     "/api/v1/audit": (GET,),
     "/api/v1/connections?user_id=ada": (GET, DELETE),
     "/api/v1/connections/{r}": (DELETE,),
+    "/api/v1/users/nobody-{r}/revoke": (POST,),
 }
 OPEN_ROUTES = ("/healthz", "/readyz", "/metrics", "/", OPENAPI, ASYNCAPI)
 METHODS = (GET, POST, PATCH, PUT, DELETE)
