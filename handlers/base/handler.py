@@ -24,12 +24,7 @@ from rtserver.audit.record.outcomes import outcome_of_status
 from rtserver.auth.bearer import FoundToken, find_token, offered_subprotocols
 from rtserver.lib.decode_errors import complaint, why_not_json
 from rtserver.model import ids
-from rtserver.model.errors import (
-    ForbiddenError,
-    HiddenError,
-    RefusedError,
-    StoreUnavailableError,
-)
+from rtserver.model.errors import ForbiddenError, HiddenError, RefusedError, StoreUnavailableError
 from rtserver.model.identity import Identity
 from rtserver.model.positions import BadPositionError, Position
 from rtserver.observe.scrubbing import scrub

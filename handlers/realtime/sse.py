@@ -36,7 +36,7 @@ MAX_INPUT_BYTES = 64 * 1024
 
 
 class EventStream:
-    """`rtserver.sessions.session.Transport` on a connection that only the server talks on."""
+    """`rtserver.sessions.transport.Transport` on a connection that only the server talks on."""
 
     encoding = Encoding.SSE
 

@@ -46,7 +46,7 @@ _log = structlog.get_logger()
 
 
 class ProjectConnection(SockJSConnection):  # type: ignore[misc]
-    """`rtserver.sessions.session.Transport` on a SockJS session."""
+    """`rtserver.sessions.transport.Transport` on a SockJS session."""
 
     encoding: Encoding
     sink: Sink
@@ -186,7 +186,7 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
         self.send(encode_frame(frame).decode())
         self.session.close(code, frame.reason)
 
-    # `rtserver.sessions.session.Transport`
+    # `rtserver.sessions.transport.Transport`
 
     def ping(self) -> None:
         """Ask for a sign of life, where the transport does not look after that by itself."""

@@ -86,7 +86,7 @@ from rtserver.sessions.gateway import Gateway
 from rtserver.sessions.ports import NoPresence
 from rtserver.sessions.position_ticker import PositionsTicker
 from rtserver.sessions.revocation import RevocationService
-from rtserver.sessions.session import CommandTable, SessionServices, SessionSettings
+from rtserver.sessions.services import CommandTable, SessionServices, SessionSettings
 from store.audit.archive import MongoArchive
 from store.audit.buffer import MongoAuditBuffer
 from store.base.client import Database, DatabaseError, is_replica_set

@@ -1,38 +1,18 @@
-"""Hands a batch of events to the connections of a project.
+"""Fan-out: hands a batch of events to the connections of a project.
 
 Each event is encoded once for each wire form, each batch is joined once for all connections that
 see the same of it, and each of them gets it in one write.
 """
 
 import asyncio
-from collections.abc import Iterator
 
 from rtserver.delivery.feed import Channel
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.sender import Sender
-from rtserver.delivery.wire_forms import join_events
+from rtserver.delivery.wire_forms import chunks, join_events
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.events import AudienceKind, StoredEvent
 from rtserver.model.visibility import visible
-
-CHUNK_BYTES = 128 * 1024
-"""A batch larger than this goes out in parts, so that it cannot overflow an outbox by itself."""
-
-
-def chunks(
-    events: list[StoredEvent], limit_bytes: int = CHUNK_BYTES
-) -> Iterator[list[StoredEvent]]:
-    """Split a batch by size; a single event that is larger is a part of its own."""
-    part: list[StoredEvent] = []
-    size_bytes = 0
-    for event in events:
-        if part and size_bytes + len(event.payload) > limit_bytes:
-            yield part
-            part, size_bytes = [], 0
-        part.append(event)
-        size_bytes += len(event.payload)
-    if part:
-        yield part
 
 
 def _distinctions(events: list[StoredEvent]) -> tuple[bool, bool]:
@@ -75,8 +55,7 @@ class Fanout:
         if not (by_view or by_user):
             self._deliver_to_all(channel, events)
             return
-        # Of each kind of sight the batch as it is seen, how much of it, whether to its end, and by
-        # whom.
+        # Per view: joined bytes, number of events, whether it includes the last one, the receivers.
         batches: dict[tuple[object, ...], tuple[bytes, int, bool, list[Outbox]]] = {}
         deliveries = 0
         members = channel.members.of

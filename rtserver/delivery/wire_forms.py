@@ -1,11 +1,14 @@
-"""How one JSON frame is wrapped for each transport."""
+"""Wire forms: how events are wrapped and batched for each transport."""
 
 import enum
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from rtserver.model.events import StoredEvent
+
+CHUNK_BYTES = 128 * 1024
+"""A batch larger than this goes out in parts, so that it cannot overflow an outbox by itself."""
 
 
 class Encoding(enum.Enum):
@@ -110,3 +113,19 @@ def join_events(encoding: Encoding, events: list[StoredEvent]) -> bytes:
     """A batch of events as the bytes that one connection gets in one write."""
     encode = ENCODERS[encoding]
     return SEPARATORS[encoding].join([encode(event) for event in events])
+
+
+def chunks(
+    events: list[StoredEvent], limit_bytes: int = CHUNK_BYTES
+) -> Iterator[list[StoredEvent]]:
+    """Split a batch by size; a single event that is larger is a part of its own."""
+    part: list[StoredEvent] = []
+    size_bytes = 0
+    for event in events:
+        if part and size_bytes + len(event.payload) > limit_bytes:
+            yield part
+            part, size_bytes = [], 0
+        part.append(event)
+        size_bytes += len(event.payload)
+    if part:
+        yield part

@@ -14,12 +14,19 @@ _TAKEN_OUT = -1  # no slot has this number: a loop's clock never goes below zero
 _log = structlog.get_logger()
 
 
+def _nothing() -> None:
+    """What is left to do when it was forgotten."""
+
+
 class Timer:
-    """Something to be done later. It belongs to at most one slot of a wheel at a time."""
+    """Something to be done later. It belongs to at most one slot of a wheel at a time.
+
+    It calls an action, unless a subclass overrides `fire`.
+    """
 
     __slots__ = ("_action", "slot")
 
-    def __init__(self, action: Callable[[], None]) -> None:
+    def __init__(self, action: Callable[[], None] = _nothing) -> None:
         self._action = action
         self.slot: int | None = None
 
@@ -30,10 +37,6 @@ class Timer:
     def forget(self) -> None:
         """Let go of what would have been done, so that whoever owns the timer is in no cycle."""
         self._action = _nothing
-
-
-def _nothing() -> None:
-    """What is left to do when it was forgotten."""
 
 
 class TimerWheel:

@@ -21,7 +21,8 @@ from rtserver.runs.messages import (
 from rtserver.runs.service import RunService, proposal_for_run
 from rtserver.runs.work import Work
 from rtserver.sessions.messages import Ack, Command
-from rtserver.sessions.session import CommandHandler, Session
+from rtserver.sessions.services import CommandHandler
+from rtserver.sessions.session import Session
 
 RECORDED: Mapping[type[Command], Action] = {
     StartValidation: Action.VALIDATION_STARTED,

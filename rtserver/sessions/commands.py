@@ -22,7 +22,8 @@ from rtserver.sessions.messages import (
     View,
     ViewAck,
 )
-from rtserver.sessions.session import CommandHandler, Session
+from rtserver.sessions.services import CommandHandler
+from rtserver.sessions.session import Session
 
 RECORDED: Mapping[type[Command], Action] = {RefreshToken: Action.TOKEN_REFRESHED}
 """What changes something. `view` and `replay` concern only the session that sends them."""

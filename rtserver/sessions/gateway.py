@@ -19,7 +19,9 @@ from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.identity import Identity
 from rtserver.sessions.admission import Admission
 from rtserver.sessions.metrics import SessionMetrics
-from rtserver.sessions.session import Ended, Session, SessionServices, Transport
+from rtserver.sessions.services import Ended, SessionServices
+from rtserver.sessions.session import Session
+from rtserver.sessions.transport import Transport
 
 _LIMITS = {
     CloseCode.TOO_SLOW: "outbox_bytes",

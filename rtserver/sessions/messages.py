@@ -18,14 +18,7 @@ from rtserver.delivery.wire_forms import (
 )
 from rtserver.lib.decode_errors import complaint
 from rtserver.model.close_codes import ADVICE, CloseCode, retry_after_ms
-from rtserver.model.field_types import (
-    ConnectionId,
-    EventId,
-    Moment,
-    ProjectId,
-    ProposalId,
-    UserId,
-)
+from rtserver.model.field_types import ConnectionId, EventId, Moment, ProjectId, ProposalId, UserId
 from rtserver.model.run import RunJson
 
 RequestId = str | int | None

@@ -1,45 +1,35 @@
 """A client's session: the same over WebSocket, SSE and SockJS.
 
 A transport brings bytes in and out. What a session does with them is here: it welcomes, resumes,
-catches up, goes live, answers commands, keeps time and closes. It has no queue of held events: a
-session that catches up is not live yet, and joins in the same step in which it finds nothing left
-to read (see docs/architecture.md, "Resume").
+catches up (`catch_up`), answers messages (`inbox`), keeps time (`heartbeat`) and closes.
 """
 
 import asyncio
 import enum
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
-from msgspec import structs
 
-from rtserver.delivery.dispatcher import Dispatcher
-from rtserver.delivery.fanout import chunks
 from rtserver.delivery.feed import Channel
 from rtserver.delivery.resume import Resumption, decide
-from rtserver.delivery.send_buffer import Outbox, Sink
-from rtserver.delivery.wire_forms import SEPARATORS, Encoding, join_events
-from rtserver.eventlog.api import EventLog
-from rtserver.lib.rate_limit import TokenBucket
-from rtserver.lib.tasks import TaskOwner
-from rtserver.lib.timer_wheel import Timer, TimerWheel
+from rtserver.delivery.send_buffer import Outbox
+from rtserver.delivery.wire_forms import SEPARATORS, Encoding
+from rtserver.lib.timer_wheel import Timer
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.connection import ConnectionRecord
-from rtserver.model.errors import ConflictError, RefusedError, StoreUnavailableError
+from rtserver.model.errors import ConflictError, StoreUnavailableError
 from rtserver.model.events import StoredEvent, rfc3339
 from rtserver.model.identity import Identity
-from rtserver.model.ids import BadIdentifier
 from rtserver.model.positions import Position
 from rtserver.model.visibility import Viewer, visible
-from rtserver.sessions.coalesce import TokenBacklog
+from rtserver.sessions.catch_up import CatchUp
+from rtserver.sessions.heartbeat import Heartbeat
+from rtserver.sessions.inbox import Inbox
 from rtserver.sessions.messages import (
-    Ack,
-    Command,
-    CommandParser,
     ErrorFrame,
     Gap,
     HeartbeatTimes,
@@ -55,127 +45,19 @@ from rtserver.sessions.messages import (
     wrap_frame,
     wrap_position,
 )
-from rtserver.sessions.metrics import SessionMetrics
-from rtserver.sessions.ports import PresenceKeeper, RunList
+from rtserver.sessions.services import Ended, SessionServices
+from rtserver.sessions.transport import GONE, Transport
 
-MAX_STRIKES = 10
-MAX_COMMANDS_IN_FLIGHT = 8
-READ_EVENTS = 500
 FLUSH_S = 3.0
 SLOW_FLUSH_S = 15.0
-REPLAY_STALL_S = 30.0
-MAX_PART_BYTES = 128 * 1024
 
 _log = structlog.get_logger()
 
 
-class Transport(Protocol):
-    """One connection to a client."""
-
-    @property
-    def encoding(self) -> Encoding:
-        """Its wire form."""
-
-    @property
-    def sink(self) -> Sink:
-        """Takes bytes in that form."""
-
-    def ping(self) -> None:
-        """Ask the client for a sign of life; `Session.on_pong` reports it."""
-
-    def close(self, code: int, reason: str) -> None:
-        """End the connection in an orderly way, after what was written."""
-
-    def abort(self) -> None:
-        """Drop the connection."""
-
-
-class _Gone:
-    """The transport of a session whose connection is gone."""
-
-    encoding = Encoding.WEBSOCKET
-
-    @property
-    def sink(self) -> Sink:
-        """There is none."""
-        raise AssertionError("a connection that is gone has no sink")
-
-    def ping(self) -> None:
-        """Nobody is there."""
-
-    def close(self, code: int, reason: str) -> None:
-        """It is closed."""
-
-    def abort(self) -> None:
-        """It is closed."""
-
-
-_GONE = _Gone()
-
-
-CommandHandler = Callable[["Session", Any], Awaitable[Ack]]
-
-
-class CommandTable:
-    """The commands of one kind of session.
-
-    Attributes:
-        parse: reads a message as one of them.
-        handlers: carry them out, by their types.
-    """
-
-    def __init__(self, handlers: Mapping[type[Command], CommandHandler]) -> None:
-        self.parse = CommandParser(tuple(handlers))
-        self.handlers = handlers
-
-
-@dataclass(frozen=True, slots=True)
-class SessionSettings:
-    """Times and bounds that all sessions share. Sizes in bytes, times in seconds."""
-
-    ping_interval_s: float
-    pong_timeout_s: float
-    outbox_bytes: int
-    max_message_bytes: int
-    max_messages_per_s: float
-    max_message_burst: int
-
-
-@dataclass(frozen=True, slots=True)
-class SessionServices:
-    """What a session needs of the server. One object for all sessions."""
-
-    settings: SessionSettings
-    log: EventLog
-    dispatcher: Dispatcher
-    wheel: TimerWheel
-    tasks: TaskOwner
-    metrics: SessionMetrics
-    commands: CommandTable
-    active_runs: RunList
-    on_closed: Callable[["Session", "Ended"], None]
-    on_refused: Callable[[ConnectionRecord, MessageRefusedError], None]
-    presence: PresenceKeeper
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a session ended.
-
-    Attributes:
-        code: the close code, the server's or the client's; None where there was none.
-        reason: the words that went with the server's.
-        by_server: whether the server ended it.
-    """
-
-    code: int | None
-    reason: str
-    by_server: bool
-
-
 class _State(enum.Enum):
     OPENING = "opening"
-    LIVE = "live"
+    """The client was not welcomed yet."""
+    OPEN = "open"
     CLOSING = "closing"
 
 
@@ -184,21 +66,17 @@ class Session:
 
     __slots__ = (
         "__weakref__",
-        "_bucket",
         "_channel",
-        "_commands_in_flight",
-        "_early",
         "_expiry",
         "_heartbeat",
-        "_ping_sent_s",
-        "_services",
+        "_inbox",
         "_state",
-        "_strikes",
         "_transport",
         "encoding",
         "entry",
         "identity",
         "outbox",
+        "services",
         "viewer",
     )
 
@@ -210,7 +88,7 @@ class Session:
         entry: ConnectionRecord,
         proposal_ids: frozenset[str] | None,
     ) -> None:
-        self._services = services
+        self.services = services
         self._transport = transport
         self.encoding = transport.encoding
         self.identity = identity
@@ -224,12 +102,8 @@ class Session:
         )
         self._channel: Channel | None = None
         self._state = _State.OPENING
-        self._strikes = 0
-        self._commands_in_flight = 0
-        self._early: list[Command | MessageRefusedError] | None = []
-        self._bucket: TokenBucket | None = None
-        self._ping_sent_s: float | None = None
-        self._heartbeat = Timer(self._beat)
+        self._inbox: Inbox | None = None
+        self._heartbeat = Heartbeat(self)
         self._expiry = Timer(self._expired)
 
     @property
@@ -245,22 +119,21 @@ class Session:
 
     def start(self, last_event_id: str | None) -> None:
         """Welcome the client and take up where it left off."""
-        services = self._services
-        now_s = _now_s()
+        services = self.services
         services.metrics.connection_opened(self.encoding)
-        services.wheel.schedule(self._heartbeat, now_s + services.settings.ping_interval_s)
+        self._heartbeat.start()
         self._schedule_expiry()
         services.tasks.start(self._open(last_event_id), name="open-session")
 
     async def _open(self, last_event_id: str | None) -> None:
         try:
-            services = self._services
+            services = self.services
             channel = await services.dispatcher.open(self.project_id)
             if self.is_closing():
                 services.dispatcher.release(channel)
                 return
             self._channel = channel
-            resumption = await decide(services.log, channel, last_event_id, self._sight(channel))
+            resumption = await decide(services.log, channel, last_event_id, self.sight(channel))
             if not self.is_closing():
                 await self._begin(channel, resumption)
         except StoreUnavailableError as error:
@@ -273,7 +146,7 @@ class Session:
     async def _begin(self, channel: Channel, resumption: Resumption) -> None:
         """Welcome the client and send what it missed."""
         # After the tip was fixed: a run that starts meanwhile is then in both, never in none.
-        active_runs = await self._services.active_runs.of(self.project_id)
+        active_runs = await self.services.active_runs.of(self.project_id)
         if self.is_closing():
             return
         self._welcome(
@@ -284,11 +157,11 @@ class Session:
             ),
             resumption,
         )
-        await self._catch_up(channel, resumption.from_seq)
+        await CatchUp(self, channel).run(resumption.from_seq)
 
     def _welcome_fields(self, resumption: Resumption) -> dict[str, Any]:
         """What every welcome says."""
-        settings = self._services.settings
+        settings = self.services.settings
         return {
             "connection_id": self.entry.connection_id,
             "user_id": self.identity.user_id,
@@ -309,7 +182,7 @@ class Session:
         }
 
     def _welcome(self, frame: SessionFrame, resumption: Resumption) -> None:
-        self._services.metrics.resumed(resumption.outcome)
+        self.services.metrics.resumed(resumption.outcome)
         self.send(frame)
         if resumption.outcome.value == "lost":
             oldest = resumption.oldest_seq
@@ -324,94 +197,26 @@ class Session:
             self.outbox.send(wrap_position(self.encoding, self._position(resumption.tip_seq)))
         if self.is_closing():
             return
-        self._services.presence.arrive(self.entry)
-        early, self._early = self._early, None
-        for message in early or ():
-            self._take(message)
+        self._state = _State.OPEN
+        self.services.presence.arrive(self.entry)
+        if self._inbox is not None:
+            self._inbox.open()
 
     def _position(self, seq: int) -> str:
-        return str(Position(self._services.log.epoch, seq))
+        return str(Position(self.services.log.epoch, seq))
 
-    def _sight(self, channel: Channel) -> Callable[[StoredEvent], bool]:
+    def sight(self, channel: Channel) -> Callable[[StoredEvent], bool]:
         """What this client may see, by its view and the memberships of now."""
         members = channel.members.of
         return lambda event: visible(event.audience, self.viewer, members)
 
-    async def _catch_up(self, channel: Channel, from_seq: int) -> None:
-        """Send what came after `from_seq`, then join the live ones without a seam."""
-        sees = self._sight(channel)
-        seq = from_seq
-        passed_over = False
-        backlog = TokenBacklog(self._part_bytes)
-        while not self.is_closing() and not self._is_held_back(seq):
-            if seq >= channel.seq:
-                self._send_events(backlog.flush())
-                if self.is_closing():
-                    return
-                # No await since `seq` was compared: nothing can be delivered in between.
-                channel.live.add(self)
-                if passed_over:
-                    channel.behind.add(self)
-                if self._state is _State.OPENING:
-                    self._state = _State.LIVE
-                self._services.presence.greet(self.project_id, self)
-                return
-            events = channel.recent.after(seq, READ_EVENTS)
-            if events is None:
-                events = await self._read(channel, seq)
-                if events and events[0].seq > seq + 1:
-                    self._send_events(backlog.flush())
-                    self.send_gap(requested=seq, lost=events[0].seq - seq - 1)
-                elif not events:
-                    self._send_events(backlog.flush())
-                    self.send_gap(requested=seq, lost=channel.seq - seq)
-                    seq = channel.seq
-                    continue
-            if self.is_closing():
-                return
-            for part in self._parts(events):
-                seen = [event for event in part if sees(event)]
-                passed_over = len(seen) < len(part) and not (seen and seen[-1] is part[-1])
-                seq = part[-1].seq
-                if not await self._send_part(backlog.add(seen)):
-                    return
-
-    def _is_held_back(self, seq: int) -> bool:  # noqa: ARG002 - for those that can be
+    def is_held_back(self, seq: int) -> bool:  # noqa: ARG002 - for those that can be
         """Whether to stop catching up where `seq` was the last that was sent."""
         return False
 
-    def _parts(self, events: list[StoredEvent]) -> Iterator[list[StoredEvent]]:
-        return chunks(events, self._part_bytes)
-
-    def _send_events(self, events: list[StoredEvent]) -> None:
-        if events:
-            self.outbox.send(join_events(self.encoding, events))
-
-    async def _send_part(self, events: list[StoredEvent]) -> bool:
-        """Send some, and wait while too much is on the way; False where the session ended."""
-        half = self._services.settings.outbox_bytes // 2
-        self._send_events(events)
-        return self.outbox.pending_bytes <= half or await self._drained(half)
-
-    @property
-    def _part_bytes(self) -> int:
-        # What was held back of a reply leaves together with the next part.
-        return min(self._services.settings.outbox_bytes // 4, MAX_PART_BYTES)
-
-    async def _read(self, channel: Channel, after: int) -> list[StoredEvent]:
-        upto = channel.seq
-        packs = await self._services.log.read(
-            channel.project_id, after=after, upto=upto, limit=READ_EVENTS
-        )
-        return [event for pack in packs for event in pack.events(after=after, upto=upto)]
-
-    async def _drained(self, below_bytes: int) -> bool:
-        try:
-            async with asyncio.timeout(REPLAY_STALL_S):
-                await self.outbox.drained(below_bytes)
-        except TimeoutError:
-            self.close(CloseCode.TOO_SLOW)
-        return not self.is_closing()
+    def joined(self) -> None:
+        """The session is among the live ones from here on."""
+        self.services.presence.greet(self.project_id, self)
 
     # What the fan-out and the server send
 
@@ -440,92 +245,24 @@ class Session:
 
     def _overflowed(self) -> None:
         if not self.is_closing():
-            self._services.metrics.outbox_overflow_total.inc()
+            self.services.metrics.outbox_overflow_total.inc()
             self.close(CloseCode.TOO_SLOW)
 
     # What the client sends
 
     def on_message(self, message: str | bytes) -> None:
         """Take a message from the client. One that came before the welcome is answered after."""
-        if self.is_closing():
-            return
-        now_s = _now_s()
-        settings = self._services.settings
-        if self._bucket is None:
-            self._bucket = TokenBucket(
-                settings.max_messages_per_s, settings.max_message_burst, now_s
-            )
-        if not self._bucket.take(now_s):
-            self.close(CloseCode.TOO_MANY_MESSAGES)
-            return
-        received = self._read_message(message)
-        if self._early is None:
-            self._take(received)
-        elif len(self._early) < MAX_COMMANDS_IN_FLIGHT:
-            self._early.append(received)
-        else:
-            self.close(CloseCode.TOO_MANY_MESSAGES)
-
-    def _read_message(self, message: str | bytes) -> Command | MessageRefusedError:
-        limit = self._services.settings.max_message_bytes
-        try:
-            if isinstance(message, bytes):
-                raise MessageRefusedError("binary", "Send JSON as text; binary is not taken")
-            if len(message.encode("utf-8", "surrogatepass")) > limit:
-                raise MessageRefusedError("too_large", f"A message may have {limit} bytes at most")
-            return self._services.commands.parse(message)
-        except MessageRefusedError as refusal:
-            return refusal
-
-    def _take(self, command: Command | MessageRefusedError) -> None:
-        if self.is_closing():
-            return
-        if isinstance(command, MessageRefusedError):
-            self.refuse(command)
-            return
-        self._strikes = 0
-        if self._commands_in_flight >= MAX_COMMANDS_IN_FLIGHT:
-            self._answer_refusal(
-                MessageRefusedError(
-                    "busy",
-                    f"{MAX_COMMANDS_IN_FLIGHT} commands are under way; wait for an answer first",
-                    command.request_id,
-                    type_of(command),
-                )
-            )
-            return
-        self._commands_in_flight += 1
-        self._services.tasks.start(self._run_command(command), name="command")
+        if not self.is_closing():
+            self._opened_inbox().on_message(message)
 
     def refuse(self, refusal: MessageRefusedError) -> None:
         """Answer a message that cannot be used; close a session that keeps sending such."""
-        self._answer_refusal(refusal)
-        self._strikes += 1
-        if self._strikes >= MAX_STRIKES:
-            self.close(CloseCode.PROTOCOL_ERROR, "Too many messages that cannot be used")
+        self._opened_inbox().refuse(refusal)
 
-    def _answer_refusal(self, refusal: MessageRefusedError) -> None:
-        self._services.on_refused(self.entry, refusal)
-        self.send_error(refusal.request_id, refusal.reason, str(refusal))
-
-    async def _run_command(self, command: Command) -> None:
-        try:
-            result = await self._services.commands.handlers[type(command)](self, command)
-        except RefusedError as error:
-            self.send_error(command.request_id, error.reason, str(error), error.details)
-        except BadIdentifier as error:
-            self.send_error(command.request_id, "bad_identifier", str(error))
-        except StoreUnavailableError as error:
-            self.send_error(command.request_id, "unavailable", str(error))
-        except Exception:  # noqa: BLE001 - the client gets an answer in any case
-            _log.exception("command_failed", command=type(command).__name__)
-            self.send_error(
-                command.request_id, "internal", "The server could not do this; try again"
-            )
-        else:
-            self.send(structs.replace(result, request_id=command.request_id))
-        finally:
-            self._commands_in_flight -= 1
+    def _opened_inbox(self) -> Inbox:
+        if self._inbox is None:
+            self._inbox = Inbox(self, welcomed=self._state is not _State.OPENING)
+        return self._inbox
 
     def send_error(
         self,
@@ -551,7 +288,7 @@ class Session:
     def _stand(self, entry: ConnectionRecord) -> None:
         if not self.is_closing():
             self.entry = entry
-            self._services.presence.move(entry)
+            self.services.presence.move(entry)
 
     def allows(self, identity: Identity) -> bool:
         """Whether this may go on under another token."""
@@ -574,11 +311,11 @@ class Session:
         if channel is None or self not in channel.live:
             raise ConflictError("A replay is under way already", "busy")
         channel.leave(self)
-        self._go_on(self._catch_up(channel, from_seq))
+        self._go_on(CatchUp(self, channel).run(from_seq))
 
     def _go_on(self, work: Coroutine[Any, Any, None]) -> None:
         """Catch up anew, in a task."""
-        self._services.tasks.start(self._guarded(work), name="replay-session")
+        self.services.tasks.start(self._guarded(work), name="replay-session")
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -597,28 +334,19 @@ class Session:
 
     # Time
 
-    def _beat(self) -> None:
-        """The heartbeat timer: a pong is overdue, or it is time for the next ping."""
-        now_s = _now_s()
-        settings = self._services.settings
-        if self._ping_sent_s is not None:
-            self.close(CloseCode.NO_PONG)
-            return
-        self._ping_sent_s = now_s
-        self._services.wheel.schedule(self._heartbeat, now_s + settings.pong_timeout_s)
-        self._transport.ping()  # last: a transport may know at once that the client is alive
+    def ping(self) -> None:
+        """Ask the client for a sign of life."""
+        self._transport.ping()
 
     def on_pong(self) -> None:
         """The client answered a ping."""
-        if self._ping_sent_s is None or self.is_closing():
-            return
-        due_s = self._ping_sent_s + self._services.settings.ping_interval_s
-        self._ping_sent_s = None
-        self._services.wheel.schedule(self._heartbeat, max(due_s, _now_s()))
+        if not self.is_closing():
+            self._heartbeat.on_pong()
 
     def _schedule_expiry(self) -> None:
-        self._services.wheel.schedule(
-            self._expiry, _now_s() + self.identity.expires_at - time.time()
+        services = self.services
+        services.wheel.schedule(
+            self._expiry, services.now_s() + self.identity.expires_at - time.time()
         )
 
     def _expired(self) -> None:
@@ -642,7 +370,7 @@ class Session:
         if self.outbox.pending_bytes == 0:
             self._transport.close(code, reason)
         else:
-            self._services.tasks.start(
+            self.services.tasks.start(
                 self._close_when_drained(code, reason, SLOW_FLUSH_S if slow else FLUSH_S),
                 name="close-session",
             )
@@ -665,22 +393,20 @@ class Session:
         # looks at what is old so seldom that it would look like a leak.
         self._heartbeat.forget()
         self._expiry.forget()
-        self._transport = _GONE
+        self._inbox = None
+        self._transport = GONE
 
     def _leave(self, ended: Ended) -> None:
+        was_welcomed = self._state is _State.OPEN
         self._state = _State.CLOSING
-        services = self._services
+        services = self.services
         services.wheel.cancel(self._heartbeat)
         services.wheel.cancel(self._expiry)
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.leave(self)
             services.dispatcher.release(channel)
-        if self._early is None:  # it was welcomed
+        if was_welcomed:
             services.presence.depart(self.entry)
         services.metrics.connection_closed(self.encoding, ended.code)
         services.on_closed(self, ended)
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()

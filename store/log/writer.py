@@ -29,13 +29,7 @@ from rtserver.eventlog.api import (
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.events import EventDraft, EventPack
 from store.base.batching import Batcher
-from store.base.client import (
-    Database,
-    DatabaseError,
-    core_errors,
-    first_write_error,
-    is_refusal,
-)
+from store.base.client import Database, DatabaseError, core_errors, first_write_error, is_refusal
 from store.log.access import LogAccess
 from store.log.collection import EVENTS, MAX_EVENTS_PER_PACK, read_pack
 from store.log.fences import Fences

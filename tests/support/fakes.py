@@ -68,7 +68,7 @@ class FakeSink:
 
 
 class FakeTransport:
-    """A connection under the test's control; see `rtserver.sessions.session.Transport`.
+    """A connection under the test's control; see `rtserver.sessions.transport.Transport`.
 
     Attributes:
         ended: `close` with its code and reason, or `abort`.

@@ -13,7 +13,8 @@ from rtserver.model.errors import RefusedError
 from rtserver.sessions.commands import CommonCommands
 from rtserver.sessions.gateway import Gateway
 from rtserver.sessions.messages import Ack, Command
-from rtserver.sessions.session import CommandHandler, Session
+from rtserver.sessions.services import CommandHandler
+from rtserver.sessions.session import Session
 
 RECORDED: Mapping[type[Command], Action] = {FilterCommand: Action.AUDIT_WATCHED}
 """What the audit log calls the commands that it must hear of."""

@@ -14,7 +14,8 @@ from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.identity import Identity
 from rtserver.model.positions import Position
 from rtserver.sessions.gateway import Gateway
-from rtserver.sessions.session import SessionServices, Transport
+from rtserver.sessions.services import SessionServices
+from rtserver.sessions.transport import Transport
 
 MAX_PAGE = 1_000
 

@@ -11,7 +11,10 @@ from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ConflictError
 from rtserver.model.events import StoredEvent
 from rtserver.model.identity import Identity
-from rtserver.sessions.session import Session, SessionServices, Transport
+from rtserver.sessions.catch_up import CatchUp
+from rtserver.sessions.services import SessionServices
+from rtserver.sessions.session import Session
+from rtserver.sessions.transport import Transport
 
 MAX_PAUSED_RECORDS = 10_000
 """So many wanted records of a pause are sent afterwards; of more, the newest."""
@@ -51,7 +54,8 @@ class AuditSession(Session):
         """Admins only, whatever projects the token names."""
         return identity.is_admin
 
-    def _sight(self, channel: Channel) -> Callable[[StoredEvent], bool]:  # noqa: ARG002
+    def sight(self, channel: Channel) -> Callable[[StoredEvent], bool]:  # noqa: ARG002
+        """Which records the filter wants."""
         # Asked anew for each record: the filter may change while the session catches up.
         return lambda record: self.filter.wants_record(record)  # noqa: PLW0108
 
@@ -69,10 +73,10 @@ class AuditSession(Session):
             history=len(records),
         )
         self._welcome(welcome, resumption)
-        for part in self._parts(records):
-            if not await self._send_part(part):
-                return
-        await self._catch_up(channel, resumption.from_seq)
+        catch_up = CatchUp(self, channel)
+        if not await catch_up.send_all(records):
+            return
+        await catch_up.run(resumption.from_seq)
 
     def _refetch(self, requested: str) -> str:
         return f"/api/v1/audit?after={requested}"
@@ -105,7 +109,8 @@ class AuditSession(Session):
             self._held_seq = channel.seq
         # Otherwise it is catching up, and stops where it has come to.
 
-    def _is_held_back(self, seq: int) -> bool:
+    def is_held_back(self, seq: int) -> bool:
+        """Whether it is paused; then `resume` goes on after `seq`."""
         if self._paused:
             self._held_seq = seq
         return self._paused
@@ -136,7 +141,7 @@ class AuditSession(Session):
                     "paused",
                 )
                 seq = backlog.from_seq
-        await self._catch_up(channel, seq)
+        await CatchUp(self, channel).run(seq)
 
     def replay(self, from_seq: int) -> None:
         """Send again what came after `from_seq`, then go on live.

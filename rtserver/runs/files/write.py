@@ -28,12 +28,7 @@ from rtserver.runs.files.journal import (
     write_journal,
 )
 from rtserver.runs.files.paths import UnsafePathError, path_parts
-from rtserver.runs.files.read import (
-    ProposalFiles,
-    WorkspaceError,
-    read_proposal,
-    workspace_parts,
-)
+from rtserver.runs.files.read import ProposalFiles, WorkspaceError, read_proposal, workspace_parts
 from rtserver.runs.files.schema import allowed_paths
 from rtserver.runs.files.staging import NewFile, check_names, check_unchanged, conflict, stage
 

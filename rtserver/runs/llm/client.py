@@ -17,12 +17,7 @@ import structlog
 from openai.types.chat import ChatCompletionMessageParam
 
 from rtserver.runs.llm.bounded_errors import bound_error_body
-from rtserver.runs.llm.errors import (
-    LlmError,
-    broken,
-    error_of_connection,
-    error_of_status,
-)
+from rtserver.runs.llm.errors import LlmError, broken, error_of_connection, error_of_status
 from rtserver.runs.llm.message import Message
 from rtserver.runs.llm.metrics import LlmMetrics
 from rtserver.runs.llm.reply import OnText, Reply, ReplyReader

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtserver.delivery import wire_forms as framing
-from rtserver.delivery.fanout import CHUNK_BYTES, Fanout, chunks
+from rtserver.delivery.fanout import Fanout
 from rtserver.delivery.feed import Channel
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.sender import Sender
-from rtserver.delivery.wire_forms import Encoding, join_events
+from rtserver.delivery.wire_forms import CHUNK_BYTES, Encoding, chunks, join_events
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.events import (
     WHOLE_PROJECT,

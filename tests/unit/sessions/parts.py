@@ -22,14 +22,14 @@ from rtserver.observe.metrics import MetricsRegistry
 from rtserver.sessions.messages import Ack, Command, MessageRefusedError, View
 from rtserver.sessions.metrics import SessionMetrics
 from rtserver.sessions.ports import NoPresence, PresenceKeeper
-from rtserver.sessions.session import (
+from rtserver.sessions.services import (
     CommandHandler,
     CommandTable,
     Ended,
-    Session,
     SessionServices,
     SessionSettings,
 )
+from rtserver.sessions.session import Session
 from tests.support.fakes import FakeTransport, MemoryLog, draft
 from tests.support.waiting import until
 from tests.support.wire_reader import messages
@@ -99,6 +99,7 @@ class Stage:
             on_refused=lambda _entry, refusal: self.refused.append(refusal),
             on_closed=lambda _session, ended: self.ended.append(ended),
             presence=presence,
+            now_s=lambda: self.now_s,
         )
 
     async def of(self, _project_id: str) -> list[RunJson]:

@@ -14,27 +14,15 @@ from rtserver.model.errors import ConflictError, NotFoundError, StoreUnavailable
 from rtserver.model.events import EventDraft, viewers_of
 from rtserver.model.identity import Identity
 from rtserver.model.run import RunJson, RunKind, RunState
+from rtserver.sessions.inbox import MAX_COMMANDS_IN_FLIGHT, MAX_STRIKES
 from rtserver.sessions.messages import Ack, Command, Replay, View, ViewAck
-from rtserver.sessions.session import MAX_COMMANDS_IN_FLIGHT, MAX_STRIKES, Ended, Session
+from rtserver.sessions.services import Ended
+from rtserver.sessions.session import Session
 from tests.support.fakes import EPOCH, draft
 from tests.support.recorder import LogRecorder
 from tests.support.waiting import until
 from tests.support.wire_reader import EventSource
 from tests.unit.sessions.parts import PING_S, PONG_S, TICK_S, Client, Stage
-
-
-@pytest.fixture(autouse=True)
-def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sessions of a stage go by the stage's clock."""
-    stages: list[Stage] = []
-    original = Stage.__init__
-
-    def remember(self: Stage, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
-        stages.append(self)
-
-    monkeypatch.setattr(Stage, "__init__", remember)
-    monkeypatch.setattr("rtserver.sessions.session._now_s", lambda: stages[-1].now_s)
 
 
 def _echo() -> dict[type[Command], Callable[[Session, Any], Awaitable[Ack]]]:
@@ -320,7 +308,7 @@ def test_nothing_is_left_out_or_doubled_where_catching_up_ends(
 async def test_catching_up_waits_for_a_slow_client_and_gives_it_up_in_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rtserver.sessions.session.REPLAY_STALL_S", 0.05)
+    monkeypatch.setattr("rtserver.sessions.catch_up.REPLAY_STALL_S", 0.05)
     monkeypatch.setattr("rtserver.sessions.session.SLOW_FLUSH_S", 0.05)
     stage = Stage(outbox_bytes=20_000)
     await stage.publish(100, text="x" * 1000)

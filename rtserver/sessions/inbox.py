@@ -1,0 +1,119 @@
+"""Inbox: what a client sends, held to its rate and size, parsed, and carried out as commands."""
+
+from typing import TYPE_CHECKING
+
+import structlog
+from msgspec import structs
+
+from rtserver.lib.rate_limit import TokenBucket
+from rtserver.model.close_codes import CloseCode
+from rtserver.model.errors import RefusedError, StoreUnavailableError
+from rtserver.model.ids import BadIdentifier
+from rtserver.sessions.messages import Command, MessageRefusedError, type_of
+
+if TYPE_CHECKING:
+    from rtserver.sessions.session import Session
+
+MAX_STRIKES = 10
+MAX_COMMANDS_IN_FLIGHT = 8
+
+_log = structlog.get_logger()
+
+
+class Inbox:
+    """Made with a session's first message: most connections never send one."""
+
+    __slots__ = ("_bucket", "_early", "_in_flight", "_session", "_strikes")
+
+    def __init__(self, session: "Session", *, welcomed: bool) -> None:
+        settings = session.services.settings
+        self._session = session
+        self._bucket = TokenBucket(
+            settings.max_messages_per_s, settings.max_message_burst, session.services.now_s()
+        )
+        self._early: list[Command | MessageRefusedError] | None = None if welcomed else []
+        self._in_flight = 0
+        self._strikes = 0
+
+    def on_message(self, message: str | bytes) -> None:
+        """Take a message. One that came before the welcome is answered after it."""
+        session = self._session
+        if not self._bucket.take(session.services.now_s()):
+            session.close(CloseCode.TOO_MANY_MESSAGES)
+            return
+        received = self._read_message(message)
+        if self._early is None:
+            self._take(received)
+        elif len(self._early) < MAX_COMMANDS_IN_FLIGHT:
+            self._early.append(received)
+        else:
+            session.close(CloseCode.TOO_MANY_MESSAGES)
+
+    def open(self) -> None:
+        """The client was welcomed: carry out what it sent before."""
+        early, self._early = self._early, None
+        for message in early or ():
+            self._take(message)
+
+    def _read_message(self, message: str | bytes) -> Command | MessageRefusedError:
+        limit = self._session.services.settings.max_message_bytes
+        try:
+            if isinstance(message, bytes):
+                raise MessageRefusedError("binary", "Send JSON as text; binary is not taken")
+            if len(message.encode("utf-8", "surrogatepass")) > limit:
+                raise MessageRefusedError("too_large", f"A message may have {limit} bytes at most")
+            return self._session.services.commands.parse(message)
+        except MessageRefusedError as refusal:
+            return refusal
+
+    def _take(self, command: Command | MessageRefusedError) -> None:
+        if self._session.is_closing():
+            return
+        if isinstance(command, MessageRefusedError):
+            self.refuse(command)
+            return
+        self._strikes = 0
+        if self._in_flight >= MAX_COMMANDS_IN_FLIGHT:
+            self._answer_refusal(
+                MessageRefusedError(
+                    "busy",
+                    f"{MAX_COMMANDS_IN_FLIGHT} commands are under way; wait for an answer first",
+                    command.request_id,
+                    type_of(command),
+                )
+            )
+            return
+        self._in_flight += 1
+        self._session.services.tasks.start(self._run_command(command), name="command")
+
+    def refuse(self, refusal: MessageRefusedError) -> None:
+        """Answer a message that cannot be used; close a session that keeps sending such."""
+        self._answer_refusal(refusal)
+        self._strikes += 1
+        if self._strikes >= MAX_STRIKES:
+            self._session.close(CloseCode.PROTOCOL_ERROR, "Too many messages that cannot be used")
+
+    def _answer_refusal(self, refusal: MessageRefusedError) -> None:
+        self._session.services.on_refused(self._session.entry, refusal)
+        self._session.send_error(refusal.request_id, refusal.reason, str(refusal))
+
+    async def _run_command(self, command: Command) -> None:
+        try:
+            result = await self._session.services.commands.handlers[type(command)](
+                self._session, command
+            )
+        except RefusedError as error:
+            self._session.send_error(command.request_id, error.reason, str(error), error.details)
+        except BadIdentifier as error:
+            self._session.send_error(command.request_id, "bad_identifier", str(error))
+        except StoreUnavailableError as error:
+            self._session.send_error(command.request_id, "unavailable", str(error))
+        except Exception:  # noqa: BLE001 - the client gets an answer in any case
+            _log.exception("command_failed", command=type(command).__name__)
+            self._session.send_error(
+                command.request_id, "internal", "The server could not do this; try again"
+            )
+        else:
+            self._session.send(structs.replace(result, request_id=command.request_id))
+        finally:
+            self._in_flight -= 1

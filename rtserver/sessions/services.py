@@ -1,0 +1,86 @@
+"""What all sessions share: their settings, the parts of the server they use, their commands."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rtserver.delivery.dispatcher import Dispatcher
+from rtserver.eventlog.api import EventLog
+from rtserver.lib.tasks import TaskOwner
+from rtserver.lib.timer_wheel import TimerWheel
+from rtserver.model.connection import ConnectionRecord
+from rtserver.sessions.messages import Ack, Command, CommandParser, MessageRefusedError
+from rtserver.sessions.metrics import SessionMetrics
+from rtserver.sessions.ports import PresenceKeeper, RunList
+
+if TYPE_CHECKING:
+    from rtserver.sessions.session import Session
+
+CommandHandler = Callable[["Session", Any], Awaitable[Ack]]
+
+
+class CommandTable:
+    """The commands of one kind of session.
+
+    Attributes:
+        parse: reads a message as one of them.
+        handlers: carry them out, by their types.
+    """
+
+    def __init__(self, handlers: Mapping[type[Command], CommandHandler]) -> None:
+        self.parse = CommandParser(tuple(handlers))
+        self.handlers = handlers
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """Times and bounds that all sessions share. Sizes in bytes, times in seconds."""
+
+    ping_interval_s: float
+    pong_timeout_s: float
+    outbox_bytes: int
+    max_message_bytes: int
+    max_messages_per_s: float
+    max_message_burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a session ended.
+
+    Attributes:
+        code: the close code, the server's or the client's; None where there was none.
+        reason: the words that went with the server's.
+        by_server: whether the server ended it.
+    """
+
+    code: int | None
+    reason: str
+    by_server: bool
+
+
+def _loop_now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionServices:
+    """What a session needs of the server. One object for all sessions of a kind.
+
+    Attributes:
+        now_s: the clock of `wheel`.
+    """
+
+    settings: SessionSettings
+    log: EventLog
+    dispatcher: Dispatcher
+    wheel: TimerWheel
+    tasks: TaskOwner
+    metrics: SessionMetrics
+    commands: CommandTable
+    active_runs: RunList
+    on_closed: Callable[["Session", Ended], None]
+    on_refused: Callable[[ConnectionRecord, MessageRefusedError], None]
+    presence: PresenceKeeper
+    now_s: Callable[[], float] = _loop_now_s
