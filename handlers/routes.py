@@ -15,8 +15,9 @@ from handlers.api.locks import LockHandler
 from handlers.api.projects import ProjectHandler
 from handlers.api.proposals import ProposalHandler, ProposalsHandler
 from handlers.api.runs import IterationsHandler, RunHandler, ValidationsHandler
+from handlers.base.access_log import access_log
 from handlers.base.context import HandlerContext
-from handlers.base.handler import NotFoundHandler, access_log
+from handlers.base.handler import NotFoundHandler
 from handlers.health import HealthHandler, MetricsHandler, ReadyHandler
 from handlers.interface.documents import AsyncapiHandler, OpenapiHandler, published
 from handlers.interface.openapi import document

@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar, TypedDict
 
 import msgspec
 
-from handlers.base.handler import ApiHandler, BaseHandler
+from handlers.base.api import ApiHandler
+from handlers.base.handler import BaseHandler
 from handlers.base.operations import Answer, operation
 from handlers.base.problems import Problem
 from handlers.realtime.websocket import SessionSocket

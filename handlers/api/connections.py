@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, TypedDict
 
 import msgspec
 
-from handlers.base.handler import ApiHandler
+from handlers.base.api import ApiHandler
 from handlers.base.operations import Answer, operation
 from rtserver.audit.record.actions import Action
 from rtserver.model import ids

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from handlers.base.handler import ApiHandler
+from handlers.base.api import ApiHandler
 from handlers.base.operations import Answer, operation
 from handlers.base.problems import Problem
 from rtserver.audit.record.actions import Action

@@ -1,6 +1,6 @@
 """`/api/v1/projects/{project_id}`: the snapshot."""
 
-from handlers.base.handler import ApiHandler
+from handlers.base.api import ApiHandler
 from handlers.base.operations import Answer, operation
 from rtserver.interface.snapshot import SnapshotJson
 from rtserver.runs.iteration.factory import LanguageModelJson

@@ -12,8 +12,8 @@ from typing import ClassVar
 import msgspec
 from tornado.iostream import IOStream, StreamClosedError
 
+from handlers.base.api import ApiHandler
 from handlers.base.context import HandlerContext
-from handlers.base.handler import ApiHandler
 from handlers.base.operations import Answer, operation
 from handlers.base.problems import Problem, origin_refused
 from handlers.base.tornado_socket import StreamSink, detect_dead_peer

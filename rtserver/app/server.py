@@ -9,8 +9,8 @@ import structlog
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
+from handlers.base.api import MAX_BODY_BYTES
 from handlers.base.context import HandlerContext
-from handlers.base.handler import MAX_BODY_BYTES
 from handlers.routes import application
 from handlers.sockjs.echo import test_routes
 from rtserver.app.logs import LogStore

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from handlers.base.handler import ApiHandler
+from handlers.base.api import ApiHandler
 from handlers.base.operations import Answer, operation
 from handlers.interface.openapi import UndocumentedError, operations_of
 from handlers.interface.openapi import document as describe
