@@ -1,4 +1,4 @@
-"""`audit`: the operator reads and follows the audit log, without a token; that is recorded too."""
+"""`audit`: the command that prints and follows the audit log; that is recorded too."""
 
 import asyncio
 import sys
@@ -11,7 +11,8 @@ from rtserver.app.operator import operator_reading
 from rtserver.audit.live.filter import AuditFilter
 from rtserver.audit.live.reader import AuditReader
 from rtserver.audit.record.actions import Action
-from rtserver.cli.tail import POLL_S, told_to_end
+from rtserver.cli.signals import stop_signals
+from rtserver.cli.tail import POLL_S
 from rtserver.config.settings import Settings
 from rtserver.eventlog.api import EventLog
 from rtserver.model.errors import InvalidError
@@ -23,14 +24,14 @@ PAGE_RECORDS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class AuditQuery:
     """What the command line asks for.
 
     Attributes:
         wanted: which records.
         history: only so many of the newest that match; None for all, or with `follow` for none.
         begin: after which record; None for the oldest, or with `follow` for the next one.
-        follow: go on until told to end.
+        follow: go on until SIGINT or SIGTERM.
         as_json: one JSON object a line, rather than columns for people.
     """
 
@@ -41,69 +42,69 @@ class Reading:
     as_json: bool = False
 
 
-async def audit(settings: Settings, reading: Reading) -> int:
+async def audit(settings: Settings, query: AuditQuery) -> int:
     """Print records.
 
     Raises:
         OperatorError, StoreUnavailableError: the log can't be read, or that not be recorded.
         InvalidError: the position is of another log.
     """
-    with told_to_end() as told:
+    with stop_signals() as stop:
         reads = operator_reading(
             settings,
-            Action.AUDIT_WATCHED if reading.follow else Action.AUDIT_READ,
+            Action.AUDIT_WATCHED if query.follow else Action.AUDIT_READ,
             {
-                "filter": reading.wanted.to_json(),
-                "history": reading.history,
-                "after": None if reading.begin is None else str(reading.begin),
+                "filter": query.wanted.to_json(),
+                "history": query.history,
+                "after": None if query.begin is None else str(query.begin),
             },
         )
         async with reads as log:
-            await _Printer(log, reading).run(told)
+            await _Printer(log, query).run(stop)
     return 0
 
 
 class _Printer:
-    def __init__(self, log: EventLog, reading: Reading) -> None:
+    def __init__(self, log: EventLog, query: AuditQuery) -> None:
         self._log = log
         self._reader = AuditReader(log)
-        self._reading = reading
+        self._query = query
 
-    async def run(self, told: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
         seq = await self._begin()
-        while not told.is_set():
-            page = await self._reader.page(self._reading.wanted, after=seq, limit=PAGE_RECORDS)
+        while not stop.is_set():
+            page = await self._reader.page(self._query.wanted, after=seq, limit=PAGE_RECORDS)
             if page.lost and seq:
                 print(f"rtserver: {page.lost} records are overwritten", file=sys.stderr)
             self._print(page.records)
             seq = page.seq
             if page.more:
                 continue
-            if not self._reading.follow:
+            if not self._query.follow:
                 return
             try:
                 async with asyncio.timeout(POLL_S):
-                    await told.wait()
+                    await stop.wait()
             except TimeoutError:
                 continue
 
     async def _begin(self) -> int | None:
         """Print what comes first; where to go on."""
-        reading = self._reading
-        if reading.begin is not None:
-            if reading.begin.epoch != self._log.epoch:
+        query = self._query
+        if query.begin is not None:
+            if query.begin.epoch != self._log.epoch:
                 raise InvalidError("--from: this position is of another log")
-            return reading.begin.seq
-        if reading.history is None and not reading.follow:
+            return query.begin.seq
+        if query.history is None and not query.follow:
             return None
         head = await self._log.head(AUDIT_PROJECT)
-        if reading.history:
-            newest = await self._reader.newest(reading.wanted, upto=head, limit=reading.history)
+        if query.history:
+            newest = await self._reader.newest(query.wanted, upto=head, limit=query.history)
             self._print(newest)
         return head
 
     def _print(self, records: list[StoredEvent]) -> None:
-        line = _json_line if self._reading.as_json else _line
+        line = _json_line if self._query.as_json else _line
         sys.stdout.write("".join(f"{line(record)}\n" for record in records))
         sys.stdout.flush()
 

@@ -17,7 +17,7 @@ from msgspec import UNSET
 from rtserver.audit.live.filter import PARAMETERS, AuditFilter
 from rtserver.audit.live.messages import MAX_HISTORY
 from rtserver.auth.jwks import KeyConfigurationError
-from rtserver.cli.audit import Reading, audit
+from rtserver.cli.audit import AuditQuery, audit
 from rtserver.cli.audit_verify import Verification, verify
 from rtserver.cli.check import check
 from rtserver.cli.publish import STDIN, Publication, publish
@@ -150,7 +150,7 @@ def _add_verify(one: argparse.ArgumentParser) -> None:
     one.add_argument("--json", action="store_true", help="a report for programs")
 
 
-def _reading(given: argparse.Namespace) -> Reading:
+def _audit_query(given: argparse.Namespace) -> AuditQuery:
     """What `audit` was asked for.
 
     Raises:
@@ -166,7 +166,7 @@ def _reading(given: argparse.Namespace) -> Reading:
         wanted = AuditFilter.make(filters)
     except InvalidError as error:
         raise UsageError(f"audit: {error}") from None
-    return Reading(wanted, given.history, given.from_id, given.follow, given.json)
+    return AuditQuery(wanted, given.history, given.from_id, given.follow, given.json)
 
 
 def _verification(given: argparse.Namespace, settings: Settings) -> Verification:
@@ -300,7 +300,7 @@ def _run(given: argparse.Namespace, settings: Settings) -> int:
         case "audit verify":
             return asyncio.run(verify(settings, _verification(given, settings)))
         case "audit":
-            return asyncio.run(audit(settings, _reading(given)))
+            return asyncio.run(audit(settings, _audit_query(given)))
         case "check":
             return asyncio.run(check(settings))
         case _:

@@ -1,7 +1,6 @@
-"""`serve` and `mongod`: processes that run until they are told to stop."""
+"""`serve` and `mongod`: the commands that run until a signal ends them."""
 
 import asyncio
-import signal
 from collections.abc import Coroutine
 from typing import Any
 
@@ -9,6 +8,7 @@ import structlog
 
 from rtserver.app.mongo import run_shared_mongod
 from rtserver.app.server import Server
+from rtserver.cli.signals import stop_signals
 from rtserver.cli.token import demo_pages
 from rtserver.config.settings import Settings
 from rtserver.lib.gc_tuning import collect_now_and_then
@@ -17,24 +17,10 @@ from rtserver.model.errors import OperatorError
 _log = structlog.get_logger()
 
 
-def _until_told() -> asyncio.Event:
-    """Set by SIGTERM and SIGINT; a second signal ends the process at once."""
-    told = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def tell(number: signal.Signals) -> None:
-        loop.remove_signal_handler(number)
-        told.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, tell, number)
-    return told
-
-
-async def _done_unless_told(work: Coroutine[Any, Any, None], told: asyncio.Event) -> bool:
-    """Do some work, and give it up when this process is told to stop; whether it was done."""
+async def _done_unless_stopped(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> bool:
+    """Do some work, and give it up when a signal comes; whether it was done."""
     doing = asyncio.ensure_future(work)
-    waiting = asyncio.create_task(told.wait())
+    waiting = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if doing.done():
@@ -57,24 +43,24 @@ async def serve(
     """
     for variable in settings.unknown_environment:
         _log.warning("unknown_setting", problem=str(variable))
-    told = _until_told()
-    server = Server(settings, secret=secret, demo=demo, test_endpoints=test_endpoints)
-    try:
-        if not await _done_unless_told(server.start(), told):
+    with stop_signals() as stop:
+        server = Server(settings, secret=secret, demo=demo, test_endpoints=test_endpoints)
+        try:
+            if not await _done_unless_stopped(server.start(), stop):
+                _log.info("stopping")
+                return 0
+            if demo and secret is not None:
+                for line in demo_pages(settings, secret, server.port):
+                    print(line, flush=True)
+            await _done_unless_stopped(collect_now_and_then(server.auditor.bring_to_disk), stop)
             _log.info("stopping")
-            return 0
-        if demo and secret is not None:
-            for line in demo_pages(settings, secret, server.port):
-                print(line, flush=True)
-        await _done_unless_told(collect_now_and_then(server.auditor.bring_to_disk), told)
-        _log.info("stopping")
-    except OSError as error:
-        raise OperatorError(
-            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
-            "set RT_PORT or RT_HOST to a free address of this host"
-        ) from error
-    finally:
-        await server.stop()
+        except OSError as error:
+            raise OperatorError(
+                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
+                "set RT_PORT or RT_HOST to a free address of this host"
+            ) from error
+        finally:
+            await server.stop()
     return 0
 
 
@@ -84,5 +70,6 @@ async def shared_mongod(settings: Settings) -> int:
     Raises:
         OperatorError: it cannot run.
     """
-    await _done_unless_told(run_shared_mongod(settings), _until_told())
+    with stop_signals() as stop:
+        await _done_unless_stopped(run_shared_mongod(settings), stop)
     return 0

@@ -1,12 +1,10 @@
-"""`tail`: the operator watches a project's log."""
+"""`tail`: the command that prints and follows a project's log."""
 
 import asyncio
-import contextlib
-import signal
 import sys
-from collections.abc import Iterator
 
 from rtserver.app.operator import operator_log
+from rtserver.cli.signals import stop_signals
 from rtserver.config.settings import Settings
 from rtserver.eventlog.history import EVERYTHING, EventFilter
 from rtserver.model.errors import InvalidError
@@ -40,22 +38,9 @@ async def tail(
         OperatorError, StoreUnavailableError: the log cannot be read.
         InvalidError: the position is of another log.
     """
-    with told_to_end() as told:
-        await _tail(settings, project_id, begin, wanted, follow, told)
+    with stop_signals() as stop:
+        await _tail(settings, project_id, begin, wanted, follow, stop)
     return 0
-
-
-@contextlib.contextmanager
-def told_to_end() -> Iterator[asyncio.Event]:
-    """Set by SIGINT and SIGTERM."""
-    told, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    try:
-        yield told
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 async def _tail(
@@ -64,7 +49,7 @@ async def _tail(
     begin: Position | None,
     wanted: EventFilter,
     follow: bool,
-    told: asyncio.Event,
+    stop: asyncio.Event,
 ) -> None:
     async with operator_log(settings) as log:
         if begin is not None and begin.epoch != log.epoch:
@@ -73,9 +58,9 @@ async def _tail(
             seq = begin.seq
         else:
             seq = await log.head(project_id) if follow else await log.oldest(project_id) - 1
-        while not told.is_set():
+        while not stop.is_set():
             head = await log.head(project_id)
-            while seq < head and not told.is_set():
+            while seq < head and not stop.is_set():
                 packs = await log.read(project_id, after=seq, upto=head, limit=READ_EVENTS)
                 if not packs:
                     _say_lost(head - seq)
@@ -87,7 +72,7 @@ async def _tail(
                 break
             try:
                 async with asyncio.timeout(POLL_S):
-                    await told.wait()
+                    await stop.wait()
             except TimeoutError:
                 continue
 

@@ -1,0 +1,29 @@
+import asyncio
+import os
+import signal
+
+import pytest
+
+from rtserver.cli.signals import stop_signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.gen_test
+async def test_a_signal_sets_the_event_and_a_second_one_would_end_the_process(
+    number: signal.Signals,
+) -> None:
+    default = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    with stop_signals() as stop:
+        assert signal.getsignal(number) is not default[number]
+        os.kill(os.getpid(), number)
+        async with asyncio.timeout(5):
+            await stop.wait()
+        assert signal.getsignal(number) is default[number]
+
+
+@pytest.mark.gen_test
+async def test_signals_do_what_they_did_before_when_the_wait_is_over() -> None:
+    with stop_signals() as stop:
+        assert not stop.is_set()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
