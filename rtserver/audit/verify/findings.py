@@ -1,4 +1,4 @@
-"""What verifying the audit log brought to light, for people and for programs."""
+"""Findings of an audit verification, for people and for programs."""
 
 import enum
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 from rtserver.model.texts import printable
 
 
-class Kind(enum.StrEnum):
+class FindingKind(enum.StrEnum):
     """What is wrong."""
 
     CHANGED = "changed"
@@ -33,7 +33,7 @@ class Finding:
         first, last: the numbers in it of the records concerned.
     """
 
-    kind: Kind
+    kind: FindingKind
     what: str
     where: str
     chain: str | None = None

@@ -1,4 +1,4 @@
-"""Tells records that the capped buffer overwrote from such that somebody removed.
+"""Overwrites: tells records lost to the capped collection from records that somebody deleted.
 
 MongoDB overwrites the oldest when, and only when, the buffer is full. So whenever the oldest place
 has moved on, as workers wrote it down from time to time, the buffer has to be full, but for the
@@ -9,12 +9,12 @@ within an anchor interval as much can vanish unseen as was recorded meanwhile.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rtserver.audit.verify.findings import Kind
+from rtserver.audit.verify.findings import FindingKind
 
 SLACK_BYTES = 256 * 1024
 """More than the largest document: a batch has 192 KiB, and a record 16 KiB of details."""
 
-Found = Callable[[Kind, str, str], None]
+Found = Callable[[FindingKind, str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class _Note:
         return self.size_bytes >= capacity_bytes - SLACK_BYTES
 
 
-class Wrapping:
+class Overwrites:
     """Follows what was written down of the buffer.
 
     Attributes:
@@ -78,7 +78,7 @@ class Wrapping:
         for first, last, _ in [gap for gap in self._gaps if gap[2] < ts]:
             if note.oldest <= last:
                 found(
-                    Kind.REMOVED,
+                    FindingKind.REMOVED,
                     note.where,
                     f"an archive says that numbers {first} to {last} were overwritten, but later "
                     f"the log still had number {max(note.oldest, first)}",
@@ -92,7 +92,7 @@ class Wrapping:
         # Where the capacity was changed meanwhile it may have been full by the smaller measure.
         if not note.is_full(min(last.capacity_bytes, note.capacity_bytes)):
             found(
-                Kind.REMOVED,
+                FindingKind.REMOVED,
                 note.where,
                 f"numbers {last.oldest} to {note.oldest - 1} went from the buffer since "
                 f"{last.where}, though it was not full: {note.size_bytes} of "
@@ -118,7 +118,7 @@ class Wrapping:
         known = self._first or now
         if known.oldest > 1 and known.oldest == first and not known.is_full(known.capacity_bytes):
             found(
-                Kind.REMOVED,
+                FindingKind.REMOVED,
                 known.where,
                 f"numbers 1 to {known.oldest - 1} are gone, though the buffer was not full: "
                 f"{known.size_bytes} of {known.capacity_bytes} bytes",

@@ -1,9 +1,9 @@
-"""Which places of the log were read, and where there are holes between them."""
+"""Ranges of the log that were read, and the holes between them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rtserver.audit.verify.findings import Kind
+from rtserver.audit.verify.findings import FindingKind
 from rtserver.model.positions import Position
 
 
@@ -17,7 +17,7 @@ class _Range:
     broken: bool = False
 
 
-class Places:
+class ReadRanges:
     """The places, in the order in which they are read.
 
     Attributes:
@@ -26,7 +26,7 @@ class Places:
     """
 
     def __init__(
-        self, found: Callable[[Kind, str, str], None], note: Callable[[str], None]
+        self, found: Callable[[FindingKind, str, str], None], note: Callable[[str], None]
     ) -> None:
         """Begin.
 
@@ -124,11 +124,13 @@ class Places:
     def _look_at_step(self, before: Position, position: Position, where: str) -> None:
         following = Position(before.epoch, before.seq + 1)
         if position.seq <= before.seq:
-            self._found(Kind.INSERTED, where, f"it comes after {before}")
+            self._found(FindingKind.INSERTED, where, f"it comes after {before}")
         elif position != following and not self.cover(following):
             last = Position(before.epoch, position.seq - 1)
             self._found(
-                Kind.REMOVED, where, f"{self.source} lacks {following} to {last} in the middle"
+                FindingKind.REMOVED,
+                where,
+                f"{self.source} lacks {following} to {last} in the middle",
             )
 
     def _note_hole(self, current: _Range, position: Position) -> None:

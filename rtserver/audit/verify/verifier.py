@@ -20,10 +20,10 @@ also make it all fit. An archive or an earlier report that is kept where they ca
 from collections.abc import Iterable, Mapping
 
 from rtserver.audit.record.chain import Head
-from rtserver.audit.verify.chains import Chains
-from rtserver.audit.verify.findings import ChainState, Finding, Kind, Report
-from rtserver.audit.verify.overwrites import Wrapping
-from rtserver.audit.verify.ranges import Places
+from rtserver.audit.verify.chains import Chains, Trail
+from rtserver.audit.verify.findings import ChainState, Finding, FindingKind, Report
+from rtserver.audit.verify.overwrites import Overwrites
+from rtserver.audit.verify.ranges import ReadRanges
 from rtserver.audit.verify.seal import (
     Claim,
     SealBrokenError,
@@ -32,7 +32,6 @@ from rtserver.audit.verify.seal import (
     read_sealed,
     usage_of,
 )
-from rtserver.audit.verify.trail import Trail
 from rtserver.model.positions import Position
 
 MAX_FINDINGS = 1_000
@@ -54,16 +53,16 @@ class Verifier:
         """
         self._report = Report()
         self._given = list(claims)
-        self._places = Places(self.find, self.note)
+        self._ranges = ReadRanges(self.find, self.note)
         self._vouched: dict[str, int] = {}
         self._vouchers: dict[str, set[str]] = {}
-        self._wrapping = Wrapping()
-        self._chains = Chains(self._places, self._wrapping, self.find, self.note)
+        self._overwrites = Overwrites()
+        self._chains = Chains(self._ranges, self._overwrites, self.find, self.note)
         self._shifts: set[int] = set()
 
     def begin(self, source: str, *, anew: bool = False) -> None:
-        """What follows is from this source; see `Places.begin`."""
-        self._places.begin(source, anew=anew)
+        """What follows is from this source; see `ReadRanges.begin`."""
+        self._ranges.begin(source, anew=anew)
 
     def ends(self, source: str, stated: Position | None) -> None:
         """All of an archive was read.
@@ -72,7 +71,7 @@ class Verifier:
             source: the archive.
             stated: how far it went, as its writer said; None where that is not known.
         """
-        reached = self._places.reached(source)
+        reached = self._ranges.reached(source)
         if reached is None:
             self.note(f"{source} holds no records")
         if stated is None or (reached is not None and reached.epoch != stated.epoch):
@@ -80,7 +79,9 @@ class Verifier:
         following = Position(stated.epoch, 1 if reached is None else reached.seq + 1)
         if following.seq <= stated.seq:
             self.find(
-                Kind.REMOVED, source, f"the archive went up to {stated}, {following} is not there"
+                FindingKind.REMOVED,
+                source,
+                f"the archive went up to {stated}, {following} is not there",
             )
 
     def note(self, text: str) -> None:
@@ -90,7 +91,7 @@ class Verifier:
 
     def find(
         self,
-        kind: Kind,
+        kind: FindingKind,
         where: str,
         what: str,
         chain: str | None = None,
@@ -116,7 +117,7 @@ class Verifier:
             action: that by which it is found in the log, where it is from there.
         """
         where = where or str(position)
-        is_new = self._places.take(position, where)
+        is_new = self._ranges.take(position, where)
         self._report.records += is_new
         try:
             record = read_sealed(body)
@@ -133,20 +134,20 @@ class Verifier:
             self._check(claim, where, position)
         usage = usage_of(record)
         if usage is not None:
-            self._wrapping.note(*usage, ts=record.ts, where=where, found=self.find)
+            self._overwrites.note(*usage, ts=record.ts, where=where, found=self.find)
 
     def stray(self, where: str, why: str) -> None:
         """A line of an archive is no record, and does not say what it is in the place of."""
-        if self._places.newest is not None:
-            self._chains.unplaced.append(self._places.newest.seq + 1)
-        self.find(Kind.CHANGED, where, why)
+        if self._ranges.newest is not None:
+            self._chains.unplaced.append(self._ranges.newest.seq + 1)
+        self.find(FindingKind.CHANGED, where, why)
 
     def unreadable(self, first: Position, last: Position, why: str) -> None:
         """Something is in the place of these records that is none."""
-        self._places.take(first, str(first))
-        self._places.stretch(last)
+        self._ranges.take(first, str(first))
+        self._ranges.stretch(last)
         self._chains.unplaced += range(first.seq, last.seq + 1)
-        self.find(Kind.CHANGED, str(first), why)
+        self.find(FindingKind.CHANGED, str(first), why)
 
     def gap(self, first: Position, last: Position, why: str, *, until_ts: str = "") -> None:
         """The source itself says that these records are not in it.
@@ -157,9 +158,9 @@ class Verifier:
             why: as the source says.
             until_ts: when the buffer did not have them any more.
         """
-        self._places.skip(last)
-        self._wrapping.gap(first.seq, last.seq, until_ts)
-        self.note(f"{self._places.source} does not have {first} to {last}: {why}")
+        self._ranges.skip(last)
+        self._overwrites.gap(first.seq, last.seq, until_ts)
+        self.note(f"{self._ranges.source} does not have {first} to {last}: {why}")
 
     # Claims
 
@@ -186,13 +187,13 @@ class Verifier:
             self._match(claim, known, where)
             return
         position = claim.position
-        if trail is not None and (position is None or not self._places.cover(position)):
+        if trail is not None and (position is None or not self._ranges.cover(position)):
             # Without a place in what was read: it can only be said of what comes at the end.
             if claim.n > trail.last and self._reaches(trail, position, at):
                 self._chains.miss(
                     claim.chain, trail.last + 1, claim.n, where, f"{claim.by} names it"
                 )
-        elif position is not None and self._places.cover(position):
+        elif position is not None and self._ranges.cover(position):
             if trail is None or not trail.first <= claim.n <= trail.last:
                 first, last = claim.n, claim.n
                 if trail is not None and claim.n > trail.last:
@@ -200,19 +201,19 @@ class Verifier:
                 elif trail is not None:
                     last = trail.first - 1
                 self._chains.miss(claim.chain, first, last, where, f"{claim.by} names it")
-        elif position is not None and at is None and self._places.end_before(position):
+        elif position is not None and at is None and self._ranges.end_before(position):
             self._chains.miss(claim.chain, claim.n, claim.n, where, f"{claim.by} names it")
 
     def _reaches(self, trail: Trail, position: Position | None, at: Position | None) -> bool:
         """Whether a chain's records after its newest would have been read, if they were there."""
-        in_last = trail.range_index == self._places.range_index
+        in_last = trail.range_index == self._ranges.range_index
         return in_last and (position is None or at is None or position.seq > trail.position.seq)
 
     def _match(self, claim: Claim, known: tuple[str, int], where: str) -> None:
         digest, seq = known
         if digest != claim.hash:
             self.find(
-                Kind.CHANGED,
+                FindingKind.CHANGED,
                 where,
                 f"{claim.by} knew another one: it and those before it may be made up",
                 claim.chain,
@@ -220,7 +221,7 @@ class Verifier:
             )
         elif claim.position is not None and self._is_moved(claim.position, seq):
             self.find(
-                Kind.MOVED,
+                FindingKind.MOVED,
                 where,
                 f"{claim.by} knew it at {claim.position}, now it is at number {seq}: records were "
                 "removed or inserted before it",
@@ -231,7 +232,7 @@ class Verifier:
     def _is_moved(self, stated: Position, seq: int) -> bool:
         """Whether a record is elsewhere, and not just as far as another of which that was said."""
         shift = seq - stated.seq
-        if not shift or shift in self._shifts or not self._places.cover(stated):
+        if not shift or shift in self._shifts or not self._ranges.cover(stated):
             return False
         self._shifts.add(shift)
         return True
@@ -266,17 +267,21 @@ class Verifier:
                 self._check(stated, "the end")
         for chain, (head, _) in known.items():
             self._vouched[chain] = max(head.n, self._vouched.get(chain, 0))
-        if tip is not None and self._places.end_before(tip):
-            following = Position(tip.epoch, self._places.last + 1)
-            self.find(Kind.REMOVED, "the end", f"{following} to {tip} are not there any more")
+        if tip is not None and self._ranges.end_before(tip):
+            following = Position(tip.epoch, self._ranges.last + 1)
+            self.find(
+                FindingKind.REMOVED, "the end", f"{following} to {tip} are not there any more"
+            )
         if usage is not None:
-            self._wrapping.end(*usage, first=self._places.first, found=self.find)
+            self._overwrites.end(*usage, first=self._ranges.first, found=self.find)
         if registry is not None:
-            self._look_for_strangers(known, recent_ts)
+            self._find_unregistered_chains(known, recent_ts)
         self._chains.end()
         return self._conclude(known, registry is not None)
 
-    def _look_for_strangers(self, known: Mapping[str, tuple[Head, bool]], recent_ts: str) -> None:
+    def _find_unregistered_chains(
+        self, known: Mapping[str, tuple[Head, bool]], recent_ts: str
+    ) -> None:
         """Find what was added to chains that had ended, and chains that were made up."""
         trusted = set(known)
         growing = True
@@ -290,7 +295,7 @@ class Verifier:
             growing = bool(found)
         living = {chain for chain, (_, ended) in known.items() if not ended}
         for chain, trail in self._chains.trails.items():
-            if chain in living or trail.range_index != self._places.range_index:
+            if chain in living or trail.range_index != self._ranges.range_index:
                 continue
             vouched = self._vouched.get(chain, 0) if chain in trusted else 0
             if trail.last <= vouched:
@@ -300,11 +305,11 @@ class Verifier:
                 continue
             first = max(vouched + 1, trail.first)
             why = "no other worker knows of it" if vouched else "no other worker knows the chain"
-            self.find(Kind.INSERTED, str(trail.position), why, chain, first, trail.last)
+            self.find(FindingKind.INSERTED, str(trail.position), why, chain, first, trail.last)
 
     def _conclude(self, known: Mapping[str, tuple[Head, bool]], knows_all: bool) -> Report:
         report = self._report
-        report.ranges = self._places.ranges()
+        report.ranges = self._ranges.ranges()
         if self._chains.unchecked:
             count = self._chains.unchecked
             self.note(f"{count} statements were about records that were read too long ago")

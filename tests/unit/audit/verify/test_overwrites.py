@@ -2,18 +2,18 @@
 
 import pytest
 
-from rtserver.audit.verify.findings import Kind
-from rtserver.audit.verify.overwrites import SLACK_BYTES, Wrapping
+from rtserver.audit.verify.findings import FindingKind
+from rtserver.audit.verify.overwrites import SLACK_BYTES, Overwrites
 
 CAPACITY = 16 * 1024 * 1024
 BATCH_BYTES = 192 * 1024
 DETAILS_BYTES = 16 * 1024
 
 
-def found_after(size_bytes: int, capacity_bytes: int = CAPACITY) -> list[Kind]:
+def found_after(size_bytes: int, capacity_bytes: int = CAPACITY) -> list[FindingKind]:
     """What is found where the oldest moved on and so much is in the buffer then."""
-    found: list[Kind] = []
-    wrapping = Wrapping()
+    found: list[FindingKind] = []
+    wrapping = Overwrites()
     for oldest, size in ((1, 1000), (500, size_bytes)):
         wrapping.note(
             oldest,
@@ -37,4 +37,4 @@ def test_a_buffer_is_full_where_the_largest_document_would_not_fit() -> None:
 
 @pytest.mark.parametrize("missing_bytes", [SLACK_BYTES + 1, CAPACITY - 1000])
 def test_what_goes_from_a_buffer_with_room_was_removed(missing_bytes: int) -> None:
-    assert found_after(CAPACITY - missing_bytes) == [Kind.REMOVED]
+    assert found_after(CAPACITY - missing_bytes) == [FindingKind.REMOVED]

@@ -23,7 +23,7 @@ from rtserver.audit.record.buffer_usage import Usage
 from rtserver.audit.record.catalogue import CATALOGUE
 from rtserver.audit.record.chain import GENESIS, Head, hash_of
 from rtserver.audit.record.workers import Worker, Workers, entry_of
-from rtserver.audit.verify.findings import Kind, Report
+from rtserver.audit.verify.findings import FindingKind, Report
 from rtserver.audit.verify.seal import claim_of
 from rtserver.audit.verify.verifier import Verifier
 from rtserver.cli.audit_verify import _files, _read_archive
@@ -250,7 +250,7 @@ def test_what_is_gone_from_a_buffer_that_was_not_full_was_removed(history: Log) 
     for oldest in history.packs[1:]:
         log = replace(history.wrapped(oldest), usage=(oldest, 1 << 20, 1 << 30))
         report = verified(log)
-        assert [finding.kind for finding in report.findings] == [Kind.REMOVED], oldest
+        assert [finding.kind for finding in report.findings] == [FindingKind.REMOVED], oldest
 
 
 @pytest.mark.gen_test
@@ -449,12 +449,12 @@ def test_a_finding_says_which_record_it_is(history: Log) -> None:
     lines[index].put({**lines[index].fields, "actor": "eve"}, sealed=False)
     (finding,) = verified(replace(history, lines=lines)).findings
     known = history.lines[index].fields
-    assert (finding.kind, finding.chain) == (Kind.CHANGED, known["chain"])
+    assert (finding.kind, finding.chain) == (FindingKind.CHANGED, known["chain"])
     assert (finding.first, finding.where) == (known["n"], f"{EPOCH}-{index + 1}")
 
     report = verified(replace(history, lines=history.lines[:index] + history.lines[index + 1 :]))
     (removed,) = [finding for finding in report.findings if finding.chain is not None]
-    assert (removed.kind, removed.chain) == (Kind.REMOVED, known["chain"])
+    assert (removed.kind, removed.chain) == (FindingKind.REMOVED, known["chain"])
     assert (removed.first, removed.last) == (known["n"], known["n"])
 
 
@@ -474,7 +474,7 @@ def test_what_was_rewritten_altogether_does_not_match_an_earlier_report(history:
     empty = replace(history, lines=[], registry={}, tip=0, usage=(1, 0, 1 << 30))
     assert verified(empty).is_clean  # who can write everything can make it all fit
     report = verified(empty, claims=known)
-    assert {finding.kind for finding in report.findings} == {Kind.REMOVED}
+    assert {finding.kind for finding in report.findings} == {FindingKind.REMOVED}
 
 
 @pytest.mark.gen_test
@@ -658,7 +658,7 @@ def test_a_gap_in_an_archive_is_believed_unless_the_log_says_otherwise(history: 
 
     # They were still there when the last anchor was written.
     kinds = {finding.kind for finding in read(history.lines[last].fields["ts"]).findings}
-    assert kinds == {Kind.REMOVED}
+    assert kinds == {FindingKind.REMOVED}
     report = read(history.lines[-1].fields["ts"])
     assert report.findings == []
     assert any("overwritten" in note for note in report.notes)

@@ -14,7 +14,7 @@ from rtserver.app.operator import AuditAccess
 from rtserver.audit.record.actions import Acting, Action
 from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.workers import Workers, entry_of
-from rtserver.audit.verify.findings import Kind, Report
+from rtserver.audit.verify.findings import FindingKind, Report
 from rtserver.audit.verify.verifier import Verifier
 from rtserver.cli.audit_verify import read_log
 from rtserver.model.events import AUDIT_PROJECT
@@ -146,7 +146,7 @@ async def test_a_log_that_wrapped_is_clean_unless_its_oldest_was_removed(
     # MongoDB lets anybody with the right to write delete what is in a capped collection.
     await db[AUDIT].delete_many({"last": {"$lt": first + 60}})
     report = await _verified(db)
-    assert [finding.kind for finding in report.findings] == [Kind.REMOVED]
+    assert [finding.kind for finding in report.findings] == [FindingKind.REMOVED]
     assert "was not full" in report.findings[0].what
 
 
@@ -213,7 +213,7 @@ async def test_what_is_done_to_the_collection_is_found(db: Database, tmp_path: P
     body = documents[middle]["events"][0]["b"]
     audit = db[AUDIT]
 
-    async def found(kind: Kind) -> Report:
+    async def found(kind: FindingKind) -> Report:
         report = await _verified(db)
         assert kind in {finding.kind for finding in report.findings}, report
         await attacker.put(documents)
@@ -222,28 +222,28 @@ async def test_what_is_done_to_the_collection_is_found(db: Database, tmp_path: P
     changed = body.replace('"outcome":"allowed"', '"outcome":"blocked"')
     assert len(changed) == len(body)
     await audit.update_one({"_id": documents[middle]["_id"]}, {"$set": {"events.0.b": changed}})
-    report = await found(Kind.CHANGED)
+    report = await found(FindingKind.CHANGED)
     (finding,) = report.findings
     assert finding.where.endswith(f"-{documents[middle]['first']}")
     assert f'"n":{finding.first},' in body
     assert f'"chain":"{finding.chain}"' in body
 
     await audit.update_one({"_id": documents[middle]["_id"]}, {"$set": {"events": "x"}})
-    await found(Kind.CHANGED)
+    await found(FindingKind.CHANGED)
     await audit.update_one({"_id": documents[middle]["_id"]}, {"$unset": {"first": 1}})
-    await found(Kind.REMOVED)
+    await found(FindingKind.REMOVED)
     await audit.update_one({"_id": documents[middle]["_id"]}, {"$set": {"events.0.a": {}}})
-    await found(Kind.CHANGED)
+    await found(FindingKind.CHANGED)
 
     await audit.delete_one({"_id": documents[middle]["_id"]})
-    report = await found(Kind.REMOVED)
+    report = await found(FindingKind.REMOVED)
     assert any(f'"n":{finding.first},' in body for finding in report.findings if finding.first)
     await audit.delete_one({"_id": documents[-1]["_id"]})
-    await found(Kind.REMOVED)
+    await found(FindingKind.REMOVED)
     await audit.delete_many({"first": {"$lt": documents[middle]["first"]}})
-    await found(Kind.REMOVED)
+    await found(FindingKind.REMOVED)
     await audit.delete_many({})
-    await found(Kind.REMOVED)
+    await found(FindingKind.REMOVED)
     for without in (0, 1, middle, len(documents) - 2, len(documents) - 1):
         await attacker.put(attacker.renumbered(without))
         report = await _verified(db)
@@ -253,4 +253,4 @@ async def test_what_is_done_to_the_collection_is_found(db: Database, tmp_path: P
     last = documents[-1]
     forged = {**last, "_id": "x", "first": last["last"] + 1}
     await audit.insert_one({**forged, "last": last["last"] + len(last["events"])})
-    await found(Kind.INSERTED)
+    await found(FindingKind.INSERTED)
