@@ -19,7 +19,7 @@ from rtserver.model.events import EventDraft
 from rtserver.model.identity import Identity
 from rtserver.model.run import RunJson
 from rtserver.observe.metrics import MetricsRegistry
-from rtserver.sessions.messages import Ack, Command, MessageRefusedError, View
+from rtserver.sessions.messages import Ack, Command, MessageRefusedError, Replay, View, ViewAck
 from rtserver.sessions.metrics import SessionMetrics
 from rtserver.sessions.ports import NoPresence, PresenceKeeper
 from rtserver.sessions.services import (
@@ -39,6 +39,19 @@ PING_S, PONG_S = 30.0, 10.0
 NO_PRESENCE = NoPresence()
 
 Handlers = Mapping[type[Command], CommandHandler]
+
+
+def echo() -> Handlers:
+    """Commands that do what they say, and nothing else."""
+
+    async def view(session: Session, command: View) -> Ack:
+        return ViewAck(proposal_ids=command.proposal_ids, position=f"test-{session.seq}")
+
+    async def replay(session: Session, command: Replay) -> Ack:
+        session.replay(int(command.from_.rpartition("-")[2]))
+        return Ack()
+
+    return {View: view, Replay: replay}
 
 
 async def _not_asked_for(_session: Session, _command: View) -> Ack:

@@ -1,40 +1,23 @@
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from rtserver.delivery.wire_forms import Encoding
 from rtserver.model.close_codes import ADVICE, CloseCode
-from rtserver.model.errors import ConflictError, NotFoundError, StoreUnavailableError
+from rtserver.model.errors import ConflictError, StoreUnavailableError
 from rtserver.model.events import EventDraft, viewers_of
 from rtserver.model.identity import Identity
 from rtserver.model.run import RunJson, RunKind, RunState
-from rtserver.sessions.inbox import MAX_COMMANDS_IN_FLIGHT, MAX_STRIKES
-from rtserver.sessions.messages import Ack, Command, Replay, View, ViewAck
+from rtserver.sessions.messages import Ack, View
 from rtserver.sessions.services import Ended
 from rtserver.sessions.session import Session
-from tests.support.fakes import EPOCH, draft
+from tests.support.fakes import EPOCH
 from tests.support.recorder import LogRecorder
 from tests.support.waiting import until
 from tests.support.wire_reader import EventSource
-from tests.unit.sessions.parts import PING_S, PONG_S, TICK_S, Client, Stage
-
-
-def _echo() -> dict[type[Command], Callable[[Session, Any], Awaitable[Ack]]]:
-    async def view(session: Session, command: View) -> Ack:
-        return ViewAck(proposal_ids=command.proposal_ids, position=f"test-{session.seq}")
-
-    async def replay(session: Session, command: Replay) -> Ack:
-        session.replay(int(command.from_.rpartition("-")[2]))
-        return Ack()
-
-    return {View: view, Replay: replay}
-
+from tests.unit.sessions.parts import PING_S, PONG_S, TICK_S, Stage, echo
 
 VIEW = '{"type":"view","proposal_ids":[],"request_id":"r"}'
 
@@ -154,179 +137,6 @@ async def test_a_log_that_does_not_answer_ends_the_session_with_a_word(logs: Log
     assert len(stage.wheel) == 0
 
 
-@pytest.mark.gen_test
-async def test_commands_that_come_before_the_welcome_are_answered_after_it() -> None:
-    """The answer named position 0, from which a client would have begun again."""
-    stage = Stage(commands=_echo())
-    await stage.publish(2)
-    gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    stage.log.before_read = lambda: gate
-    client = stage.client()
-    client.session.start(None)
-    client.session.on_message(VIEW)
-    client.session.on_message("nonsense")
-    await asyncio.sleep(0.01)
-    assert client.frames == []
-    gate.set_result(None)
-    await until(lambda: len(client.frames) == 3, "welcome and answers")
-    assert sorted(client.types[1:]) == ["ack", "error"]
-    assert client.types[0] == "welcome"
-
-
-@pytest.mark.gen_test
-async def test_many_that_come_before_the_welcome_are_too_many() -> None:
-    stage = Stage(commands=_echo())
-    stage.log.before_read = lambda: asyncio.get_running_loop().create_future()
-    client = stage.client()
-    client.session.start(None)
-    for _ in range(MAX_COMMANDS_IN_FLIGHT + 1):
-        client.session.on_message(VIEW)
-    assert client.types == ["closing"]
-    assert client.frames[0]["code"] == 4029
-    await stage.tasks.stop()
-
-
-# Catching up
-
-
-class _Seam:
-    """Events, a client that resumes, and everything that may come between, in any order."""
-
-    def __init__(self) -> None:
-        self.stage = Stage(commands=_echo(), recent_bytes=800, outbox_bytes=1 << 22)
-        self.unseen: list[Any] = []
-        self.overwritten = 0
-        self.gate: asyncio.Future[None] | None = None
-        self.stage.log.before_read = lambda: self.gate
-        self.client: Client | None = None
-        self.asked = 0
-
-    async def store(self, count: int) -> None:
-        self.unseen.append(self.stage.log.append("p1", *(draft() for _ in range(count))))
-
-    async def show(self, count: int) -> None:
-        shown, self.unseen = self.unseen[:count], self.unseen[count:]
-        await self.stage.dispatcher.on_packs(shown)
-
-    async def skip(self, _count: int) -> None:
-        """The tail leaves something out."""
-        self.unseen = self.unseen[1:]
-
-    async def connect(self, back: int) -> None:
-        if self.client is None:
-            self.asked = max(0, self.stage.log.heads.get("p1", 0) - back)
-            self.client = self.stage.client(room=200)
-            self.client.session.start(f"{EPOCH}-{self.asked}")
-        await asyncio.sleep(0)
-
-    async def hold(self, _count: int) -> None:
-        self.gate = self.gate or asyncio.get_running_loop().create_future()
-
-    async def answer(self, _count: int) -> None:
-        gate, self.gate = self.gate, None
-        if gate is not None:
-            gate.set_result(None)
-        for _ in range(5):
-            await asyncio.sleep(0)
-
-    async def receive(self, room: int) -> None:
-        if self.client is not None:
-            if self.client.transport.sink.writes:
-                self.client.transport.sink.finish_write()
-            self.client.transport.sink.room = room * 50
-        for _ in range(3):
-            await asyncio.sleep(0)
-
-    async def overwrite(self, count: int) -> None:
-        log = self.stage.log
-        newest = log.heads.get("p1", 0)
-        log.overwrite("p1", min(self.overwritten + count, newest))
-        kept = log.packs.get("p1")
-        self.overwritten = kept[0].first - 1 if kept else newest
-
-    async def end(self) -> None:
-        await self.connect(0)
-        assert self.client is not None
-        await self.answer(0)
-        await self.store(1)
-        self.unseen = self.unseen[-1:]
-        await self.show(1)
-        await until(self.client.is_live, "a live session")
-        await self.stage.idle()
-        await self.client.drain()
-
-
-SEAM_STEPS = st.one_of(
-    st.tuples(st.just("store"), st.integers(1, 5)),
-    st.tuples(st.just("show"), st.integers(1, 5)),
-    st.tuples(st.just("skip"), st.just(1)),
-    st.tuples(st.just("connect"), st.integers(0, 12)),
-    st.tuples(st.just("hold"), st.just(0)),
-    st.tuples(st.just("answer"), st.just(0)),
-    st.tuples(st.just("receive"), st.integers(0, 20)),
-    st.tuples(st.just("overwrite"), st.integers(1, 6)),
-)
-
-
-@settings(max_examples=150)
-@given(st.lists(SEAM_STEPS, max_size=30))
-def test_nothing_is_left_out_or_doubled_where_catching_up_ends(
-    steps: list[tuple[str, int]],
-) -> None:
-    async def scenario() -> None:
-        seam = _Seam()
-        for step, count in steps:
-            await getattr(seam, step)(count)
-        await seam.end()
-        assert seam.client is not None
-        frames = seam.client.frames
-        welcome = frames[0]
-        assert welcome["type"] == "welcome"
-        tip = int(welcome["position"].rpartition("-")[2])
-        resume = welcome["resume"]
-        seq = seam.asked
-        if resume["outcome"] == "lost":
-            assert frames[1]["type"] == "gap"
-            assert frames[1]["lost"] == resume["lost"] == tip - seam.asked
-            assert seam.overwritten > seam.asked
-            seq = tip
-            frames = frames[1:]
-        for frame in frames[1:]:
-            if frame["type"] == "gap":
-                assert int(frame["requested"].rpartition("-")[2]) == seq
-                seq += frame["lost"]
-                assert seq <= max(seam.overwritten, tip), "what is called lost was still there"
-            elif "id" in frame and frame["type"] != "position":
-                assert frame["id"] == f"{EPOCH}-{seq + 1}"
-                seq += 1
-        assert seq == seam.stage.log.heads["p1"]
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.gen_test
-async def test_catching_up_waits_for_a_slow_client_and_gives_it_up_in_the_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("rtserver.sessions.catch_up.REPLAY_STALL_S", 0.05)
-    monkeypatch.setattr("rtserver.sessions.session.SLOW_FLUSH_S", 0.05)
-    stage = Stage(outbox_bytes=20_000)
-    await stage.publish(100, text="x" * 1000)
-    slow, quick = stage.client(room=0), stage.client(room=0)
-    for client in (slow, quick):
-        client.session.start(f"{EPOCH}-0")
-    while not quick.is_live():
-        if quick.transport.sink.writes:
-            quick.transport.sink.finish_write()
-        assert quick.session.outbox.pending_bytes <= 20_000, "a replay is no overflow"
-        await asyncio.sleep(0)
-    await quick.drain()
-    assert quick.seqs == list(range(1, 101))
-    await until(lambda: bool(slow.transport.ended), "the end")
-    assert slow.transport.ended == [("abort", None, "")], "it took nothing, not even the reason"
-    assert stage.ended[-1].code == CloseCode.TOO_SLOW
-
-
 # Closing
 
 
@@ -422,59 +232,6 @@ async def test_a_client_that_leaves_at_any_moment_leaves_nothing_behind() -> Non
         await stage.publish(1)
 
 
-# Time
-
-
-@pytest.mark.gen_test
-async def test_a_client_that_answers_is_pinged_at_each_interval() -> None:
-    stage = Stage()
-    client = await stage.joined()
-    for count in range(1, 5):
-        stage.pass_time(PING_S - 1)
-        assert client.transport.pings == count - 1
-        stage.pass_time(1 + 2 * TICK_S)
-        assert client.transport.pings == count
-        client.session.on_pong()
-        await asyncio.sleep(0)
-    assert client.types == ["welcome"]
-
-
-@pytest.mark.gen_test
-async def test_one_who_does_not_answer_is_closed_in_time_and_not_before() -> None:
-    stage = Stage()
-    client = await stage.joined()
-    stage.pass_time(PING_S + TICK_S + 0.01)
-    assert client.transport.pings == 1
-    stage.pass_time(PONG_S - TICK_S)
-    assert not client.session.is_closing()
-    stage.pass_time(3 * TICK_S)
-    assert client.frames[-1]["code"] == 4010
-    stage.pass_time(100)
-    assert client.transport.pings == 1
-
-
-@pytest.mark.gen_test
-async def test_a_pong_that_was_not_asked_for_changes_nothing() -> None:
-    stage = Stage()
-    client = await stage.joined()
-    for _ in range(10):
-        stage.pass_time(PING_S / 11)
-        client.session.on_pong()
-    stage.pass_time(PING_S / 11 + 2 * TICK_S)
-    assert client.transport.pings == 1
-
-
-@pytest.mark.gen_test
-async def test_a_late_pong_within_the_timeout_is_good_and_the_next_ping_is_on_time() -> None:
-    stage = Stage()
-    client = await stage.joined()
-    stage.pass_time(PING_S + 2 * TICK_S)
-    stage.pass_time(PONG_S - 4 * TICK_S)
-    client.session.on_pong()
-    stage.pass_time(PING_S - PONG_S + 6 * TICK_S)
-    assert client.transport.pings == 2
-
-
 @pytest.mark.gen_test
 async def test_a_token_that_expires_ends_the_session_and_a_new_one_prolongs_it() -> None:
     stage = Stage()
@@ -503,125 +260,12 @@ async def test_a_token_that_is_over_already_ends_it_at_the_next_tick() -> None:
     assert client.frames[-1]["code"] == 4001
 
 
-# Messages
-
-
-@pytest.mark.gen_test
-async def test_what_cannot_be_used_is_answered_and_too_much_of_it_ends_the_session() -> None:
-    stage = Stage(commands=_echo())
-    client = await stage.joined()
-    for _ in range(MAX_STRIKES - 1):
-        assert (await client.say("nonsense"))["reason"] == "malformed"
-    assert (await client.say(VIEW))["type"] == "ack", "one good message clears the record"
-    for text, reason in (
-        (b"\x00", "binary"),
-        ("x" * 1001, "too_large"),
-        ("\u00e4" * 501, "too_large"),
-        ("\ud800", "malformed"),
-        ('{"type":"zap"}', "unknown_type"),
-        ('{"type":"view"}', "invalid"),
-    ):
-        frame = await client.say(text)
-        assert (frame["type"], frame["reason"]) == ("error", reason)
-    for _ in range(MAX_STRIKES - 6):
-        client.session.on_message("{}")
-    assert client.types[-2:] == ["error", "closing"]
-    assert client.frames[-1]["code"] == 4400
-
-
-@pytest.mark.gen_test
-@pytest.mark.parametrize(
-    "request_id",
-    ['"r1"', "7", "-7", "0", "null", "true", "1.5", "1e400", "9" * 30, "[]", '"' + "x" * 300 + '"'],
-)
-async def test_an_error_repeats_a_request_id_only_where_it_is_one(request_id: str) -> None:
-    stage = Stage(commands=_echo())
-    client = await stage.joined()
-    for kind in ('"zap"', '"view"', "7"):
-        frame = await client.say(f'{{"type":{kind},"request_id":{request_id}}}')
-        assert frame["type"] == "error"
-        if request_id in ('"r1"', "7", "-7", "0", "9" * 30):
-            assert frame["request_id"] == json.loads(request_id)
-        else:
-            assert "request_id" not in frame, "true is no number"
-
-
-@pytest.mark.gen_test
-async def test_more_than_the_rate_ends_the_session() -> None:
-    stage = Stage(commands=_echo(), max_messages_per_s=2.0, max_message_burst=5)
-    client = await stage.joined()
-    for _ in range(5):
-        await client.say(VIEW)
-    stage.pass_time(1)
-    await client.say(VIEW)
-    await client.say(VIEW)
-    client.session.on_message(VIEW)
-    assert client.frames[-1]["code"] == 4029
-    assert client.frames[-1]["retry_after_ms"] > 0
-
-
-@pytest.mark.gen_test
-async def test_so_many_commands_at_once_and_no_more() -> None:
-    release = asyncio.Event()
-    under_way = 0
-
-    async def slow(_session: Session, _command: View) -> Ack:
-        nonlocal under_way
-        under_way += 1
-        await release.wait()
-        return Ack()
-
-    stage = Stage(commands={View: slow})
-    client = await stage.joined()
-    for _ in range(MAX_COMMANDS_IN_FLIGHT):
-        client.session.on_message(VIEW)
-    assert (await client.say(VIEW))["reason"] == "busy"
-    assert [(one.reason, one.command) for one in stage.refused] == [("busy", "view")]
-    await until(lambda: under_way == MAX_COMMANDS_IN_FLIGHT, "all commands")
-    release.set()
-    await stage.idle()
-    assert client.types.count("ack") == MAX_COMMANDS_IN_FLIGHT
-    assert (await client.say(VIEW))["type"] == "ack"
-
-
-@pytest.mark.gen_test
-async def test_a_command_that_fails_is_answered_and_says_nothing_of_the_inside(
-    logs: LogRecorder,
-) -> None:
-    errors: list[Exception] = [
-        NotFoundError("There is none", run={"id": 1}),
-        StoreUnavailableError("The database does not answer; try again soon"),
-        RuntimeError("the secret inside"),
-    ]
-
-    async def fail(_session: Session, _command: View) -> Ack:
-        raise errors.pop(0)
-
-    logs.expect("command_failed")
-    stage = Stage(commands={View: fail})
-    client = await stage.joined()
-    text = '{"type":"view","proposal_ids":["p"],"request_id":5}'
-    for reason in ("not_found", "unavailable", "internal"):
-        frame = await client.say(text)
-        assert (frame["type"], frame["reason"], frame["request_id"]) == ("error", reason, 5)
-        assert "secret" not in json.dumps(frame)
-    assert client.frames[-3]["details"] == {"run": {"id": 1}}
-
-
-@pytest.mark.gen_test
-async def test_a_command_of_another_kind_of_session_is_unknown_here() -> None:
-    client = await Stage(commands=_echo()).joined()
-    frame = await client.say('{"type":"pause"}')
-    assert (frame["type"], frame["reason"]) == ("error", "unknown_type")
-    assert frame["error"] == "Unknown type 'pause'; known are view, replay"
-
-
 # Replay and view
 
 
 @pytest.mark.gen_test
 async def test_a_replay_sends_again_and_goes_on_live_without_a_seam() -> None:
-    stage = Stage(commands=_echo(), recent_bytes=0)
+    stage = Stage(commands=echo(), recent_bytes=0)
     client = await stage.joined()
     await stage.publish(6)
     gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -637,7 +281,7 @@ async def test_a_replay_sends_again_and_goes_on_live_without_a_seam() -> None:
 
 @pytest.mark.gen_test
 async def test_there_is_one_replay_at_a_time() -> None:
-    stage = Stage(commands=_echo(), recent_bytes=0)
+    stage = Stage(commands=echo(), recent_bytes=0)
     client = await stage.joined()
     await stage.publish(3)
     gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
