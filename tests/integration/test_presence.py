@@ -89,6 +89,7 @@ async def test_who_joins_is_seen_on_the_other_worker_within_half_a_second(
 ) -> None:
     took_s = []
     async with AsyncExitStack() as stack:
+        late_s = stack.enter_context(lateness())
         ada = await stack.enter_async_context(session(pair.one.address, project))
         there = ["ada"]
         for n in range(5):
@@ -99,8 +100,8 @@ async def test_who_joins_is_seen_on_the_other_worker_within_half_a_second(
             begun_s = time.monotonic()
             await ada.sees(*there)
             took_s.append(time.monotonic() - begun_s)
-    # The machine may be busy with other things for a moment, not five times.
-    assert min(took_s) < 0.5, took_s
+        # The machine may be busy with other things: what passes on the news is three processes.
+        assert min(took_s) < 0.5 + 3 * late_s(), took_s
 
 
 @pytest.mark.gen_test

@@ -3,7 +3,6 @@
 import difflib
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import msgspec
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from rtserver.runs.iteration import diffs as diffs_module
 from rtserver.runs.iteration.diffs import diffs_of
+from tests.support.cost import cpu_s
 
 TEXTS = st.lists(st.sampled_from(["", "a", "b", "c", "- x", "+ y"]), max_size=30).map("\n".join)
 
@@ -87,9 +87,7 @@ def test_patch_makes_the_new_text_of_the_old_one(
 
 
 def took_s(texts: dict[str, tuple[str, str]]) -> float:
-    begun_s = time.process_time()
-    diffs_of(texts)
-    return time.process_time() - begun_s
+    return cpu_s(lambda: diffs_of(texts), tries=1)
 
 
 def hard(count: int) -> dict[str, tuple[str, str]]:

@@ -462,10 +462,10 @@ if child:
 @pytest.mark.gen_test(timeout=LONG)
 async def test_cancelling_ends_the_whole_group_before_it_returns() -> None:
     fds = open_fds()
-    pids, took_s, after = await cancelled_when_running(FAMILY + "time.sleep(600)", grace_s=5)
+    pids, took_s, after = await cancelled_when_running(FAMILY + "time.sleep(600)", grace_s=15)
     assert len(pids) == 2
     assert not [pid for pid in pids if is_alive(pid)]
-    assert took_s < 4.5
+    assert took_s < 14
     assert after == []
     await asyncio.sleep(0)
     assert open_fds() == fds
