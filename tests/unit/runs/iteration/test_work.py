@@ -18,6 +18,7 @@ from rtserver.reviews.proposals import Proposal, ProposalChanges
 from rtserver.reviews.statuses import ProposalStatus
 from rtserver.runs.files.write import ProposalWriter
 from rtserver.runs.iteration.work import IterationParts, IterationWork, iteration_salvage
+from rtserver.runs.llm.reply import Reply
 from rtserver.runs.model import Run
 from rtserver.runs.validation.validator import Validator
 from store.base.client import Database
@@ -38,10 +39,13 @@ class Model:
     name = "m"
     is_demo = False
 
-    async def reply(self, _messages: Any, add: Callable[[str], Any]) -> None:
+    async def reply(
+        self, _messages: Any, add: Callable[[str], Any], _add_reasoning: Callable[[str], Any]
+    ) -> Reply:
         added = add(REPLY)
         if added is not None:
             await added
+        return Reply(REPLY, None, ended=True, notes=())
 
 
 class SlowWriter(ProposalWriter):
