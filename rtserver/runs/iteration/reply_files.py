@@ -13,19 +13,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 from rtserver.runs.iteration import reply_wrapping
+from rtserver.runs.llm import thoughts
 
 MAX_FILES = 200
 MAX_TAGS = 20_000  # and fences
 PLAIN = "file"
 
-_THOUGHT = r"(?:(?:seed:|antml:)?think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad)"
 # What stands in backticks or quotation marks is spoken of, not used.
-_THOUGHT_BEGINS = (
-    rf"(?<![`'\"])(?:<{_THOUGHT}(?:\s[^<>]*)?>|<\|begin_of_thought\|>|\[THINK\]|\u25c1think\u25b7)"
-)
-_THOUGHT_ENDS = (
-    rf"(?<![`'\"])(?:</{_THOUGHT}\s*>|<\|end_of_thought\|>|\[/THINK\]|\u25c1/think\u25b7)"
-)
+_USED = r"(?<![`'\"])"
 _ATTRIBUTE = re.compile(r"""\s([\w:.-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'<>]+))""")
 _TRY_AGAIN = "Nothing was written; start it again"
 # Any tag that looks as if a file was meant, wherever it stands.
@@ -147,7 +142,7 @@ class _Reading:
             rf"(?P<open>^<{tag}(?=[\s/>])[^<>]*>)"
             rf"|(?P<end>^[ \t]{{0,3}}</{tag}[ \t]*>[ \t\r]*$)"
             rf"|(?P<loose>^</{tag}\s*>|</{tag}\s*>(?=[ \t\r]*$))"
-            rf"|(?P<thought>{_THOUGHT_BEGINS})|(?P<awake>{_THOUGHT_ENDS})",
+            rf"|{_USED}(?:(?P<thought>{thoughts.BEGINS})|(?P<awake>{thoughts.ENDS}))",
             re.IGNORECASE | re.MULTILINE,
         )
         self._tags = list(islice(pattern.finditer(text), MAX_TAGS + 1))

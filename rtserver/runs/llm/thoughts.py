@@ -87,9 +87,19 @@ _MARKS = re.compile(
     re.IGNORECASE,
 )
 _BEGINNINGS = ("analysis", "here's my thought process:", "here is my thought process:")
-_CLOSED_AT_THE_END = re.compile(
-    rf"(?:</\s?{_NAME}\s?>|\[/THINK(?:ING)?\]|\u25c1/think(?:ing)?\u25b7)\s*\Z", re.IGNORECASE
+BEGINS = (
+    rf"(?:<\s?{_NAME}(?:\s[^<>]{{0,120}})?(?<!/)>|\[THINK(?:ING)?\]|\u25c1think(?:ing)?\u25b7"
+    r"|<\|(?:begin_of_|start_)?(?:thought|think(?:ing)?)\|>|<\|inner_prefix\|>"
+    r"|<\|channel>\s?thought\s|<unused94>\s?thought\s)"
 )
+"""A pattern of the tags with which thoughts begin that stand further on in a text."""
+ENDS = (
+    rf"(?:</\s?{_NAME}\s?>|\[/THINK(?:ING)?\]|\u25c1/think(?:ing)?\u25b7"
+    r"|<\|(?:end_of_|end_|/)(?:thought|think(?:ing)?)\|>|<\|inner_suffix\|>"
+    r"|<channel\|>|<unused95>)"
+)
+"""Likewise, with which they end."""
+_CLOSED_AT_THE_END = re.compile(rf"{ENDS}\s*\Z", re.IGNORECASE)
 
 
 class ThoughtSplitter:

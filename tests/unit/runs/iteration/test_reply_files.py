@@ -165,6 +165,9 @@ THOUGHTS = [
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("\u25c1think\u25b7", "\u25c1/think\u25b7"),
     ("<seed:think>", "</seed:think>"),
+    ("<chain-of-thought>", "</chain-of-thought>"),
+    ("<|start_thinking|>", "<|end_thinking|>"),
+    ("<|think|>", "<|/think|>"),
     ("", "</think>"),
 ]
 
