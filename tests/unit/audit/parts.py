@@ -112,3 +112,15 @@ def check_chain(records: list[dict[str, Any]]) -> None:
         assert record["prev"] == prev
         assert hash_of(record) == record["hash"]
         prev = record["hash"]
+
+
+def record_of(actor: str) -> EventDraft:
+    """A record of what a user did, as it is stored."""
+    fields = {
+        "action": "lock.acquired",
+        "actor": actor,
+        "outcome": "allowed",
+        "project_id": None,
+        "target": None,
+    }
+    return EventDraft(AUDIT_PROJECT, "lock.acquired", fields, ts="2026-01-31T14:00:00.000Z")

@@ -32,7 +32,7 @@ from rtserver.auth.tokens import (
     TokenSigner,
     TokenVerifier,
 )
-from rtserver.model.identity import Claims, ClaimsError, Identity, Role
+from rtserver.model.identity import Identity
 
 SECRET = "a secret of forty bytes, that nobody knows"
 NOW_S = 1_800_000_000.0
@@ -136,31 +136,6 @@ async def test_a_bare_token_has_no_projects_no_roles_and_its_user_id_for_a_name(
     for name in ({}, {"name": ""}):
         identity = await secret_verifier().verify(with_secret(claims(**name)))
         assert identity == Identity("ada", "ada", frozenset(), frozenset(), NOW_S + 60)
-
-
-@pytest.mark.parametrize(
-    ("projects", "roles", "opens"),
-    [
-        ((), (), {"a": False, "b": False}),
-        (("a",), (), {"a": True, "b": False, "A": False, "": False, "*": False}),
-        (("*",), (), {"a": True, "b": True}),
-        ((), ("admin",), {"a": True, "b": True}),
-        (("a",), ("service",), {"a": True, "b": False}),
-    ],
-)
-def test_who_may_open_which_project(
-    projects: tuple[str, ...], roles: tuple[str, ...], opens: dict[str, bool]
-) -> None:
-    identity = Identity("ada", "Ada", frozenset(projects), frozenset(roles), NOW_S)
-    assert {project: identity.may_open(project) for project in opens} == opens
-    assert identity.is_admin == ("admin" in roles)
-    assert identity.is_service == ("service" in roles)
-
-
-def test_an_identity_does_not_change() -> None:
-    identity = Identity("ada", "Ada", frozenset(), frozenset(), NOW_S)
-    with pytest.raises(AttributeError):
-        identity.roles = frozenset({"admin"})  # type: ignore[misc]
 
 
 # Keys and algorithms
@@ -807,14 +782,6 @@ def test_a_signer_with_a_weak_secret_is_not_made() -> None:
 def test_a_signed_token_shows_no_secret_in_representations() -> None:
     for thing in (TokenSigner(SECRET), secret_verifier()):
         assert SECRET not in repr(thing)
-
-
-def test_claims_are_read_without_a_clock() -> None:
-    read = Claims.from_payload({"sub": "ada", "exp": 5, "roles": ["admin", "nobody"]})
-    assert read.to_identity(leeway_s=2).expires_at == 7
-    assert read.to_identity().roles == {Role.ADMIN}
-    with pytest.raises(ClaimsError):
-        Claims.from_payload({"sub": "ada"})
 
 
 @pytest.mark.gen_test

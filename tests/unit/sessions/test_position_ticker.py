@@ -1,0 +1,27 @@
+import pytest
+
+from rtserver.delivery.wire_forms import Encoding
+from rtserver.model.visibility import Viewer
+from rtserver.sessions.position_ticker import PositionsTicker
+from tests.support.fakes import EPOCH, FakeSubscriber, draft
+from tests.unit.sessions.parts import Stage
+
+
+@pytest.mark.gen_test
+async def test_those_who_are_behind_are_told_once_where_the_log_stands() -> None:
+    stage = Stage()
+    channel = await stage.dispatcher.open("p1")
+    await stage.dispatcher.on_packs([stage.log.append("p1", draft(), draft())])
+    behind = [FakeSubscriber(Viewer("ada"), encoding) for encoding in Encoding]
+    current = FakeSubscriber(Viewer("ben"))
+    for subscriber in (*behind, current):
+        channel.live.add(subscriber)
+    channel.behind.update(behind)
+    ticker = PositionsTicker(stage.dispatcher, stage.log)
+    ticker.tick()
+    ticker.tick()
+    for subscriber in behind:
+        assert subscriber.sink.sends == 1
+        assert f"{EPOCH}-2".encode() in subscriber.sink.received
+    assert current.sink.sends == 0
+    assert not channel.behind
