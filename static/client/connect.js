@@ -46,6 +46,7 @@ export class Connection {
   #view;
   #held = null;
   #stopListening = null;
+  #suspended = false;
 
   constructor(options) {
     if (typeof options?.project !== "string" || options.project === "") {
@@ -207,8 +208,14 @@ export class Connection {
     return this.#command("cancel_iteration", { run_id: run }, () => this.api.cancelRun(run));
   }
 
-  #command(type, fields, byHttp) {
-    return this.#link.carriesCommands ? this.#link.request(type, fields) : byHttp();
+  async #command(type, fields, byHttp) {
+    try {
+      if (this.#link.carriesCommands) return await this.#link.request(type, fields);
+    } catch (error) {
+      if (error.reason !== "not_connected") throw error;
+      // It was never sent.
+    }
+    return byHttp();
   }
 
   // ---- what the link tells ----------------------------------------------------------------------
@@ -286,15 +293,34 @@ export class Connection {
 
   // ---- the world outside ------------------------------------------------------------------------
 
+  #suspend() {
+    const { name, because, reason } = this.#link.state;
+    if (name === "stopped") {
+      this.#link.stop(because, { reason });
+      return;
+    }
+    this.#suspended = true;
+    this.#link.stop();
+  }
+
+  /** What had stopped before, stays so. */
+  #resume() {
+    if (this.#suspended) this.#link.start();
+    this.#suspended = false;
+  }
+
   #listen() {
     const { target, document, setInterval, clearInterval, now, monotonic } = this.#env;
     const visible = () => !document || document.visibilityState === "visible";
     const listeners = [
       [target, "online", () => this.#link.wake("online")],
       [target, "offline", () => this.#link.offline()],
-      // A page put aside for the back button must let go of the lock that other tabs wait for.
-      [target, "pagehide", () => this.#link.stop()],
-      [target, "pageshow", (event) => event.persisted && this.#link.start()],
+      // A page put aside for the back button, or suspended (Page Lifecycle), must let go of the lock
+      // that other tabs wait for.
+      [target, "pagehide", () => this.#suspend()],
+      [document, "freeze", () => this.#suspend()],
+      [target, "pageshow", (event) => event.persisted && this.#resume()],
+      [document, "resume", () => this.#resume()],
       [document, "visibilitychange", () => visible() && this.#link.wake("visible")],
     ];
     for (const [on, name, handler] of listeners) on?.addEventListener(name, handler);

@@ -58,6 +58,11 @@ export class Link {
     return this.#session.position;
   }
 
+  /** See `Session.quiet`. */
+  get quiet() {
+    return this.#session.quiet(this.#env.monotonic());
+  }
+
   start() {
     this.#run(this.#session.start());
   }

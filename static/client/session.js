@@ -89,6 +89,18 @@ export class Session {
     return this.#phase;
   }
 
+  /**
+   * For how long the server was not heard, and how long that may be before the connection is dead,
+   * however late this page's timers are; null where there is no connection.
+   *
+   * @returns {{quiet_ms: number, silence_ms: number, dead_ms: number} | null}
+   */
+  quiet(now) {
+    if (this.#phase !== "live") return null;
+    const dead_ms = this.#silenceMs + 2 * this.#timing.check_dead_ms;
+    return { quiet_ms: now - this.#heardAt, silence_ms: this.#silenceMs, dead_ms };
+  }
+
   // ---- what the app asks for ------------------------------------------------------------------
 
   start() {

@@ -5,6 +5,12 @@ import { TIMING } from "./policy.js";
 
 /** A leader that does not answer for this long is taken for hung, and replaced. */
 const LEADER_TIMEOUT_MS = 3_000;
+/** Of several tabs one is first, and the others hear of it. */
+const JITTER_MS = 1_000;
+/** A tab that is seen asks this often whether its leader is there, and still hears the server. */
+const ASK_MS = 4_000;
+/** A timer this late says that this tab itself stood still. */
+const LATE_MS = 1_000;
 /** A leader in a hidden tab has its timers slowed; it is reminded of a reconnect this late. */
 const REMIND_MS = 1_500;
 /** Frames kept while it reads what it missed; more are given up for a `gap`. */
@@ -19,12 +25,15 @@ export class Follower {
   #disposed = false;
   #pending = new Map();
   #nextRequest = 1;
+  /** The tab that leads, as far as this one knows. */
+  #leader = null;
   /** While it finds out what it missed, what comes waits here; else null. */
   #held = null;
   #heldOverflow = false;
   #catchingUp = false;
   #leaderTimer = null;
   #remindTimer = null;
+  #askTimer = null;
 
   /** @param {object} seat what `SharedLink` gives its roles */
   constructor(seat) {
@@ -46,14 +55,28 @@ export class Follower {
     this.#heldOverflow = false;
     this.#hello();
     this.#expectLeader();
+    this.#askLater();
   }
 
   dispose() {
     const { env } = this.#seat;
     this.#disposed = true;
-    env.clearTimeout(this.#leaderTimer);
-    env.clearTimeout(this.#remindTimer);
+    for (const timer of [this.#leaderTimer, this.#remindTimer, this.#askTimer]) {
+      env.clearTimeout(timer);
+    }
     this.#failPending();
+  }
+
+  /** Commands that the leader did not take, for the one who takes its place. */
+  unsent() {
+    const unsent = [...this.#pending].filter(([, { taken }]) => !taken);
+    for (const [id] of unsent) this.#pending.delete(id);
+    return unsent.map(([, command]) => command);
+  }
+
+  /** Commands of this tab from when it led: the leader gets them once it is known. */
+  takeOver(commands) {
+    for (const command of commands) this.#pending.set(this.#newId(), { ...command, taken: false });
   }
 
   wake(kind) {
@@ -72,21 +95,34 @@ export class Follower {
   tokenChanged() {}
 
   request(type, fields) {
-    const { env, post } = this.#seat;
+    const { env } = this.#seat;
     return new Promise((resolve, reject) => {
       if (!this.carriesCommands) {
         reject(new CommandError("not_connected", "There is no connection to send this on."));
         return;
       }
-      const id = this.#nextRequest;
-      this.#nextRequest += 1;
+      const id = this.#newId();
       const timer = env.setTimeout(() => {
         this.#pending.delete(id);
         reject(new CommandError("timeout", "The leading tab did not answer in time."));
       }, TIMING.request_timeout_ms + 1_000);
-      this.#pending.set(id, { resolve, reject, timer });
-      post({ kind: "request", id, type, fields });
+      const since = env.monotonic();
+      this.#pending.set(id, { type, fields, resolve, reject, timer, since, taken: false });
+      this.#send(id);
+      this.#expectLeader();
     });
+  }
+
+  #newId() {
+    this.#nextRequest += 1;
+    return this.#nextRequest;
+  }
+
+  /** To the leader alone: one that was deposed, and does not know it yet, would do it as well. */
+  #send(id) {
+    const { type, fields } = this.#pending.get(id);
+    const { env, post } = this.#seat;
+    post({ kind: "request", to: this.#leader, id, type, fields, sent: env.now() });
   }
 
   // ---- from the leader --------------------------------------------------------------------------
@@ -96,12 +132,14 @@ export class Follower {
     const { sink, deliver, session, setState } = this.#seat;
     switch (data.kind) {
       case "leader":
-        this.#failPending();
+        this.#leader = null;
+        this.#failTaken();
         this.#leaderSpoke();
         this.join();
         break;
       case "joined":
         this.#leaderSpoke();
+        this.#follow(data.from);
         void this.#joined(data);
         break;
       case "state":
@@ -120,6 +158,12 @@ export class Follower {
         break;
       case "resumed":
         sink.resumed(data.info);
+        break;
+      case "here":
+        this.#heardOf(data.quiet);
+        break;
+      case "taken":
+        this.#taken(data.id);
         break;
       case "answer":
         this.#answered(data);
@@ -204,6 +248,12 @@ export class Follower {
     }
   }
 
+  #taken(id) {
+    const waiting = this.#pending.get(id);
+    if (waiting) waiting.taken = true;
+    if (!this.#held) this.#leaderSpoke();
+  }
+
   #answered({ id, ack, error }) {
     const waiting = this.#pending.get(id);
     if (!waiting) return;
@@ -211,6 +261,20 @@ export class Follower {
     this.#seat.env.clearTimeout(waiting.timer);
     if (ack) waiting.resolve(ack);
     else waiting.reject(new CommandError(error.reason, error.message, error.detail));
+  }
+
+  /** What the leader before did not take is for this one. */
+  #follow(leader) {
+    if (leader === this.#leader) return;
+    this.#leader = leader;
+    for (const [id, { taken }] of this.#pending) if (!taken) this.#send(id);
+  }
+
+  #failTaken() {
+    const unsent = new Map([...this.#pending].filter(([, { taken }]) => !taken));
+    for (const id of unsent.keys()) this.#pending.delete(id);
+    this.#failPending();
+    this.#pending = unsent;
   }
 
   #failPending() {
@@ -234,10 +298,41 @@ export class Follower {
 
   #expectLeader() {
     if (this.#leaderTimer !== null) return;
-    this.#leaderTimer = this.#seat.env.setTimeout(() => {
+    const { env, steal, post } = this.#seat;
+    const wait = LEADER_TIMEOUT_MS + Math.random() * JITTER_MS;
+    const due = env.monotonic() + wait;
+    this.#leaderTimer = env.setTimeout(() => {
       this.#leaderTimer = null;
-      this.#seat.steal();
-    }, LEADER_TIMEOUT_MS);
+      if (env.monotonic() - due < LATE_MS) {
+        steal();
+        return;
+      }
+      // The answer may be there, and was not looked at yet.
+      post({ kind: "ask" });
+      this.#expectLeader();
+    }, wait);
+  }
+
+  /** A leader's tab may be suspended at any time, and says nothing then. */
+  #askLater() {
+    const { env, post, state } = this.#seat;
+    env.clearTimeout(this.#askTimer);
+    this.#askTimer = env.setTimeout(() => {
+      const seen = (env.document?.visibilityState ?? "visible") === "visible";
+      if (seen && state().name !== "stopped") {
+        post({ kind: "ask" });
+        this.#expectLeader();
+      }
+      this.#askLater();
+    }, ASK_MS);
+  }
+
+  /** The leader is there. Its timers may be slowed, so whether its connection is, too, is seen here. */
+  #heardOf(quiet) {
+    if (!this.#held) this.#leaderSpoke();
+    if (quiet === null) return;
+    if (quiet.quiet_ms > quiet.dead_ms) this.#seat.steal();
+    else if (quiet.quiet_ms > quiet.silence_ms) this.#seat.post({ kind: "wake", wake: "slept" });
   }
 
   #leaderSpoke() {

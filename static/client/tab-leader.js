@@ -1,8 +1,13 @@
 /** The tab that has the connection, and tells the others what comes. See `tabs.js`. */
 import { CommandError } from "./errors.js";
 import { comparePositions, earlier } from "./positions.js";
-import { STOPPED } from "./policy.js";
+import { STOPPED, TIMING } from "./policy.js";
 import { presenceFrame, withPresence } from "./presence.js";
+
+/** A command that a follower sent so long ago is one that it has given this tab up for. */
+const FRESH_MS = 2_000;
+/** One that is this late says that this tab stood still, and may have lost the lock meanwhile. */
+const PROMPT_MS = 200;
 
 export class Leader {
   name = "leader";
@@ -16,6 +21,9 @@ export class Leader {
   #lastWelcome = null;
   /** Who is there, for tabs that come later; null while that is not known. */
   #people = null;
+  /** Commands that wait for the first connection. Those of other tabs say which one they are from. */
+  #left = [];
+  #hasBeenLive = false;
 
   /** @param {object} seat what `SharedLink` gives its roles */
   constructor(seat) {
@@ -48,6 +56,24 @@ export class Leader {
   dispose() {
     this.#disposed = true; // What the link still says is not passed on.
     this.#link?.stop();
+    this.#refuseLeft();
+  }
+
+  /**
+   * Carry out what this tab asked of the leader before, when there is a connection.
+   *
+   * @param {{type: string, fields: object, resolve: Function, reject: Function,
+   *   since: number}[]} commands
+   */
+  takeOver(commands) {
+    this.#left.push(...commands);
+  }
+
+  /** Commands of this tab that it did not come to, for the next leader. */
+  unsent() {
+    const own = this.#left.filter(({ from }) => from === undefined);
+    this.#left = this.#left.filter(({ from }) => from !== undefined);
+    return own;
   }
 
   wake(kind) {
@@ -89,8 +115,10 @@ export class Leader {
       this.#hello(data);
     } else if (data.kind === "bye") {
       this.#tabs.delete(data.from);
-    } else if (data.kind === "request" && this.#link) {
+    } else if (data.kind === "request") {
       this.#serve(data);
+    } else if (data.kind === "ask" && this.#link) {
+      this.#seat.post({ kind: "here", to: data.from, quiet: this.#link.quiet });
     } else if (data.kind === "wake" && this.#link) {
       this.#link.wake(data.wake);
       this.#seat.post({ kind: "state", state: this.#seat.state() });
@@ -123,12 +151,22 @@ export class Leader {
     });
   }
 
-  #serve({ from, id, type, fields }) {
-    const answer = (more) => this.#seat.post({ kind: "answer", to: from, id, ...more });
-    this.#link.request(type, fields).then(
-      (ack) => answer({ ack }),
-      ({ reason, message, detail }) => answer({ error: { reason, message, detail } }),
-    );
+  #serve(request) {
+    const { env } = this.#seat;
+    const late = env.now() - request.sent;
+    if (late > FRESH_MS) return; // The follower will send it itself.
+    if (late < PROMPT_MS) this.#carryOut(request);
+    else env.setTimeout(() => this.#disposed || this.#carryOut(request), PROMPT_MS);
+  }
+
+  #carryOut({ from, id, type, fields }) {
+    const { env, post } = this.#seat;
+    post({ kind: "taken", to: from, id });
+    const answer = (more) => post({ kind: "answer", to: from, id, ...more });
+    const resolve = (ack) => answer({ ack });
+    const reject = ({ reason, message, detail }) => answer({ error: { reason, message, detail } });
+    if (this.#hasBeenLive) this.#link.request(type, fields).then(resolve, reject);
+    else this.#left.push({ from, type, fields, resolve, reject, since: env.monotonic() });
   }
 
   #union() {
@@ -148,6 +186,8 @@ export class Leader {
       state: (state) => {
         setState(state);
         post({ kind: "state", state });
+        if (state.name === "live") this.#sendLeft();
+        if (state.name === "stopped") this.#refuseLeft();
         // Another tab may have a token that is still good.
         if (state.name === "stopped" && state.because === STOPPED.unauthorized) leave();
       },
@@ -185,6 +225,22 @@ export class Leader {
       },
     ];
     return Object.fromEntries(Object.entries(tell).map(unlessDisposed));
+  }
+
+  #sendLeft() {
+    this.#hasBeenLive = true;
+    const now = this.#seat.env.monotonic();
+    for (const { type, fields, resolve, reject, since } of this.#left.splice(0)) {
+      // Whoever asked was told by then that it was not answered in time.
+      if (now - since > TIMING.request_timeout_ms) continue;
+      this.#link.request(type, fields).then(resolve, reject);
+    }
+  }
+
+  #refuseLeft() {
+    for (const { reject } of this.#left.splice(0)) {
+      reject(new CommandError("not_connected", "There was no connection to send this on."));
+    }
   }
 
   #tellPosition(frame) {

@@ -45,7 +45,7 @@ export class SharedLink {
    * @param {(after: string) => Promise<object>} options.history a page, as `Api.history` gives it
    * @param {string | null} options.position
    * @param {{proposals: string[], focus: string[]}} options.view
-   * @param {object} env {BroadcastChannel, locks, setTimeout, clearTimeout, now, uuid}
+   * @param {object} env {BroadcastChannel, locks, setTimeout, clearTimeout, now, monotonic, uuid, document}
    * @param {object} sink as for Link
    */
   constructor(options, env, sink) {
@@ -146,7 +146,7 @@ export class SharedLink {
   }
 
   #follow() {
-    this.#role = new Follower(this.#seat());
+    this.#take(new Follower(this.#seat()));
     this.#role.join();
     this.#waitingForLock = new AbortController();
     this.#askForLock({ signal: this.#waitingForLock.signal });
@@ -161,7 +161,10 @@ export class SharedLink {
   #askForLock(how) {
     void this.#env.locks
       .request(this.#options.key, how, () => this.#succeed())
-      .catch((error) => this.#deposed(error));
+      .catch((error) => {
+        // A wait that was given up says nothing about the lock that this tab may have by now.
+        if (!how.signal?.aborted) this.#deposed(error);
+      });
   }
 
   async #succeed() {
@@ -177,10 +180,16 @@ export class SharedLink {
   }
 
   #becomeLeader() {
-    this.#role?.dispose();
     const leader = new Leader(this.#seat());
-    this.#role = leader;
+    this.#take(leader);
     return leader;
+  }
+
+  /** Change roles; what was not sent yet is for the new one to send. */
+  #take(role) {
+    role.takeOver(this.#role?.unsent() ?? []);
+    this.#role?.dispose();
+    this.#role = role;
   }
 
   #holdLock() {
@@ -189,12 +198,10 @@ export class SharedLink {
     });
   }
 
-  /** The lock was taken from this tab, or the wait for it was given up. */
+  /** The lock was taken from this tab. */
   #deposed(error) {
     if (error?.name !== "AbortError") this.#sink.problem(error);
-    if (!(this.#role instanceof Leader) || !this.#channel) return;
-    this.#role.dispose();
-    this.#follow();
+    if (this.#role instanceof Leader && this.#channel) this.#follow();
   }
 
   #leave() {

@@ -44,11 +44,50 @@ class Locks {
   }
 }
 
+/** A browser's hold on one tab: while it is frozen no script of it runs, and then all at once. */
+class Freezer {
+  frozen = false;
+  #late = [];
+
+  run(work) {
+    if (this.frozen) this.#late.push(work);
+    else work();
+  }
+
+  thaw() {
+    this.frozen = false;
+    for (const work of this.#late.splice(0)) work();
+  }
+
+  channelClass() {
+    const freezer = this;
+    return class extends BroadcastChannel {
+      set onmessage(handler) {
+        super.onmessage = (event) => freezer.run(() => handler(event));
+      }
+    };
+  }
+
+  locks(locks) {
+    const later = (value, settle) => this.run(() => settle(value));
+    return {
+      request: (name, options, work) =>
+        new Promise((resolve, reject) => {
+          locks.request(name, options, work).then(
+            (value) => later(value, resolve),
+            (error) => later(error, reject),
+          );
+        }),
+    };
+  }
+}
+
 /** Stands in for a Link: the test says what comes. */
 class FakeLink {
   constructor(sink, position, view) {
     Object.assign(this, { sink, position, view, started: false, stopped: false, woken: [] });
     this.carriesCommands = false;
+    this.quiet = null;
     this.requests = [];
   }
 
@@ -114,19 +153,22 @@ class Browser {
     });
   }
 
-  tab({ position = null, proposals = [], focus = [], timeScale = 1, hung = false } = {}) {
+  tab({ position = null, proposals = [], focus = [], timeScale = 1, document } = {}) {
     const seen = { events: [], states: [], gaps: [], resumed: [], problems: [], people: null };
     let id = 0;
+    const freezer = new Freezer();
     const env = {
-      BroadcastChannel,
-      locks: this.locks,
+      document,
+      BroadcastChannel: freezer.channelClass(),
+      locks: freezer.locks(this.locks),
       setTimeout: (work, ms) => {
-        const timer = setTimeout(work, ms / timeScale);
+        const timer = setTimeout(() => freezer.run(work), ms / timeScale);
         this.timers.add(timer);
         return timer;
       },
       clearTimeout,
-      now: () => Date.now(),
+      now: () => Date.now() * timeScale,
+      monotonic: () => performance.now() * timeScale,
       uuid: () => `${this.tabs.length}-${(id += 1)}-${Math.random()}`,
     };
     const options = {
@@ -155,9 +197,9 @@ class Browser {
       resumed: (info) => seen.resumed.push(info),
       problem: (error) => seen.problems.push(error),
     });
-    const tab = { shared, seen };
+    const tab = { shared, seen, freezer };
     this.tabs.push(tab);
-    if (!hung) shared.start();
+    shared.start();
     return tab;
   }
 
@@ -288,8 +330,13 @@ test("commands of a follower go through the leader, and so do their answers", as
 
 test("a command is given up when the leader goes before its answer", async (t) => {
   const { browser, leader, follower } = await twoTabs(t);
-  browser.link.request = () => new Promise(() => {});
+  let isTaken = false;
+  browser.link.request = () => {
+    isTaken = true;
+    return new Promise(() => {});
+  };
   const asked = follower.shared.request("start_validation");
+  await until("it is taken", () => isTaken);
   leader.shared.stop();
   await assert.rejects(asked, { reason: "connection_lost" });
 });
@@ -355,4 +402,82 @@ test("a leader whose lock is taken follows", async (t) => {
     .catch(() => {});
   await until("it follows", () => leader.shared.state.shared === "follower");
   assert.ok(first.stopped);
+});
+
+const FAST = { timeScale: 20 };
+
+test("a leader that is suspended is replaced by a tab that is seen, and follows when it is back", async (t) => {
+  const { browser, leader, follower } = await twoTabs(t, FAST);
+  leader.freezer.frozen = true;
+  await until("another leader", () => browser.links.length === 2 && browser.link.started);
+  assert.equal(follower.shared.state.shared, "leader");
+  browser.link.goLive();
+  browser.link.event(1);
+  leader.freezer.thaw();
+  await until("it follows", () => leader.shared.state.shared === "follower");
+  browser.history = [{ type: "output", id: "e-1" }];
+  await until("it has what it missed", () => leader.seen.events.includes("e-1"));
+  browser.link.event(2);
+  await until("and what comes", () => leader.seen.events.includes("e-2"));
+  assert.ok(browser.links[0].stopped);
+  assert.equal(browser.links.length, 2);
+});
+
+test("what nobody sees asks for nothing", async (t) => {
+  const document = { visibilityState: "hidden" };
+  const { browser, leader, follower } = await twoTabs(t, FAST, { ...FAST, document });
+  leader.freezer.frozen = true;
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  assert.equal(browser.links.length, 1);
+  document.visibilityState = "visible";
+  follower.shared.wake("visible");
+  await until("another leader", () => browser.links.length === 2);
+});
+
+test("a command that the leader did not take is carried out once, by the next", async (t) => {
+  const { browser, leader, follower } = await twoTabs(t, FAST);
+  const third = browser.tab({ ...FAST, position: "e-0", document: { visibilityState: "hidden" } });
+  await until("the third", () => third.seen.states.at(-1)?.name === "live");
+  leader.freezer.frozen = true;
+  const asked = [
+    follower.shared.request("start_validation", { proposal_id: "p" }),
+    third.shared.request("cancel_validation", { run_id: "r" }),
+  ];
+  await until("another leader", () => browser.links.length === 2 && browser.link.started);
+  browser.link.goLive();
+  assert.deepEqual((await Promise.all(asked)).map(({ type }) => type), ["ack", "ack"]);
+  assert.deepEqual(browser.link.requests.map(({ type }) => type).sort(), [
+    "cancel_validation",
+    "start_validation",
+  ]);
+  leader.freezer.thaw();
+  await until("it follows", () => leader.shared.state.shared === "follower");
+  assert.deepEqual(browser.links[0].requests, [], "it does not do later what was done already");
+});
+
+test("a leader that does not hear the server is woken, and then replaced", async (t) => {
+  const { browser, follower } = await twoTabs(t, FAST);
+  const quiet = { silence_ms: 40_000, dead_ms: 52_000 };
+  browser.link.quiet = { ...quiet, quiet_ms: 39_000 };
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  assert.deepEqual([browser.links.length, browser.link.woken], [1, []]);
+  browser.link.quiet = { ...quiet, quiet_ms: 41_000 };
+  await until("it is woken", () => browser.link.woken.includes("slept"));
+  assert.equal(browser.links.length, 1);
+  browser.link.quiet = { ...quiet, quiet_ms: 53_000 };
+  await until("another leader", () => browser.links.length === 2);
+  assert.equal(follower.shared.state.shared, "leader");
+});
+
+test("a leader that is there is not replaced, whatever the tab that asks lived through", async (t) => {
+  const { browser, leader, follower } = await twoTabs(t, FAST);
+  for (let round = 0; round < 3; round += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    follower.freezer.frozen = true;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    follower.freezer.thaw();
+  }
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.equal(browser.links.length, 1);
+  assert.equal(leader.shared.state.shared, "leader");
 });
