@@ -1,11 +1,11 @@
 """`GET /api/v1/proposals/{id}/events`: a session as an event stream (HTML standard, section 9.2).
 
-The response has no length and ends with its connection (RFC 9112 section 6.3, rule 8). So what
-goes out is the stream itself, without chunks around it, and a batch that was joined once for all
-connections is sent to each as it is, as to a WebSocket.
+The response is chunked, since clients that read by blocks (Python's `requests`) are told by a chunk
+alone that there is something to be had. HTTP/1.0 has no chunks; there it ends with its connection
+(RFC 9112 sections 6.1 and 6.3). The chunks are part of the wire form: a batch that was joined once
+for all connections is sent to each as it is, as to a WebSocket.
 """
 
-import contextlib
 import random
 from typing import ClassVar
 
@@ -19,7 +19,7 @@ from handlers.base.problems import Problem, origin_refused
 from handlers.base.tornado_socket import StreamSink, detect_dead_peer
 from rtserver.audit.record.actions import Action
 from rtserver.delivery.send_buffer import Sink
-from rtserver.delivery.wire_forms import Encoding
+from rtserver.delivery.wire_forms import Encoding, stream_part
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model import ids
 from rtserver.model.close_codes import ADVICE, CloseCode, retry_after_ms
@@ -27,28 +27,32 @@ from rtserver.reviews.proposals import Proposal
 from rtserver.sessions.session import Session
 
 MEDIA_TYPE = "text/event-stream"
+TRANSPORT = Encoding.SSE.transport
 RETRY_MS = (1000, 3000)
 """Proposed to a client whose stream breaks; a random value for each, so that they spread."""
 STOP_RETRY_MS = 24 * 3600 * 1000
 """A browser's EventSource can't be told to stay away; this is as good as."""
 KEEP_ALIVE = b": keep-alive\n\n"
+END_OF_BODY = {Encoding.SSE: b"", Encoding.SSE_CHUNKED: b"0\r\n\r\n"}
 MAX_INPUT_BYTES = 64 * 1024
 
 
 class EventStream:
     """`rtserver.sessions.transport.Transport` on a connection that only the server talks on."""
 
-    encoding = Encoding.SSE
-
-    def __init__(self, stream: IOStream, tasks: TaskOwner, dead_after_s: float) -> None:
-        """Take over a connection whose response has begun.
+    def __init__(
+        self, stream: IOStream, encoding: Encoding, tasks: TaskOwner, dead_after_s: float
+    ) -> None:
+        """Take over a connection.
 
         Args:
             stream: the connection.
+            encoding: one of `EVENT_STREAMS`.
             tasks: owns what runs beside.
             dead_after_s: a peer that takes nothing for so long is gone.
         """
         self._stream = stream
+        self.encoding = encoding
         self._tasks = tasks
         self.sink: Sink = StreamSink(stream)
         self.session: Session | None = None
@@ -72,7 +76,7 @@ class EventStream:
         session = self.session
         if session is None:
             return
-        session.outbox.send(KEEP_ALIVE)
+        session.outbox.send(stream_part(self.encoding, KEEP_ALIVE))
         if session.outbox.pending_bytes == 0:
             session.on_pong()
         else:
@@ -88,9 +92,9 @@ class EventStream:
         """Say when to come back, and end the stream."""
         known = CloseCode(code)
         wait_ms = retry_after_ms(known) if ADVICE[known].reconnect else STOP_RETRY_MS
-        with contextlib.suppress(OSError):  # what it does not take now it need not know
-            self.sink.send_now(b"retry: %d\n\n" % (wait_ms or 0))
-        self._stream.close()
+        words = stream_part(self.encoding, b"retry: %d\n\n" % (wait_ms or 0))
+        self.sink.write(words + END_OF_BODY[self.encoding])
+        self._stream.close()  # what it did not take at once it need not know
 
     def abort(self) -> None:
         """Drop the connection."""
@@ -125,7 +129,7 @@ class ProposalEventsHandler(ApiHandler):
     def initialize(self, context: HandlerContext) -> None:
         """Take what the composition root gives."""
         super().initialize(context)
-        self.audit_details = {"transport": Encoding.SSE.value}
+        self.audit_details = {"transport": TRANSPORT}
 
     async def head(self, proposal_id: str) -> None:
         """Answer as `get` does, less the stream."""
@@ -150,16 +154,16 @@ class ProposalEventsHandler(ApiHandler):
         last_event_id = self._last_event_id()
         gateway = self.context.gateway
         viewed = frozenset([proposal.proposal_id])
-        entry = await gateway.enter(self.identity, proposal.project_id, Encoding.SSE.value, viewed)
+        entry = await gateway.enter(self.identity, proposal.project_id, TRANSPORT, viewed)
         stream = self.detach()
         self._log()
         if stream.closed():
             await gateway.leave(entry)
             return
-        self._set_stream_headers()
-        self.set_header("Connection", "close")
-        transport = EventStream(stream, self.context.tasks, self.context.pong_timeout_s)
-        transport.sink.write(self._head())
+        chunked = self.request.version != "HTTP/1.0"
+        encoding = Encoding.SSE_CHUNKED if chunked else Encoding.SSE
+        transport = EventStream(stream, encoding, self.context.tasks, self.context.pong_timeout_s)
+        transport.sink.write(self._head(encoding))
         session = gateway.open(transport, self.identity, entry, viewed)
         transport.session = session
         session.start(last_event_id)
@@ -191,10 +195,16 @@ class ProposalEventsHandler(ApiHandler):
         self.set_header("Cache-Control", "no-store, no-transform")
         self.set_header("X-Accel-Buffering", "no")
 
-    def _head(self) -> bytes:
+    def _head(self, encoding: Encoding) -> bytes:
+        """The response's head, and when to come back where it breaks."""
+        self._set_stream_headers()
+        self.set_header("Connection", "close")
+        if encoding is Encoding.SSE_CHUNKED:
+            self.set_header("Transfer-Encoding", "chunked")
         lines = [f"{name}: {value}\r\n" for name, value in self._headers.get_all()]
         retry_ms = random.randint(*RETRY_MS)  # noqa: S311 - spreads load, guards nothing
-        return f"HTTP/1.1 200 OK\r\n{''.join(lines)}\r\nretry: {retry_ms}\n\n".encode("latin1")
+        head = f"HTTP/1.1 200 OK\r\n{''.join(lines)}\r\n".encode("latin1")
+        return head + stream_part(encoding, b"retry: %d\n\n" % retry_ms)
 
     def _last_event_id(self) -> str | None:
         # The header first: a browser that reconnects by itself repeats the address, query

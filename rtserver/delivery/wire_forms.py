@@ -15,17 +15,31 @@ class Encoding(enum.Enum):
     """The wire forms. Connections of one encoding share every encoded batch.
 
     SockJS has two, since over a WebSocket its frames need nothing more, while each of its HTTP
-    transports wraps a batch in its own way.
+    transports wraps a batch in its own way. Event streams have two, since HTTP/1.0 has no chunks.
     """
 
     WEBSOCKET = "websocket"
     SSE = "sse"
+    SSE_CHUNKED = "sse_chunked"
     SOCKJS = "sockjs"
     SOCKJS_WEBSOCKET = "sockjs_websocket"
 
     # Members are single objects. Enum's own hash is a call of Python code, and the fan-out needs
     # one for each connection and batch.
     __hash__ = object.__hash__
+
+    @property
+    def transport(self) -> str:
+        """What metrics and records call it: there an event stream is one, chunked or not."""
+        return "sse" if self is Encoding.SSE_CHUNKED else self.value
+
+
+EVENT_STREAMS = frozenset({Encoding.SSE, Encoding.SSE_CHUNKED})
+
+
+def stream_part(encoding: Encoding, data: bytes) -> bytes:
+    """A part of an event stream as it stands in the response: in a chunk (RFC 9112 section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if encoding is Encoding.SSE_CHUNKED else data
 
 
 def websocket_frame(payload: bytes) -> bytes:
@@ -94,9 +108,11 @@ def _sockjs_websocket_event(event: StoredEvent) -> bytes:
     return sockjs_websocket_message(event.payload)
 
 
+# What `join` makes a batch of.
 ENCODERS: dict[Encoding, Callable[[StoredEvent], bytes]] = {
     Encoding.WEBSOCKET: _websocket_event,
     Encoding.SSE: _sse_stored,
+    Encoding.SSE_CHUNKED: _sse_stored,
     Encoding.SOCKJS: _sockjs_event,
     Encoding.SOCKJS_WEBSOCKET: _sockjs_websocket_event,
 }
@@ -104,15 +120,22 @@ ENCODERS: dict[Encoding, Callable[[StoredEvent], bytes]] = {
 SEPARATORS: dict[Encoding, bytes] = {
     Encoding.WEBSOCKET: b"",
     Encoding.SSE: b"",
+    Encoding.SSE_CHUNKED: b"",
     Encoding.SOCKJS: b",",
     Encoding.SOCKJS_WEBSOCKET: b"",
 }
 
 
+def join(encoding: Encoding, encoded: list[bytes]) -> bytes:
+    """Encoded events as the bytes that one connection gets in one write."""
+    joined = SEPARATORS[encoding].join(encoded)
+    # One chunk for all: a batch comes at once. One without bytes would be the stream's end.
+    return stream_part(encoding, joined) if joined else joined
+
+
 def join_events(encoding: Encoding, events: list[StoredEvent]) -> bytes:
     """A batch of events as the bytes that one connection gets in one write."""
-    encode = ENCODERS[encoding]
-    return SEPARATORS[encoding].join([encode(event) for event in events])
+    return join(encoding, list(map(ENCODERS[encoding], events)))
 
 
 def chunks(

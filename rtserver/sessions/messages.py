@@ -9,11 +9,13 @@ from typing import Any, Literal, Union
 import msgspec
 
 from rtserver.delivery.wire_forms import (
+    EVENT_STREAMS,
     Encoding,
     sockjs_message,
     sockjs_websocket_message,
     sse_event,
     sse_position,
+    stream_part,
     websocket_frame,
 )
 from rtserver.lib.decode_errors import complaint
@@ -368,8 +370,8 @@ def wrap_frame(encoding: Encoding, payload: bytes, kind: str) -> bytes:
     match encoding:
         case Encoding.WEBSOCKET:
             return websocket_frame(payload)
-        case Encoding.SSE:
-            return sse_event(payload, event=kind)
+        case Encoding.SSE | Encoding.SSE_CHUNKED:
+            return stream_part(encoding, sse_event(payload, event=kind))
         case Encoding.SOCKJS:
             return sockjs_message(payload)
         case Encoding.SOCKJS_WEBSOCKET:
@@ -378,6 +380,6 @@ def wrap_frame(encoding: Encoding, payload: bytes, kind: str) -> bytes:
 
 def wrap_position(encoding: Encoding, event_id: str) -> bytes:
     """A `position` frame; on SSE a block that moves Last-Event-ID and dispatches nothing."""
-    if encoding is Encoding.SSE:
-        return sse_position(event_id)
+    if encoding in EVENT_STREAMS:
+        return stream_part(encoding, sse_position(event_id))
     return wrap_frame(encoding, encode_frame(PositionFrame(id=event_id)), "position")

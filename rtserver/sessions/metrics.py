@@ -25,7 +25,7 @@ class SessionMetrics:
     """
 
     def __init__(self, registry: MetricsRegistry) -> None:
-        transports = [[encoding.value] for encoding in Encoding]
+        transports = [[name] for name in dict.fromkeys(e.transport for e in Encoding)]
         self.connections = registry.gauge(
             "connections", "Open connections", ["transport"], transports
         )
@@ -54,20 +54,20 @@ class SessionMetrics:
             [[reason] for reason in get_args(RefusalReason)],
         )
 
-    def connection_opened(self, transport: Encoding) -> None:
+    def connection_opened(self, encoding: Encoding) -> None:
         """Count a connection as open."""
-        self.connections.labels(transport.value).inc()
-        self.connections_opened_total.labels(transport.value).inc()
+        self.connections.labels(encoding.transport).inc()
+        self.connections_opened_total.labels(encoding.transport).inc()
 
-    def connection_closed(self, transport: Encoding, code: int | None) -> None:
+    def connection_closed(self, encoding: Encoding, code: int | None) -> None:
         """Count a connection as closed.
 
         Args:
-            transport: the same as when it was opened.
+            encoding: the same as when it was opened.
             code: the close code, from either side; None where there was none, which counts as 1006
                 (RFC 6455 section 7.1.5).
         """
-        self.connections.labels(transport.value).dec()
+        self.connections.labels(encoding.transport).dec()
         label = known_or_other(str(1006 if code is None else int(code)), _CLOSE_CODES)
         self.connections_closed_total.labels(label).inc()
 

@@ -17,7 +17,7 @@ import structlog
 from rtserver.delivery.feed import Channel
 from rtserver.delivery.resume import Resumption, decide
 from rtserver.delivery.send_buffer import Outbox
-from rtserver.delivery.wire_forms import SEPARATORS, Encoding
+from rtserver.delivery.wire_forms import EVENT_STREAMS, SEPARATORS
 from rtserver.lib.timer_wheel import Timer
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.connection import ConnectionRecord
@@ -191,7 +191,7 @@ class Session:
                 None if oldest is None else self._position(oldest),
                 resumption.lost,
             )
-        if self.encoding is Encoding.SSE and resumption.from_seq == resumption.tip_seq:
+        if self.encoding in EVENT_STREAMS and resumption.from_seq == resumption.tip_seq:
             # An event stream's client resumes from the last id that it saw, and the welcome has
             # none: without this it would lose what comes between a first and a second connection.
             self.outbox.send(wrap_position(self.encoding, self._position(resumption.tip_seq)))

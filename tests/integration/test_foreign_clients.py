@@ -1,17 +1,19 @@
-"""Clients that nobody here wrote: sockjs-client and `eventsource` under Node, and curl."""
+"""Clients that nobody here wrote: sockjs-client and `eventsource` under Node, curl, requests."""
 
 import json
 import shutil
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.support.event_stream import events_path
 from tests.support.line_process import LineProcess, line_process, node_client
+from tests.support.nasty_texts import ATTACKS
 from tests.support.processes import wait_until
 from tests.support.publisher import Publisher
 from tests.support.sockjs_polls import hello
@@ -137,6 +139,35 @@ def test_curl_shows_events_as_they_come(workers: Workers, tmp_path: Path) -> Non
             _until(client, status)
 
 
+def test_readers_of_whole_blocks_get_each_event_at_once(workers: Workers) -> None:
+    """`requests` waits for 512 bytes, unless the response says by chunks what there is."""
+    worker = workers.start()
+    _propose(worker, "p1", "blocks-1")
+    url = f"http://{worker.address}{events_path('blocks-1')}"
+    with requests.Session() as http:
+        http.trust_env = False
+        bearer = {"Authorization": f"Bearer {token('ada')}"}
+        with http.get(url, headers=bearer, stream=True, timeout=20) as answer:
+            answer.encoding = "utf-8"
+            frames = _frames_of(answer)
+            while next(frames)["type"] != "presence":
+                pass
+            for text in ATTACKS:
+                # The next is published only when this one is here: nothing may wait for more.
+                _post(worker, "/api/v1/projects/p1/events", {"type": "test.event", "data": text})
+                assert next(frames)["data"] == text
+            worker.terminate()
+            assert [frame["type"] for frame in frames] == ["closing"]  # and the end is a whole one
+
+
+def _frames_of(answer: requests.Response) -> Iterator[dict[str, Any]]:
+    for line in answer.iter_lines(decode_unicode=True):
+        name, _, value = str(line).partition(": ")
+        assert name in ("", "id", "event", "data", "retry")
+        if name == "data":
+            yield json.loads(value)
+
+
 def _sockjs_client(worker: Worker, transport: str, greeting: object = None) -> list[str]:
     said = hello(user=f"user-{transport}") if greeting is None else greeting
     url = f"http://{worker.address}/sockjs/projects"
@@ -170,10 +201,15 @@ def _all_see(clients: dict[str, LineProcess], count: int) -> None:
 
 
 def _propose(worker: Worker, project_id: str, proposal_id: str) -> None:
+    body = {"id": proposal_id, "title": proposal_id}
+    _post(worker, f"/api/v1/projects/{project_id}/proposals", body)
+
+
+def _post(worker: Worker, path: str, body: object) -> None:
     request = urllib.request.Request(
-        f"http://{worker.address}/api/v1/projects/{project_id}/proposals",
-        json.dumps({"id": proposal_id, "title": proposal_id}).encode(),
-        {"Authorization": f"Bearer {token('ada')}"},
+        f"http://{worker.address}{path}",
+        json.dumps(body).encode(),
+        {"Authorization": f"Bearer {token('ada', roles=('service',))}"},
     )
     with urllib.request.urlopen(request, timeout=20) as answer:
         assert answer.status == 201

@@ -66,7 +66,7 @@ async def test_events_of_a_stream_arrive_at_once(front: Front) -> None:
     async with api(front.address) as service:
         await service.propose("stream", "nginx-1")
         async with event_stream(
-            front.address, "nginx-1", headers={"Accept-Encoding": "gzip, br"}, http="1.0"
+            front.address, "nginx-1", headers={"Accept-Encoding": "gzip, br"}
         ) as stream:
             assert "content-encoding" not in stream.headers
             assert stream.headers["content-type"] == "text/event-stream"

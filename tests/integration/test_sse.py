@@ -61,7 +61,7 @@ async def test_stream_is_what_the_contract_says(worker: Worker) -> None:
             assert "no-transform" in stream.headers["cache-control"]
             assert stream.headers["x-accel-buffering"] == "no"
             assert "content-length" not in stream.headers
-            assert "transfer-encoding" not in stream.headers
+            assert stream.headers["transfer-encoding"] == "chunked"
             assert stream.headers["connection"] == "close"
             first, welcome = stream.blocks
             assert first.event is None
@@ -78,6 +78,27 @@ async def test_stream_is_what_the_contract_says(worker: Worker) -> None:
             while not stream.blocks[-1].comments:
                 await stream.recv_block()
             assert stream.blocks[-1].fields == {}
+
+
+@pytest.mark.gen_test
+async def test_http_1_0_has_no_chunks_and_the_connection_is_the_end(worker: Worker) -> None:
+    async with api(worker.address) as service:
+        await service.propose("old", "old-1")
+        keep = {"Connection": "keep-alive"}
+        async with (
+            event_stream(worker.address, "old-1", http="1.0", headers=keep) as old,
+            event_stream(worker.address, "old-1") as new,
+        ):
+            assert "transfer-encoding" not in old.headers
+            assert old.headers["connection"] == "close"
+            event_id = await service.publish("old", "a\u2028b")
+            assert (await old.recv("test.event"))["id"] == event_id
+            assert (await new.recv("test.event"))["id"] == event_id
+            assert [block.fields for block in old.blocks if block.event == "test.event"] == [
+                block.fields for block in new.blocks if block.event == "test.event"
+            ]
+            assert await asyncio.to_thread(open_connections, worker) == 2
+        await gauge_reaches(worker, 0)
 
 
 @pytest.mark.gen_test
@@ -296,7 +317,6 @@ async def test_who_does_not_read_is_cut_off_and_can_resume(worker: Worker) -> No
             published = []
             while await asyncio.to_thread(open_connections, worker):
                 published += [await service.publish("slow", "x" * 30_000) for _ in range(10)]
-            slow._reader._limit = 2**22  # type: ignore[attr-defined]
             try:
                 while True:
                     await slow.recv_block()

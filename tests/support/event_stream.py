@@ -58,16 +58,19 @@ class EventStreamClient:
         blocks: all that came so far, but for `presence`, which comes at any time.
         people: what the `presence` events say.
         last_event_id: what a browser would send when it reconnects.
+        is_whole: the last chunk of a chunked body has come.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
+        self._text = b""
         self.writer = writer
         self.status = 0
         self.headers: dict[str, str] = {}
         self.blocks: list[Block] = []
         self.people = People()
         self.last_event_id = ""
+        self.is_whole = False
 
     async def read_head(self) -> None:
         """Read the status line and the headers."""
@@ -84,7 +87,40 @@ class EventStreamClient:
         async with asyncio.timeout(RECV_S):
             if "content-length" in self.headers:
                 return await self._reader.readexactly(int(self.headers["content-length"]))
+            if self._is_chunked:
+                chunks = []
+                while chunk := await self._read_chunk():
+                    chunks.append(chunk)
+                return b"".join(chunks)
             return await self._reader.read()
+
+    @property
+    def _is_chunked(self) -> bool:
+        return self.headers.get("transfer-encoding") == "chunked"
+
+    async def _read_chunk(self) -> bytes:
+        size = int(await self._reader.readuntil(b"\r\n"), 16)
+        data = await self._reader.readexactly(size + 2)
+        if not data.endswith(b"\r\n"):
+            raise AssertionError(f"a chunk of {size} bytes goes on: {data[-40:]!r}")
+        return data[:-2]
+
+    async def _read_raw_block(self) -> bytes:
+        """All up to the next empty line.
+
+        Raises:
+            asyncio.IncompleteReadError: the body is over; if it is chunked, by its last chunk.
+        """
+        if not self._is_chunked:
+            return await self._reader.readuntil(b"\n\n")
+        while b"\n\n" not in self._text:
+            chunk = await self._read_chunk()
+            if not chunk:
+                self.is_whole = True
+                raise asyncio.IncompleteReadError(self._text, None)
+            self._text += chunk
+        block, self._text = self._text.split(b"\n\n", 1)
+        return block
 
     async def recv_block(self, timeout_s: float = RECV_S) -> Block:
         """The next block.
@@ -102,7 +138,7 @@ class EventStreamClient:
         return block
 
     async def _recv_any(self) -> Block:
-        raw = await self._reader.readuntil(b"\n\n")
+        raw = await self._read_raw_block()
         fields: dict[str, str] = {}
         comments: list[str] = []
         for line in raw.decode().rstrip("\n").split("\n"):
@@ -150,6 +186,8 @@ class EventStreamClient:
             events = [block for block in self.blocks if block.event is not None]
             if not events or events[-1].event != "closing":
                 raise AssertionError(f"no closing event at the end: {events[-3:]}") from None
+            if self._is_chunked and not self.is_whole:
+                raise AssertionError("the body was cut off") from None
             return events[-1].frame
 
     @property

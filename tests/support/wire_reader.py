@@ -1,9 +1,12 @@
 """What the bytes on the wire mean, read by others' parsers or by the letter of the standard."""
 
 import functools
+import http.client
+import io
 import json
 import re
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +29,15 @@ def parse_frames(data: bytes) -> list[Frame]:
             next(Frame.parse(reader.read_exact, mask=False))
         frames.append(stop.value.value)
     return frames
+
+
+def chunked_body(chunks: bytes) -> bytes:
+    """What a response with these chunks, and the last one, has in its body."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    file = io.BytesIO(head + chunks + b"0\r\n\r\n")
+    response = http.client.HTTPResponse(SimpleNamespace(makefile=lambda _mode: file))  # type: ignore[arg-type]
+    response.begin()
+    return response.read()
 
 
 def messages(data: bytes) -> list[dict[str, Any]]:

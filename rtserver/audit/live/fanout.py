@@ -13,7 +13,7 @@ from rtserver.delivery.fanout import Fanout
 from rtserver.delivery.feed import Channel, Subscriber
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.sender import Sender
-from rtserver.delivery.wire_forms import ENCODERS, SEPARATORS, Encoding
+from rtserver.delivery.wire_forms import ENCODERS, Encoding, join
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.events import StoredEvent
 
@@ -111,7 +111,7 @@ class AuditFanout(Fanout):
                 encoded = frames.get(encoding)
                 if encoded is None:
                     encoded = frames[encoding] = list(map(ENCODERS[encoding], events))
-                batch = SEPARATORS[encoding].join([encoded[number] for number in numbers])
+                batch = join(encoding, [encoded[number] for number in numbers])
                 self._sender.send(outboxes, batch)
         self._metrics.events_delivered_total.inc(deliveries)
 

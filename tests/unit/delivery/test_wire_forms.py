@@ -1,6 +1,7 @@
 """The wire forms, read by others' parsers."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -8,18 +9,19 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from rtserver.delivery.wire_forms import (
-    ENCODERS,
+    EVENT_STREAMS,
     SEPARATORS,
     Encoding,
     join_events,
     sse_event,
     sse_position,
+    stream_part,
     websocket_frame,
 )
 from rtserver.sessions.messages import wrap_frame, wrap_position
 from tests.support.fakes import draft, stored
 from tests.support.nasty_texts import ATTACKS, random_texts
-from tests.support.wire_reader import EventSource, parse_frames
+from tests.support.wire_reader import EventSource, chunked_body, parse_frames
 
 
 @pytest.mark.parametrize("size", [0, 1, 124, 125, 126, 127, 65534, 65535, 65536, 65537, 200_000])
@@ -66,6 +68,19 @@ def test_no_text_breaks_a_line_of_a_stream_for_those_who_split_as_unicode_says()
         assert json.loads(lines[2].removeprefix("data: ")) == event.frame()
 
 
+@given(st.lists(st.text(max_size=100), min_size=1, max_size=8))
+def test_a_chunked_stream_is_the_same_stream(texts: list[str]) -> None:
+    events = stored(*(draft(text=text) for text in texts))
+    forms: tuple[Callable[[Encoding], bytes], ...] = (
+        lambda encoding: join_events(encoding, events),
+        lambda encoding: wrap_frame(encoding, events[0].payload, "gap"),
+        lambda encoding: wrap_position(encoding, "e0e0-7"),
+        lambda encoding: stream_part(encoding, b": keep-alive\n\n"),
+    )
+    for form in forms:
+        assert chunked_body(form(Encoding.SSE_CHUNKED) * 2) == form(Encoding.SSE) * 2
+
+
 def test_a_position_moves_the_last_event_id_and_dispatches_nothing() -> None:
     source = EventSource()
     source.feed(sse_position("e0e0-7"))
@@ -110,13 +125,13 @@ def test_each_transport_carries_session_frames_in_the_form_of_its_events(
     """One outbox holds both, so what separates events must fit session frames too."""
     (event,) = stored(draft())
     wrapped = wrap_frame(encoding, event.payload, event.type)
-    if encoding is not Encoding.SSE:  # there an event has an id besides
-        assert wrapped == ENCODERS[encoding](event)
-    both = SEPARATORS[encoding].join([wrapped, ENCODERS[encoding](event)])
+    if encoding not in EVENT_STREAMS:  # there an event has an id besides
+        assert wrapped == join_events(encoding, [event])
+    both = SEPARATORS[encoding].join([wrapped, join_events(encoding, [event])])
     assert event.payload in both or encoding.name.startswith("SOCKJS")
 
 
-@pytest.mark.parametrize("encoding", [e for e in Encoding if e is not Encoding.SSE])
+@pytest.mark.parametrize("encoding", [e for e in Encoding if e not in EVENT_STREAMS])
 def test_a_position_is_a_frame_where_there_is_no_last_event_id(encoding: Encoding) -> None:
     frame = b'{"type":"position","id":"e0e0-7"}'
     assert wrap_position(encoding, "e0e0-7") == wrap_frame(encoding, frame, "position")
