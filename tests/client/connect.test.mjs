@@ -307,6 +307,7 @@ test("a token is renewed in-band before it expires", async (t) => {
       made += 1;
       return `${reason}-${made}`;
     },
+    env: { setTimeout: (work, ms) => setTimeout(work, ms / 10) },
   });
   const only = await socket(0);
   assert.deepEqual(only.protocols, ["bearer", "connect-1"]);
