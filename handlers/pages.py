@@ -1,4 +1,4 @@
-"""The pages and what they load."""
+"""The pages, and the files that they load."""
 
 from tornado import web
 

@@ -1,4 +1,4 @@
-"""Every address of the server."""
+"""The route table: every address of the server."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache

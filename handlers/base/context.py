@@ -1,4 +1,4 @@
-"""What handlers are given of the core."""
+"""The handler context: the parts of the core that handlers hand over to."""
 
 from dataclasses import dataclass
 

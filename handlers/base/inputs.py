@@ -1,4 +1,4 @@
-"""Reads query and headers of a request as typed values, in words for people where they are wrong.
+"""Query and headers of a request as typed values, with words for people where they are wrong.
 
 Query and headers are flat: each field is a text, a whole number, or a list of texts.
 """

@@ -1,4 +1,4 @@
-"""What each request of the HTTP interface takes and gives, said once, beside its handler.
+"""Operations of the HTTP interface: what each request takes and gives, said beside its handler.
 
 `@operation(...)` marks a handler's method. The handler reads query, headers and body through the
 types named there (see `handlers.base.inputs`), and `handlers.interface.openapi` makes the document

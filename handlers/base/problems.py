@@ -1,4 +1,4 @@
-"""Answers that say what went wrong (RFC 9457), and which error stands for which."""
+"""Problem documents (RFC 9457), and which error each of them stands for."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, TypedDict

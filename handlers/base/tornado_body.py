@@ -1,4 +1,4 @@
-"""What reaches into Tornado for answers to bodies that are not read to their end.
+"""Request bodies that are not read to their end: what reaches into Tornado for them.
 
 tests/unit/handlers/base/test_tornado_body.py fails when a Tornado release changes underneath.
 

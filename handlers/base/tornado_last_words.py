@@ -1,4 +1,4 @@
-"""Messages that nobody waits for on a WebSocket that may be over."""
+"""Fire-and-forget WebSocket writes that ignore a closed socket."""
 
 import asyncio
 from typing import Any

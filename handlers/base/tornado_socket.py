@@ -1,4 +1,4 @@
-"""All that reaches into Tornado for speed and for close codes.
+"""Sockets of Tornado: all that reaches into it for speed and for close codes.
 
 tests/unit/handlers/base/test_tornado_contract.py fails when a Tornado release changes underneath.
 

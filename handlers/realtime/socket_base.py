@@ -1,4 +1,4 @@
-"""What all WebSockets share (RFC 6455): who may connect, how much is taken, how it ends."""
+"""The base of all WebSockets (RFC 6455): who may connect, how much is taken, how it ends."""
 
 import contextlib
 from collections.abc import Coroutine

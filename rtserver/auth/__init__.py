@@ -1,1 +1,1 @@
-"""Who a request is from: tokens, key sets, origins, client addresses."""
+"""Authentication: tokens, key sets, origins, client addresses."""

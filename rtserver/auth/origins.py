@@ -1,4 +1,4 @@
-"""Which web pages may talk to the server (RFC 6454)."""
+"""Origins: which web pages may talk to the server (RFC 6454)."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -1,1 +1,1 @@
-"""From the log to the sockets: dispatcher, feeds, fan-out, send buffers, resume."""
+"""Delivery from the log to the sockets: dispatcher, feeds, fan-out, send buffers, resume."""

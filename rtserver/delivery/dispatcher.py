@@ -1,4 +1,4 @@
-"""From the tail to the projects that have somebody listening on this worker.
+"""The dispatcher: from the tail to the feeds that this worker holds open.
 
 Drops what was handed on before, fills a hole by reading the log by its index, and keeps one
 `Channel` for each project that a session here holds open.

@@ -1,4 +1,4 @@
-"""A project as one worker sees it: where its sequence stands, what came last, who is connected."""
+"""A feed: one project on one worker, with its position, its recent events and its subscribers."""
 
 import asyncio
 from collections import deque

@@ -1,4 +1,4 @@
-"""Keeps each channel's members in step with the log, so that order in the log decides who sees.
+"""Membership: each feed's members, kept in step with the log, whose order decides who sees.
 
 An event for members carries those of the moment in which it was made, in the same update of the
 proposal's document that orders it among the proposal's other events. What is kept here are the

@@ -1,4 +1,4 @@
-"""What waits to be written to one connection, bounded in bytes.
+"""Send buffer: what waits to be written to one connection, bounded in bytes.
 
 A socket that takes everything at once never gets here with more than a function call: what is
 handed in is sent on the socket itself. What the socket does not take is written by the sink, one

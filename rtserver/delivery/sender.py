@@ -1,4 +1,4 @@
-"""Sends one batch to many connections."""
+"""The sender: writes one batch to many connections."""
 
 from collections.abc import Sequence
 

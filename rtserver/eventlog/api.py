@@ -1,4 +1,4 @@
-"""What the core asks of the durable log. `store/` keeps these promises with MongoDB."""
+"""The port of the durable log: what the core asks of it. `store/` keeps these promises."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A page of what a project's log still holds, as one user may see it."""
+"""History: pages of what a project's log still holds, as one user may see it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

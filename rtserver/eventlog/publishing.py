@@ -1,4 +1,4 @@
-"""What other back ends publish: typed bodies, checked, and made into events."""
+"""Publishing by other back ends: typed bodies, checked, and made into events."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any

@@ -1,1 +1,1 @@
-"""What other systems are told of the interface: AsyncAPI, event frames, snapshots."""
+"""The interface as other systems are told of it: AsyncAPI, event frames, snapshots."""

@@ -1,4 +1,4 @@
-"""A project as it is now, with the position that it is at least as new as."""
+"""The snapshot of a project, with the position that it is at least as new as."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What is wrong with something that a client sent, in words for people."""
+"""Decoding errors in words for people."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Owns background tasks: none is lost, none fails unseen, all end with their owner."""
+"""Background tasks and their owner: none is lost, none fails unseen, all end with it."""
 
 import asyncio
 from collections.abc import Coroutine

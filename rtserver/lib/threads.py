@@ -1,4 +1,4 @@
-"""Work that is not left alone when the task that waits for it is cancelled."""
+"""`to_thread` that waits for the thread even when its task is cancelled."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

@@ -1,4 +1,4 @@
-"""Does something soon after it was asked for, and no more often than an interval allows."""
+"""Throttle: a leading delay, and a minimum interval."""
 
 import asyncio
 from collections.abc import Callable

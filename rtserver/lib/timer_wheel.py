@@ -1,4 +1,4 @@
-"""One timer for all connections: a hashed timing wheel.
+"""A hashed timing wheel: one timer for all connections.
 
 Scheduling and cancelling cost a dictionary operation, and the event loop carries one task instead
 of a timer for each connection. A timer fires within one tick after it is due, never before.

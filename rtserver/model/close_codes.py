@@ -1,4 +1,4 @@
-"""Why the server closes a session, and what the client should do about it.
+"""Close codes: why the server closes a session, and what the client should do about it.
 
 Codes 4000 to 4999 are for private use between applications (RFC 6455 section 7.4.2). The same
 codes are sent on WebSocket and SockJS; an SSE stream ends after a `closing` event that carries one.

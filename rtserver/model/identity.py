@@ -1,4 +1,4 @@
-"""Who a verified token says its bearer is, and the claims that say so."""
+"""Identity: who a verified token says its bearer is, and the claims that say so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks texts of people before they are kept, and makes them safe to be shown on a terminal."""
+"""Texts of people: checked before they are kept, and made safe to be shown on a terminal."""
 
 import json
 import unicodedata

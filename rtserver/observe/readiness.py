@@ -1,4 +1,4 @@
-"""Whether this worker can serve, and if not, why."""
+"""Readiness: whether this worker can serve, and if not, why."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

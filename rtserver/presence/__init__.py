@@ -1,1 +1,1 @@
-"""Who is in a project, over all workers."""
+"""Presence: who is in a project, over all workers."""

@@ -1,4 +1,4 @@
-"""Who is present in one project, as one worker knows it. No I/O and no clock.
+"""A presence room: who is in one project, as one worker knows it. No I/O and no clock.
 
 People, not connections: a user with three windows is one person who looks at what all of them show.
 Viewers are told the first so many people, in the order in which they came, and how many there are.

@@ -1,4 +1,4 @@
-"""Who has a project open, and what they look at: told to everyone in the project, over all workers.
+"""Presence: who has a project open and what they look at, over all workers.
 
 Nothing of it is stored in the log of a project. The connections' registry has it with a lease, for
 snapshots and for workers that open a project later; between workers changes travel as messages

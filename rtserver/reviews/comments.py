@@ -1,4 +1,4 @@
-"""What people say about a proposal."""
+"""Comments on a proposal."""
 
 import secrets
 from dataclasses import dataclass

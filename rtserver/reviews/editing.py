@@ -1,4 +1,4 @@
-"""Makes and changes proposals for those who may, and tells of it."""
+"""Editing of proposals: made and changed by those who may, and told to the project."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How far a proposal is, and which moves lead on from there. See docs/collaboration.md."""
+"""Statuses of a proposal, and which lead on to which. See docs/collaboration.md."""
 
 import enum
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A run on the worker that carries it out."""
+"""An active run: a run on the worker that carries it out."""
 
 import asyncio
 import math

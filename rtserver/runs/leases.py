@@ -1,4 +1,4 @@
-"""Keeps the leases of a worker's runs, and ends the runs of workers that lost theirs."""
+"""Leases of runs: a worker keeps those of its own, and ends the runs whose lease lapsed."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""Which of the runs that wait for a place on this worker is next."""
+"""The queue of runs on this worker: which of those that wait is next."""
 
 from collections.abc import Container, Iterable
 

@@ -1,4 +1,4 @@
-"""Appends a run's events to the log, and none after its end."""
+"""A run's appends to the log: in order, and none after its end."""
 
 import asyncio
 import math

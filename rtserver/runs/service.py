@@ -1,4 +1,4 @@
-"""Starts runs, lets them wait, carries them out, cancels them, and ends each exactly once."""
+"""The run service: starts, queues, carries out and cancels runs, and ends each exactly once."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""What a kind of run does, as the service that carries runs out sees it."""
+"""The port of a run's work: what a kind of run does."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""How many connections a user and a project may have, over all workers.
+"""Admission: how many connections a user and a project may have, over all workers.
 
 Every connection has an entry with a lease in the registry of its project and in that of its user.
 A worker renews the entries of its connections; those of a dead worker lapse. A worker that stood

@@ -1,4 +1,4 @@
-"""Joins the pieces of a model's reply for those who come late.
+"""Coalescing: joins the pieces of a model's reply for those who come late.
 
 Who opens a proposal in the middle of a run would get ten thousand frames of a word each. Pieces of
 one run that follow each other, as far as this client sees, become one frame with their text. It

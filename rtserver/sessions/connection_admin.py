@@ -1,4 +1,4 @@
-"""Who is connected, over all workers, and how an admin ends that."""
+"""Connections as admins see them: who is connected, over all workers, and ending that."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence

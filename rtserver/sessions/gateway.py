@@ -1,4 +1,4 @@
-"""Lets clients in: who they are, whether there is room, and the sessions of this worker."""
+"""The gateway: lets clients in by token and by room, and knows this worker's sessions."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""What sessions need of features that stand above them: presence, and the list of active runs."""
+"""Ports of sessions: presence and the list of active runs, which stand above them."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""Tells filtered connections where the log stands, so that their position advances too."""
+"""Position frames for filtered connections, so that their position advances too."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What all sessions share: their settings, the parts of the server they use, their commands."""
+"""Session services: the settings, parts of the server and commands that all sessions share."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping

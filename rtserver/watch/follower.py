@@ -1,4 +1,4 @@
-"""Follows a collection of somebody else's and broadcasts its changes. See docs/watching.md.
+"""The follower of a collection: broadcasts its changes. See docs/watching.md.
 
 One worker at a time holds a watch, on a lease. It reads the collection's change stream, appends an
 event for each change under a key that belongs to the change, and then notes how far it has come.

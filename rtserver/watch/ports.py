@@ -1,4 +1,4 @@
-"""What following a collection asks of the store and the log."""
+"""Ports of following a collection: what it asks of the store and the log."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass

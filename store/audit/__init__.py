@@ -1,1 +1,1 @@
-"""Where the audit log meets MongoDB."""
+"""The audit log in MongoDB."""

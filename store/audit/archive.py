@@ -1,4 +1,4 @@
-"""What the audit archive needs of MongoDB: who archives, and the records with their hours.
+"""The store of the audit archive: who archives, and the records with their hours.
 
 Collection `audit_archives`, a document for each directory:
 

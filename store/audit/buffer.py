@@ -1,4 +1,4 @@
-"""Looks at the audit log's collection as it is: how full it is, and which documents there are."""
+"""The audit log's collection as it is: how full it is, and which documents there are."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Joins calls for the same thing: what comes while a batch is under way goes in the next one.
+"""Batching: joins calls for the same thing; what comes during a batch goes in the next one.
 
 For changes whose cost is that of the document and hardly that of what is changed in it.
 """

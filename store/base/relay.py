@@ -1,4 +1,4 @@
-"""State and event together: the event waits in the changed document until it is in the log.
+"""Transactional outbox: an event waits in the changed document until it is in the log.
 
 A capped collection takes no part in transactions. So a change and its event are one update of one
 document: the event is put into the document's `outbox`, appended to the log under its key, and

@@ -1,4 +1,4 @@
-"""Ordinary collections whose documents MongoDB itself checks ($jsonSchema)."""
+"""Validated collections: MongoDB itself checks their documents ($jsonSchema)."""
 
 from typing import Any
 

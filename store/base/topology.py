@@ -1,4 +1,4 @@
-"""Tells when MongoDB's primary goes and comes, as the driver's monitor sees it."""
+"""Topology: tells when MongoDB's primary goes and comes, as the driver's monitor sees it."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""What is changed in place: proposals, comments, locks, runs, connections, workers."""
+"""Documents that are changed in place: proposals, comments, locks, runs, connections, workers."""

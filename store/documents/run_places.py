@@ -1,4 +1,4 @@
-"""How many runs of a project are under way: one document a project, changed in one step each.
+"""Places of runs: how many of a project are under way, one document a project.
 
     _id        project id
     entries    array of {r: run, until: end of lease}: those that have a place

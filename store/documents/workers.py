@@ -1,4 +1,4 @@
-"""The registry of workers.
+"""The registry of workers in MongoDB.
 
 _id chain, worker_id, host, pid, n, hash, id, ended, lease_until, claimed_until (while somebody
 tells that the worker is lost)

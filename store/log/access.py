@@ -1,4 +1,4 @@
-"""How the log gets at its collection: what writes packs, and what follows them."""
+"""Access to a log's collection: what writes packs, and what follows them."""
 
 import contextlib
 import functools

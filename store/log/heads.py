@@ -1,4 +1,4 @@
-"""The last sequence number of each project, kept where it outlives the capped buffer."""
+"""Heads: the last sequence number of each project, kept where it outlives the capped buffer."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What publishers hand in, and the packs that it goes into."""
+"""Packing: publications, and the packs that they go into."""
 
 import asyncio
 import hashlib

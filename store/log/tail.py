@@ -1,4 +1,4 @@
-"""Tails the log and hands on what a majority has: the bus between workers.
+"""The tail of a log: delivers what a majority has; the bus between workers.
 
 MongoDB wakes a tailing cursor at an insert, not when the commit point moves, so the cursor reads
 with read concern local and each batch then passes a barrier: a read of the batch's newest pack

@@ -1,4 +1,4 @@
-"""What the mongod of the wheel needs of a host, and whether this one has it.
+"""Requirements of the wheel's mongod on a host, and whether this one meets them.
 
 ``python -m store.mongod.host`` says so before anything is downloaded: it runs with any Python's
 standard library, before there is a virtual environment, so nothing else may be imported here.

@@ -1,4 +1,4 @@
-"""A mongod of the server's own, for when no MongoDB is configured.
+"""The private mongod's process, for when no MongoDB is configured.
 
 It is a one-node replica set that listens on a Unix socket in the data directory and nowhere else.
 It runs under the guard of `rtserver.runs.process.spawn`, so it ends with the server however that

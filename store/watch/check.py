@@ -1,4 +1,4 @@
-"""Tries a watch: whether its collection is there and can be followed."""
+"""The check of a watch: whether its collection is there and can be followed."""
 
 from typing import Any
 

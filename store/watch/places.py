@@ -1,4 +1,4 @@
-"""How far each watch has come, and who follows it.
+"""Places of watches: how far each has come, and who follows it.
 
 _id name of the watch, holder, until (end of its lease), token (place in the change stream), resync
 (names a loss that projects have yet to be told of), noted_at, failed_at and problem (while it has

@@ -1,4 +1,4 @@
-"""Values of other people's documents as plain JSON has them."""
+"""Plain JSON of values in other people's documents."""
 
 import base64
 import math

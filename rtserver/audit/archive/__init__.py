@@ -1,1 +1,1 @@
-"""Keeping it: the archive on disk."""
+"""The archive on disk, where audit records are kept."""

@@ -1,4 +1,4 @@
-"""What archiving needs of the store: the lease of an archive, and the audit log to read."""
+"""Ports of archiving: the lease of an archive, and the audit log to read."""
 
 from dataclasses import dataclass, field
 from typing import Protocol

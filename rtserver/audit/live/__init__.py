@@ -1,1 +1,1 @@
-"""Watching it: its sessions, filters and fan-out."""
+"""Live audit: the sessions, filters and fan-out of admins who watch."""

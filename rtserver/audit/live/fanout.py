@@ -1,4 +1,4 @@
-"""Hands audit records to the admins who watch, each as their filter says.
+"""Audit fan-out: hands records to the admins who watch, as their filters say.
 
 A record is looked into once, however many watch; admins with the same filter share what is sent;
 and a filter that can't match by its most telling condition is not asked at all.

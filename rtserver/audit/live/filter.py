@@ -1,4 +1,4 @@
-"""Which audit records an admin wants to see.
+"""Audit filters: which records an admin wants to see.
 
 A filter is checked when it is made: a slip of the pen that silently showed nothing, or everything,
 would be worse than an error.

@@ -1,4 +1,4 @@
-"""The messages of `/ws/audit` that a project's session does not have."""
+"""Messages of `/ws/audit` that a project's session does not have."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""Reads the audit log by filter: pages, the newest, and how much came since."""
+"""Reading the audit log by filter: pages, the newest, and how much came since."""
 
 from collections import deque
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Lets admins watch and read the audit log, and has it recorded that they do."""
+"""The service by which admins watch and read the audit log, which is recorded."""
 
 from collections.abc import Callable
 

@@ -1,1 +1,1 @@
-"""Writing it: actions, chains, the spool on disk."""
+"""Audit recording: actions, chains, the spool on disk."""

@@ -1,4 +1,4 @@
-"""What is said of an action: its meaning, an example, its details, and when it must be recorded."""
+"""The documentation of an action: meaning, example, details, and when it must be recorded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Whether there is room for more audit records, as a state that does not flicker.
+"""Backpressure: whether there is room for more audit records, as a state that does not flicker.
 
 At the bound the server turns red and refuses acts. Were one delivered batch enough to end that, the
 next record would bring it back: readiness and refusals would change with every batch. So it stays

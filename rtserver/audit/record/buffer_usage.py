@@ -1,4 +1,4 @@
-"""What the audit log's capped collection holds, as workers write it down from time to time."""
+"""Usage of the audit log's capped collection, as workers write it down from time to time."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""What the documentation says of each action of clients, admins and operators."""
+"""The catalogue of what clients, admins and operators do."""
 
 from collections.abc import Mapping
 

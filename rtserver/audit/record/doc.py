@@ -1,4 +1,4 @@
-"""Makes `docs/audit.md` from `rtserver.audit.record.catalogue`."""
+"""`docs/audit.md`, made from `rtserver.audit.record.catalogue`."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""How an error ends an act, as the audit log says it."""
+"""Audit outcomes: maps an error or an HTTP status to allowed, denied or failed."""
 
 from http import HTTPStatus
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the documentation says of each action of the server itself."""
+"""The catalogue of what the server itself does and goes through."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Audit records on their way to MongoDB, on disk, so that a killed worker loses next to nothing.
+"""The spool: audit records on disk, on their way to MongoDB.
 
 A first-in-first-out queue of batches. What is appended is in the file before it is handed on, and
 the file shrinks as batches are delivered: while MongoDB keeps up it holds what a few milliseconds

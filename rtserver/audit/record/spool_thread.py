@@ -1,4 +1,4 @@
-"""Brings queued audit records to disk in time, whatever the event loop is busy with.
+"""The spool thread: writes queued audit records to disk in time, however busy the event loop is.
 
 A worker that is killed loses what was in memory alone, so how long a record may be there must not
 depend on when the event loop comes round to it. A thread of its own takes what is queued when the

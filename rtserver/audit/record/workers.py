@@ -1,4 +1,4 @@
-"""Which workers there are, where their audit chains stand, and which of them are gone.
+"""The worker registry: which workers there are, where their audit chains stand, who is gone.
 
 Every worker keeps a lease with the newest of its records that is stored. The others write these
 heads into their own chains from time to time, so that no chain can be rewritten alone, and every

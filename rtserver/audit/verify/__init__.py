@@ -1,1 +1,1 @@
-"""Proving it: chains, gaps and seals checked offline."""
+"""Audit verification: chains, gaps and seals, checked offline."""

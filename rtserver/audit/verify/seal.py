@@ -1,4 +1,4 @@
-"""Reads what `Chain.seal` made, and checks that it is still that, byte for byte."""
+"""Sealed records: reads what `Chain.seal` made, and checks it byte for byte."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Verifies the audit log: finds what was changed, removed or inserted, and says which.
+"""The verifier of the audit log: finds what was changed, removed or inserted.
 
 What there is to go by:
 

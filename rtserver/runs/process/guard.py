@@ -1,4 +1,4 @@
-"""Run a command that must not outlive the server, even when the server is killed with SIGKILL.
+"""The guard: runs a command that must not outlive the server, even one killed with SIGKILL.
 
 Run as a script, never imported by the server: ``python -I -S guard.py PIPE_FD GRACE_S COMMAND...``,
 as the leader of a process group of its own. ``PIPE_FD`` is the read end of a pipe whose write end

@@ -1,4 +1,4 @@
-"""Run one command and hand its output on, line by line, while it is being printed.
+"""A command's run: its output is handed over line by line while it is printed.
 
 Whatever the command does, the run ends: it may print without end, hold its pipes open through
 children, ignore SIGTERM or die in any way. Memory stays bounded throughout, because a pipe is only

@@ -1,4 +1,4 @@
-"""Start processes that end when the server ends, from asyncio.
+"""Guarded processes from asyncio: they end when the server ends.
 
 Each runs under ``guard.py``: see there for what is guaranteed and how.
 """

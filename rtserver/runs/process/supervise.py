@@ -1,4 +1,4 @@
-"""Wait for a command to end, or end it, and take the last of its output."""
+"""Supervision of a command: waits for its end or ends it, and takes the last of its output."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""What the end of a validator means: passed, failed or an error, and its report."""
+"""The outcome of a validator: passed, failed or an error, and its report."""
 
 import re
 import signal
