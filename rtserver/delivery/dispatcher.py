@@ -1,6 +1,6 @@
 """The dispatcher: from the tail to the feeds that this worker holds open.
 
-Drops what was handed on before, fills a hole by reading the log by its index, and keeps one
+Drops what was delivered before, fills a hole by reading the log by its index, and keeps one
 `Channel` for each project that a session here holds open.
 """
 
@@ -20,8 +20,8 @@ from rtserver.model.events import CONTROL_PROJECT, EventPack, StoredEvent
 
 FILL_EVENTS = 1_000
 CHANNEL_IDLE_S = 60.0
-ABREAST_S = 2.0
-"""So long a session that opens waits at most for the tail to come as far as the log was."""
+CURRENT_WAIT_S = 2.0
+"""The longest wait, when a session opens, for this worker's tail to reach the log's head."""
 
 _log = structlog.get_logger()
 
@@ -92,7 +92,7 @@ class Dispatcher:
                 continue
             channel.target = max(channel.target, pack.last)
             if not channel.ready.done() or channel.filling is not None:
-                continue  # whoever is at work on the channel goes on to `target`
+                continue  # the task that loads or fills the channel goes on to `target`
             known = arrived[channel][-1].seq if channel in arrived else channel.seq
             if pack.last <= known:
                 continue
@@ -102,14 +102,14 @@ class Dispatcher:
                 continue
             arrived.setdefault(channel, []).extend(pack.events(after=known))
         for channel, events in arrived.items():
-            await self._hand_on(channel, events)
+            await self._dispatch(channel, events)
 
     async def _flush(self, arrived: dict[Channel, list[StoredEvent]], channel: Channel) -> None:
         events = arrived.pop(channel, None)
         if events:
-            await self._hand_on(channel, events)
+            await self._dispatch(channel, events)
 
-    async def _hand_on(self, channel: Channel, events: list[StoredEvent]) -> None:
+    async def _dispatch(self, channel: Channel, events: list[StoredEvent]) -> None:
         for step in self._membership.steps(channel, events):
             for watcher in self.watchers:
                 watcher.on_events(channel.project_id, step)
@@ -162,7 +162,7 @@ class Dispatcher:
             self._hold(channel)
             try:
                 await asyncio.shield(channel.ready)
-                await self._come_abreast(channel)
+                await self._wait_until_current(channel)
             except BaseException:
                 self.release(channel)
                 raise
@@ -174,25 +174,25 @@ class Dispatcher:
         self._holders += 1
         self.held.set()
 
-    async def _come_abreast(self, channel: Channel) -> None:
-        """Wait until the tail has shown what is durable by now.
+    async def _wait_until_current(self, channel: Channel) -> None:
+        """Wait until this worker's tail reaches the log head read at connect.
 
-        So whoever was told that an event is stored, and connects then, finds it counted among what
-        was missed. Otherwise it would come a moment later as a live one: not lost, but not what
+        A client that connects after an event was acknowledged then finds it counted among what it
+        missed. Otherwise the event would come a moment later as a live one: not lost, but not what
         `welcome` said.
         """
         try:
-            async with asyncio.timeout(ABREAST_S):
+            async with asyncio.timeout(CURRENT_WAIT_S):
                 head = await self._log.head(channel.project_id)
-            is_abreast = await channel.reached(head, ABREAST_S)
+            is_current = await channel.reached(head, CURRENT_WAIT_S)
         except (TimeoutError, StoreUnavailableError):
-            is_abreast = False
-        if not is_abreast:
+            is_current = False
+        if not is_current:
             # What this worker knows is still true, and the rest follows.
             _log.warning("channel_behind", project_id=channel.project_id, seq=channel.seq)
 
     def release(self, channel: Channel) -> None:
-        """Give a channel back. It stays for a while: whoever dropped off is likely to return."""
+        """Give a channel back. It stays a while: a client that dropped off is likely to return."""
         channel.holders -= 1
         if channel.holders == 0:
             channel.idle_since_s = asyncio.get_running_loop().time()
@@ -245,7 +245,7 @@ class Dispatcher:
                         self._skip(channel, pack.first - 1)
                     events = pack.events(after=channel.seq, upto=upto)
                     if events:
-                        await self._hand_on(channel, events)
+                        await self._dispatch(channel, events)
         finally:
             channel.filling = None
 

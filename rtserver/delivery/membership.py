@@ -52,10 +52,10 @@ class Membership:
         return table
 
     async def load(self, channel: Channel) -> None:
-        """Learn the members as they are now, which is not before the channel's position.
+        """Load current members; the snapshot may be newer than the feed's position, never older.
 
-        They may be newer than that: then events that go by later bring nothing new, and meanwhile
-        who was removed already sees less, never more.
+        Where it is newer, later events bring nothing new, and meanwhile a user who was removed
+        already sees less, never more.
 
         Raises:
             StoreUnavailableError: MongoDB does not answer.

@@ -87,7 +87,7 @@ class Outbox:
             self.send_rest(data, sent)
 
     def send_rest(self, data: bytes, sent: int) -> None:
-        """Keep what the socket, of which `descriptors` told, did not take of it."""
+        """Queue the bytes that a partial send left over."""
         if self.pending_bytes:
             if self.pending_bytes + len(data) > self._limit_bytes:
                 self._taking = False

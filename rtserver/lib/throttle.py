@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Callable
 
 
-class Pace:
+class Throttle:
     """Gathers calls: the first acts soon, those within the interval after it act together."""
 
     __slots__ = ("_act", "_gather_s", "_interval_s", "_last_s", "_timer")
 
     def __init__(self, act: Callable[[], None], *, gather_s: float, interval_s: float) -> None:
-        """Make a pace; it does nothing by itself.
+        """Make a throttle; it does nothing by itself.
 
         Args:
             act: what to do.

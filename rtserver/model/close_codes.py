@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 class CloseCode(enum.IntEnum):
-    """The close codes of rtserver. Each has a `Closing` advice in `ADVICE`."""
+    """The close codes of rtserver. Each has an `Advice` in `ADVICE`."""
 
     GOING_AWAY = 1001
     INTERNAL_ERROR = 1011

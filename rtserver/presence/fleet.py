@@ -161,7 +161,7 @@ class PresenceFleet:
     async def _send(self, batch: Iterable[tuple[str, str]]) -> None:
         changes: dict[str, _Changes] = {}
         for project_id, user_id in batch:
-            # What is said is what is so now; a change that comes meanwhile is told next.
+            # Send the state as of now; later changes go into the next batch.
             del self._news[project_id, user_id]
             of_project = changes.setdefault(project_id, _Changes(project_id, [], []))
             room = self._rooms.rooms.get(project_id)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from rtserver.delivery.feed import Channel, Subscriber
 from rtserver.delivery.wire_forms import Encoding
-from rtserver.lib.throttle import Pace
+from rtserver.lib.throttle import Throttle
 from rtserver.model.connection import ConnectionRecord
 from rtserver.presence.room import Bounds, Room
 from rtserver.sessions.messages import Person, Presence, encode_frame, wrap_frame
@@ -67,7 +67,7 @@ class PresenceService:
         self._channels = channels
         self._bounds = bounds
         self._note = note
-        self._paces: dict[str, Pace] = {}
+        self._throttles: dict[str, Throttle] = {}
         self._newcomers: dict[str, set[Subscriber]] = {}
         self._fading: deque[tuple[float, str, str]] = deque()
         self._fade_timer: asyncio.TimerHandle | None = None
@@ -133,20 +133,20 @@ class PresenceService:
     def _forget(self, project_id: str) -> None:
         del self.rooms[project_id]
         self._newcomers.pop(project_id, None)
-        pace = self._paces.pop(project_id, None)
-        if pace is not None:
-            pace.stop()
+        throttle = self._throttles.pop(project_id, None)
+        if throttle is not None:
+            throttle.stop()
 
     def changed(self, room: Room) -> None:
         """There is something to tell in a room, soon."""
         if not room.loaded:
             return
-        pace = self._paces.get(room.project_id)
-        if pace is None:
-            pace = self._paces[room.project_id] = Pace(
+        throttle = self._throttles.get(room.project_id)
+        if throttle is None:
+            throttle = self._throttles[room.project_id] = Throttle(
                 lambda: self._tell(room), gather_s=GATHER_S, interval_s=FRAME_INTERVAL_S
             )
-        pace.ask()
+        throttle.ask()
 
     def _tell(self, room: Room) -> None:
         """Tell the live connections: each frame is encoded once, however many get it."""
@@ -175,8 +175,8 @@ class PresenceService:
 
     def stop(self) -> None:
         """Tell nobody anything more."""
-        for pace in self._paces.values():
-            pace.stop()
+        for throttle in self._throttles.values():
+            throttle.stop()
         if self._fade_timer is not None:
             self._fade_timer.cancel()
 

@@ -19,8 +19,8 @@ _EOF_LOOK_INTERVAL_S = 0.1
 _TAIL_BYTES = 2 * 1024 * 1024
 # SIGKILL can't be refused, but a process in an uninterruptible system call takes its time.
 _KILL_WAIT_S = 10.0
-_BURIAL_WAIT_S = 1.0
-_BURIAL_POLL_S = 0.01
+_REAP_TIMEOUT_S = 1.0
+_REAP_POLL_S = 0.01
 
 _log = structlog.get_logger()
 
@@ -147,13 +147,13 @@ class ProcessWatch:
         What is dead but was not yet collected by the system's init still counts as there, so
         this does not wait for long.
         """
-        deadline = time.monotonic() + _BURIAL_WAIT_S
+        deadline = time.monotonic() + _REAP_TIMEOUT_S
         try:
             # The kernel tells nobody when a group has become empty.
             while (  # noqa: ASYNC110
                 self._guarded.kill_group(signal.SIGKILL) and time.monotonic() < deadline
             ):
-                await asyncio.sleep(_BURIAL_POLL_S)
+                await asyncio.sleep(_REAP_POLL_S)
         except asyncio.CancelledError:
             return False
         return True

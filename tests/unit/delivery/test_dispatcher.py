@@ -341,7 +341,7 @@ async def test_who_opens_a_channel_waits_until_the_tail_has_shown_what_is_stored
 async def test_a_tail_that_is_behind_or_a_log_that_is_away_keeps_nobody_out(
     monkeypatch: pytest.MonkeyPatch, logs: LogRecorder, *, away: bool
 ) -> None:
-    monkeypatch.setattr("rtserver.delivery.dispatcher.ABREAST_S", 0.05)
+    monkeypatch.setattr("rtserver.delivery.dispatcher.CURRENT_WAIT_S", 0.05)
     parts = _Parts()
     parts.append(2)
     await parts.dispatcher.open("p1")

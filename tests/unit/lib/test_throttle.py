@@ -2,7 +2,7 @@
 
 import asyncio
 
-from rtserver.lib.throttle import Pace
+from rtserver.lib.throttle import Throttle
 from tests.support import warp
 
 
@@ -10,13 +10,13 @@ def test_the_first_is_soon_and_the_rest_act_together() -> None:
     async def act() -> list[float]:
         loop = asyncio.get_running_loop()
         moments: list[float] = []
-        pace = Pace(lambda: moments.append(loop.time()), gather_s=0.1, interval_s=1.0)
+        throttle = Throttle(lambda: moments.append(loop.time()), gather_s=0.1, interval_s=1.0)
         for _ in range(30):
-            pace.ask()
-            pace.ask()
+            throttle.ask()
+            throttle.ask()
             await asyncio.sleep(0.1)
         await asyncio.sleep(5)
-        pace.ask()
+        throttle.ask()
         await asyncio.sleep(1)
         return [round(moment, 3) for moment in moments]
 
@@ -31,12 +31,12 @@ def test_what_is_stopped_does_not_act_any_more() -> None:
             nonlocal count
             count += 1
 
-        pace = Pace(once, gather_s=0.1, interval_s=1.0)
-        pace.ask()
-        pace.stop()
-        pace.stop()
+        throttle = Throttle(once, gather_s=0.1, interval_s=1.0)
+        throttle.ask()
+        throttle.stop()
+        throttle.stop()
         await asyncio.sleep(2)
-        pace.ask()
+        throttle.ask()
         await asyncio.sleep(2)
         return count
 
