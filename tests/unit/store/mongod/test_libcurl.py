@@ -36,43 +36,43 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def borrowed(tmp_path: Path, nowhere: None) -> list[Path]:
+def borrowed(tmp_path: Path, nowhere: None) -> str:
+    """The LD_LIBRARY_PATH of a mongod that is started in `tmp_path`."""
     if mongod_of_wheel() is None:
         pytest.skip("the wheel is not installed on this platform")
-    return borrow_libcurl(tmp_path / "mongod", tmp_path / "lib", {})
+    return os.pathsep.join(borrow_libcurl(tmp_path / "mongod", tmp_path, {}))
 
 
-def test_mongod_starts_with_what_is_borrowed(borrowed: list[Path]) -> None:
-    environ = {"LD_LIBRARY_PATH": os.pathsep.join(map(str, borrowed))}
-    mongod = str(mongod_of_wheel())
-    loaded = subprocess.run(
-        [mongod],
-        env=environ | {"LD_TRACE_LOADED_OBJECTS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    ).stdout
-    assert f"libcurl.so.4 => {borrowed[0]}/libcurl.so.4" in loaded
+def test_mongod_starts_with_what_is_borrowed(tmp_path: Path, borrowed: str) -> None:
+    def run(*options: str, **environ: str) -> str:
+        return subprocess.run(
+            [str(mongod_of_wheel()), *options],
+            cwd=tmp_path,
+            env=environ | {"LD_LIBRARY_PATH": borrowed},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        ).stdout
+
+    loaded = run(LD_TRACE_LOADED_OBJECTS="1")
+    assert "libcurl.so.4 => ./lib/libcurl.so.4" in loaded
     assert "not found" not in loaded
-    told = subprocess.run(
-        [mongod, "--version"], env=environ, capture_output=True, text=True, timeout=30, check=True
-    )
-    assert "db version" in told.stdout
+    assert "db version" in run("--version")
 
 
-def test_nobody_else_finds_the_link(borrowed: list[Path]) -> None:
-    folder, of_wheel = borrowed
-    assert [path.name for path in folder.iterdir()] == ["libcurl.so.4"]
-    assert not (of_wheel / "libcurl.so.4").exists()
+def test_nobody_else_finds_the_link(tmp_path: Path, borrowed: str) -> None:
+    links = tmp_path / "lib"
+    assert sorted(path.name for path in links.iterdir()) == ["libcurl.so.4", "pycurl"]
+    assert not (links / "pycurl" / "libcurl.so.4").exists()
 
 
-def test_a_link_to_what_is_gone_is_made_anew(tmp_path: Path, borrowed: list[Path]) -> None:
-    link = borrowed[0] / "libcurl.so.4"
+def test_links_to_what_is_gone_are_made_anew(tmp_path: Path, borrowed: str) -> None:
+    link = tmp_path / "lib" / "libcurl.so.4"
     target = link.readlink()
     link.unlink()
     link.symlink_to(tmp_path / "gone")
-    assert borrow_libcurl(tmp_path / "mongod", borrowed[0], {}) == borrowed
+    assert os.pathsep.join(borrow_libcurl(tmp_path / "mongod", tmp_path, {})) == borrowed
     assert link.readlink() == target
 
 
@@ -83,7 +83,7 @@ def test_ld_so_is_asked_what_it_would_find(misses_it: Path) -> None:
 
 def test_nothing_is_borrowed_where_the_system_has_it(tmp_path: Path) -> None:
     for binary in (Path(sys.executable), tmp_path / "no-such-mongod"):
-        assert borrow_libcurl(binary, tmp_path / "lib", {}) == []
+        assert borrow_libcurl(binary, tmp_path, {}) == []
     assert not (tmp_path / "lib").exists()
 
 
@@ -95,4 +95,4 @@ def test_without_the_wheel_mongod_itself_says_what_it_misses(
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "distribution", missing)
-    assert borrow_libcurl(tmp_path / "mongod", tmp_path / "lib", {}) == []
+    assert borrow_libcurl(tmp_path / "mongod", tmp_path, {}) == []
