@@ -138,11 +138,26 @@ def choice(*options: str) -> Kind:
     return Kind(parse, f"one of {', '.join(options)}", metavar="|".join(options))
 
 
+def split_mongodb_uri(text: str) -> tuple[str, str, str]:
+    """The user with the password, the hosts, and the options of a MongoDB's address.
+
+    Not by urllib, which knows of one host: newer releases of Python refuse several with an IPv6
+    address among them.
+
+    Raises:
+        ValueError: it is none.
+    """
+    scheme, _, rest = text.partition("://")
+    rest, _, options = rest.partition("?")
+    user, _, hosts = rest.partition("/")[0].rpartition("@")
+    if scheme not in ("mongodb", "mongodb+srv") or not hosts or re.search(r"\s", text):
+        raise ValueError("not the address of a MongoDB")
+    return user, hosts, options
+
+
 def parse_mongodb_uri(text: str) -> str:
     """The address of a MongoDB; raises ValueError where it is none."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("mongodb", "mongodb+srv") or not parts.netloc or re.search(r"\s", text):
-        raise ValueError
+    split_mongodb_uri(text)
     return text
 
 

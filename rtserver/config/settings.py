@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from rtserver.config.engine import (
     SettingError,
@@ -46,6 +46,7 @@ from rtserver.config.kinds import (
     rate,
     seconds,
     size,
+    split_mongodb_uri,
     text_like,
 )
 from rtserver.model.watch import FORM, Watch, WatchSpecError, check_watches, parse_watches
@@ -419,11 +420,11 @@ class Settings:
         """The texts among the settings that nobody may see, in a log for example."""
         found = {self.jwt_secret, self.llm_api_key}
         if self.mongodb_uri is not None:
-            parts = urlsplit(self.mongodb_uri)
+            user, _, options = split_mongodb_uri(self.mongodb_uri)
             # A driver's error may show the password as it stands in the URI, or decoded.
-            password = parts.netloc.rpartition("@")[0].partition(":")[2]
+            password = user.partition(":")[2]
             found |= {password, unquote(password)}
-            found |= set(parse_qs(parts.query).get("tlsCertificateKeyFilePassword", []))
+            found |= set(parse_qs(options).get("tlsCertificateKeyFilePassword", []))
         return frozenset(text for text in found if text)
 
     @classmethod

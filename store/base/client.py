@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ParamSpec, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from bson.errors import InvalidDocument
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
@@ -45,7 +45,7 @@ def connect(uri: str, listeners: Sequence[TopologyListener] = ()) -> AsyncIOMoto
     next periodic flush.
     """
     # The driver lets arguments win over the URI; here the operator's URI wins.
-    given = {name.lower() for name in parse_qs(urlsplit(uri).query)}
+    given = {name.lower() for name in parse_qs(uri.partition("?")[2])}
     times: dict[str, Any] = {
         name: ms for name, ms in TIMEOUTS_MS.items() if name.lower() not in given
     }

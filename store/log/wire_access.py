@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from pymongo.errors import AutoReconnect, BulkWriteError
 from pymongo.uri_parser import parse_uri
@@ -15,7 +14,7 @@ from store.log.wire import Address, WireConnection
 
 def is_plain(uri: str) -> bool:
     """Whether MongoDB is reached without TLS, a user or anything else that the driver is for."""
-    if urlsplit(uri).scheme != "mongodb":  # the other is looked up in the DNS, and means TLS
+    if not uri.startswith("mongodb://"):  # the other is looked up in the DNS, and means TLS
         return False
     parsed = parse_uri(uri)
     asked = {name.lower() for name, value in parsed["options"].items() if value}

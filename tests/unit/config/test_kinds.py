@@ -59,3 +59,25 @@ def test_modes_of_folders_are_octal() -> None:
     for text in ("448", "0o700", "0600", "1777", "0788", "rwx"):
         with pytest.raises(SettingError, match="octal"):
             Settings.load({"RT_DATA_DIR_MODE": text}, {})
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://a",
+        "mongodb://u:p@a:1,[::1]:2,[fe80::2]:3/db?replicaSet=three",
+        "mongodb://[::1]",
+        "mongodb://%2Frun%2Fmongod.sock/?directConnection=true",
+        "mongodb+srv://cluster.example.net/?tls=true",
+    ],
+)
+def test_addresses_of_mongodb(uri: str) -> None:
+    assert Settings.load({"RT_MONGODB_URI": uri}, {}).mongodb_uri == uri
+
+
+@pytest.mark.parametrize(
+    "uri", ["mongodb://", "mongodb:///db", "mongodb://u:p@", "mongodb://a b", "http://a", "a:27017"]
+)
+def test_what_is_no_address_of_mongodb(uri: str) -> None:
+    with pytest.raises(SettingError):
+        Settings.load({"RT_MONGODB_URI": uri}, {})

@@ -176,7 +176,7 @@ def test_the_secrets_are_the_keys_and_what_the_address_of_mongodb_holds() -> Non
     environ = {
         "RT_JWT_SECRET": "correct horse",
         "RT_LLM_API_KEY": "sk-0123456789",
-        "RT_MONGODB_URI": "mongodb://u:p%40ss@a:1,b:2/?tlsCertificateKeyFilePassword=keyfile",
+        "RT_MONGODB_URI": "mongodb://u:p%40ss@a:1,[::1]:2/?tlsCertificateKeyFilePassword=keyfile",
     }
     expected = {"correct horse", "sk-0123456789", "p@ss", "p%40ss", "keyfile"}
     assert Settings.load(environ, {}).secrets == expected
