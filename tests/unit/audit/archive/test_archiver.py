@@ -246,7 +246,8 @@ async def test_one_told_to_end_while_it_asks_for_its_turn_asks_once_more(
             await asyncio.sleep(0)
             answer.set()
             await ending
-            assert numbers(tmp_path) == list(range(1, head + 1))
+            # The record that it took its turn may be there as well.
+            assert numbers(tmp_path)[:head] == list(range(1, head + 1))
 
 
 async def _nothing(_archive_id: str) -> None:
