@@ -19,13 +19,8 @@ from rtserver.model.errors import ForbiddenError, InvalidError
 from rtserver.model.identity import Identity
 from rtserver.model.ids import BadIdentifier
 from rtserver.model.visibility import focus_of, view_of
-from rtserver.sessions.messages import (
-    ClosingFrame,
-    MessageRefusedError,
-    SessionQuery,
-    encode_frame,
-    turned_away,
-)
+from rtserver.sessions.client_messages import MessageRefusedError, SessionQuery
+from rtserver.sessions.server_frames import ClosingFrame, encode_frame, turned_away
 from rtserver.sessions.session import Session
 
 

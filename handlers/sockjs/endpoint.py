@@ -28,13 +28,8 @@ from rtserver.model.errors import (
     StoreUnavailableError,
 )
 from rtserver.model.visibility import focus_of, view_of
-from rtserver.sessions.messages import (
-    Hello,
-    MessageRefusedError,
-    encode_frame,
-    parse_hello,
-    turned_away,
-)
+from rtserver.sessions.client_messages import Hello, MessageRefusedError, parse_hello
+from rtserver.sessions.server_frames import encode_frame, turned_away
 from rtserver.sessions.session import Session
 
 PREFIX = "/sockjs/projects"

@@ -21,7 +21,7 @@ from rtserver.delivery.send_buffer import Outbox, Sink
 from rtserver.delivery.wire_forms import SEPARATORS, Encoding
 from rtserver.lib.timer_wheel import Timer
 from rtserver.model.close_codes import CloseCode
-from rtserver.sessions.messages import wrap_frame
+from rtserver.sessions.server_frames import wrap_frame
 
 CLOSE_CODES_IN_FRAMES = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
 

@@ -27,7 +27,7 @@ class Resumption:
     """How a session begins.
 
     Attributes:
-        outcome: see `rtserver.sessions.messages.Resume`.
+        outcome: see `rtserver.sessions.server_frames.Resume`.
         from_seq: the session sends what comes after this.
         tip_seq: where the project stood when this was decided.
         requested: what the client asked for.

@@ -23,6 +23,7 @@ from rtserver.interface.event_frames import EVENT_FRAMES, ServiceEvent
 from rtserver.lib.json_schemas import Schema, components, fields_of, split_doc
 from rtserver.model import field_types
 from rtserver.model.version import VERSION
+from rtserver.presence.messages import Presence
 from rtserver.runs.messages import (
     CancelAck,
     CancelIteration,
@@ -31,23 +32,24 @@ from rtserver.runs.messages import (
     StartIteration,
     StartValidation,
 )
-from rtserver.sessions.messages import (
-    ClosingFrame,
+from rtserver.sessions.client_messages import (
     Command,
-    ErrorFrame,
-    Gap,
     Hello,
-    PositionFrame,
-    Presence,
-    RefreshAck,
     RefreshToken,
     Replay,
-    ReplayAck,
     SessionQuery,
     View,
+    type_of,
+)
+from rtserver.sessions.server_frames import (
+    ClosingFrame,
+    ErrorFrame,
+    Gap,
+    PositionFrame,
+    RefreshAck,
+    ReplayAck,
     ViewAck,
     Welcome,
-    type_of,
 )
 
 Messages = tuple[type[msgspec.Struct], ...]

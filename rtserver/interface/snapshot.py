@@ -9,10 +9,10 @@ import msgspec
 from rtserver.eventlog.api import EventLog, at
 from rtserver.model.field_types import EventId, ProjectId
 from rtserver.model.run import RunJson
+from rtserver.presence.messages import Person
 from rtserver.reviews.locks import LockJson, LockStore
 from rtserver.reviews.proposals import ProposalJson, ProposalStore
 from rtserver.runs.model import RunStore
-from rtserver.sessions.messages import Person
 
 
 class SnapshotJson(TypedDict):

@@ -25,8 +25,8 @@ from rtserver.eventlog.worker_messages import Control, sender_of
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import BusyError, StoreUnavailableError
+from rtserver.presence.messages import Person
 from rtserver.presence.room import Bounds, Room
-from rtserver.sessions.messages import Person
 
 PUBLISH_INTERVAL_S = 0.1
 RETRY_S = 0.5

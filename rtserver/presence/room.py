@@ -13,7 +13,7 @@ from itertools import islice
 import msgspec
 
 from rtserver.model.connection import ConnectionRecord
-from rtserver.sessions.messages import Person, Presence
+from rtserver.presence.messages import Person, Presence
 
 MAX_LISTED = 200
 MAX_LIST_BYTES = 48 * 1024

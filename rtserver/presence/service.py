@@ -15,8 +15,9 @@ from rtserver.delivery.feed import Channel, Subscriber
 from rtserver.delivery.wire_forms import Encoding
 from rtserver.lib.throttle import Throttle
 from rtserver.model.connection import ConnectionRecord
+from rtserver.presence.messages import Person, Presence
 from rtserver.presence.room import Bounds, Room
-from rtserver.sessions.messages import Person, Presence, encode_frame, wrap_frame
+from rtserver.sessions.server_frames import encode_frame, wrap_frame
 
 GATHER_S = 0.03
 FRAME_INTERVAL_S = 0.33

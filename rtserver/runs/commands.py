@@ -20,7 +20,8 @@ from rtserver.runs.messages import (
 )
 from rtserver.runs.service import RunService, proposal_for_run
 from rtserver.runs.work import Work
-from rtserver.sessions.messages import Ack, Command
+from rtserver.sessions.client_messages import Command
+from rtserver.sessions.server_frames import Ack
 from rtserver.sessions.services import CommandHandler
 from rtserver.sessions.session import Session
 

@@ -4,7 +4,8 @@ import msgspec
 
 from rtserver.model.field_types import ProposalId, RunId
 from rtserver.model.run import RunState
-from rtserver.sessions.messages import Ack, Command
+from rtserver.sessions.client_messages import Command
+from rtserver.sessions.server_frames import Ack
 
 
 class StartValidation(Command, tag="start_validation"):

@@ -8,7 +8,8 @@ from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.outcomes import outcome_of, outcome_of_refusal
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import HiddenError
-from rtserver.sessions.messages import Ack, Command, MessageRefusedError, type_of
+from rtserver.sessions.client_messages import Command, MessageRefusedError, type_of
+from rtserver.sessions.server_frames import Ack
 from rtserver.sessions.services import CommandHandler
 from rtserver.sessions.session import Session
 

@@ -11,17 +11,9 @@ from rtserver.model.errors import ForbiddenError, InvalidError, RefusedError
 from rtserver.model.events import rfc3339
 from rtserver.model.positions import BadPositionError, Position
 from rtserver.model.visibility import focus_of, view_of
+from rtserver.sessions.client_messages import Command, RefreshToken, Replay, View
 from rtserver.sessions.gateway import Gateway
-from rtserver.sessions.messages import (
-    Ack,
-    Command,
-    RefreshAck,
-    RefreshToken,
-    Replay,
-    ReplayAck,
-    View,
-    ViewAck,
-)
+from rtserver.sessions.server_frames import Ack, RefreshAck, ReplayAck, ViewAck
 from rtserver.sessions.services import CommandHandler
 from rtserver.sessions.session import Session
 

@@ -9,7 +9,7 @@ from rtserver.lib.rate_limit import TokenBucket
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.errors import RefusedError, StoreUnavailableError
 from rtserver.model.ids import BadIdentifier
-from rtserver.sessions.messages import Command, MessageRefusedError, type_of
+from rtserver.sessions.client_messages import Command, MessageRefusedError, type_of
 
 if TYPE_CHECKING:
     from rtserver.sessions.session import Session

@@ -5,7 +5,7 @@ import asyncio
 from rtserver.delivery.dispatcher import Dispatcher
 from rtserver.delivery.wire_forms import Encoding
 from rtserver.eventlog.api import EventLog, at
-from rtserver.sessions.messages import wrap_position
+from rtserver.sessions.server_frames import wrap_position
 
 INTERVAL_S = 1.0
 

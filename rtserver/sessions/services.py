@@ -10,9 +10,10 @@ from rtserver.eventlog.api import EventLog
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.model.connection import ConnectionRecord
-from rtserver.sessions.messages import Ack, Command, CommandParser, MessageRefusedError
+from rtserver.sessions.client_messages import Command, CommandParser, MessageRefusedError
 from rtserver.sessions.metrics import SessionMetrics
 from rtserver.sessions.ports import PresenceKeeper, RunList
+from rtserver.sessions.server_frames import Ack
 
 if TYPE_CHECKING:
     from rtserver.sessions.session import Session

@@ -27,21 +27,19 @@ from rtserver.model.identity import Identity
 from rtserver.model.positions import Position
 from rtserver.model.visibility import Viewer, visible
 from rtserver.sessions.catch_up import CatchUp
+from rtserver.sessions.client_messages import MessageRefusedError, RequestId, type_of
 from rtserver.sessions.heartbeat import Heartbeat
 from rtserver.sessions.inbox import Inbox
-from rtserver.sessions.messages import (
+from rtserver.sessions.server_frames import (
     ErrorFrame,
     Gap,
     HeartbeatTimes,
     Limits,
-    MessageRefusedError,
-    RequestId,
     Resume,
     SessionFrame,
     Welcome,
     encode_frame,
     turned_away,
-    type_of,
     wrap_frame,
     wrap_position,
 )

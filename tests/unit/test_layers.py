@@ -85,7 +85,7 @@ MAY_IMPORT: dict[str, str] = {
     """,
     "rtserver.interface": """
         rtserver.audit.live rtserver.eventlog rtserver.lib rtserver.model
-        rtserver.reviews rtserver.runs rtserver.sessions
+        rtserver.presence rtserver.reviews rtserver.runs rtserver.sessions
     """,
     "rtserver.observe": """
         rtserver.model

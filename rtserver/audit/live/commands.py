@@ -10,9 +10,10 @@ from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.outcomes import record_failed
 from rtserver.eventlog.api import EventLog
 from rtserver.model.errors import RefusedError
+from rtserver.sessions.client_messages import Command
 from rtserver.sessions.commands import CommonCommands
 from rtserver.sessions.gateway import Gateway
-from rtserver.sessions.messages import Ack, Command
+from rtserver.sessions.server_frames import Ack
 from rtserver.sessions.services import CommandHandler
 from rtserver.sessions.session import Session
 

@@ -14,15 +14,8 @@ from rtserver.audit.live.filter import (
 )
 from rtserver.audit.record.actions import Action
 from rtserver.model.field_types import ConnectionId, EventId, Moment, ProjectId, UserId
-from rtserver.sessions.messages import (
-    Ack,
-    Command,
-    Gap,
-    HeartbeatTimes,
-    Limits,
-    Resume,
-    SessionFrame,
-)
+from rtserver.sessions.client_messages import Command
+from rtserver.sessions.server_frames import Ack, Gap, HeartbeatTimes, Limits, Resume, SessionFrame
 
 
 class FilterCommand(Command, tag="filter", forbid_unknown_fields=True):

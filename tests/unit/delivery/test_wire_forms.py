@@ -18,7 +18,7 @@ from rtserver.delivery.wire_forms import (
     stream_part,
     websocket_frame,
 )
-from rtserver.sessions.messages import wrap_frame, wrap_position
+from rtserver.sessions.server_frames import wrap_frame, wrap_position
 from tests.support.fakes import draft, stored
 from tests.support.nasty_texts import ATTACKS, random_texts
 from tests.support.wire_reader import EventSource, chunked_body, parse_frames

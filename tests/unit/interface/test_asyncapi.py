@@ -11,8 +11,8 @@ from rtserver.audit.live.commands import AuditCommands
 from rtserver.interface.asyncapi import AUDIT_COMMANDS, PROJECT_COMMANDS, REPLIES, STORED
 from rtserver.model.events import EventType
 from rtserver.runs.commands import RunCommands
+from rtserver.sessions.client_messages import type_of
 from rtserver.sessions.commands import ProjectCommands
-from rtserver.sessions.messages import type_of
 from tests.support.documents import UndocumentedFrameError, check_frame, document
 from tests.support.processes import ROOT
 

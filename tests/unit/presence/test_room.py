@@ -6,8 +6,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtserver.presence.messages import Person
 from rtserver.presence.room import MAX_PLACES, Bounds, Room
-from rtserver.sessions.messages import Person, encode_frame
+from rtserver.sessions.server_frames import encode_frame
 from tests.support.people import People
 from tests.unit.presence.parts import entry
 

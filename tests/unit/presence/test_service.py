@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from rtserver.presence.messages import Person
 from rtserver.presence.room import Bounds
 from rtserver.presence.service import FADE_S
-from rtserver.sessions.messages import Person
 from tests.support import warp
 from tests.unit.presence.parts import LEASE_S, PresenceWorker, Watcher, World
 

@@ -19,9 +19,10 @@ from rtserver.model.events import EventDraft
 from rtserver.model.identity import Identity
 from rtserver.model.run import RunJson
 from rtserver.observe.metrics import MetricsRegistry
-from rtserver.sessions.messages import Ack, Command, MessageRefusedError, Replay, View, ViewAck
+from rtserver.sessions.client_messages import Command, MessageRefusedError, Replay, View
 from rtserver.sessions.metrics import SessionMetrics
 from rtserver.sessions.ports import NoPresence, PresenceKeeper
+from rtserver.sessions.server_frames import Ack, ViewAck
 from rtserver.sessions.services import (
     CommandHandler,
     CommandTable,

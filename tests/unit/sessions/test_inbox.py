@@ -4,8 +4,9 @@ import json
 import pytest
 
 from rtserver.model.errors import NotFoundError, StoreUnavailableError
+from rtserver.sessions.client_messages import View
 from rtserver.sessions.inbox import MAX_COMMANDS_IN_FLIGHT, MAX_STRIKES
-from rtserver.sessions.messages import Ack, View
+from rtserver.sessions.server_frames import Ack
 from rtserver.sessions.session import Session
 from tests.support.recorder import LogRecorder
 from tests.support.waiting import until

@@ -10,7 +10,8 @@ from rtserver.model.errors import ConflictError, StoreUnavailableError
 from rtserver.model.events import EventDraft, viewers_of
 from rtserver.model.identity import Identity
 from rtserver.model.run import RunJson, RunKind, RunState
-from rtserver.sessions.messages import Ack, View
+from rtserver.sessions.client_messages import View
+from rtserver.sessions.server_frames import Ack
 from rtserver.sessions.services import Ended
 from rtserver.sessions.session import Session
 from tests.support.fakes import EPOCH

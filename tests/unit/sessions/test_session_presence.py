@@ -9,7 +9,8 @@ from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import InvalidError
 from rtserver.model.identity import Identity
 from rtserver.model.visibility import MAX_FOCUSED, MAX_VIEWED, focus_of
-from rtserver.sessions.messages import Ack, View
+from rtserver.sessions.client_messages import View
+from rtserver.sessions.server_frames import Ack
 from rtserver.sessions.session import Session
 from tests.unit.sessions.parts import Stage
 

@@ -1,6 +1,6 @@
 import pytest
 
-from rtserver.sessions.messages import MessageRefusedError, parse_hello
+from rtserver.sessions.client_messages import MessageRefusedError, parse_hello
 
 NO_HELLO = "The first message must be a hello with project_id and token"
 
