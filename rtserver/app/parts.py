@@ -69,8 +69,9 @@ def make_model(
     is_demo: bool = False,
 ) -> "LanguageModel":
     """A language model with the times and bounds that the settings ask for."""
-    # Not above: it costs every worker 33 MB, and most have no model.
+    # Not above: an HTTP client takes memory and time to load, and most workers have no model.
     from rtserver.runs.llm.client import LanguageModel, LlmTimes  # noqa: PLC0415
+    from rtserver.runs.llm.request import RequestOptions  # noqa: PLC0415
 
     return LanguageModel(
         base_url,
@@ -84,6 +85,14 @@ def make_model(
         ),
         max_reply_bytes=settings.llm_max_reply_bytes,
         max_reply_tokens=settings.llm_max_reply_tokens,
+        # The demo's stand-in is no place for an operator's secrets.
+        options=None
+        if is_demo
+        else RequestOptions(
+            max_tokens=settings.llm_max_tokens,
+            extra=settings.llm_extra,
+            headers=settings.llm_headers,
+        ),
         metrics=metrics,
         is_demo=is_demo,
     )

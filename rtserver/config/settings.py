@@ -14,8 +14,8 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
-from urllib.parse import parse_qs, unquote
+from typing import Any, Self
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from rtserver.config.engine import (
     SettingError,
@@ -49,6 +49,7 @@ from rtserver.config.kinds import (
     split_mongodb_uri,
     text_like,
 )
+from rtserver.config.request_kinds import HEADERS, json_object
 from rtserver.model.watch import FORM, Watch, WatchSpecError, check_watches, parse_watches
 
 
@@ -341,7 +342,7 @@ class Settings:
     llm_base_url: str | None = setting(
         None,
         WEB_URL,
-        "OpenAI-compatible endpoint; `/chat/completions` is added to it.",
+        "OpenAI-compatible endpoint; `/chat/completions` is added to its path unless it is there.",
         section="Language model",
         unset="iterations are off",
     )
@@ -350,6 +351,27 @@ class Settings:
     )
     llm_model: str | None = setting(
         None, ANY_TEXT, "Model that the endpoint is asked for.", unset="iterations are off"
+    )
+    llm_max_tokens: int | None = setting(
+        None,
+        count(1, 100_000_000),
+        "Most tokens that the model may write, sent as `max_tokens` (`max_completion_tokens` where "
+        "the endpoint wants that). Some endpoints stop after 100 unless told.",
+        unset="the endpoint's own",
+    )
+    llm_extra: Mapping[str, Any] | None = setting(
+        None,
+        json_object("messages", "model", "stream"),
+        "Merged into each request, over what the server puts there: "
+        '`{"temperature": 0.2, "reasoning_effort": "low"}`.',
+        unset="nothing",
+    )
+    llm_headers: tuple[tuple[str, str], ...] = setting(
+        (),
+        HEADERS,
+        "Sent with each request, such as `api-key` for Azure. Their values are secrets.",
+        unset="none",
+        secret=True,
     )
     llm_connect_timeout_s: float = setting(
         10.0, seconds(0.1, 600), "How long connecting to the endpoint may take."
@@ -419,6 +441,11 @@ class Settings:
     def secrets(self) -> frozenset[str]:
         """The texts among the settings that nobody may see, in a log for example."""
         found = {self.jwt_secret, self.llm_api_key}
+        for _, value in self.llm_headers:
+            found |= {value, value.rpartition(" ")[2]}  # also what stands after `Bearer`
+        for name, values in parse_qs(urlsplit(self.llm_base_url or "").query).items():
+            if re.search(r"(?i)key|token|secret|sig|code", name):
+                found |= set(values)
         if self.mongodb_uri is not None:
             user, _, options = split_mongodb_uri(self.mongodb_uri)
             # A driver's error may show the password as it stands in the URI, or decoded.

@@ -23,7 +23,7 @@ HIDDEN = "[secret]"
 _SHORTEST_SECRET_CHARS = 4
 _MAX_DEPTH = 6
 # Below warnings these tell of each request or command, with what was sent.
-_CHATTY = ("asyncio", "httpcore", "httpcore2", "httpx", "httpx2", "openai", "pymongo")
+_CHATTY = ("aiohttp", "asyncio", "pymongo")
 _TRACEBACKS = ("exception", "stack")
 
 

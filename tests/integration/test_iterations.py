@@ -553,19 +553,30 @@ def test_check_tries_the_model(llm: LlmThread, mongod: MongodProcess, tmp_path: 
     }
 
     def as_the_model_says(request: CompletionRequest, answer: Answer) -> Awaitable[None]:
-        good = request.model == "good"
-        return (says("OK") if good else fails(401, f"Wrong key {KEY}"))(request, answer)
+        answers = {
+            "good": says("OK"),
+            "whole": sends(GOOD["a whole completion"].body, content_type="application/json"),
+            "failing": sends(BAD["an error field amid the reply"].body),
+            "silent": sends(BAD["reasoning only"].body),
+        }
+        return answers.get(request.model, fails(401, f"Wrong key {KEY}"))(request, answer)
 
     llm.answers[""] = as_the_model_says
-    good, bad, none = (
+    good, whole, failing, silent, bad, none = (
         done.stdout
         for done in rtserver_many(
-            (["check"], {**settings, "llm_model": "good"}),
+            (["check"], {**settings, "llm_model": "good", "llm_max_tokens": 9}),
+            (["check"], {**settings, "llm_model": "whole", "llm_headers": "api-key: x"}),
+            (["check"], {**settings, "llm_model": "failing", "llm_extra": '{"top_p": 1}'}),
+            (["check"], {**settings, "llm_model": "silent"}),
             (["check"], {**settings, "llm_model": "bad", "llm_api_key": KEY}),
             (["check"], settings),
         )
     )
-    assert "LLM: ok" in good
+    assert "LLM: ok (streamed)" in good
+    assert "LLM: ok (not streamed)" in whole
+    assert "slot lost" in failing
+    assert "nothing but its reasoning came" in silent
     assert "does not accept the server's key (HTTP 401)" in bad
     assert KEY not in bad
     assert "RT_LLM_MODEL is not" in none

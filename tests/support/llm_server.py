@@ -29,6 +29,11 @@ class Served:
     answer: Answer
 
     @property
+    def body(self) -> bytes:
+        """The request as it came."""
+        return bytes(self.answer.handler.request.body)
+
+    @property
     def authorization(self) -> str:
         """The header of that name."""
         return str(self.answer.handler.request.headers.get("Authorization", ""))

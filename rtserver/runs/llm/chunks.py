@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from rtserver.runs.llm.errors import WEB_PAGE
 from rtserver.runs.llm.said import is_said
 from rtserver.runs.llm.sse import BrokenStreamError
 
@@ -40,7 +41,7 @@ class WebPageError(BrokenStreamError):
     """The address leads to people, not to programs."""
 
     def __init__(self) -> None:
-        super().__init__("the address answers with a web page; is /v1 missing?", retry=False)
+        super().__init__(WEB_PAGE, retry=False)
 
 
 class NoJsonError(BrokenStreamError):

@@ -1,40 +1,30 @@
 """Replies of a language model behind any OpenAI-compatible endpoint, as they are written.
 
-Imported only where a model is configured: the `openai` package takes 33 MB and half a second.
+Imported only where a model is configured: an HTTP client takes memory and time to load.
 """
 
 import asyncio
 import random
-import ssl
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
-import httpx2
-import openai
 import structlog
-from openai.types.chat import ChatCompletionMessageParam
+from aiohttp.http import HttpProcessingError
 
-from rtserver.runs.llm.bounded_errors import bound_error_body
-from rtserver.runs.llm.errors import LlmError, broken, error_of_connection, error_of_status
+from rtserver.runs.llm.endpoint import Endpoint
+from rtserver.runs.llm.errors import LlmError, broken, error_of_connection
 from rtserver.runs.llm.message import Message
 from rtserver.runs.llm.metrics import LlmMetrics
 from rtserver.runs.llm.reply import OnText, Reply, ReplyReader
+from rtserver.runs.llm.request import RequestForm, RequestOptions
 from rtserver.runs.llm.sse import BrokenStreamError
 
 MAX_ATTEMPTS = 3
 RETRY_S = 0.5
 TRIAL_CHARS = 1000
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-_CONNECTION_ERRORS = (
-    openai.APIConnectionError,
-    httpx2.HTTPError,
-    httpx2.StreamError,
-    aiohttp.ClientError,
-    ssl.SSLError,
-)
+# A body that can't be decoded raises the second, a time-out the third.
+_CONNECTION_ERRORS = (aiohttp.ClientError, HttpProcessingError, OSError)
 
 _log = structlog.get_logger()
 
@@ -56,12 +46,25 @@ class LlmTimes:
     whole: float
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of trying an endpoint out.
+
+    Attributes:
+        problem: what is wrong, in words; None where nothing is.
+        notes: what was met of its dialect, in words.
+    """
+
+    problem: str | None
+    notes: tuple[str, ...]
+
+
 def _unheard(_text: str) -> None:
     """For who does not want to hear it."""
 
 
 class LanguageModel:
-    """One model at one endpoint. Make it once: loading certificates takes a tenth of a second.
+    """One model at one endpoint. Make it once: it remembers what the endpoint wants.
 
     Attributes:
         name: the model, as it is told to people.
@@ -77,50 +80,41 @@ class LanguageModel:
         *,
         max_reply_bytes: int,
         max_reply_tokens: int,
+        options: RequestOptions | None = None,
         metrics: LlmMetrics | None = None,
         is_demo: bool = False,
     ) -> None:
         """Make a client; nothing is sent.
 
         Args:
-            base_url: `/chat/completions` is added to it.
+            base_url: see `completions_url`.
             api_key: sent as a bearer token.
             model: what the endpoint is asked for.
             times: how long to wait.
             max_reply_bytes: a longer reply is an error.
             max_reply_tokens: the same, in pieces of the stream, which are tokens at most endpoints.
+            options: what more is sent.
             metrics: where it is counted how replies end.
             is_demo: see the class.
         """
         self.name = model
         self.is_demo = is_demo
-        self._secrets = (api_key,) if api_key else ()
         self._metrics = metrics
         self._times = times
         self._max_reply_bytes = max_reply_bytes
         self._max_reply_tokens = max_reply_tokens
-        self._stream_options: dict[str, Any] | None = {"include_usage": True}
-        timeout = httpx2.Timeout(None, connect=times.connect, pool=times.connect)
-        self._client = openai.AsyncOpenAI(
-            base_url=base_url,
-            # The package insists on one; an endpoint that wants none ignores it.
-            api_key=api_key or "none",
-            max_retries=0,
-            timeout=timeout,
-            # aiohttp's parser is C: a third of the default transport's time for a chunk.
-            http_client=openai.DefaultAioHttpClient(
-                timeout=timeout,
-                verify=_certificates(base_url),
-                # The proposal and the key are for the endpoint that the operator named.
-                follow_redirects=False,
-                trust_env=urlsplit(base_url).hostname not in LOOPBACK,
-                event_hooks={"response": [bound_error_body]},
-            ),
+        options = options or RequestOptions()
+        self._form = RequestForm(model, options)
+        self._endpoint = Endpoint(
+            base_url,
+            api_key=api_key,
+            headers=options.headers,
+            connect_timeout_s=times.connect,
         )
 
     async def close(self) -> None:
         """Close idle connections."""
-        await self._client.close()
+        await self._endpoint.close()
 
     async def reply(
         self, messages: list[Message], on_text: OnText, on_reasoning: OnText = _unheard
@@ -158,11 +152,14 @@ class LanguageModel:
                 on_reasoning,
                 max_bytes=self._max_reply_bytes,
                 max_pieces=self._max_reply_tokens,
-                secrets=self._secrets,
+                secrets=self._endpoint.secrets,
             )
             try:
                 return await self._attempt(messages, reader)
             except LlmError as error:
+                if not reader.begun and self._form.learn(error.said):
+                    _log.info("llm_form_changed", notes=self._form.notes)
+                    continue
                 if reader.begun or not error.retry or attempt >= MAX_ATTEMPTS:
                     raise
                 pause_s = error.retry_after_s
@@ -180,48 +177,20 @@ class LanguageModel:
             try:
                 async with clock:
                     await self._stream(messages, reader, Patience(clock))
-            except TimeoutError:
-                if not clock.expired():
-                    raise
-                if not reader.is_whole():
-                    raise self._too_slow(reader) from None
-            except openai.APIStatusError as error:
-                if error.status_code in (400, 422) and self._drop_stream_options(error):
-                    raise LlmError("upstream_refused", "", retry=True, retry_after_s=0) from None
-                raise error_of_status(error, self._secrets) from None
             except _CONNECTION_ERRORS as error:
                 if not reader.is_whole():
-                    raise reader.cut() if reader.pieces else error_of_connection(error) from None
+                    raise self._broken_off(error, reader, timed_out=clock.expired()) from None
         except BrokenStreamError as error:
             raise broken(str(error), retry=error.retry) from None
         if self._metrics is not None:
             self._metrics.reply_ended(reader.end_kind)
         return reader.outcome()
 
-    def _drop_stream_options(self, error: openai.APIStatusError) -> bool:
-        """Some endpoints refuse `stream_options`; without it they just don't tell the usage."""
-        if self._stream_options is None or "stream_options" not in str(error.body):
-            return False
-        self._stream_options = None
-        return True
-
     async def _stream(
         self, messages: list[Message], reader: ReplyReader, patience: "Patience"
     ) -> None:
-        said: list[ChatCompletionMessageParam] = [
-            {"role": "system", "content": message.content}
-            if message.role == "system"
-            else {"role": "user", "content": message.content}
-            for message in messages
-        ]
-        options: dict[str, Any] = {}
-        if self._stream_options is not None:
-            options["stream_options"] = self._stream_options
-        request = self._client.chat.completions.with_streaming_response.create(
-            model=self.name, messages=said, stream=True, **options
-        )
-        async with request as response:
-            async for data in response.iter_bytes():
+        async with self._endpoint.post(self._form.body(messages)) as content:
+            async for data in content.iter_any():
                 reader.feed(data)
                 if reader.done:
                     return
@@ -230,16 +199,18 @@ class LanguageModel:
                     patience.begin_anew(self._times.token)
             reader.end()
 
-    def _too_slow(self, reader: ReplyReader) -> LlmError:
+    def _broken_off(self, error: Exception, reader: ReplyReader, *, timed_out: bool) -> LlmError:
         if reader.pieces:
-            return reader.cut(waited_s=self._times.token)
-        return LlmError(
-            "upstream_timeout",
-            f"The language model did not begin to answer within {self._times.first_token:g} s",
-        )
+            return reader.cut(waited_s=self._times.token if timed_out else 0)
+        if timed_out:
+            return LlmError(
+                "upstream_timeout",
+                f"The language model did not begin to answer within {self._times.first_token:g} s",
+            )
+        return error_of_connection(error)
 
-    async def try_out(self) -> str | None:
-        """Ask for a short reply and read it; what went wrong, in words."""
+    async def try_out(self) -> Trial:
+        """Ask for a word, and read the reply to its end, so that an error after it shows too."""
         said_chars = 0
 
         def count(text: str) -> None:
@@ -248,13 +219,14 @@ class LanguageModel:
             if said_chars > TRIAL_CHARS:
                 raise _EnoughError
 
+        asked = [Message("system", "You answer with one word."), Message("user", "Say OK.")]
         try:
-            await self.reply([Message("user", "Say OK.")], count)
+            reply = await self.reply(asked, count)
         except _EnoughError:
-            return None
+            return Trial(None, self._form.notes)
         except LlmError as error:
-            return str(error)
-        return None
+            return Trial(str(error), self._form.notes)
+        return Trial(None, (*reply.notes, *self._form.notes))
 
 
 class Patience:
@@ -278,13 +250,6 @@ class Patience:
         self._seconds = seconds
         self._until_s = needed_s + seconds / 10
         self._clock.reschedule(self._until_s)
-
-
-def _certificates(base_url: str) -> ssl.SSLContext:
-    if urlsplit(base_url).scheme == "http":
-        # None are needed, and loading them takes a tenth of a second; so nothing is trusted.
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return ssl.create_default_context()
 
 
 class _EnoughError(Exception):

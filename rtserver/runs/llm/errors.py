@@ -1,19 +1,14 @@
 """What went wrong with a language model's endpoint, in plain words and without its key."""
 
-from __future__ import annotations
-
 import email.utils
 import re
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+
+import msgspec
 
 from rtserver.runs.llm.ends import End, EndKind
 from rtserver.runs.llm.said import clean, said_by
-
-if TYPE_CHECKING:
-    import httpx2
-    import openai
 
 MAX_RETRY_AFTER_S = 30.0
 
@@ -28,6 +23,7 @@ _WORDS = {
     422: ("upstream_refused", "refused the request"),
     429: ("upstream_busy", "says that it is asked too often, or that its quota is used up"),
 }
+WEB_PAGE = "the address answers with a web page; is /v1 missing?"
 _PRIVATE = (401, 403)
 """Answers to a key that is wrong tend to repeat parts of it."""
 
@@ -52,38 +48,71 @@ class LlmError(Exception):
             `upstream_declined`, `no_answer` or `reply_too_large`.
         retry: whether trying again may help.
         retry_after_s: what the endpoint asks for; None where it does not say.
+        said: what the endpoint answered, as it came: nothing for people.
     """
 
     def __init__(
-        self, reason: str, message: str, *, retry: bool = False, retry_after_s: float | None = None
+        self,
+        reason: str,
+        message: str,
+        *,
+        retry: bool = False,
+        retry_after_s: float | None = None,
+        said: str = "",
     ) -> None:
         super().__init__(message)
         self.reason = reason
         self.retry = retry
         self.retry_after_s = retry_after_s
+        self.said = said
 
 
-def error_of_status(error: openai.APIStatusError, secrets: Iterable[str]) -> LlmError:
-    """An answer with an error's status."""
-    status = error.status_code
-    reason, words = _WORDS.get(
-        status, ("upstream_failed", "failed" if status >= 500 else "answered in an unexpected way")
-    )
+def error_of_status(
+    status: int, headers: Mapping[str, str], body: bytes, secrets: Iterable[str]
+) -> LlmError:
+    """An answer with an error's status.
+
+    Args:
+        status: of HTTP.
+        headers: of the answer; their names in any case.
+        body: its beginning.
+        secrets: kept out of the words.
+    """
+    reason, words = _WORDS.get(status, ("upstream_failed", _words_of(status)))
     message = f"The language model's endpoint {words} (HTTP {status})"
-    if status not in _PRIVATE and (said := said_by(error.body, secrets)):
+    text = body.decode("utf-8", "replace").removeprefix("\ufeff")
+    if text.lstrip().startswith("<"):
+        if status in (404, 405):
+            message += f": {WEB_PAGE}"
+    elif status not in _PRIVATE and (said := said_by(_document(text), secrets)):
         message += f": {said}"
     return LlmError(
         reason,
         message,
         retry=status in RETRIED,
-        retry_after_s=_retry_after_s(error.response.headers),
+        retry_after_s=_retry_after_s(headers),
+        said=text if status not in (*_PRIVATE, 429) else "",
     )
+
+
+def _words_of(status: int) -> str:
+    if 300 <= status < 400:
+        return "redirects, which is not followed: is the address right?"
+    return "failed" if status >= 500 else "answered in an unexpected way"
+
+
+def _document(text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return text
 
 
 def error_of_connection(error: Exception) -> LlmError:
     """No answer, or one that broke off."""
-    # Not by httpx's own classes: the aiohttp transport calls a refused connection a time-out too.
-    if _caused_by(error, TimeoutError):
+    if isinstance(error, TimeoutError) or isinstance(
+        getattr(error, "os_error", None), TimeoutError
+    ):
         return LlmError(
             "upstream_timeout", "The language model's endpoint did not answer in time", retry=True
         )
@@ -97,12 +126,13 @@ def error_of_connection(error: Exception) -> LlmError:
 def error_in_stream(said: object, secrets: Iterable[str]) -> LlmError:
     """An error that the endpoint told with status 200, before its answer or amid it."""
     message = "The language model's endpoint failed while it was answering"
-    if words := said_by(said, secrets):
+    words = said_by(said, secrets)
+    if words:
         message += f": {words}"
     code = said.get("code") if isinstance(said, Mapping) else None
     # Where it is a status as of HTTP, it says whether trying again may help.
     known = isinstance(code, int) and 400 <= code < 600
-    return LlmError("upstream_failed", message, retry=not known or code in RETRIED)
+    return LlmError("upstream_failed", message, retry=not known or code in RETRIED, said=words)
 
 
 def broken(what: str, *, retry: bool = True) -> LlmError:
@@ -139,6 +169,8 @@ def error_of_end(end: End, *, tools: tuple[str, ...] = (), refusal: str = "") ->
     """A finish reason that ends no reply well; see `rtserver.runs.llm.ends`."""
     reason = _REASONS_OF_ENDS[end.kind]
     message = f"The language model's reply {end}"
+    if end.kind == EndKind.CUT:
+        message += ". Ask for less at once, or have the server's operator raise RT_LLM_MAX_TOKENS"
     if tools:
         message += f": {clean(', '.join(tools))}"
     if refusal:
@@ -187,22 +219,12 @@ def too_large(limit: str) -> LlmError:
     )
 
 
-def _retry_after_s(headers: httpx2.Headers) -> float | None:
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     """`Retry-After` (RFC 9110 section 10.2.3), as seconds or as a date, within reason."""
-    text = headers.get("retry-after", "").strip()
+    text = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", text):
         return min(float(text), MAX_RETRY_AFTER_S)
     moment = email.utils.parsedate_tz(text) if text else None
     if moment is None:
         return None
     return min(max(0.0, email.utils.mktime_tz(moment) - time.time()), MAX_RETRY_AFTER_S)
-
-
-def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
-    seen = 0
-    while error is not None and seen < 10:
-        if isinstance(error, kind):
-            return True
-        error = error.__cause__ or error.__context__
-        seen += 1
-    return False

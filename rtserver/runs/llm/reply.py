@@ -86,6 +86,7 @@ class ReplyReader:
         self._end_taken_back = False
         self._usage = b""
         self._index: int | None = None
+        self._is_whole = False
         self._is_odd = False  # a piece came that is in no plain form
         self._reasoned = False
         self._refusal = ""
@@ -182,11 +183,19 @@ class ReplyReader:
                 reasoned=self._reasoned or bool(text),
                 secrets=self._secrets,
             )
-        if self._thoughts.found:
-            self._note("thoughts in tags")
-        if end is None:
-            self._note("no finish reason")
-        return Reply(text, _numbers(self._usage), end is not None, tuple(self._notes))
+        return Reply(text, _numbers(self._usage), end is not None, self._dialect())
+
+    def _dialect(self) -> tuple[str, ...]:
+        found = {
+            "thoughts in tags": self._thoughts.found,
+            "finish reasons amid the reply": self._end_taken_back,
+            "no finish reason": self._end is None,
+        }
+        return (
+            "not streamed" if self._is_whole else "streamed",
+            *self._notes,
+            *(note for note, is_so in found.items() if is_so),
+        )
 
     def _take(self, event: bytes) -> None:
         if self.done or not event or event.isspace():
@@ -211,7 +220,7 @@ class ReplyReader:
                 if chunk.finish is not None:
                     self._take_finish(chunk.finish, with_text=bool(says))
         if chunk.whole:
-            self._note("the reply is not streamed")
+            self._is_whole = True
             self.done = True
 
     def _take_words(self, chunk: Chunk) -> None:

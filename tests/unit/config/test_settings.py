@@ -154,7 +154,7 @@ def test_the_representation_has_no_secrets() -> None:
 
 def test_secrets_are_marked_as_such() -> None:
     secrets = {spec.env_name for spec in SETTING_SPECS if spec.secret}
-    assert secrets == {"RT_JWT_SECRET", "RT_LLM_API_KEY", "RT_MONGODB_URI"}
+    assert secrets == {"RT_JWT_SECRET", "RT_LLM_API_KEY", "RT_LLM_HEADERS", "RT_MONGODB_URI"}
 
 
 def test_workspaces_are_in_the_data_directory_unless_set() -> None:

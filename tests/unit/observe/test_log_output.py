@@ -101,7 +101,7 @@ def test_the_level_holds_for_both_kinds_of_logger() -> None:
 
 def test_libraries_that_tell_of_each_request_are_quiet_even_at_debug() -> None:
     stream = _configure(RT_LOG_LEVEL="debug")
-    for name in ("pymongo.command", "httpx", "openai._base_client"):
+    for name in ("pymongo.command", "aiohttp.client", "asyncio"):
         logging.getLogger(name).info("with all that was sent")
     assert stream.getvalue() == ""
     structlog.get_logger().debug("ours")

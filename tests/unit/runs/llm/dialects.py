@@ -270,7 +270,7 @@ GOOD: dict[str, Dialect] = {
     "a whole completion": Dialect(
         json.dumps(whole({"role": "assistant", "content": FILE})).encode(),
         FILE,
-        notes=("the reply is not streamed",),
+        notes=("not streamed",),
     ),
     "a whole completion, indented": Dialect(
         json.dumps(whole({"content": FILE}), indent=2).encode() + b"\n", FILE

@@ -80,7 +80,7 @@ def test_cuts_make_no_difference(name: str) -> None:
     if len(body) > 5000:
         return
     check(dialect, read(body[at : at + 1] for at in range(len(body))))
-    for at in range(1, len(body)):
+    for at in range(1, len(body), 1 + len(body) // 800):
         check(dialect, read((body[:at], body[at:])))
 
 
@@ -260,4 +260,4 @@ def test_ten_times_the_bytes_take_ten_times_the_time(name: str) -> None:
         return cpu_s(lambda: read(SLOW[name](size), max_bytes=10 * size), tries=2)
 
     # 50 rather than 10: the smaller one may be too quick to be measured well. Squared it were 100.
-    assert took_s(400_000) < 50 * max(took_s(40_000), 0.002)
+    assert took_s(200_000) < 50 * max(took_s(20_000), 0.001)
