@@ -9,7 +9,7 @@ import msgspec
 from tornado import web
 
 from handlers.base.context import HandlerContext
-from handlers.base.handler import CHANGING, BaseHandler
+from handlers.base.handler import CHANGING_METHODS, BaseHandler
 from handlers.base.problems import Problem
 from handlers.base.tornado_body import expect_body, reading_on
 from rtserver.audit.record.actions import Action
@@ -52,7 +52,7 @@ class ApiHandler(BaseHandler):
         if announced_bytes > MAX_BODY_BYTES:
             raise _too_large()
         self.identity = await self.context.gateway.identify(self.found_token())
-        if self.request.method in CHANGING:
+        if self.request.method in CHANGING_METHODS:
             self.context.auditor.ensure(self.audit_action)
 
     def _announced_bytes(self) -> int:

@@ -23,7 +23,7 @@ from rtserver.model.errors import ForbiddenError, HiddenError
 from rtserver.model.positions import BadPositionError, Position
 from rtserver.observe.scrubbing import scrub
 
-CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+CHANGING_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 REFUSED = frozenset({401, 403, 429})
 METHOD_NOT_ALLOWED = 405
 CLIENT_HAS_LEFT = 499
@@ -83,7 +83,7 @@ class BaseHandler(web.RequestHandler):
     def on_finish(self) -> None:
         """Record the request, where it is one to be recorded and nobody did."""
         status = self.get_status()
-        changes = self.request.method in CHANGING and self.acting.actor is not None
+        changes = self.request.method in CHANGING_METHODS and self.acting.actor is not None
         if self.acting.recorded or not (changes or self.refuses_act(status)):
             return
         action = self.audit_action

@@ -24,7 +24,7 @@ PAGE_RECORDS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class AuditQuery:
+class AuditListing:
     """What the command line asks for.
 
     Attributes:
@@ -42,7 +42,7 @@ class AuditQuery:
     as_json: bool = False
 
 
-async def audit(settings: Settings, query: AuditQuery) -> int:
+async def audit(settings: Settings, query: AuditListing) -> int:
     """Print records.
 
     Raises:
@@ -65,7 +65,7 @@ async def audit(settings: Settings, query: AuditQuery) -> int:
 
 
 class _Printer:
-    def __init__(self, log: EventLog, query: AuditQuery) -> None:
+    def __init__(self, log: EventLog, query: AuditListing) -> None:
         self._log = log
         self._reader = AuditReader(log)
         self._query = query

@@ -17,10 +17,10 @@ from msgspec import UNSET
 from rtserver.audit.live.filter import PARAMETERS, AuditFilter
 from rtserver.audit.live.messages import MAX_HISTORY
 from rtserver.auth.jwks import KeyConfigurationError
-from rtserver.cli.audit import AuditQuery, audit
+from rtserver.cli.audit import AuditListing, audit
 from rtserver.cli.audit_verify import Verification, verify
 from rtserver.cli.check import check
-from rtserver.cli.publish import STDIN, Publication, publish
+from rtserver.cli.publish import STDIN, PublishRequest, publish
 from rtserver.cli.serve import serve, shared_mongod
 from rtserver.cli.tail import tail
 from rtserver.cli.token import signing_secret, token
@@ -150,7 +150,7 @@ def _add_verify(one: argparse.ArgumentParser) -> None:
     one.add_argument("--json", action="store_true", help="a report for programs")
 
 
-def _audit_query(given: argparse.Namespace) -> AuditQuery:
+def _audit_query(given: argparse.Namespace) -> AuditListing:
     """What `audit` was asked for.
 
     Raises:
@@ -166,7 +166,7 @@ def _audit_query(given: argparse.Namespace) -> AuditQuery:
         wanted = AuditFilter.make(filters)
     except InvalidError as error:
         raise UsageError(f"audit: {error}") from None
-    return AuditQuery(wanted, given.history, given.from_id, given.follow, given.json)
+    return AuditListing(wanted, given.history, given.from_id, given.follow, given.json)
 
 
 def _verification(given: argparse.Namespace, settings: Settings) -> Verification:
@@ -184,7 +184,7 @@ def _verification(given: argparse.Namespace, settings: Settings) -> Verification
     return Verification(tuple(paths), given.offline, given.against, given.json)
 
 
-def _publication(given: argparse.Namespace) -> Publication:
+def _publication(given: argparse.Namespace) -> PublishRequest:
     """What `publish` was asked for.
 
     Raises:
@@ -193,7 +193,7 @@ def _publication(given: argparse.Namespace) -> Publication:
     if given.type == STDIN:
         if given.data is not UNSET or given.proposal or given.audience or given.user:
             raise UsageError("publish: with -, each line says its data, proposal and audience")
-        return Publication(given.project, None, given.key)
+        return PublishRequest(given.project, None, given.key)
     if given.audience is not None and given.user:
         raise UsageError("publish: give --audience or --user, not both")
     if given.audience == "proposal" and given.proposal is None:
@@ -201,7 +201,7 @@ def _publication(given: argparse.Namespace) -> Publication:
     data = {} if given.data is UNSET else given.data
     audience = UsersAudience(given.user) if given.user else given.audience
     event = PublishedEvent(given.type, data, given.proposal, audience)
-    return Publication(given.project, event, given.key)
+    return PublishRequest(given.project, event, given.key)
 
 
 class UsageError(Exception):

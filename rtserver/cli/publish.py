@@ -32,7 +32,7 @@ READ_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Publication:
+class PublishRequest:
     """What the command line asks for.
 
     Attributes:
@@ -46,7 +46,7 @@ class Publication:
     key: str | None
 
 
-async def publish(settings: Settings, wanted: Publication) -> int:
+async def publish(settings: Settings, wanted: PublishRequest) -> int:
     """Append events and print their ids, one a line.
 
     Raises:
@@ -63,7 +63,7 @@ async def publish(settings: Settings, wanted: Publication) -> int:
 
 class _Publisher:
     def __init__(
-        self, log: EventLog, records: OperatorRecords, wanted: Publication, max_data_bytes: int
+        self, log: EventLog, records: OperatorRecords, wanted: PublishRequest, max_data_bytes: int
     ) -> None:
         self._log = log
         self._records = records

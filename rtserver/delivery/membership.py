@@ -12,7 +12,7 @@ from rtserver.delivery.feed import Channel
 from rtserver.model.events import EventType, StoredEvent
 from rtserver.model.visibility import MemberTable
 
-CHANGING = frozenset({EventType.PROPOSAL_CREATED.value, EventType.PROPOSAL_UPDATED.value})
+MEMBERSHIP_EVENTS = frozenset({EventType.PROPOSAL_CREATED.value, EventType.PROPOSAL_UPDATED.value})
 """The types of events that may change members. Services cannot publish them: they have no dot."""
 
 
@@ -74,7 +74,7 @@ class Membership:
         """
         begin = 0
         for index, event in enumerate(events):
-            if event.type in CHANGING:
+            if event.type in MEMBERSHIP_EVENTS:
                 if index > begin:
                     yield events[begin:index]
                 begin = index

@@ -12,7 +12,7 @@ from typing import Any
 from rtserver.eventlog.api import EventLog
 from rtserver.model.events import CONTROL_PROJECT, WORKERS, EventDraft, EventType, StoredEvent
 
-Operation = Callable[[dict[str, Any]], Awaitable[None]]
+MessageHandler = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Control:
@@ -21,14 +21,14 @@ class Control:
     def __init__(self, log: EventLog, *, worker_id: str) -> None:
         self._log = log
         self._worker_id = worker_id
-        self._operations: dict[str, Operation] = {}
-        self._heard: dict[str, Operation] = {}
+        self._operations: dict[str, MessageHandler] = {}
+        self._heard: dict[str, MessageHandler] = {}
 
-    def handle(self, op: str, operation: Operation) -> None:
+    def handle(self, op: str, operation: MessageHandler) -> None:
         """What to do when a message of this kind comes for this worker."""
         self._operations[op] = operation
 
-    def hear(self, op: str, operation: Operation) -> None:
+    def hear(self, op: str, operation: MessageHandler) -> None:
         """What to do when a message of this kind comes from another worker, to whomever."""
         self._heard[op] = operation
 

@@ -32,7 +32,7 @@ _FIELD = re.compile(r"[^\s:,.=$][^\s:,.=]*(?:\.[^\s:,.=$][^\s:,.=]*)*")
 _FOREIGN_DATABASES = ("admin", "config", "local")
 
 
-class Operation(enum.StrEnum):
+class ChangeKind(enum.StrEnum):
     """What may happen to a document. Its value ends the type of the event that tells of it."""
 
     INSERT = "inserted"
@@ -43,7 +43,7 @@ class Operation(enum.StrEnum):
 RESYNC = "resync"
 """Ends the type of the event that tells a project that changes were missed."""
 
-_WORDS = {"insert": Operation.INSERT, "update": Operation.UPDATE, "delete": Operation.DELETE}
+_WORDS = {"insert": ChangeKind.INSERT, "update": ChangeKind.UPDATE, "delete": ChangeKind.DELETE}
 
 
 class WatchSpecError(ValueError):
@@ -59,7 +59,7 @@ class Watch:
     Attributes:
         database: where the collection is; empty: the server's own.
         collection: which.
-        type: begins the types of its events, which end in an `Operation`.
+        type: begins the types of its events, which end in a `ChangeKind`.
         operations: those that are told.
         project_field: holds the project's id; None where `project_id` says it.
         project_id: the project of all documents.
@@ -73,7 +73,7 @@ class Watch:
     database: str
     collection: str
     type: str
-    operations: frozenset[Operation] = frozenset(Operation)
+    operations: frozenset[ChangeKind] = frozenset(ChangeKind)
     project_field: str | None = "project_id"
     project_id: str | None = None
     proposal_field: str | None = None
@@ -92,7 +92,7 @@ class Watch:
         """Names the watch in the log, and for all time the place that it has come to."""
         return f"{self.namespace}:{self.type}"
 
-    def event_type(self, operation: Operation) -> str:
+    def event_type(self, operation: ChangeKind) -> str:
         """The type of the events that tell of an operation."""
         return f"{self.type}.{operation.value}"
 
@@ -136,7 +136,7 @@ def _parse(text: str) -> Watch:
     if not rest or not rest[0]:
         raise WatchSpecError(f"{_cut(text)} names no type: COLLECTION:TYPE")
     database, collection = _namespace(namespace)
-    for ending in (*Operation, RESYNC):
+    for ending in (*ChangeKind, RESYNC):
         try:
             ids.event_type(f"{rest[0]}.{ending}")
         except ids.BadIdentifier:

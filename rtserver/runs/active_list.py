@@ -13,7 +13,7 @@ from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventType, StoredEvent
 from rtserver.model.run import RunJson
 
-CHANGING = frozenset(
+RUN_EVENTS = frozenset(
     type_.value
     for type_ in (
         EventType.RUN_QUEUED,
@@ -44,7 +44,7 @@ class ActiveRuns:
 
     def on_events(self, project_id: str, events: list[StoredEvent]) -> None:
         """Forget what was read before these events, if one of them changes it."""
-        if project_id in self._known and any(event.type in CHANGING for event in events):
+        if project_id in self._known and any(event.type in RUN_EVENTS for event in events):
             del self._known[project_id]
 
     def forget(self, project_id: str) -> None:

@@ -11,7 +11,7 @@ from rtserver.eventlog.publishing import MAX_USERS
 from rtserver.model import ids, texts
 from rtserver.model.errors import InvalidError
 from rtserver.model.events import WHOLE_PROJECT, Audience, EventDraft, only_users, viewers_of
-from rtserver.model.watch import RESYNC, Operation, Watch
+from rtserver.model.watch import RESYNC, ChangeKind, Watch
 
 
 class ChangeOutcome(enum.StrEnum):
@@ -54,7 +54,7 @@ class Change:
     """
 
     key: str
-    operation: Operation
+    operation: ChangeKind
     document_id: Any
     ts: str
     document: Mapping[str, Any] | None = None
@@ -137,7 +137,7 @@ class ChangeTeller:
     def _data(self, change: Change) -> tuple[ChangeOutcome, dict[str, Any], int]:
         watch = self.watch
         data: dict[str, Any] = {"id": change.document_id}
-        shown = change.document if change.operation is not Operation.DELETE else None
+        shown = change.document if change.operation is not ChangeKind.DELETE else None
         if shown is not None and (watch.whole or watch.fields):
             data["document"] = dict(shown) if watch.whole else picked(shown, watch.fields)
         size_bytes = len(msgspec.json.encode(data))

@@ -17,7 +17,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from rtserver.audit.archive.file import HOUR_S
-from rtserver.audit.archive.ports import Extent, Lease, Reading
+from rtserver.audit.archive.ports import Extent, Lease, LogReading
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.positions import Position
@@ -114,7 +114,7 @@ class MongoArchive:
             raise StoreUnavailableError("The audit log is not there at the moment") from None
 
     @core_errors
-    async def read(self, after: int, limit: int) -> Reading:
+    async def read(self, after: int, limit: int) -> LogReading:
         """See `ArchiveStore.read`."""
         epoch = await self.epoch()
         cursor = (
@@ -128,7 +128,7 @@ class MongoArchive:
             .sort("first", 1)
             .max_time_ms(READ_TIMEOUT_MS)
         )
-        reading = Reading(epoch)
+        reading = LogReading(epoch)
         seq = None
         count = size_bytes = 0
         async for document in cursor:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from rtserver.audit.record.buffer_usage import Usage
+from rtserver.audit.record.buffer_usage import BufferUsage
 from rtserver.audit.record.chain import Head
 from rtserver.eventlog.api import EventLog
 from rtserver.model.events import AUDIT_PROJECT
@@ -38,13 +38,13 @@ class MongoAuditBuffer:
         self._log = log
 
     @core_errors
-    async def usage(self) -> Usage:
+    async def usage(self) -> BufferUsage:
         """See `AuditBuffer.usage`."""
         oldest = await self._log.oldest(AUDIT_PROJECT)
         cursor = self._audit.aggregate([{"$collStats": {"storageStats": {}}}])
         (found,) = await cursor.to_list(1)
         stats = found["storageStats"]
-        return Usage(oldest, int(stats["size"]), int(stats.get("maxSize", 0)))
+        return BufferUsage(oldest, int(stats["size"]), int(stats.get("maxSize", 0)))
 
     @core_errors
     async def newest_of(self, chain: str) -> Head | None:

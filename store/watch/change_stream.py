@@ -16,7 +16,7 @@ from pymongo.errors import OperationFailure
 
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import rfc3339
-from rtserver.model.watch import Operation, Watch
+from rtserver.model.watch import ChangeKind, Watch
 from rtserver.watch.change import Change, top_paths
 from rtserver.watch.ports import ChangeBatch, HistoryLostError, Token
 from store.base.client import DatabaseError, core_errors, server_version
@@ -34,10 +34,10 @@ change that is larger than what can be sent. Trying again is of no use."""
 IMAGES_SINCE = (6, 0)
 
 _OPERATIONS = {
-    "insert": Operation.INSERT,
-    "update": Operation.UPDATE,
-    "replace": Operation.UPDATE,
-    "delete": Operation.DELETE,
+    "insert": ChangeKind.INSERT,
+    "update": ChangeKind.UPDATE,
+    "replace": ChangeKind.UPDATE,
+    "delete": ChangeKind.DELETE,
 }
 _ENDS = ("drop", "rename", "dropDatabase", "invalidate")
 
@@ -189,7 +189,7 @@ def change_pipeline(
 
 def wants_images(watch: Watch) -> bool:
     """Whether a deletion can only be told where MongoDB keeps what the document was."""
-    return Operation.DELETE in watch.operations and bool(watch.routing_fields)
+    return ChangeKind.DELETE in watch.operations and bool(watch.routing_fields)
 
 
 def _names(of: Any, key: str) -> dict[str, Any]:
@@ -215,7 +215,7 @@ async def _batch(watch: Watch, found: Sequence[RawBSONDocument], after: Token) -
     return ChangeBatch(changes, after, unreadable=unreadable)
 
 
-def _change(watch: Watch, event: Mapping[str, Any], operation: Operation) -> Change:
+def _change(watch: Watch, event: Mapping[str, Any], operation: ChangeKind) -> Change:
     # The token names the change by its place in the oplog: the same for whoever reads it.
     place = f"{watch.name}\0{event['_id']['_data']}"
     return Change(

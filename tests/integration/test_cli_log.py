@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rtserver.cli.publish import Publication, publish
+from rtserver.cli.publish import PublishRequest, publish
 from rtserver.cli.tail import tail
 from rtserver.config.settings import Settings
 from rtserver.eventlog.history import EventFilter
@@ -51,9 +51,9 @@ class Operator:
             self._stdin.write_text(event)
             with self._stdin.open() as stdin:
                 self._monkeypatch.setattr(sys, "stdin", stdin)
-                assert await publish(self._settings, Publication(project, None, key)) == 0
+                assert await publish(self._settings, PublishRequest(project, None, key)) == 0
         else:
-            assert await publish(self._settings, Publication(project, event, key)) == 0
+            assert await publish(self._settings, PublishRequest(project, event, key)) == 0
         return self._capsys.readouterr().out.splitlines()
 
     async def tail(

@@ -20,7 +20,7 @@ import structlog
 
 from rtserver.audit.archive.directory import (
     ArchiveDirectory,
-    FencedError,
+    ArchiveFencedError,
     ForeignDirectoryError,
     Taken,
 )
@@ -97,7 +97,7 @@ class Archiver:
                     holds = await self._take_turn()
                     self._failures = 0
                     wait_s = 0.0 if holds else self._lease_s / 3
-                except FencedError:
+                except ArchiveFencedError:
                     _log.warning("audit_archive_taken_over")
                     wait_s = self._lease_s / 3
                 except StoreUnavailableError as error:
@@ -179,12 +179,12 @@ class Archiver:
         return True
 
     async def _keep(self, archive_id: str) -> NoReturn:
-        """Renew the lease; ends with FencedError where it is another's."""
+        """Renew the lease; ends with ArchiveFencedError where it is another's."""
         while True:
             await asyncio.sleep(self._lease_s / 3)
             try:
                 if not await self._renew(archive_id):
-                    raise FencedError
+                    raise ArchiveFencedError
             except StoreUnavailableError as error:
                 # Nobody else can take it meanwhile either.
                 _log.warning("audit_archive_lease_not_renewed", error=str(error))

@@ -46,7 +46,7 @@ COPY_BYTES = 1024 * 1024
 _log = structlog.get_logger()
 
 
-class FencedError(Exception):
+class ArchiveFencedError(Exception):
     """Another worker has taken the archive over; nothing that was not counted yet counts."""
 
 
@@ -168,7 +168,7 @@ class ArchiveDirectory:
             epoch: the life of the log that will be archived.
 
         Raises:
-            FencedError: somebody has as high a term.
+            ArchiveFencedError: somebody has as high a term.
             ForeignDirectoryError: the directory was replaced by something else.
             OSError: it can't be read or written.
         """
@@ -178,7 +178,7 @@ class ArchiveDirectory:
             if state is None:
                 raise ForeignDirectoryError(f"{self.path / STATE_FILE} is gone")
             if state.term >= term:
-                raise FencedError
+                raise ArchiveFencedError
             self._write_state(State(state.archive_id, term, epoch))
             self._term = term
             for left in self.path.glob(".taking-*"):
@@ -239,7 +239,7 @@ class ArchiveDirectory:
             lines: what follows the newest line of the archive.
 
         Raises:
-            FencedError: somebody else has taken the archive over; nothing was written.
+            ArchiveFencedError: somebody else has taken the archive over; nothing was written.
             OSError: nothing was written, as far as can be known. Where the disk is full it may be
                 tried again; after any other error the archive has to be taken anew.
         """
@@ -262,7 +262,7 @@ class ArchiveDirectory:
         with self._locked():
             state = self._state()
             if state is None or state.term != self._term:
-                raise FencedError
+                raise ArchiveFencedError
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
             fd = os.open(path, flags, 0o640)
         self.close()
@@ -275,9 +275,9 @@ class ArchiveDirectory:
         try:
             named = self._path.stat()
         except FileNotFoundError:
-            raise FencedError from None
+            raise ArchiveFencedError from None
         if (mine.st_dev, mine.st_ino) != (named.st_dev, named.st_ino):
-            raise FencedError
+            raise ArchiveFencedError
 
     def close(self) -> None:
         """Let go of the file, if one is open."""

@@ -21,7 +21,7 @@ class Lease:
 
 
 @dataclass(slots=True)
-class Reading:
+class LogReading:
     """Records of the log.
 
     Attributes:
@@ -77,7 +77,7 @@ class ArchiveStore(Protocol):
     async def epoch(self) -> str:
         """The life of the log."""
 
-    async def read(self, after: int, limit: int) -> Reading:
+    async def read(self, after: int, limit: int) -> LogReading:
         """Records that a majority has, with `after < seq`, from the oldest, about `limit`."""
 
     async def extent(self) -> Extent:

@@ -1,4 +1,4 @@
-"""Usage of the audit log's capped collection, as workers write it down from time to time."""
+"""BufferUsage of the audit log's capped collection, as workers write it down from time to time."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,7 +7,7 @@ from rtserver.audit.record.chain import Head
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class BufferUsage:
     """How much of the buffer is in use.
 
     Attributes:
@@ -32,7 +32,7 @@ class Usage:
 class AuditBuffer(Protocol):
     """The collection as it is now. Each raises StoreUnavailableError where MongoDB is away."""
 
-    async def usage(self) -> Usage:
+    async def usage(self) -> BufferUsage:
         """How much of it is in use."""
 
     async def newest_of(self, chain: str) -> Head | None:

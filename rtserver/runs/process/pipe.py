@@ -7,7 +7,7 @@ from typing import Protocol, Self
 _READ_BYTES = 64 * 1024
 
 
-class Sink(Protocol):
+class OutputSink(Protocol):
     """Takes what one pipe gives."""
 
     async def take(self, data: bytes) -> None:
@@ -86,7 +86,7 @@ class OutputPipe:
             raise
         return cls(reader, transport, write_fd)
 
-    async def pump(self, sink: Sink) -> None:
+    async def pump(self, sink: OutputSink) -> None:
         """Give everything to a sink, until the pipe ends."""
         while True:
             self._waiting = True

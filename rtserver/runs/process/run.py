@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from rtserver.runs.process.lines import LineHandOver, OutputLine
-from rtserver.runs.process.pipe import Capture, OutputPipe, Sink
+from rtserver.runs.process.pipe import Capture, OutputPipe, OutputSink
 from rtserver.runs.process.spawn import spawn_guarded
 from rtserver.runs.process.supervise import ProcessWatch
 
@@ -175,8 +175,8 @@ async def _run(
     env: Mapping[str, str],
     timeout_s: float,
     term_grace_s: float,
-    stdout: Sink,
-    stderr: Sink,
+    stdout: OutputSink,
+    stderr: OutputSink,
 ) -> _Ended:
     started = time.monotonic()
     if refused := _refused(argv[0], cwd, env, started):

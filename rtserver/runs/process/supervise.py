@@ -6,7 +6,7 @@ import time
 
 import structlog
 
-from rtserver.runs.process.pipe import OutputPipe, Sink
+from rtserver.runs.process.pipe import OutputPipe, OutputSink
 from rtserver.runs.process.spawn import GuardedProcess
 
 # After the command and its process group have ended, only a process that left the group can still
@@ -41,7 +41,7 @@ class ProcessWatch:
         self._pipes = pipes
         self._term_grace_s = term_grace_s
 
-    async def to_end(self, timeout_s: float, sinks: list[Sink]) -> bool:
+    async def to_end(self, timeout_s: float, sinks: list[OutputSink]) -> bool:
         """Wait for the command and its output; nothing of either is left afterwards.
 
         Args:

@@ -4,7 +4,7 @@ import pytest
 
 from rtserver.config.engine import SettingError
 from rtserver.config.settings import Settings
-from rtserver.model.watch import OWN_COLLECTIONS, Operation, Watch, parse_watches
+from rtserver.model.watch import OWN_COLLECTIONS, ChangeKind, Watch, parse_watches
 from store.audit import archive as audit_archive
 from store.documents import comments, locks, proposals, run_places, runs, workers
 from store.documents import connections as leases
@@ -24,12 +24,12 @@ def test_the_least_and_the_most_that_can_be_said() -> None:
         "app",
         "task.items",
         "board.task",
-        operations=frozenset({Operation.INSERT, Operation.DELETE}),
+        operations=frozenset({ChangeKind.INSERT, ChangeKind.DELETE}),
         project_field="meta.board",
         proposal_field="change",
         fields=("title", "meta.due"),
     )
-    assert most.event_type(Operation.DELETE) == "board.task.deleted"
+    assert most.event_type(ChangeKind.DELETE) == "board.task.deleted"
     assert (one_project.project_id, one_project.project_field) == ("demo", None)
     assert one_project.whole
     assert one_project.routing_fields == ("readers",)

@@ -7,7 +7,7 @@ import pytest
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import WHOLE_PROJECT, EventType, StoredEvent
 from rtserver.model.run import RunJson, RunKind, RunState
-from rtserver.runs.active_list import CHANGING, ActiveRuns
+from rtserver.runs.active_list import RUN_EVENTS, ActiveRuns
 from tests.support.waiting import until
 
 
@@ -53,7 +53,7 @@ class Source:
 
 def test_every_event_of_a_run_but_its_output_changes_what_is_under_way() -> None:
     about_runs = ("validation_", "iteration_", "run_")
-    assert {type_ for type_ in EventType if type_.startswith(about_runs)} == CHANGING
+    assert {type_ for type_ in EventType if type_.startswith(about_runs)} == RUN_EVENTS
 
 
 @pytest.mark.gen_test
@@ -63,7 +63,7 @@ async def test_they_are_read_once_until_an_event_changes_them() -> None:
     assert await runs.of("p1") == [_run("p1", "r1")]
     runs.on_events("p1", [_event("output"), _event("token"), _event("build.finished")])
     assert (await runs.of("p1"))[0]["run_id"] == "r1"
-    for number, type_ in enumerate(sorted(CHANGING), start=2):
+    for number, type_ in enumerate(sorted(RUN_EVENTS), start=2):
         runs.on_events("p1", [_event("output"), _event(type_)])
         assert (await runs.of("p1"))[0]["run_id"] == f"r{number}"
         assert source.queries == number

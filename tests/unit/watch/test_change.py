@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rtserver.model.events import WHOLE_PROJECT, only_users, viewers_of
-from rtserver.model.watch import Operation, parse_watches
+from rtserver.model.watch import ChangeKind, parse_watches
 from rtserver.watch.change import Change, ChangeOutcome, ChangeTeller, Told, top_paths
 
 TS = "2026-01-01T10:00:00.000Z"
@@ -15,7 +15,7 @@ def _tell(
     spec: str,
     document: dict[str, Any] | None = None,
     *,
-    operation: Operation = Operation.INSERT,
+    operation: ChangeKind = ChangeKind.INSERT,
     before: dict[str, Any] | None = None,
     changed: list[str] | None = None,
     max_data_bytes: int = 1000,
@@ -49,7 +49,7 @@ def test_only_what_was_asked_for_is_sent() -> None:
 
 
 def test_an_event_says_what_happened_when_and_where() -> None:
-    told = _tell("", {"project_id": "p1"}, operation=Operation.UPDATE)
+    told = _tell("", {"project_id": "p1"}, operation=ChangeKind.UPDATE)
     assert told.draft is not None
     assert (told.draft.type, told.draft.project_id, told.draft.ts) == ("note.updated", "p1", TS)
     assert told.draft.audience == WHOLE_PROJECT
@@ -82,7 +82,7 @@ def test_a_project_is_named_by_text_or_number(value: object, project_id: str | N
 
 
 def test_a_collection_may_belong_to_one_project() -> None:
-    told = _tell(":to=demo", None, operation=Operation.DELETE)
+    told = _tell(":to=demo", None, operation=ChangeKind.DELETE)
     assert told.draft is not None
     assert told.draft.project_id == "demo"
     assert _data(told) == {"id": "n1"}
@@ -124,7 +124,7 @@ def test_what_is_for_users_is_told_to_them_or_nobody(value: object, users: set[s
 
 def test_what_is_gone_is_told_by_what_it_was() -> None:
     before = {"_id": "n1", "project_id": "p1", "text": "old"}
-    for operation in (Operation.DELETE, Operation.UPDATE):
+    for operation in (ChangeKind.DELETE, ChangeKind.UPDATE):
         told = _tell(":send=text", None, operation=operation, before=before)
         assert _data(told) == {"id": "n1"}
         assert _tell(":send=text", operation=operation) == Told(ChangeOutcome.NO_IMAGE)
@@ -148,11 +148,11 @@ def test_updates_of_what_is_not_sent_are_not_told(
     changed: list[str] | None, outcome: ChangeOutcome
 ) -> None:
     told = _tell(
-        ":send=text,by.name", {"project_id": "p1"}, operation=Operation.UPDATE, changed=changed
+        ":send=text,by.name", {"project_id": "p1"}, operation=ChangeKind.UPDATE, changed=changed
     )
     assert told.outcome is outcome
     for spec in ("", ":send=*"):
-        told = _tell(spec, {"project_id": "p1"}, operation=Operation.UPDATE, changed=changed)
+        told = _tell(spec, {"project_id": "p1"}, operation=ChangeKind.UPDATE, changed=changed)
         assert told.outcome is ChangeOutcome.TOLD
 
 

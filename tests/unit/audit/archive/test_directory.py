@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rtserver.audit.archive.directory import (
     ArchiveDirectory,
-    FencedError,
+    ArchiveFencedError,
     ForeignDirectoryError,
     try_out,
 )
@@ -88,11 +88,11 @@ def test_who_was_paused_and_wakes_up_writes_nothing_twice(tmp_path: Path) -> Non
     paused.append(10, _lines(1, 3))
     other = _holder(tmp_path, 2)
     other.append(10, _lines(4, 5))
-    with pytest.raises(FencedError):
+    with pytest.raises(ArchiveFencedError):
         paused.append(10, _lines(4, 6))
     assert _numbers(tmp_path) == [1, 2, 3, 4, 5]
     other.append(10, _lines(6, 6))
-    with pytest.raises(FencedError):
+    with pytest.raises(ArchiveFencedError):
         paused.take(2, EPOCH)
     for directory in (paused, other):
         directory.close()
@@ -103,7 +103,7 @@ def test_who_was_paused_makes_no_file_for_the_next_hour(tmp_path: Path) -> None:
     paused = _holder(tmp_path, 1)
     paused.append(10, _lines(1, 3))
     other = _holder(tmp_path, 2)
-    with pytest.raises(FencedError):
+    with pytest.raises(ArchiveFencedError):
         paused.append(11, _lines(4, 6))
     other.append(10, _lines(4, 4))
     for directory in (paused, other):
@@ -197,7 +197,7 @@ class _Worker:
         try:
             self.directory.append(hour, _lines(self.seq + 1, self.seq + count))
             self.seq += count
-        except FencedError:
+        except ArchiveFencedError:
             self.seq = None
 
 

@@ -19,7 +19,7 @@ import pytest
 from rtserver.audit.archive.file import archive_files, file_name, member
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.auditor import Auditor
-from rtserver.audit.record.buffer_usage import Usage
+from rtserver.audit.record.buffer_usage import BufferUsage
 from rtserver.audit.record.catalogue import CATALOGUE
 from rtserver.audit.record.chain import GENESIS, Head, hash_of
 from rtserver.audit.record.workers import Worker, Workers, entry_of
@@ -123,11 +123,11 @@ class Buffer:
     def __init__(self, log: KeyedLog) -> None:
         self._log = log
 
-    async def usage(self) -> Usage:
+    async def usage(self) -> BufferUsage:
         size_bytes = sum(
             len(item["b"]) for pack in self._log.packs[AUDIT_PROJECT] for item in pack.items
         )
-        return Usage(await self._log.oldest(AUDIT_PROJECT), size_bytes, 1 << 30)
+        return BufferUsage(await self._log.oldest(AUDIT_PROJECT), size_bytes, 1 << 30)
 
     async def newest_of(self, chain: str) -> Head | None:
         found = [record for record in self._log.records if record["chain"] == chain]
