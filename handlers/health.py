@@ -63,7 +63,7 @@ class MetricsHandler(BaseHandler):
 
     @operation(
         "getMetrics",
-        {200: Answer((str,), media_type="text/plain", description="The metrics")},
+        {200: Answer((str,), media_types=("text/plain",), description="The metrics")},
         needs_token=False,
     )
     def get(self) -> None:

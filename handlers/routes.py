@@ -14,6 +14,14 @@ from handlers.api.events import EventsHandler
 from handlers.api.locks import LockHandler
 from handlers.api.projects import ProjectHandler
 from handlers.api.proposals import ProposalHandler, ProposalsHandler
+from handlers.api.reviews import ReviewsHandler
+from handlers.api.revisions import (
+    RestoreHandler,
+    RevisionChangesHandler,
+    RevisionFileHandler,
+    RevisionFilesHandler,
+    RevisionsHandler,
+)
 from handlers.api.runs import IterationsHandler, RunHandler, ValidationsHandler
 from handlers.base.access_log import access_log
 from handlers.base.context import HandlerContext
@@ -30,6 +38,7 @@ from rtserver.interface import asyncapi
 
 OPENAPI = "/api/v1/openapi.json"
 ASYNCAPI = "/api/v1/asyncapi.json"
+REVISION = "/api/v1/proposals/{proposal_id}/revisions/{revision}"
 
 
 def http_routes(given: dict[str, Any]) -> list[Route]:
@@ -46,6 +55,24 @@ def http_routes(given: dict[str, Any]) -> list[Route]:
         Route("/api/v1/proposals/{proposal_id}", ProposalHandler, given),
         Route("/api/v1/proposals/{proposal_id}/events", ProposalEventsHandler, given),
         Route("/api/v1/proposals/{proposal_id}/comments", CommentsHandler, given),
+        Route("/api/v1/proposals/{proposal_id}/reviews", ReviewsHandler, given),
+        Route("/api/v1/proposals/{proposal_id}/revisions", RevisionsHandler, given),
+        Route(
+            REVISION + "/files",
+            RevisionFilesHandler,
+            given,
+        ),
+        Route(
+            REVISION + "/files/{file_path*}",
+            RevisionFileHandler,
+            given,
+        ),
+        Route(
+            REVISION + "/changes",
+            RevisionChangesHandler,
+            given,
+        ),
+        Route(REVISION + "/restore", RestoreHandler, given),
         Route("/api/v1/proposals/{proposal_id}/validations", ValidationsHandler, given),
         Route("/api/v1/proposals/{proposal_id}/iterations", IterationsHandler, given),
         Route("/api/v1/runs/{run_id}", RunHandler, given),

@@ -102,6 +102,8 @@ class ProposalsHandler(ApiHandler):
                 status=body.status,
             ),
         )
+        await self.context.revisions.look(proposal)
+        proposal = await self.context.proposals.get(proposal.proposal_id) or proposal
         self.set_header("Location", f"/api/v1/proposals/{proposal.proposal_id}")
         self.set_header("ETag", proposal.etag)
         self.json(proposal.to_json(), 201)

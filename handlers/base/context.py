@@ -18,6 +18,8 @@ from rtserver.reviews.comments import CommentService
 from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.locks import LockService
 from rtserver.reviews.proposals import ProposalStore
+from rtserver.revisions.reviewing import ReviewService
+from rtserver.revisions.service import RevisionService
 from rtserver.runs.iteration.factory import Iterations
 from rtserver.runs.service import RunService
 from rtserver.runs.validation.work import Validations
@@ -41,6 +43,8 @@ class HandlerContext:
     history: History
     proposals: ProposalStore
     editing: ProposalService
+    revisions: RevisionService
+    reviews: ReviewService
     comments: CommentService
     locks: LockService
     runs: RunService

@@ -25,13 +25,13 @@ class Answer:
         kinds: the types that its document may have; none: it has no body.
         headers: the headers that it has beyond the usual: names of
         `handlers.interface.openapi.HEADERS`.
-        media_type: of the body. A body that is no JSON is described as text.
+        media_types: of the body: one of these. A body that is no JSON is described as text.
         description: what the status means here.
     """
 
     kinds: tuple[Any, ...] = ()
     headers: tuple[str, ...] = ()
-    media_type: str = JSON
+    media_types: tuple[str, ...] = (JSON,)
     description: str = "Done"
 
 

@@ -11,6 +11,7 @@ from rtserver.model.errors import BusyError, ProjectFullError, RefusedError, Sto
 from rtserver.model.run import RunJson
 from rtserver.reviews.locks import LeasedLockJson
 from rtserver.reviews.statuses import ProposalStatus
+from rtserver.reviews.verdicts import ApprovalsJson, RevisionRefJson
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
@@ -31,6 +32,10 @@ class ProblemJson(TypedDict):
         version: the one that the proposal is at.
         current: the status that the proposal has.
         allowed: the statuses that it may have next.
+        newest: the newest revision of its text; null where it has none.
+        paths: the files that are in the way.
+        approvals: how far it is from being approved.
+        why: why its files were not reached, for programs.
     """
 
     type: Literal["about:blank"]
@@ -44,6 +49,10 @@ class ProblemJson(TypedDict):
     version: NotRequired[int]
     current: NotRequired[ProposalStatus]
     allowed: NotRequired[list[ProposalStatus]]
+    newest: NotRequired[RevisionRefJson | None]
+    paths: NotRequired[list[str]]
+    approvals: NotRequired[ApprovalsJson]
+    why: NotRequired[str]
 
 
 class Problem(web.HTTPError):

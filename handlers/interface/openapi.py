@@ -6,7 +6,7 @@ is what the handler reads requests with.
 
 import http
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -23,6 +23,21 @@ PARAMETERS: dict[str, Any] = {
     "run_id": field_types.RunId,
     "connection_id": field_types.ConnectionId,
     "user_id": field_types.UserId,
+    "revision": Annotated[
+        str,
+        msgspec.Meta(
+            description="The number of a revision, or `current` for the newest",
+            examples=["current"],
+            extra_json_schema={"pattern": "^([1-9][0-9]{0,8}|current)$"},
+        ),
+    ],
+    "file_path": Annotated[
+        str,
+        msgspec.Meta(
+            description="The path of a file in the proposal's folder, with its slashes",
+            examples=["specs/loans/spec.md"],
+        ),
+    ],
 }
 """What stands in braces in paths."""
 
@@ -87,7 +102,7 @@ def document(routes: Iterable[Route]) -> Schema:
     schemas = _Schemas(found)
     paths: dict[str, Schema] = {}
     for route, method, operation in found:
-        item = paths.setdefault(route.path, _path_item(route, schemas))
+        item = paths.setdefault(route.template, _path_item(route, schemas))
         item[method.lower()] = _operation(route, method, operation, schemas)
     return {
         "openapi": "3.1.0",
@@ -219,7 +234,8 @@ def _answer(answer: Answer, schemas: _Schemas) -> Schema:
     if answer.headers:
         shown["headers"] = _headers(answer.headers)
     if answer.kinds:
-        shown["content"] = {answer.media_type: {"schema": schemas.of(*answer.kinds)}}
+        schema = schemas.of(*answer.kinds)
+        shown["content"] = {name: {"schema": schema} for name in answer.media_types}
     return shown
 
 

@@ -140,7 +140,11 @@ class ProposalEventsHandler(ApiHandler):
 
     @operation(
         "streamEvents",
-        {200: Answer((str,), media_type=MEDIA_TYPE, description="The stream; see asyncapi.json")},
+        {
+            200: Answer(
+                (str,), media_types=(MEDIA_TYPE,), description="The stream; see asyncapi.json"
+            )
+        },
         query=StreamQuery,
         headers=StreamHeaders,
         problems=(403, 404, 406),

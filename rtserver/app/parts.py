@@ -8,8 +8,13 @@ from rtserver.auth.tokens import TokenVerifier
 from rtserver.config.settings import Settings
 from rtserver.lib.data_folder import make_folder
 from rtserver.model.errors import OperatorError
+from rtserver.revisions.model import Revision
 from rtserver.runs.llm.metrics import LlmMetrics
 from rtserver.runs.validation.validator import Validator
+from store.base.client import Database
+from store.base.relay import OutboxRelay
+from store.documents.proposals import MongoProposals
+from store.documents.revisions import REVISIONS, MongoRevisions, revision_document
 
 if TYPE_CHECKING:
     from rtserver.runs.llm.client import LanguageModel
@@ -96,3 +101,16 @@ def make_model(
         metrics=metrics,
         is_demo=is_demo,
     )
+
+
+def make_proposals(
+    settings: Settings, database: Database, relay: OutboxRelay
+) -> tuple[MongoProposals, MongoRevisions]:
+    """The stores of proposals, and of the revisions that come with their changes."""
+    proposals = MongoProposals(
+        database,
+        relay,
+        required_approvals=settings.required_approvals,
+        records={Revision: (REVISIONS, revision_document)},
+    )
+    return proposals, MongoRevisions(database)

@@ -20,6 +20,7 @@ from rtserver.app.parts import (
     SERVER_ROOT,
     make_data_folder,
     make_model,
+    make_proposals,
     make_validator,
     token_verifier,
 )
@@ -66,6 +67,8 @@ from rtserver.reviews.editing import ProposalService, creation_event
 from rtserver.reviews.locks import Lock, LockService
 from rtserver.reviews.proposals import Proposal, ProposalExistsError
 from rtserver.reviews.statuses import ProposalStatus
+from rtserver.revisions.reviewing import ReviewService
+from rtserver.revisions.service import RevisionService
 from rtserver.runs import commands as run_commands
 from rtserver.runs.active_list import ActiveRuns
 from rtserver.runs.commands import RunCommands
@@ -95,6 +98,7 @@ from store.documents.comments import COMMENTS, MongoComments, comment_fields
 from store.documents.connections import MongoLeases
 from store.documents.locks import LOCKS, MongoLocks
 from store.documents.proposals import PROPOSALS, MongoProposals
+from store.documents.revisions import REVISIONS, revision_event_fields
 from store.documents.revocations import MongoRevocations
 from store.documents.runs import RUNS, MongoRuns
 from store.documents.workers import MongoWorkers
@@ -187,15 +191,17 @@ class Server:
         self._log = log = await events.open()
         self._shutdown.push("heads", self._flush_heads)
         self._relay = relay = OutboxRelay(
-            database, log, (RUNS, PROPOSALS, LOCKS), {COMMENTS: comment_fields}
+            database,
+            log,
+            (RUNS, PROPOSALS, LOCKS),
+            {COMMENTS: comment_fields, REVISIONS: revision_event_fields},
         )
         await self._build_audit(database)
         leases = MongoLeases(database, lease_s=settings.lease_s)
         run_store = MongoRuns(database, relay, lease_s=settings.lease_s)
-        proposals = MongoProposals(database, relay)
-        comments = MongoComments(database, relay)
-        lock_store = MongoLocks(database, relay)
-        for part in (proposals, comments, lock_store, relay, leases, run_store):
+        proposals, revision_store = make_proposals(settings, database, relay)
+        comments, lock_store = MongoComments(database, relay), MongoLocks(database, relay)
+        for part in (proposals, comments, lock_store, relay, leases, run_store, revision_store):
             await part.prepare()
         self._locks = locks = LockService(
             lock_store, lease_s=settings.lock_lease_s, on_expired=self._on_lock_expired
@@ -256,12 +262,18 @@ class Server:
             worker_id=settings.worker_id,
             lease_s=settings.lease_s,
         )
-        editing = ProposalService(proposals, locks, on_reopened=self._on_reopened)
+        editing = ProposalService(
+            proposals,
+            locks,
+            required_approvals=settings.required_approvals,
+            on_reopened=self._on_reopened,
+        )
         validator = make_validator(settings)
         writer = ProposalWriter(
             settings.workspaces_dir, shared_schema_folders(validator.openspec())
         )
         await asyncio.to_thread(writer.settle_all)
+        revisions = RevisionService(revision_store, proposals, editing, writer)
         model = self._make_model(metrics.llm)
         if model is not None:
             self._shutdown.push("language-model", model.close)
@@ -270,6 +282,7 @@ class Server:
                 model=model,
                 runs=run_store,
                 editing=editing,
+                revisions=revisions,
                 validator=validator,
                 writer=writer,
                 lease_s=settings.lease_s,
@@ -353,6 +366,8 @@ class Server:
             history=History(log, membership.table),
             proposals=proposals,
             editing=editing,
+            revisions=revisions,
+            reviews=ReviewService(proposals, revisions),
             comments=CommentService(comments, proposals),
             locks=locks,
             runs=runs,

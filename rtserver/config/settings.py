@@ -332,6 +332,17 @@ class Settings:
         count(1, 10_000),
         "Runs of one project under way, over all workers, so that one can't starve the others.",
     )
+    required_approvals: int = setting(
+        1,
+        count(0, 100),
+        "Approvals by reviewers other than the author that a proposal's text needs before the "
+        "proposal can become approved. 0: none.",
+    )
+    revisions_kept_days: int = setting(
+        30,
+        count(0, 36_500),
+        "Days after a proposal was archived for which the contents of its revisions are kept.",
+    )
     max_queued_runs_per_project: int = setting(
         20,
         count(0, 10_000),

@@ -22,6 +22,7 @@ def _distinctions(events: list[StoredEvent]) -> tuple[bool, bool]:
         kind = event.audience.kind
         if kind is AudienceKind.PROPOSAL:
             by_view = True
+            by_user = by_user or bool(event.audience.users)
         elif kind is not AudienceKind.PROJECT:
             by_user = True
     return by_view, by_user

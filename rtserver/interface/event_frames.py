@@ -22,6 +22,8 @@ from rtserver.model.run import RunKind
 from rtserver.reviews.comments import CommentJson
 from rtserver.reviews.proposals import ProposalJson
 from rtserver.reviews.statuses import ProposalStatus
+from rtserver.reviews.verdicts import ApprovalsJson, ReviewJson
+from rtserver.revisions.model import RevisionJson
 
 Count = Annotated[int, Meta(ge=0)]
 Ordinal = Annotated[int, Meta(ge=1)]
@@ -240,11 +242,15 @@ class ProposalCreated(EventFrame, tag="proposal_created"):
 
 
 class ProposalUpdated(EventFrame, tag="proposal_updated"):
-    """Title, author or reviewers of a proposal changed."""
+    """A proposal changed: title, author, reviewers, text or verdicts.
+
+    Attributes:
+        actor: who changed it; nobody where its text was changed in the workspace.
+    """
 
     proposal_id: ProposalId
     proposal: ProposalJson
-    actor: UserId
+    actor: UserId | UnsetType = UNSET
 
 
 class StatusChanged(EventFrame, tag="status_changed"):
@@ -252,6 +258,7 @@ class StatusChanged(EventFrame, tag="status_changed"):
 
     Attributes:
         version: the proposal's, now.
+        actor: who moved it; nobody where its text was changed in the workspace.
         cause: `revised` where an approved one went back because its text is being changed.
     """
 
@@ -260,8 +267,34 @@ class StatusChanged(EventFrame, tag="status_changed"):
     to: ProposalStatus
     version: Ordinal
     updated_at: Moment
-    actor: UserId
+    actor: UserId | UnsetType = UNSET
     cause: Literal["revised"] | UnsetType = UNSET
+
+
+class RevisionCreated(EventFrame, tag="revision_created"):
+    """The text of a proposal is another one now.
+
+    Attributes:
+        actor: who made it; null where it was seen in the workspace.
+    """
+
+    proposal_id: ProposalId
+    revision: RevisionJson
+    actor: UserId | None
+
+
+class ReviewSubmitted(EventFrame, tag="review_submitted"):
+    """Somebody gave a verdict on a proposal's text.
+
+    Attributes:
+        review: the verdict.
+        approvals: what all that stand add up to.
+    """
+
+    proposal_id: ProposalId
+    review: ReviewJson
+    approvals: ApprovalsJson
+    actor: UserId
 
 
 class CommentCreated(EventFrame, tag="comment_created"):
@@ -322,6 +355,8 @@ EVENT_FRAMES: tuple[type[EventFrame], ...] = (
     ProposalCreated,
     ProposalUpdated,
     StatusChanged,
+    RevisionCreated,
+    ReviewSubmitted,
     CommentCreated,
     LockChanged,
 )

@@ -35,6 +35,8 @@ class EventType(enum.StrEnum):
     LOCK_CHANGED = "lock_changed"
     PROPOSAL_CREATED = "proposal_created"
     PROPOSAL_UPDATED = "proposal_updated"
+    REVISION_CREATED = "revision_created"
+    REVIEW_SUBMITTED = "review_submitted"
     CONTROL = "control"
 
 
@@ -53,12 +55,12 @@ class Audience:
     """Who may see an event, as data that is stored with it.
 
     Attributes:
-        kind: `project`: everyone in the project; `proposal`: who views `proposal_id`;
+        kind: `project`: everyone in the project; `proposal`: who views `proposal_id`, and `users`;
             `members`: author and reviewers of `proposal_id`: who was one of them when the event was
             made, which is `users`, and still is at the time of delivery; `users`: exactly `users`;
             `workers`: no client, only the server's own workers.
         proposal_id: set for `proposal` and `members`.
-        users: set for `users` and `members`.
+        users: set for `users` and `members`, and for `proposal` where it is for some besides.
     """
 
     kind: AudienceKind
@@ -71,7 +73,13 @@ class Audience:
             case AudienceKind.PROJECT:
                 return None
             case AudienceKind.PROPOSAL:
-                return {"kind": self.kind.value, "proposal_id": self.proposal_id}
+                document: dict[str, Any] = {
+                    "kind": self.kind.value,
+                    "proposal_id": self.proposal_id,
+                }
+                if self.users:
+                    document["users"] = sorted(self.users)
+                return document
             case AudienceKind.MEMBERS:
                 return {
                     "kind": self.kind.value,
@@ -89,7 +97,7 @@ class Audience:
         if document is None:
             return WHOLE_PROJECT
         kind = document["kind"]
-        if kind == AudienceKind.PROPOSAL:
+        if kind == AudienceKind.PROPOSAL and not document.get("users"):
             return viewers_of(document["proposal_id"])
         return Audience(
             AudienceKind(kind),
@@ -106,6 +114,11 @@ WORKERS = Audience(AudienceKind.WORKERS)
 def viewers_of(proposal_id: str) -> Audience:
     """The audience of everyone who views a proposal (one shared object a proposal)."""
     return Audience(AudienceKind.PROPOSAL, proposal_id=proposal_id)
+
+
+def viewers_and(proposal_id: str, users: frozenset[str]) -> Audience:
+    """The audience of everyone who views a proposal, and of the named users."""
+    return Audience(AudienceKind.PROPOSAL, proposal_id=proposal_id, users=users)
 
 
 def members_of(proposal_id: str, users: frozenset[str]) -> Audience:

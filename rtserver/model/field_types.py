@@ -83,3 +83,20 @@ Moment = Annotated[
         extra_json_schema={"format": "date-time"},
     ),
 ]
+RevisionNumber = Annotated[
+    int, Meta(ge=1, description="The number of a revision within its proposal: 1, 2, 3, ...")
+]
+Sha256 = Annotated[
+    str,
+    Meta(
+        description="A SHA-256, hexadecimal",
+        extra_json_schema={"pattern": "^[0-9a-f]{64}$"},
+    ),
+]
+Digest = Annotated[
+    str,
+    Meta(
+        description="What the files of a revision hold: `sha256:` and hexadecimal",
+        extra_json_schema={"pattern": "^sha256:[0-9a-f]{64}$"},
+    ),
+]

@@ -65,7 +65,7 @@ def visible(audience: Audience, viewer: Viewer, members: Members) -> bool:
         case AudienceKind.PROJECT:
             return True
         case AudienceKind.PROPOSAL:
-            return viewer.views(audience.proposal_id)
+            return viewer.views(audience.proposal_id) or viewer.user_id in audience.users
         case AudienceKind.MEMBERS:
             # Both: one who was added later has no right to what was said before, and one who was
             # removed has none any more.

@@ -21,6 +21,7 @@ from rtserver.reviews.proposals import (
 )
 from rtserver.reviews.rights import check_change, check_creation, check_text_change
 from rtserver.reviews.statuses import ProposalStatus, check_move
+from rtserver.reviews.verdicts import ApprovalsJson
 
 MAX_ATTEMPTS = 20
 REVISED = "revised"
@@ -35,6 +36,7 @@ class ProposalService:
         store: ProposalStore,
         locks: LockGuard,
         *,
+        required_approvals: int = 0,
         on_reopened: Callable[[Proposal, str], None] = lambda _proposal, _actor: None,
     ) -> None:
         """Make the service.
@@ -42,12 +44,14 @@ class ProposalService:
         Args:
             store: where proposals are.
             locks: who may change a project now.
+            required_approvals: how many approvals a proposal takes.
             on_reopened: told of each approved proposal that went back to review because its text
                 is being changed, and by whom.
         """
         self._store = store
         self._locks = locks
-        self._on_reopened = on_reopened
+        self._required_approvals = required_approvals
+        self.on_reopened = on_reopened
 
     async def create(self, identity: Identity, project_id: str, new: NewProposal) -> Proposal:
         """Make a proposal known. The project was checked by the caller.
@@ -70,6 +74,7 @@ class ProposalService:
             created_at=now,
             updated_at=now,
             created_by=identity.user_id,
+            required_approvals=self._required_approvals,
         )
         await self._store.create(proposal, creation_event(proposal, identity.user_id))
         return proposal
@@ -95,6 +100,7 @@ class ProposalService:
             StaleError: it is not the version that the caller has seen.
             LockedError: somebody else has locked the project.
             WrongMoveError: its status does not lead to the one asked for.
+            ApprovalsMissingError: it was to be approved, and its reviewers have not said so.
             InvalidError: a value cannot be used.
             ConflictError: others keep changing it.
             StoreUnavailableError: MongoDB does not answer.
@@ -110,8 +116,10 @@ class ProposalService:
             changed = _changed(present, changes)
             if changed is None:
                 return present
+            if changed.status is not present.status and changed.status is ProposalStatus.APPROVED:
+                check_approvals(changed)
             await self._locks.check(present.project_id, identity)
-            events = _change_events(present, changed, identity.user_id)
+            events = change_events(present, changed, identity.user_id)
             if await self._store.change(changed, events):
                 return changed
         raise ConflictError("The proposal is being changed by others all the time; try again")
@@ -147,10 +155,10 @@ class ProposalService:
             present = await self._store.get(proposal_id)
             if present is None or present.status is not ProposalStatus.APPROVED:
                 return
-            reopened = _next_version(replace(present, status=ProposalStatus.IN_REVIEW), present)
-            told = _change_events(present, reopened, actor, cause=REVISED)
+            reopened = next_version(replace(present, status=ProposalStatus.IN_REVIEW), present)
+            told = change_events(present, reopened, actor, cause=REVISED)
             if await self._store.change(reopened, told):
-                self._on_reopened(reopened, actor)
+                self.on_reopened(reopened, actor)
                 return
 
 
@@ -168,10 +176,41 @@ def _changed(present: Proposal, changes: ProposalChanges) -> Proposal | None:
     if wanted == present:
         return None
     check_move(present.status, wanted.status)
-    return _next_version(wanted, present)
+    return next_version(wanted, present)
 
 
-def _next_version(wanted: Proposal, present: Proposal) -> Proposal:
+def check_approvals(proposal: Proposal) -> None:
+    """See that a proposal has the approvals that it takes on the text of now.
+
+    Raises:
+        ApprovalsMissingError: it has not, or a reviewer's request for changes stands.
+    """
+    approvals = proposal.approvals
+    if not approvals["required"]:
+        return
+    if approvals["missing"] or approvals["blocked_by"]:
+        raise ApprovalsMissingError(approvals)
+
+
+class ApprovalsMissingError(ConflictError):
+    """The proposal's reviewers have not approved the text as it is now."""
+
+    reason = "approvals_missing"
+
+    def __init__(self, approvals: ApprovalsJson) -> None:
+        if approvals["blocked_by"]:
+            who = ", ".join(approvals["blocked_by"])
+            why = f"{who} asked for changes, and that stands until they say otherwise"
+        else:
+            why = (
+                f"it has {approvals['given']} of {approvals['required']} approvals by reviewers "
+                "of the text as it is now"
+            )
+        super().__init__(f"The proposal cannot be approved yet: {why}", approvals=approvals)
+
+
+def next_version(wanted: Proposal, present: Proposal) -> Proposal:
+    """A proposal as it is to be, numbered and timed as the version after the present one."""
     # Never before the last change, whatever the clocks of two workers say.
     updated_at = max(present_moment(), present.updated_at)
     return replace(wanted, version=present.version + 1, updated_at=updated_at)
@@ -182,22 +221,28 @@ def creation_event(proposal: Proposal, actor: str) -> EventDraft:
     return _event(EventType.PROPOSAL_CREATED, proposal, actor)
 
 
-def _event(type_: EventType, proposal: Proposal, actor: str) -> EventDraft:
+def _event(type_: EventType, proposal: Proposal, actor: str | None) -> EventDraft:
     return EventDraft(
         proposal.project_id,
         type_,
-        {"proposal": proposal.to_json(), "actor": actor},
+        {"proposal": proposal.to_json(), **_by(actor)},
         proposal_id=proposal.proposal_id,
     )
 
 
-def _change_events(before: Proposal, after: Proposal, actor: str, **moved: Any) -> list[EventDraft]:
+def _by(actor: str | None) -> dict[str, str]:
+    return {} if actor is None else {"actor": actor}
+
+
+def change_events(
+    before: Proposal, after: Proposal, actor: str | None, **moved: Any
+) -> list[EventDraft]:
     """What to tell: a change of status to the viewers, of anything else to the project.
 
     Args:
         before: as it was.
         after: as it is.
-        actor: who changed it.
+        actor: who changed it; None where the workspace did.
         **moved: what else to tell of a change of status.
     """
     events: list[EventDraft] = []
@@ -206,18 +251,19 @@ def _change_events(before: Proposal, after: Proposal, actor: str, **moved: Any) 
     ):
         events.append(_event(EventType.PROPOSAL_UPDATED, after, actor))
     if after.status is not before.status:
+        fields = {
+            "from": before.status.value,
+            "to": after.status.value,
+            "version": after.version,
+            "updated_at": rfc3339(after.updated_at),
+            **_by(actor),
+            **moved,
+        }
         events.append(
             EventDraft(
                 after.project_id,
                 EventType.STATUS_CHANGED,
-                {
-                    "from": before.status.value,
-                    "to": after.status.value,
-                    "version": after.version,
-                    "updated_at": rfc3339(after.updated_at),
-                    "actor": actor,
-                    **moved,
-                },
+                fields,
                 audience=viewers_of(after.proposal_id),
                 proposal_id=after.proposal_id,
             )

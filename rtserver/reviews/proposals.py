@@ -10,6 +10,14 @@ from rtserver.model.events import EventDraft, rfc3339
 from rtserver.model.field_types import Moment, ProjectId, ProposalId, UserId
 from rtserver.model.identity import Identity
 from rtserver.reviews.statuses import ProposalStatus
+from rtserver.reviews.verdicts import (
+    ApprovalsJson,
+    Review,
+    ReviewJson,
+    RevisionRef,
+    RevisionRefJson,
+    approvals_of,
+)
 
 MAX_TITLE_CHARS = 256
 MAX_REVIEWERS = 100
@@ -21,6 +29,8 @@ class ProposalJson(TypedDict):
     Attributes:
         version: 1, 2, 3, ...; its entity tag is this number in quotes.
         created_by: who made it known, who need not be its author.
+        revision: the text as it is; null where the workspace has none of it.
+        reviews: the verdicts that stand, one of each reviewer.
     """
 
     id: ProposalId
@@ -33,6 +43,9 @@ class ProposalJson(TypedDict):
     created_at: Moment
     updated_at: Moment
     created_by: UserId
+    revision: RevisionRefJson | None
+    reviews: list[ReviewJson]
+    approvals: ApprovalsJson
 
 
 @dataclass(slots=True)
@@ -42,6 +55,9 @@ class Proposal:
     Attributes:
         version: 1, 2, 3, ...; a change of anything below makes it one more.
         created_by: the user who made it known, who need not be its author.
+        revision: the text as it is; None where none was seen.
+        reviews: the verdicts that stand, one of each reviewer.
+        required_approvals: how many approvals it takes on this server; not stored.
     """
 
     proposal_id: str
@@ -54,6 +70,9 @@ class Proposal:
     updated_at: datetime
     created_by: str
     version: int = 1
+    revision: RevisionRef | None = None
+    reviews: tuple[Review, ...] = ()
+    required_approvals: int = 0
 
     @property
     def members(self) -> frozenset[str]:
@@ -64,6 +83,17 @@ class Proposal:
     def etag(self) -> str:
         """The version as a strong entity tag (RFC 9110 section 8.8.3)."""
         return f'"{self.version}"'
+
+    @property
+    def approvals(self) -> ApprovalsJson:
+        """How far it is from being approved."""
+        return approvals_of(
+            self.reviews,
+            self.revision,
+            author=self.author,
+            reviewers=self.reviewers,
+            required=self.required_approvals,
+        )
 
     def to_json(self) -> ProposalJson:
         """The proposal as clients see it; times in RFC 3339."""
@@ -78,6 +108,9 @@ class Proposal:
             "created_at": rfc3339(self.created_at),
             "updated_at": rfc3339(self.updated_at),
             "created_by": self.created_by,
+            "revision": None if self.revision is None else self.revision.to_json(),
+            "reviews": [review.to_json(self.revision) for review in self.reviews],
+            "approvals": self.approvals,
         }
 
 
@@ -115,6 +148,19 @@ class StaleError(RefusedError):
     reason = "stale"
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A document that comes into the world with a change of a proposal, and its event.
+
+    Attributes:
+        value: a `rtserver.revisions.model.Revision`, say; the store knows how it is kept.
+        event: what to tell of it; the store makes its fields of the value.
+    """
+
+    value: object
+    event: EventDraft
+
+
 class ProposalStore(Protocol):
     """Proposals, kept where all workers see them. Each change and its events are one."""
 
@@ -125,8 +171,17 @@ class ProposalStore(Protocol):
             ProposalExistsError: the id is taken.
         """
 
-    async def change(self, proposal: Proposal, changed: Sequence[EventDraft]) -> bool:
-        """Replace version `proposal.version - 1`; False where it is not the newest any more."""
+    async def change(
+        self, proposal: Proposal, changed: Sequence[EventDraft], record: Record | None = None
+    ) -> bool:
+        """Replace version `proposal.version - 1`; False where it is not the newest any more.
+
+        Args:
+            proposal: as it is to be.
+            changed: what to tell.
+            record: a document of another kind that comes into the world with the change, told of
+                after the others.
+        """
 
     async def get(self, proposal_id: str) -> Proposal | None:
         """A proposal, or None."""

@@ -1,23 +1,33 @@
 """Proposals in MongoDB. See `rtserver.reviews.proposals` for what the fields mean.
 
 _id proposal id, project_id, title, author, reviewers, status, version, created_by, created_at,
-updated_at, commented_at? (of the newest comment), outbox
+updated_at, commented_at? (of the newest comment), revision? {number, digest, at}, reviews? array of
+{reviewer, reviewer_name, verdict, revision, digest, text, at}, outbox
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pymongo import ASCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from rtserver.model.events import EventDraft
-from rtserver.reviews.proposals import MAX_REVIEWERS, MAX_TITLE_CHARS, Proposal, ProposalExistsError
+from rtserver.reviews.proposals import (
+    MAX_REVIEWERS,
+    MAX_TITLE_CHARS,
+    Proposal,
+    ProposalExistsError,
+    Record,
+)
 from rtserver.reviews.statuses import ProposalStatus
+from rtserver.reviews.verdicts import Review, RevisionRef, Verdict
 from store.base.client import NEWEST_MS, Database, confirmed, core_errors, newest
 from store.base.relay import OutboxRelay, waiting_event
 from store.base.schemas import OUTBOX, USER_ID, prepare_validated, schema
 
 PROPOSALS = "proposals"
+RecordForm = tuple[str, Callable[[Any], dict[str, Any]]]
 SCHEMA = schema(
     {
         "_id": {"bsonType": "string", "minLength": 1, "maxLength": 128},
@@ -44,7 +54,25 @@ SCHEMA = schema(
 class MongoProposals:
     """`rtserver.reviews.proposals.ProposalStore` on MongoDB."""
 
-    def __init__(self, database: Database, relay: OutboxRelay) -> None:
+    def __init__(
+        self,
+        database: Database,
+        relay: OutboxRelay,
+        *,
+        required_approvals: int = 0,
+        records: Mapping[type, RecordForm] | None = None,
+    ) -> None:
+        """Make the store.
+
+        Args:
+            database: where proposals are.
+            relay: tells of their changes.
+            required_approvals: see `rtserver.reviews.proposals.Proposal`.
+            records: by type, how a value is kept that comes with a change: its collection, and
+                what makes its document.
+        """
+        self._required_approvals = required_approvals
+        self._records = records or {}
         self._database = database
         self._proposals = database[PROPOSALS]
         self._confirmed = confirmed(database)[PROPOSALS]
@@ -78,9 +106,15 @@ class MongoProposals:
         await self._relay.try_relay(PROPOSALS, document)
 
     @core_errors
-    async def change(self, proposal: Proposal, changed: Sequence[EventDraft]) -> bool:
+    async def change(
+        self, proposal: Proposal, changed: Sequence[EventDraft], record: Record | None = None
+    ) -> bool:
         """See `ProposalStore.change`."""
         waiting = [waiting_event(_what(proposal), draft) for draft in changed]
+        if record is not None:
+            into, document_of = self._records[type(record.value)]
+            brought = {"into": into, "document": document_of(record.value)}
+            waiting.append({**waiting_event(_what(proposal), record.event), "record": brought})
         document = await self._proposals.find_one_and_update(
             {"_id": proposal.proposal_id, "version": proposal.version - 1},
             {"$set": _fields(proposal), "$push": {"outbox": {"$each": waiting}}},
@@ -99,13 +133,13 @@ class MongoProposals:
     async def get(self, proposal_id: str) -> Proposal | None:
         """See `ProposalStore.get`."""
         document = await self._confirmed.find_one({"_id": proposal_id})
-        return None if document is None else _proposal(document)
+        return None if document is None else self._proposal(document)
 
     @core_errors
     async def of_project(self, project_id: str) -> list[Proposal]:
         """See `ProposalStore.of_project`."""
         cursor = self._confirmed.find({"project_id": project_id}, {"outbox": 0})
-        return [_proposal(document) async for document in cursor.sort("created_at", 1)]
+        return [self._proposal(document) async for document in cursor.sort("created_at", 1)]
 
     @core_errors
     async def members(self, project_id: str) -> list[tuple[str, int, frozenset[str]]]:
@@ -117,6 +151,26 @@ class MongoProposals:
             (found["_id"], found["version"], frozenset((found["author"], *found["reviewers"])))
             async for found in cursor
         ]
+
+    def _proposal(self, document: dict[str, Any]) -> Proposal:
+        return Proposal(
+            proposal_id=document["_id"],
+            project_id=document["project_id"],
+            title=document["title"],
+            author=document["author"],
+            reviewers=list(document["reviewers"]),
+            status=ProposalStatus(document["status"]),
+            created_at=document["created_at"],
+            updated_at=document["updated_at"],
+            created_by=document.get("created_by", document["author"]),
+            version=document["version"],
+            revision=RevisionRef(**found) if (found := document.get("revision")) else None,
+            reviews=tuple(
+                Review(**{**review, "verdict": Verdict(review["verdict"])})
+                for review in document.get("reviews", ())
+            ),
+            required_approvals=self._required_approvals,
+        )
 
 
 def _what(proposal: Proposal) -> str:
@@ -132,19 +186,8 @@ def _fields(proposal: Proposal) -> dict[str, Any]:
         "status": proposal.status.value,
         "version": proposal.version,
         "updated_at": proposal.updated_at,
+        "revision": None if proposal.revision is None else asdict(proposal.revision),
+        "reviews": [
+            {**asdict(review), "verdict": review.verdict.value} for review in proposal.reviews
+        ],
     }
-
-
-def _proposal(document: dict[str, Any]) -> Proposal:
-    return Proposal(
-        proposal_id=document["_id"],
-        project_id=document["project_id"],
-        title=document["title"],
-        author=document["author"],
-        reviewers=list(document["reviewers"]),
-        status=ProposalStatus(document["status"]),
-        created_at=document["created_at"],
-        updated_at=document["updated_at"],
-        created_by=document.get("created_by", document["author"]),
-        version=document["version"],
-    )

@@ -65,6 +65,8 @@ async def _fill(address: str, signed: str) -> dict[str, str]:
     async with api(address, token=signed) as service:
         proposals = f"/api/v1/projects/{PROJECT}/proposals"
         await service.http.post(proposals, json={"id": "interface-1", "title": "T"})
+        first = {"base": 0, "files": {"proposal.md": "# Why\n"}}
+        await service.http.post("/api/v1/proposals/interface-1/revisions", json=first)
         await service.publish(PROJECT)
         answer = await service.http.post("/api/v1/proposals/interface-1/validations")
         run = answer.json()
@@ -74,6 +76,8 @@ async def _fill(address: str, signed: str) -> dict[str, str]:
             "run_id": run.get("run_id") or run["run"]["run_id"],
             "connection_id": "nobody",
             "user_id": "revoked by the document",
+            "revision": "1",
+            "file_path": "proposal.md",
         }
 
 

@@ -34,6 +34,8 @@ async def test_a_review_from_draft_to_archive(pair: Pair, project: str) -> None:
     async with AsyncExitStack() as stack:
         ada, ben = await _people(stack, pair, "ada", "ben")
         viewer = await stack.enter_async_context(session(pair.other.address, project, user="eve"))
+        folder = pair.workspace(project) / "openspec" / "changes" / project
+        folder.mkdir(parents=True)
         made = await ada.post(
             f"/api/v1/projects/{project}/proposals", {"id": project, **DESCRIPTION}
         )
@@ -45,20 +47,32 @@ async def test_a_review_from_draft_to_archive(pair: Pair, project: str) -> None:
             (ben, "approved"),
             (ada, "archived"),
         ]
-        for version, (who, status) in enumerate(way, start=2):
+        version = 1
+        for who, status in way:
+            if status == "approved":
+                (folder / "proposal.md").write_text("# Why\n")
+                await ben.approve(project)
+                version += 2
             changed = await who.patch(_path(project), {"status": status})
+            version += 1
             assert (changed["status"], changed["version"]) == (status, version)
-        frames = await viewer.recv_events(6)
+        frames = await viewer.recv_events(10)
     assert frames[0]["type"] == "proposal_created"
     assert frames[0]["proposal"] == made
-    assert [(frame["from"], frame["to"], frame["actor"]) for frame in frames[1:]] == [
+    reviewed = [frame["type"] for frame in frames[4:8]]
+    assert reviewed == [
+        *("proposal_updated", "revision_created"),
+        *("proposal_updated", "review_submitted"),
+    ]
+    moves = [*frames[1:4], *frames[8:]]
+    assert [(frame["from"], frame["to"], frame["actor"]) for frame in moves] == [
         ("draft", "in_review", "ada"),
         ("in_review", "rejected", "ben"),
         ("rejected", "in_review", "ada"),
         ("in_review", "approved", "ben"),
         ("approved", "archived", "ada"),
     ]
-    for frame in frames[1:]:
+    for frame in moves:
         assert frame["type"] == "status_changed"
         assert frame["proposal_id"] == project
         assert frame["project_id"] == project

@@ -45,8 +45,10 @@ def _path(case: Case) -> str:
 
 
 async def _approved(case: Case) -> None:
-    for status in ("in_review", "approved"):
-        await case.ada.patch(_path(case), {"status": status})
+    await case.ada.patch(_path(case), {"status": "in_review"})
+    async with api(case.there.address, "ben", ()) as ben:
+        await ben.approve(case.proposal_id)
+    await case.ada.patch(_path(case), {"status": "approved"})
 
 
 async def _records(root: Api, query: str, count: int) -> list[Frame]:
@@ -127,16 +129,16 @@ async def test_what_is_archived_stays_as_it_is(new_case: Any) -> None:
 async def test_an_approved_one_goes_back_to_review_as_its_revision_starts(new_case: Any) -> None:
     async with new_case() as case, api(case.there.address, "root", ("admin",)) as root:
         await _approved(case)
-        await case.viewer.recv_events(2)
+        await case.viewer.recv_until(lambda frame: frame.get("to") == "approved")
         case.answer(hangs())
         async with api(case.there.address, "ben", ()) as ben:
             run = await ben.post(case.path, ASKED, 202)
         now = await case.ada.get(_path(case))
-        assert (now["status"], now["version"]) == ("in_review", 4)
+        assert (now["status"], now["version"]) == ("in_review", 6)
         moved, started = await case.viewer.recv_events(2)
         assert (moved["type"], started["type"]) == ("status_changed", "iteration_start")
         assert (moved["from"], moved["to"], moved["cause"]) == ("approved", "in_review", "revised")
-        assert (moved["actor"], moved["version"]) == ("ben", 4)
+        assert (moved["actor"], moved["version"]) == ("ben", 6)
         await case.ada.delete(f"/api/v1/runs/{run['run_id']}")
         query = f"action=proposal.status_changed&target={case.proposal_id}&actor=ben"
         (record,) = await _records(root, query, 1)

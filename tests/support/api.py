@@ -59,6 +59,12 @@ class Api:
         body = {"id": proposal_id, "title": proposal_id, **fields}
         await self.post(f"/api/v1/projects/{project_id}/proposals", body)
 
+    async def approve(self, proposal_id: str) -> None:
+        """Approve the newest revision of a proposal, as one of its reviewers."""
+        shown = await self.get(f"/api/v1/proposals/{proposal_id}/revisions?limit=1")
+        verdict = {"verdict": "approve", "revision": shown["revisions"][0]["number"]}
+        await self.post(f"/api/v1/proposals/{proposal_id}/reviews", verdict)
+
     async def run_ended(self, run_id: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
         """A run once it is over."""
         async with asyncio.timeout(timeout_s):

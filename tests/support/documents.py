@@ -100,7 +100,8 @@ def check_socket_frame(frame: Frame, path: str) -> None:
 @functools.cache
 def _paths() -> list[tuple[re.Pattern[str], str]]:
     paths = document(OPENAPI)["paths"]
-    return [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), path) for path in paths]
+    patterns = {path: path.replace("{file_path}", ".+") for path in paths}
+    return [(re.compile(re.sub(r"\{\w+\}", "[^/]+", patterns[path])), path) for path in paths]
 
 
 @functools.cache

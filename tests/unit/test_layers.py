@@ -18,14 +18,16 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.interface
     """,
     "handlers.api": """
-        handlers.base handlers.realtime rtserver.audit.live rtserver.audit.record
-        rtserver.eventlog rtserver.interface rtserver.model rtserver.reviews
-        rtserver.runs rtserver.runs.iteration rtserver.sessions
+        handlers.base handlers.realtime rtserver.audit.live
+        rtserver.audit.record rtserver.eventlog rtserver.interface
+        rtserver.model rtserver.reviews rtserver.revisions rtserver.runs
+        rtserver.runs.iteration rtserver.sessions
     """,
     "handlers.base": """
-        rtserver.audit.live rtserver.audit.record rtserver.auth rtserver.eventlog
-        rtserver.interface rtserver.lib rtserver.model rtserver.observe rtserver.reviews
-        rtserver.runs rtserver.runs.iteration rtserver.runs.validation rtserver.sessions
+        rtserver.audit.live rtserver.audit.record rtserver.auth
+        rtserver.eventlog rtserver.interface rtserver.lib rtserver.model
+        rtserver.observe rtserver.reviews rtserver.revisions rtserver.runs
+        rtserver.runs.iteration rtserver.runs.validation rtserver.sessions
     """,
     "handlers.interface": """
         handlers.base rtserver.lib rtserver.model
@@ -45,10 +47,11 @@ MAY_IMPORT: dict[str, str] = {
         handlers handlers.base handlers.sockjs rtserver.audit.archive
         rtserver.audit.live rtserver.audit.record rtserver.auth rtserver.config
         rtserver.delivery rtserver.demo rtserver.eventlog rtserver.interface
-        rtserver.lib rtserver.model rtserver.observe rtserver.presence rtserver.reviews
-        rtserver.runs rtserver.runs.files rtserver.runs.iteration rtserver.runs.llm
-        rtserver.runs.validation rtserver.sessions rtserver.watch store.audit store.base
-        store.documents store.log store.mongod store.watch
+        rtserver.lib rtserver.model rtserver.observe rtserver.presence
+        rtserver.reviews rtserver.revisions rtserver.runs rtserver.runs.files
+        rtserver.runs.iteration rtserver.runs.llm rtserver.runs.validation
+        rtserver.sessions rtserver.watch store.audit store.base store.documents
+        store.log store.mongod store.watch
     """,
     "rtserver.audit.archive": """
         rtserver.audit.record rtserver.model rtserver.observe
@@ -85,7 +88,8 @@ MAY_IMPORT: dict[str, str] = {
     """,
     "rtserver.interface": """
         rtserver.audit.live rtserver.eventlog rtserver.lib rtserver.model
-        rtserver.presence rtserver.reviews rtserver.runs rtserver.sessions
+        rtserver.presence rtserver.reviews rtserver.revisions rtserver.runs
+        rtserver.sessions
     """,
     "rtserver.observe": """
         rtserver.model
@@ -93,6 +97,9 @@ MAY_IMPORT: dict[str, str] = {
     "rtserver.presence": """
         rtserver.delivery rtserver.eventlog rtserver.lib rtserver.model
         rtserver.sessions
+    """,
+    "rtserver.revisions": """
+        rtserver.lib rtserver.model rtserver.reviews rtserver.runs.files
     """,
     "rtserver.reviews": """
         rtserver.model
@@ -105,8 +112,9 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.lib rtserver.model
     """,
     "rtserver.runs.iteration": """
-        rtserver.lib rtserver.model rtserver.reviews rtserver.runs rtserver.runs.files
-        rtserver.runs.llm rtserver.runs.validation
+        rtserver.lib rtserver.model rtserver.reviews rtserver.revisions
+        rtserver.runs rtserver.runs.files rtserver.runs.llm
+        rtserver.runs.validation
     """,
     "rtserver.runs.llm": """
         rtserver.observe
@@ -129,7 +137,8 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.eventlog rtserver.model
     """,
     "store.documents": """
-        rtserver.audit.record rtserver.model rtserver.reviews rtserver.runs store.base
+        rtserver.audit.record rtserver.model rtserver.reviews rtserver.revisions
+        rtserver.runs store.base
     """,
     "store.log": """
         rtserver.eventlog rtserver.model store.base

@@ -44,6 +44,8 @@ class Action(enum.StrEnum):
     PROPOSAL_UPDATED = "proposal.updated"
     PROPOSAL_STATUS_CHANGED = "proposal.status_changed"
     COMMENT_CREATED = "comment.created"
+    REVISION_CREATED = "revision.created"
+    REVIEW_SUBMITTED = "review.submitted"
     LOCK_ACQUIRED = "lock.acquired"
     LOCK_RELEASED = "lock.released"
     LOCK_EXPIRED = "lock.expired"

@@ -254,6 +254,41 @@ CLIENT_ACTIONS: Mapping[Action, ActionDoc] = {
             **_REASON,
         },
     ),
+    Action.REVISION_CREATED: ActionDoc(
+        "Somebody sent another text of a proposal, or put an earlier one back; `target` is the "
+        "proposal. What an iteration writes is in its own records, and what others write into the "
+        "workspace is in the revision alone.",
+        {
+            **_RUN,
+            "details": {
+                "revision": 3,
+                "digest": "sha256:6d0b...",
+                "paths": ["proposal.md"],
+                "base": 2,
+            },
+        },
+        details={
+            "revision": "the number of the revision that was made",
+            "digest": "of its contents",
+            "paths": "which files were sent, the first ten",
+            "base": "the revision that they were made on",
+            "restored_from": "the revision that was put back",
+            **_REASON,
+        },
+    ),
+    Action.REVIEW_SUBMITTED: ActionDoc(
+        "Somebody gave a verdict on exactly one text; `target` is the proposal.",
+        {
+            **_RUN,
+            "details": {"verdict": "approve", "revision": 3, "digest": "sha256:6d0b..."},
+        },
+        details={
+            "verdict": "`approve`, `request_changes` or `comment`",
+            "revision": "the number of the revision that was read",
+            "digest": "of its contents: what was approved, whatever the text is later",
+            **_REASON,
+        },
+    ),
     Action.COMMENT_CREATED: ActionDoc(
         "A comment was made; its text is not recorded. `target` is the proposal.",
         {

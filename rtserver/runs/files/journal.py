@@ -46,15 +46,17 @@ class Entry(msgspec.Struct):
     Attributes:
         path: relative to the proposal's folder.
         slot: name of its file in the write's folder.
-        inode: number of the new file, by which it is told apart from what somebody else puts there.
-        old, new: SHA-256 of the content before and after; `old` is None where there was no file.
+        inode: number of the new file, by which it is told apart from what somebody else puts there;
+            0 where the file is removed.
+        old, new: SHA-256 of the content before and after; `old` is None where there was no file,
+            and `new` where there is none any more.
     """
 
     path: str
     slot: str
     inode: int
     old: str | None
-    new: str
+    new: str | None
 
 
 class Journal(msgspec.Struct):
@@ -153,6 +155,8 @@ def swap_in(entry: Entry, name: str, *, area: int, parent: int) -> bool:
         False where something else was there than what is to be replaced, or to replace it. What
         was there may have been swapped out all the same: `undo` puts it back.
     """
+    if entry.new is None:
+        return _take_out(entry, name, area=area, parent=parent)
     staged = stat_of(entry.slot, dir_fd=area)
     if staged is None or staged.st_ino != entry.inode or not stat.S_ISREG(staged.st_mode):
         return False
@@ -164,6 +168,18 @@ def swap_in(entry: Entry, name: str, *, area: int, parent: int) -> bool:
     except FileNotFoundError:
         return False
     # What was there is in hand only now, so only now can nobody change it unseen.
+    try:
+        return file_digest(entry.slot, dir_fd=area) == entry.old
+    except UnsafePathError:
+        return False
+
+
+def _take_out(entry: Entry, name: str, *, area: int, parent: int) -> bool:
+    """Move a file that is to be removed into the write's folder."""
+    try:
+        os.rename(name, entry.slot, src_dir_fd=parent, dst_dir_fd=area)
+    except FileNotFoundError:
+        return False
     try:
         return file_digest(entry.slot, dir_fd=area) == entry.old
     except UnsafePathError:
@@ -213,6 +229,12 @@ def undo(journal: Journal, *, area: int, folder: int) -> None:
 
 
 def _undo_one(entry: Entry, name: str, *, area: int, parent: int) -> None:
+    if entry.new is None:
+        if stat_of(entry.slot, dir_fd=area) is not None and not _put_new(
+            entry.slot, name, area=area, parent=parent
+        ):
+            _log.warning("write_not_undone", path=entry.path, problem="it was made anew since")
+        return
     found = stat_of(name, dir_fd=parent)
     if found is None or found.st_ino != entry.inode:
         slot = stat_of(entry.slot, dir_fd=area)

@@ -15,6 +15,8 @@ CHANGES = ("openspec", "changes")
 MAX_FILES = 500
 MAX_DEPTH = 12
 MAX_FILE_BYTES = 1024 * 1024
+MAX_CONTENTS_BYTES = 16 * 1024 * 1024
+MAX_LEFT_OUT = 20
 
 
 class WorkspaceError(Exception):
@@ -101,6 +103,51 @@ def read_proposal(
     return ProposalFiles(
         dict(sorted(files.items())), dict(sorted(unread.items())), frozenset(odd), allowed
     )
+
+
+@dataclass(frozen=True, slots=True)
+class FolderContents:
+    """The bytes of what is in a proposal's folder.
+
+    Attributes:
+        files: by path.
+        left_out: paths of what else is there, each with the reason.
+    """
+
+    files: dict[str, bytes]
+    left_out: dict[str, str]
+
+
+def read_contents(folder: int) -> FolderContents:
+    """Read every plain file below a proposal's open folder, up to the bounds.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    files: dict[str, bytes] = {}
+    left_out: dict[str, str] = {}
+    size_bytes = 0
+    for path, dir_fd, name in _walk(folder, "", 1):
+        if len(files) >= MAX_FILES or size_bytes > MAX_CONTENTS_BYTES:
+            left_out["..."] = f"more than {MAX_FILES} files, or {MAX_CONTENTS_BYTES} bytes"
+            break
+        if not path.isprintable():
+            left_out[ascii(path)] = "its name has characters that can't be shown"
+            continue
+        try:
+            with open_file(name, dir_fd=dir_fd) as fd:
+                content = read_bytes(fd, MAX_FILE_BYTES)
+        except FileNotFoundError:
+            continue  # it went while we were reading
+        except UnsafePathError:
+            left_out[path] = "it is a link, or no plain file"
+            continue
+        if content is None:
+            left_out[path] = f"it has more than {MAX_FILE_BYTES} bytes"
+            continue
+        files[path] = content
+        size_bytes += len(content)
+    return FolderContents(files, dict(list(left_out.items())[:MAX_LEFT_OUT]))
 
 
 def _missing(root: int, project_id: str, proposal_id: str) -> WorkspaceError:

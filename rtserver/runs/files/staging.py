@@ -26,12 +26,12 @@ class NewFile:
     Attributes:
         path: relative to the proposal's folder.
         old: SHA-256 of the content that it replaces; None where nothing may be there.
-        content: the whole new content.
+        content: the whole new content; None where the file is to be removed.
     """
 
     path: str
     old: str | None
-    content: bytes
+    content: bytes | None
 
 
 def conflict(path: str) -> WorkspaceError:
@@ -102,6 +102,9 @@ def stage(run_id: str, files: list[NewFile], *, area: int, folder: int) -> Journ
     for number, file in enumerate(files):
         *above, name = path_parts(file.path)
         slot = f"file-{number}"
+        if file.content is None:
+            entries.append(Entry(file.path, slot, 0, file.old, None))
+            continue
         with new_file(slot, file.content, dir_fd=area) as fd:
             if file.old is not None:
                 with (

@@ -28,7 +28,14 @@ from rtserver.runs.files.journal import (
     write_journal,
 )
 from rtserver.runs.files.paths import UnsafePathError, path_parts
-from rtserver.runs.files.read import ProposalFiles, WorkspaceError, read_proposal, workspace_parts
+from rtserver.runs.files.read import (
+    FolderContents,
+    ProposalFiles,
+    WorkspaceError,
+    read_contents,
+    read_proposal,
+    workspace_parts,
+)
 from rtserver.runs.files.schema import allowed_paths
 from rtserver.runs.files.staging import NewFile, check_names, check_unchanged, conflict, stage
 
@@ -77,6 +84,7 @@ class ProposalWriter:
         run_id: str,
         files: list[NewFile],
         may_commit: Callable[[], bool],
+        written: Callable[[FolderContents], None] = lambda _contents: None,
     ) -> None:
         """Write all files or none. `forget` has to follow when the caller has noted the success.
 
@@ -88,6 +96,7 @@ class ProposalWriter:
             run_id: for whom; `settle` tells it after a crash.
             files: with paths that differ.
             may_commit: asked last, when all is in place and can still be undone.
+            written: called with what is there then, still under the lock.
 
         Raises:
             WorkspaceError: nothing was changed; see its reasons.
@@ -106,6 +115,82 @@ class ProposalWriter:
             except BaseException:
                 settle(area=area, folder=folder)
                 raise
+            written(read_contents(folder))
+
+    def contents(
+        self, project_id: str, proposal_id: str, seen: Callable[[FolderContents], None]
+    ) -> None:
+        """Read all of a proposal's folder while nobody writes through a writer.
+
+        Args:
+            project_id: whose workspace.
+            proposal_id: whose folder in it.
+            seen: called with what is there, still under the lock.
+
+        Raises:
+            WorkspaceError: it can't be read now, or there is none.
+        """
+        with _errors():
+            try:
+                with self._open(project_id, proposal_id) as (_, area, folder):
+                    settle(area=area, folder=folder)
+                    seen(read_contents(folder))
+                    return
+            except FileNotFoundError:
+                pass  # nothing was ever written through a writer, if it is there at all
+            with (
+                open_root(self._root) as root,
+                open_folder(workspace_parts(project_id, proposal_id), dir_fd=root) as folder,
+            ):
+                seen(read_contents(folder))
+
+    def change(
+        self,
+        project_id: str,
+        proposal_id: str,
+        run_id: str,
+        plan: Callable[[FolderContents], Sequence[NewFile]],
+        written: Callable[[FolderContents], None],
+        *,
+        make_folder: bool = False,
+    ) -> None:
+        """Change files according to what is there; all of it or nothing.
+
+        Args:
+            project_id: whose workspace.
+            proposal_id: whose folder in it.
+            run_id: names the change; `settle` tells it after a crash.
+            plan: says what is to be written, given what is there. What it raises is raised.
+            written: called with what is there then, still under the lock.
+            make_folder: make the proposal's folder where there is none.
+
+        Raises:
+            WorkspaceError: nothing was changed; see its reasons.
+        """
+        opened = self._open(project_id, proposal_id, make=True, make_folder=make_folder)
+        with _errors(), opened as places:
+            workspace, area, folder = places
+            settle(area=area, folder=folder)
+            clear(area)
+            before = read_contents(folder)
+            files = list(plan(before))
+            allowed = allowed_paths(
+                proposal_id, workspace=workspace, folder=folder, shared=self._schema_folders
+            )
+            check_names(files, allowed, folder)
+            try:
+                _write(area, folder, run_id, files, lambda: True)
+            except BaseException:
+                settle(area=area, folder=folder)
+                raise
+            after = dict(before.files)
+            for file in files:
+                if file.content is None:
+                    after.pop(file.path, None)
+                else:
+                    after[file.path] = file.content
+            written(FolderContents(after, before.left_out))
+            clear(area)
 
     def forget(self, project_id: str, proposal_id: str, run_id: str) -> None:
         """Drop what was kept of a run's write that succeeded.
@@ -163,13 +248,16 @@ class ProposalWriter:
         lock_timeout_s: float = LOCK_TIMEOUT_S,
         *,
         make: bool = False,
+        make_folder: bool = False,
     ) -> Iterator[_Places]:
         """The folders of a write, its own one locked."""
         with contextlib.ExitStack() as stack:
             root = stack.enter_context(open_root(self._root))
-            workspace = stack.enter_context(open_folder((project_id,), dir_fd=root))
+            workspace = stack.enter_context(
+                open_folder((project_id,), dir_fd=root, make=make_folder)
+            )
             parts = workspace_parts(project_id, proposal_id)[1:]
-            folder = stack.enter_context(open_folder(parts, dir_fd=workspace))
+            folder = stack.enter_context(open_folder(parts, dir_fd=workspace, make=make_folder))
             areas = stack.enter_context(_own_folder(AREA, dir_fd=workspace, make=make))
             if make and stat_of(".gitignore", dir_fd=areas) is None:
                 with contextlib.suppress(FileExistsError):

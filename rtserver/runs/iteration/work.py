@@ -17,6 +17,8 @@ from rtserver.model.identity import Identity
 from rtserver.model.run import RunState
 from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.proposals import Proposal
+from rtserver.revisions.model import Cause
+from rtserver.revisions.service import Origin, RevisionService
 from rtserver.runs.files.paths import UnsafePathError
 from rtserver.runs.files.read import ProposalFiles, WorkspaceError
 from rtserver.runs.files.write import ProposalWriter
@@ -52,6 +54,7 @@ class IterationParts:
         model: whom to ask.
         runs: where runs are kept.
         editing: who may change a proposal's text, and what becomes of its approval then.
+        revisions: makes what is written a revision.
         validator: judges the result.
         writer: reads and writes the projects' files.
         lease_s: how long a run counts as this worker's after its last sign of life.
@@ -62,6 +65,7 @@ class IterationParts:
     model: "LanguageModel"
     runs: RunStore
     editing: ProposalService
+    revisions: RevisionService
     validator: Validator
     writer: ProposalWriter
     lease_s: float
@@ -171,6 +175,9 @@ class IterationWork:
         deadline_s = await self._claim(run, changes)
         ended = threading.Event()
 
+        origin = Origin(Cause.ITERATION, run.started_by, run.run_id)
+        seen = self._parts.revisions.recorder(run.proposal_id, origin)
+
         def write() -> None:
             self._parts.writer.write(
                 run.project_id,
@@ -178,6 +185,7 @@ class IterationWork:
                 run.run_id,
                 changes.files,
                 lambda: not ended.is_set() and time.monotonic() < deadline_s,
+                seen,
             )
 
         interrupted = await finish_in_thread(write, on_cancel=ended.set)

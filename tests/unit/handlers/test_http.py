@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from tornado.httpclient import AsyncHTTPClient
@@ -37,6 +38,12 @@ ROUTES: dict[str, tuple[str, ...]] = {
     "/api/v1/projects/{p}/lock": (GET, PUT, DELETE),
     "/api/v1/proposals/{c}": (GET, PATCH),
     "/api/v1/proposals/{c}/comments": (GET, POST),
+    "/api/v1/proposals/{c}/reviews": (GET, POST),
+    "/api/v1/proposals/{c}/revisions": (GET, POST),
+    "/api/v1/proposals/{c}/revisions/1/files": (GET,),
+    "/api/v1/proposals/{c}/revisions/1/files/specs/a/spec.md": (GET,),
+    "/api/v1/proposals/{c}/revisions/2/changes?against=1": (GET,),
+    "/api/v1/proposals/{c}/revisions/1/restore": (POST,),
     "/api/v1/proposals/{c}/events": (GET,),
     "/api/v1/proposals/{c}/validations": (POST,),
     "/api/v1/proposals/{c}/iterations": (POST,),
@@ -179,9 +186,11 @@ async def test_without_a_good_token_nothing_is_told_or_done(http: Http) -> None:
 async def test_a_token_for_another_project_opens_nothing_here(http: Http) -> None:
     await _propose(http)
     other = token("ben", "p2")
+    body: dict[str, Any] = {"type": "a.b", "title": "T", "text": "T", "instruction": "I"}
+    body |= {"verdict": "approve", "revision": 1, "base": 1, "files": {"proposal.md": "x"}}
     for route, methods in ROUTES.items():
         for method in methods:
-            given = _given(method, {"type": "a.b", "title": "T", "text": "T", "instruction": "I"})
+            given = _given(method, body)
             response = await http(method, _paths(route), *given, token=other)
             # What lies under a project is forbidden; what has an id of its own is not known of,
             # except to those who ask for its stream, which the interface names 403.

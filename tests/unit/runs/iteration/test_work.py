@@ -16,6 +16,8 @@ from rtserver.reviews.editing import ProposalService, creation_event
 from rtserver.reviews.locks import LockService
 from rtserver.reviews.proposals import Proposal, ProposalChanges
 from rtserver.reviews.statuses import ProposalStatus
+from rtserver.revisions.model import Revision
+from rtserver.revisions.service import RevisionService
 from rtserver.runs.files.write import ProposalWriter
 from rtserver.runs.iteration.work import IterationParts, IterationWork, iteration_salvage
 from rtserver.runs.llm.reply import Reply
@@ -25,6 +27,12 @@ from store.base.client import Database
 from store.base.relay import OutboxRelay
 from store.documents.locks import LOCKS, MongoLocks
 from store.documents.proposals import PROPOSALS, MongoProposals
+from store.documents.revisions import (
+    REVISIONS,
+    MongoRevisions,
+    revision_document,
+    revision_event_fields,
+)
 from store.documents.runs import RUNS, MongoRuns
 from tests.support.waiting import running
 from tests.unit.store.parts import make_log
@@ -76,8 +84,8 @@ class World:
     """A proposal in review, with one file, and an iteration of it that is under way."""
 
     def __init__(self, db: Database, log: Any, root: Path) -> None:
-        relay = OutboxRelay(db, log, (PROPOSALS, LOCKS, RUNS))
-        self.store = MongoProposals(db, relay)
+        relay = OutboxRelay(db, log, (PROPOSALS, LOCKS, RUNS), {REVISIONS: revision_event_fields})
+        self.store = MongoProposals(db, relay, records={Revision: (REVISIONS, revision_document)})
         locks = LockService(MongoLocks(db, relay), lease_s=60)
         self.service = ProposalService(self.store, locks)
         self.runs = MongoRuns(db, relay, lease_s=60)
@@ -90,6 +98,7 @@ class World:
             model=model,
             runs=self.runs,
             editing=self.service,
+            revisions=RevisionService(MongoRevisions(db), self.store, self.service, self.writer),
             validator=Validator("true", "", 30, root, root),
             writer=self.writer,
             lease_s=60,

@@ -1,0 +1,467 @@
+"""Makes revisions of a proposal's text, whichever way the text changes, and shows them."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from rtserver.lib.threads import see_through
+from rtserver.model import texts
+from rtserver.model.errors import BusyError, ConflictError, InvalidError, StoreUnavailableError
+from rtserver.model.events import EventDraft, EventType, present_moment, viewers_and
+from rtserver.model.identity import Identity
+from rtserver.reviews.editing import REVISED, ProposalService, change_events, next_version
+from rtserver.reviews.proposals import Proposal, ProposalStore, Record, visible_proposal
+from rtserver.reviews.statuses import ProposalStatus
+from rtserver.revisions.model import (
+    CURRENT,
+    Cause,
+    NoRevisionError,
+    Revision,
+    RevisionConflictError,
+    RevisionFile,
+    RevisionStore,
+    digest_of_files,
+    files_of,
+)
+from rtserver.runs.files.folders import digest_of
+from rtserver.runs.files.paths import UnsafePathError, path_parts
+from rtserver.runs.files.read import FolderContents, WorkspaceError
+from rtserver.runs.files.staging import NewFile
+from rtserver.runs.files.write import ProposalWriter
+
+MAX_NOTE_CHARS = 1_000
+MAX_ATTEMPTS = 20
+RECORD_TIMEOUT_S = 15.0
+
+_log = structlog.get_logger()
+
+
+class UnsafeFileError(InvalidError):
+    """A file may not be written, or not there."""
+
+    reason = "unsafe_path"
+
+
+class FilesNotReachedError(ConflictError):
+    """The workspace's files can't be read or written now; `details["why"]` for programs."""
+
+    reason = "workspace"
+
+
+class FilesBusyError(BusyError):
+    """Another process is at work on the proposal's files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a text comes from.
+
+    Attributes:
+        cause: how it came about.
+        actor: who made it; None where it was seen in the workspace.
+        run_id: the iteration.
+        note: what the actor says of it.
+        restored_from: the revision whose contents were put back.
+    """
+
+    cause: Cause
+    actor: str | None = None
+    run_id: str | None = None
+    note: str = ""
+    restored_from: int | None = None
+
+
+SEEN = Origin(Cause.DISK)
+
+
+class RevisionService:
+    """Every change of a proposal's files becomes a revision here; see docs/reviewing.md."""
+
+    def __init__(
+        self,
+        store: RevisionStore,
+        proposals: ProposalStore,
+        editing: ProposalService,
+        writer: ProposalWriter,
+    ) -> None:
+        self._store = store
+        self._proposals = proposals
+        self._editing = editing
+        self._writer = writer
+
+    # Looking
+
+    async def of_proposal(
+        self, identity: Identity, proposal_id: str, *, before: int | None, limit: int
+    ) -> tuple[list[Revision], bool]:
+        """Revisions, newest first, and whether there are more.
+
+        Raises:
+            NotFoundError: there is no such proposal that this user may see.
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        proposal = await visible_proposal(self._proposals, identity, proposal_id)
+        if before is None:
+            await self.look(proposal)
+        return await self._store.of_proposal(proposal_id, before=before, limit=limit)
+
+    async def get(self, identity: Identity, proposal_id: str, number: str) -> Revision:
+        """A revision by its number, or the newest by `current`.
+
+        Raises:
+            NotFoundError: there is no such proposal that this user may see, or no such revision.
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        proposal = await visible_proposal(self._proposals, identity, proposal_id)
+        if number == CURRENT:
+            await self.look(proposal)
+            proposal = await visible_proposal(self._proposals, identity, proposal_id)
+            if proposal.revision is None:
+                raise NoRevisionError(f"The proposal {proposal_id!r} has no text yet")
+            return await self._revision(proposal_id, proposal.revision.number)
+        return await self._revision(proposal_id, _number(number))
+
+    async def _revision(self, proposal_id: str, number: int) -> Revision:
+        found = await self._store.get(proposal_id, number)
+        if found is None:
+            raise NoRevisionError(f"The proposal {proposal_id!r} has no revision {number}")
+        return found
+
+    async def content(self, revision: Revision, path: str) -> tuple[RevisionFile, bytes]:
+        """A file of a revision.
+
+        Raises:
+            NoRevisionError: it has no such file, or what it held was pruned.
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        file = revision.file(path)
+        content = None if file is None else await self._store.content(file.sha256)
+        if file is None or content is None:
+            raise NoRevisionError(
+                f"Revision {revision.number} has no file {path!r}"
+                if file is None
+                else "What this file held is not kept any more: the proposal is long archived"
+            )
+        return file, content
+
+    async def texts(
+        self, before: Revision, after: Revision
+    ) -> dict[str, tuple[bytes | None, bytes | None]]:
+        """By path, what differs between two revisions: contents before and after, None for none."""
+        old = {file.path: file.sha256 for file in before.files}
+        new = {file.path: file.sha256 for file in after.files}
+        differing = sorted(
+            path for path in old.keys() | new.keys() if old.get(path) != new.get(path)
+        )
+        return {
+            path: (await self._content(old.get(path)), await self._content(new.get(path)))
+            for path in differing
+        }
+
+    async def _content(self, sha256: str | None) -> bytes | None:
+        return None if sha256 is None else await self._store.content(sha256)
+
+    # Noting what is there
+
+    async def look(self, proposal: Proposal, origin: Origin = SEEN) -> None:
+        """See whether the text in the workspace is another one now, and make that a revision.
+
+        Where there is no text, or it can't be read now, everything stays as it was.
+
+        Raises:
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        if proposal.status is ProposalStatus.ARCHIVED:
+            return
+        try:
+            await self._recorded(
+                proposal.proposal_id,
+                origin,
+                lambda record: self._writer.contents(
+                    proposal.project_id, proposal.proposal_id, record
+                ),
+            )
+        except WorkspaceError as error:
+            _log.debug("text_not_seen", proposal_id=proposal.proposal_id, problem=str(error))
+
+    def recorder(self, proposal_id: str, origin: Origin) -> Callable[[FolderContents], None]:
+        """What a thread calls that has written files, while it holds their lock.
+
+        Whatever goes wrong is logged: the files are written, and whoever looks next sees them.
+        """
+        loop = asyncio.get_running_loop()
+
+        def record(contents: FolderContents) -> None:
+            recording = asyncio.run_coroutine_threadsafe(
+                self._record(proposal_id, contents, origin), loop
+            )
+            try:
+                recording.result(RECORD_TIMEOUT_S)
+            except Exception as error:  # noqa: BLE001 - see above
+                recording.cancel()
+                _log.warning("revision_not_made", proposal_id=proposal_id, error=str(error))
+
+        return record
+
+    async def _recorded(
+        self,
+        proposal_id: str,
+        origin: Origin,
+        work: Callable[[Callable[[FolderContents], None]], None],
+    ) -> Revision | None:
+        """Do something to files in a thread that hands over what is there while it holds the lock.
+
+        So nobody writes between what is seen and what is recorded.
+
+        Returns:
+            The revision that was made; None where the text is that of the newest.
+        """
+        loop = asyncio.get_running_loop()
+        made: list[Revision | None] = []
+
+        def record(contents: FolderContents) -> None:
+            recording = asyncio.run_coroutine_threadsafe(
+                self._record(proposal_id, contents, origin), loop
+            )
+            try:
+                made.append(recording.result(RECORD_TIMEOUT_S))
+            except TimeoutError:
+                recording.cancel()
+                raise StoreUnavailableError(
+                    "The database does not answer; try again soon"
+                ) from None
+
+        await see_through(asyncio.to_thread(work, record))
+        return made[0]
+
+    async def _record(
+        self, proposal_id: str, contents: FolderContents, origin: Origin
+    ) -> Revision | None:
+        """Make what is there a revision, unless it is the newest one already."""
+        digest = digest_of_files(contents.files)
+        kept = False
+        for _ in range(MAX_ATTEMPTS):
+            proposal = await self._proposals.get(proposal_id)
+            if proposal is None or proposal.status is ProposalStatus.ARCHIVED:
+                return None
+            newest = proposal.revision
+            if newest is not None and newest.digest == digest:
+                return None
+            if newest is None and not contents.files:
+                return None
+            before = None if newest is None else await self._store.get(proposal_id, newest.number)
+            if not kept:
+                await self._store.keep(contents.files)
+                kept = True
+            revision = _next_revision(proposal, before, contents, digest, origin)
+            changed = next_version(replace(proposal, revision=revision.ref), proposal)
+            if proposal.status is ProposalStatus.APPROVED:
+                changed = replace(changed, status=ProposalStatus.IN_REVIEW)
+            events = change_events(proposal, changed, origin.actor, cause=REVISED)
+            told = EventDraft(
+                proposal.project_id,
+                EventType.REVISION_CREATED,
+                audience=viewers_and(proposal_id, proposal.members),
+                proposal_id=proposal_id,
+            )
+            if await self._proposals.change(changed, events, Record(revision, told)):
+                if changed.status is not proposal.status:
+                    self._editing.on_reopened(changed, origin.actor or "")
+                return revision
+        raise ConflictError("The proposal is being changed by others all the time; try again")
+
+    # Writing
+
+    async def write(
+        self,
+        identity: Identity,
+        proposal_id: str,
+        base: int,
+        files: Mapping[str, str | None],
+        note: str = "",
+    ) -> tuple[Revision, bool]:
+        """Change some of a proposal's files; all of it or nothing.
+
+        Args:
+            identity: who writes.
+            proposal_id: whose files.
+            base: the number of the revision that the changes were made on; 0: there was none.
+            files: by path the whole text, or None where the file is to be removed.
+            note: what the writer says of it.
+
+        Returns:
+            The revision that has them, and whether it was made now: where everything was so
+            already it is the newest.
+
+        Raises:
+            NotFoundError: there is no such proposal that this user may see, or no such revision.
+            ForbiddenError, ArchivedError, LockedError: the user may not, or not now.
+            UnsafeFileError: a path may not be written.
+            RevisionConflictError: one of the files was changed since that revision.
+            FilesNotReachedError, FilesBusyError: the files can't be written now.
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        note = texts.prose("note", note, MAX_NOTE_CHARS) if note else ""
+        wanted = _wanted(files)
+        origin = Origin(Cause.UPLOAD, identity.user_id, note=note)
+        return await self._change(identity, proposal_id, base, wanted, origin)
+
+    async def restore(
+        self, identity: Identity, proposal_id: str, number: int
+    ) -> tuple[Revision, bool]:
+        """Make a new revision with the contents of an earlier one; see `write` for what it returns.
+
+        Raises:
+            As `write`; NoRevisionError also where its contents were pruned.
+        """
+        proposal = await visible_proposal(self._proposals, identity, proposal_id)
+        await self._editing.check_text(identity, proposal_id)
+        await self.look(proposal)
+        earlier = await self._revision(proposal_id, number)
+        wanted = {file.path: (await self.content(earlier, file.path))[1] for file in earlier.files}
+        newest = await self.get(identity, proposal_id, CURRENT)
+        gone = {file.path: None for file in newest.files if file.path not in wanted}
+        origin = Origin(Cause.RESTORE, identity.user_id, restored_from=number)
+        # What neither may be written nor differs is left alone.
+        differing = {
+            path: content
+            for path, content in {**wanted, **gone}.items()
+            if _sha256_of(newest, path) != _sha256_of(earlier, path)
+        }
+        if not differing:
+            return newest, False
+        return await self._change(identity, proposal_id, newest.number, differing, origin)
+
+    async def _change(
+        self,
+        identity: Identity,
+        proposal_id: str,
+        base: int,
+        wanted: Mapping[str, bytes | None],
+        origin: Origin,
+    ) -> tuple[Revision, bool]:
+        await self._editing.check_text(identity, proposal_id)
+        proposal = await visible_proposal(self._proposals, identity, proposal_id)
+        await self.look(proposal)
+        proposal = await visible_proposal(self._proposals, identity, proposal_id)
+        newest = proposal.revision
+        meant = None if base == 0 else await self._revision(proposal_id, base)
+        there = None if newest is None else await self._revision(proposal_id, newest.number)
+        stale = [path for path in wanted if _sha256_of(meant, path) != _sha256_of(there, path)]
+        if stale:
+            raise RevisionConflictError(stale, there)
+
+        def plan(found: FolderContents) -> Sequence[NewFile]:
+            conflicting = [
+                path for path in wanted if _sha256_in(found, path) != _sha256_of(there, path)
+            ]
+            if conflicting:  # in the moment since we looked
+                raise RevisionConflictError(conflicting, there)
+            return [
+                NewFile(path, _sha256_in(found, path), content)
+                for path, content in wanted.items()
+                if content is not None or path in found.files
+            ]
+
+        try:
+            made = await self._recorded(
+                proposal_id,
+                origin,
+                lambda record: self._writer.change(
+                    proposal.project_id,
+                    proposal_id,
+                    secrets.token_hex(8),
+                    plan,
+                    record,
+                    make_folder=there is None,
+                ),
+            )
+        except WorkspaceError as error:
+            raise _as_refusal(error, there) from error
+        except UnsafePathError as error:
+            raise UnsafeFileError(str(error)) from error
+        if made is not None:
+            return made, True
+        return await self.get(identity, proposal_id, CURRENT), False
+
+
+def _as_refusal(error: WorkspaceError, newest: Revision | None) -> Exception:
+    match error.reason:
+        case "unsafe_path":
+            return UnsafeFileError(str(error))
+        case "conflict":
+            return RevisionConflictError([str(error)], newest)
+        case "busy":
+            return FilesBusyError(str(error), retry_after_s=2)
+    return FilesNotReachedError(str(error), why=error.reason)
+
+
+def _next_revision(
+    proposal: Proposal,
+    before: Revision | None,
+    contents: FolderContents,
+    digest: str,
+    origin: Origin,
+) -> Revision:
+    newest = proposal.revision
+    files, removed = files_of(contents.files, before)
+    at = present_moment()
+    first = newest is None
+    return Revision(
+        proposal_id=proposal.proposal_id,
+        project_id=proposal.project_id,
+        number=1 if newest is None else newest.number + 1,
+        digest=digest,
+        at=at if newest is None else max(at, newest.at),
+        actor=origin.actor,
+        cause=Cause.FIRST if first and origin.cause is Cause.DISK else origin.cause,
+        files=files,
+        removed=removed,
+        run_id=origin.run_id,
+        note=origin.note,
+        restored_from=origin.restored_from,
+        left_out=tuple(contents.left_out.items()),
+    )
+
+
+def _wanted(files: Mapping[str, str | None]) -> dict[str, bytes | None]:
+    """The files that are to be written, by their plain paths.
+
+    Raises:
+        InvalidError: there are none, or two of one path.
+        UnsafeFileError: a path is none.
+    """
+    if not files:
+        raise InvalidError("There are no files")
+    wanted: dict[str, bytes | None] = {}
+    for path, text in files.items():
+        try:
+            plain = "/".join(path_parts(path))
+            content = None if text is None else text.encode()
+        except UnsafePathError as error:
+            raise UnsafeFileError(str(error)) from None
+        except UnicodeEncodeError:
+            raise InvalidError(f"{path[:100]!a} is not Unicode text") from None
+        if plain in wanted:
+            raise InvalidError(f"{plain} is there twice")
+        wanted[plain] = content
+    return wanted
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10) or int(text) < 1:
+        raise NoRevisionError("A revision is named by its number, or `current`")
+    return int(text)
+
+
+def _sha256_of(revision: Revision | None, path: str) -> str | None:
+    file = None if revision is None else revision.file(path)
+    return None if file is None else file.sha256
+
+
+def _sha256_in(contents: FolderContents, path: str) -> str | None:
+    content = contents.files.get(path)
+    return None if content is None else digest_of(content)
