@@ -14,6 +14,7 @@ import time
 
 from rtserver.app.server import Server
 from rtserver.audit.record.actions import Acting, Action, Outcome
+from rtserver.audit.record.auditor import Auditor
 from rtserver.config.settings import Settings
 from rtserver.lib.gc_tuning import THRESHOLDS
 from rtserver.observe.log_output import configure_logs
@@ -33,8 +34,8 @@ ACTIONS = (
 class Acts:
     """Records acts at a rate."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, auditor: Auditor) -> None:
+        self._auditor = auditor
         self.rate_per_s = 0.0
         self._count = 0
         # Made once: simulating an act should cost next to nothing, for only recording is measured.
@@ -47,7 +48,7 @@ class Acts:
     def _act(self) -> None:
         self._count += 1
         number = self._count
-        self._server.auditor.record(
+        self._auditor.record(
             ACTIONS[number % len(ACTIONS)],
             Outcome.DENIED if number % 20 == 0 else Outcome.ALLOWED,
             by=self._people[number % USERS],
@@ -85,9 +86,9 @@ async def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     server = Server(settings, secret=settings.jwt_secret)
-    acts = Acts(server)
     try:
         await server.start()
+        acts = Acts(server.features.audit.auditor)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*THRESHOLDS)

@@ -25,6 +25,7 @@ from rtserver.runs.service import RunService
 from rtserver.runs.validation.work import Validations
 from rtserver.sessions.connection_admin import Connections
 from rtserver.sessions.gateway import Gateway
+from rtserver.sessions.project_sessions import ProjectSessions
 from rtserver.sessions.revocation import RevocationService
 
 
@@ -39,6 +40,7 @@ class HandlerContext:
     """
 
     gateway: Gateway
+    sessions: ProjectSessions
     log: EventLog
     history: History
     proposals: ProposalStore

@@ -168,7 +168,7 @@ class ProposalEventsHandler(ApiHandler):
         encoding = Encoding.SSE_CHUNKED if chunked else Encoding.SSE
         transport = EventStream(stream, encoding, self.context.tasks, self.context.pong_timeout_s)
         transport.sink.write(self._head(encoding))
-        session = gateway.open(transport, self.identity, entry, viewed)
+        session = self.context.sessions.open(transport, self.identity, entry, viewed)
         transport.session = session
         session.start(last_event_id)
         self.context.tasks.start(transport.watch(session), name="event-stream")

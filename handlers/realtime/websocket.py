@@ -85,7 +85,7 @@ class SessionSocket(SocketHandler):
 
     def _make_session(self, identity: Identity, entry: ConnectionRecord) -> Session:
         """Make the session of a connection that has a place."""
-        return self.context.gateway.open(self, identity, entry, self._view)
+        return self.context.sessions.open(self, identity, entry, self._view)
 
     async def _try_to_enter(self, path_args: tuple[str, ...]) -> None:
         try:

@@ -156,7 +156,7 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
             return
         self._router.strangers.discard(self)
         self.encoding, self.sink = self.session.encoding, self.session.sink
-        self._session = gateway.open(self, identity, entry, view)
+        self._session = self._context.sessions.open(self, identity, entry, view)
         self._session.start(hello.last_event_id)
         early, self._early = self._early, []
         for message in early:

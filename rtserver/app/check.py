@@ -1,7 +1,17 @@
-"""What `check` says of MongoDB."""
+"""Tries each part that the settings name, and says what is wrong with it."""
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from rtserver.app.language_model import language_model
 from rtserver.app.mongo import NO_REPLICA_SET, MongoAccess
+from rtserver.app.tokens import kept_secret, key_set, token_verifier
+from rtserver.app.workspaces import validator_of
+from rtserver.audit.archive.directory import try_out
+from rtserver.auth.tokens import KeyConfigurationError
 from rtserver.config.settings import Settings
+from rtserver.model.errors import OperatorError
 from store.base.client import DatabaseError, is_replica_set, server_version
 from store.log.collection import EVENTS, size_difference
 from store.watch.check import watch_problems
@@ -9,14 +19,65 @@ from store.watch.places import MongoWatchPlaces
 
 MONGODB_AT_LEAST = (5, 0)
 WATCH_STALLED_S = 60.0
+WATCH_STALLED_S = 60.0
 
 
-async def check_database(settings: Settings) -> list[str]:
-    """What is wrong with MongoDB, in words; empty where nothing is.
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came of trying one part.
 
-    Raises:
-        OperatorError: there is no MongoDB to be had.
+    Attributes:
+        problems: what is wrong and how to mend it; empty where all is well.
+        notes: what is worth knowing of a part that works.
     """
+
+    problems: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+async def findings(settings: Settings) -> AsyncIterator[tuple[str, Finding]]:
+    """Each part in turn, and what came of trying it."""
+    tries = {
+        "settings": _check_settings,
+        "tokens": _check_tokens,
+        "MongoDB": _check_mongodb,
+        "validator": _check_validator,
+        "LLM": _check_language_model,
+        "audit archive": _check_archive,
+    }
+    for part, check in tries.items():
+        try:
+            found = await check(settings)
+        except OperatorError as error:
+            found = Finding([str(error)])
+        yield part, found
+
+
+async def _check_settings(settings: Settings) -> Finding:
+    return Finding([str(variable) for variable in settings.unknown_environment])
+
+
+async def _check_tokens(settings: Settings) -> Finding:
+    secret = kept_secret(settings)
+    if secret is None and not settings.jwt_public_key and not settings.jwt_jwks_url:
+        return Finding(
+            [
+                "no key: set RT_JWT_SECRET, RT_JWT_PUBLIC_KEY or RT_JWT_JWKS_URL "
+                "(only `serve --demo` starts without)"
+            ]
+        )
+    keys = key_set(settings)
+    try:
+        token_verifier(settings, secret, keys)
+    except KeyConfigurationError as error:
+        return Finding([str(error)])
+    finally:
+        if keys is not None:
+            await keys.close()
+    return Finding()
+
+
+async def _check_mongodb(settings: Settings) -> Finding:
     mongo = MongoAccess(settings)
     try:
         database = await mongo.open(beside=True)
@@ -41,9 +102,47 @@ async def check_database(settings: Settings) -> list[str]:
                 problems.append(
                     f"RT_WATCH {watch.name}: it has failed for {for_s:.0f} s and not moved: {why}"
                 )
+        places = MongoWatchPlaces(database, lease_s=settings.lease_s)
+        for watch in settings.watches:
+            stalled = await places.stalled(watch.name, WATCH_STALLED_S)
+            if stalled is not None:
+                for_s, why = stalled
+                problems.append(
+                    f"RT_WATCH {watch.name}: it has failed for {for_s:.0f} s and not moved: {why}"
+                )
     except DatabaseError as error:
-        return [f"MongoDB does not answer ({type(error).__name__}): is RT_MONGODB_URI right?"]
+        return Finding(
+            [f"MongoDB does not answer ({type(error).__name__}): is RT_MONGODB_URI right?"]
+        )
     else:
-        return problems
+        return Finding(problems)
     finally:
         await mongo.close()
+
+
+async def _check_validator(settings: Settings) -> Finding:
+    return Finding(validator_of(settings).check())
+
+
+async def _check_language_model(settings: Settings) -> Finding:
+    if settings.llm_base_url is None:
+        return Finding()
+    if settings.llm_model is None:
+        return Finding(["RT_LLM_BASE_URL is set, RT_LLM_MODEL is not: name the model to ask for"])
+    model = language_model(settings, settings.llm_base_url, settings.llm_model)
+    try:
+        trial = await model.try_out()
+    finally:
+        await model.close()
+    if trial.problem is None:
+        return Finding(notes=trial.notes)
+    return Finding(
+        [f"{trial.problem}. See RT_LLM_BASE_URL, RT_LLM_MODEL and RT_LLM_API_KEY"], trial.notes
+    )
+
+
+async def _check_archive(settings: Settings) -> Finding:
+    if settings.audit_archive_dir is None:
+        return Finding()
+    problem = await asyncio.to_thread(try_out, settings.audit_archive_dir)
+    return Finding() if problem is None else Finding([f"{problem}. See RT_AUDIT_ARCHIVE_DIR"])

@@ -1,15 +1,14 @@
 """How a process gets at MongoDB: the configured one, a shared one, or one of its own."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 import structlog
 
-from rtserver.app.parts import make_data_folder
+from rtserver.app.folders import make_data_folder
+from rtserver.app.foundation import Foundation
 from rtserver.config.settings import Settings
 from rtserver.model.errors import OperatorError
-from store.base.client import Database, connect
+from store.base.client import Database, connect, is_replica_set
 from store.base.topology import PrimaryWatch
 from store.log.access import DriverAccess, LogAccess
 from store.log.wire_access import WireAccess, is_plain
@@ -18,28 +17,38 @@ from store.mongod.process import PrivateMongod
 from store.mongod.reach import attach, reach
 
 NO_REPLICA_SET = "MongoDB is not a replica set: start it with --replSet and initiate it"
+MONGOD_STOP_S = 10.0
 MONGOD_RESTART_S = (0.5, 1.0, 2.0, 5.0)
 
 _log = structlog.get_logger()
 
 
 class MongoAccess:
-    """A way to MongoDB: the configured one, one that is shared here, or a private one."""
+    """A way to MongoDB: the configured one, one that is shared here, or a private one.
 
-    def __init__(
-        self, settings: Settings, *, on_primary: Callable[[bool], None] | None = None
-    ) -> None:
-        """Take the settings.
+    Attributes:
+        primary: tells when there is no primary any more, and when there is again.
+        private: the mongod that this process started, if it did.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Take the settings; nothing is connected before `open`.
 
         Args:
             settings: where MongoDB is.
-            on_primary: told whether there is a primary, whenever that changes.
         """
         self._settings = settings
-        self._on_primary = on_primary
+        self.primary = PrimaryWatch()
         self.private: PrivateMongod | None = None
-        self._client: Any = None
+        self._database: Database | None = None
         self._log_by_wire = False
+
+    @property
+    def database(self) -> Database:
+        """The server's database, once it is open."""
+        if self._database is None:
+            raise RuntimeError("MongoDB is not open")
+        return self._database
 
     async def open(self, *, may_start: bool = True, beside: bool = False) -> Database:
         """Connect, after starting a private mongod where there is no other.
@@ -66,15 +75,15 @@ class MongoAccess:
                 )
         except MongodError as error:
             raise OperatorError(str(error)) from error
-        listeners = () if self._on_primary is None else (PrimaryWatch(self._on_primary),)
-        self._client = connect(uri, listeners)
+        client = connect(uri, [self.primary])
         self._log_by_wire = is_plain(uri)
-        database: Database = self._client[settings.mongodb_database]
-        return database
+        self._database = client[settings.mongodb_database]
+        return self._database
 
-    def log_access(self, database: Database) -> LogAccess:
+    def log_access(self) -> LogAccess:
         """What the writer and the tail of one log use: connections of their own where that goes."""
-        return WireAccess(database) if self._log_by_wire else DriverAccess(database)
+        way = WireAccess if self._log_by_wire else DriverAccess
+        return way(self.database)
 
     async def watch(self) -> None:
         """Start a private mongod again whenever it ends, until cancelled."""
@@ -95,10 +104,27 @@ class MongoAccess:
 
     async def close(self) -> None:
         """Disconnect, and stop the private mongod if there is one."""
-        if self._client is not None:
-            self._client.close()
+        if self._database is not None:
+            self._database.client.close()
         if self.private is not None:
             await self.private.stop()
+
+
+async def build_mongo(base: Foundation) -> MongoAccess:
+    """Connect a worker.
+
+    Raises:
+        OperatorError: there is no MongoDB to be had, or it is no replica set.
+        DatabaseError: it does not answer.
+    """
+    mongo = MongoAccess(base.settings)
+    base.shutdown.push("mongodb", mongo.close, least_s=MONGOD_STOP_S)
+    database = await mongo.open()
+    if mongo.private is not None:
+        base.shutdown.tasks("mongod").start(mongo.watch(), name="mongod-watch")
+    if not await is_replica_set(database):
+        raise OperatorError(NO_REPLICA_SET)
+    return mongo
 
 
 async def run_shared_mongod(settings: Settings) -> None:

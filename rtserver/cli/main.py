@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from msgspec import UNSET
 
+from rtserver.app.tokens import signing_secret
 from rtserver.audit.live.filter import PARAMETERS, AuditFilter
 from rtserver.audit.live.messages import MAX_HISTORY
 from rtserver.auth.jwks import KeyConfigurationError
@@ -23,7 +24,7 @@ from rtserver.cli.check import check
 from rtserver.cli.publish import STDIN, PublishRequest, publish
 from rtserver.cli.serve import serve, shared_mongod
 from rtserver.cli.tail import tail
-from rtserver.cli.token import signing_secret, token
+from rtserver.cli.token import token
 from rtserver.config.engine import SettingError, add_flags, flags_of
 from rtserver.config.settings import SETTING_SPECS, Settings
 from rtserver.eventlog.history import EventFilter

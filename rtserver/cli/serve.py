@@ -52,7 +52,9 @@ async def serve(
             if demo and secret is not None:
                 for line in demo_pages(settings, secret, server.port):
                     print(line, flush=True)
-            await _done_unless_stopped(collect_now_and_then(server.auditor.bring_to_disk), stop)
+            await _done_unless_stopped(
+                collect_now_and_then(server.features.audit.auditor.bring_to_disk), stop
+            )
             _log.info("stopping")
         except OSError as error:
             raise OperatorError(

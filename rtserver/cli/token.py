@@ -1,54 +1,14 @@
-"""`token`: the operator signs a token; and the secret that `serve --demo` makes for itself."""
+"""`token`: the operator signs a token; and the addresses with tokens that the demo prints."""
 
-import os
-import secrets
 from collections.abc import Iterable, Sequence
 
+from rtserver.app.tokens import kept_secret
 from rtserver.auth.tokens import KeyConfigurationError, TokenSigner
 from rtserver.config.settings import Settings
 from rtserver.demo.project import DEMO_PROJECT_ID
-from rtserver.lib.data_folder import make_folder
 from rtserver.model.errors import OperatorError
 
-SECRET_FILE = "demo-jwt-secret"  # noqa: S105 - a file's name
 DEMO_TTL_S = 12 * 3600
-
-
-def signing_secret(settings: Settings, *, demo: bool) -> str | None:
-    """The secret for symmetric tokens, where there is one.
-
-    Raises:
-        KeyConfigurationError: no key of any kind is set, and it is not the demo.
-    """
-    if settings.jwt_secret is not None:
-        return settings.jwt_secret
-    if settings.jwt_public_key or settings.jwt_jwks_url:
-        return None
-    if not demo:
-        raise KeyConfigurationError(
-            "no key for tokens: set RT_JWT_SECRET (32 bytes or more), RT_JWT_PUBLIC_KEY or "
-            "RT_JWT_JWKS_URL; `serve --demo` makes a secret of its own"
-        )
-    return _demo_secret(settings)
-
-
-def _demo_secret(settings: Settings) -> str:
-    path = settings.data_dir / SECRET_FILE
-    try:
-        make_folder(settings.data_dir, settings.folder_mode)
-        # Written beside and linked: of two that start at once, both use the first one's.
-        fresh = path.with_name(f".{SECRET_FILE}.{os.getpid()}")
-        fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_urlsafe(48))
-        try:
-            os.link(fresh, path)
-        except FileExistsError:
-            pass  # made by an earlier start
-        finally:
-            fresh.unlink()
-        return path.read_text().strip()
-    except OSError as error:
-        raise OperatorError(f"cannot keep a secret in {settings.data_dir}: {error}") from error
 
 
 def token(
@@ -64,10 +24,7 @@ def token(
     Raises:
         OperatorError: there is no secret, or a value is one that no server would accept.
     """
-    secret = settings.jwt_secret
-    path = settings.data_dir / SECRET_FILE
-    if secret is None and path.is_file():
-        secret = path.read_text().strip()
+    secret = kept_secret(settings)
     if secret is None:
         raise KeyConfigurationError(
             "no secret to sign with: set RT_JWT_SECRET, the one that the server has"

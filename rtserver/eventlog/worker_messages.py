@@ -40,6 +40,14 @@ class Control:
         """
         await self._publish({"op": op, "worker_id": worker_id, **fields})
 
+    async def hello(self) -> None:
+        """Tell all workers that this one is here, which also keeps the log from being empty.
+
+        Raises:
+            LogBusyError, LogUnavailableError: see `EventLog.publish`.
+        """
+        await self.send("hello", self._worker_id)
+
     async def tell_all(self, op: str, **fields: Any) -> None:
         """Tell all other workers something; returns when the message is durable.
 

@@ -61,6 +61,10 @@ class Shutdown:
         self.push(f"{name}-tasks", tasks.stop)
         return tasks
 
+    def problem(self) -> str | None:
+        """See `rtserver.observe.readiness.Part`."""
+        return "the worker is stopping" if self.has_begun else None
+
     @property
     def has_begun(self) -> bool:
         """Whether the process is being taken apart."""

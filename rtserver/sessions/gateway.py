@@ -1,9 +1,8 @@
-"""The gateway: lets clients in by token and by room, and knows this worker's sessions."""
+"""The gateway: lets clients in by token and by room."""
 
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
 
 import structlog
 
@@ -12,6 +11,7 @@ from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.outcomes import record_failed
 from rtserver.auth.bearer import FoundToken
 from rtserver.auth.tokens import TokenRefused, TokenVerifier
+from rtserver.lib.tasks import TaskOwner
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ForbiddenError, ProjectFullError, StoreUnavailableError
@@ -19,9 +19,9 @@ from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.identity import Identity
 from rtserver.sessions.admission import Admission
 from rtserver.sessions.metrics import SessionMetrics
-from rtserver.sessions.services import Ended, SessionServices
+from rtserver.sessions.services import Ended
 from rtserver.sessions.session import Session
-from rtserver.sessions.transport import Transport
+from rtserver.sessions.table import SessionTable
 
 _LIMITS = {
     CloseCode.TOO_SLOW: "outbox_bytes",
@@ -41,19 +41,31 @@ class Gateway:
         self,
         verifier: TokenVerifier,
         admission: Admission,
-        services: Callable[[], SessionServices],
+        table: SessionTable,
+        tasks: TaskOwner,
         metrics: SessionMetrics,
         auditor: Auditor,
         *,
         worker_id: str,
     ) -> None:
+        """Make it.
+
+        Args:
+            verifier: of tokens.
+            admission: has the places.
+            table: of this worker's sessions.
+            tasks: owns what gives places back.
+            metrics: counts refused tokens.
+            auditor: records who comes and goes.
+            worker_id: this worker.
+        """
         self._verifier = verifier
         self._admission = admission
-        self._services = services
+        self._table = table
+        self._tasks = tasks
         self._metrics = metrics
         self._auditor = auditor
         self._worker_id = worker_id
-        self.sessions: dict[str, Session] = {}
 
     async def identify(self, found: FoundToken | None) -> Identity:
         """Whom a token names.
@@ -182,22 +194,10 @@ class Gateway:
         """Give a place back."""
         await self._admission.release(entry)
 
-    def open(
-        self,
-        transport: Transport,
-        identity: Identity,
-        entry: ConnectionRecord,
-        proposal_ids: frozenset[str] | None,
-    ) -> Session:
-        """Make the session of a connection that has a place."""
-        session = Session(self._services(), transport, identity, entry, proposal_ids)
-        self.register(session)
-        return session
-
     def register(self, session: Session) -> None:
         """Take up a session that has a place."""
         entry = session.entry
-        self.sessions[entry.connection_id] = session
+        self._table.add(session)
         self._auditor.record(
             Action.CONNECTION_OPENED, by=Acting.of(entry), transport=entry.transport
         )
@@ -211,16 +211,14 @@ class Gateway:
 
     def end_revoked(self, user_id: str) -> None:
         """End the sessions of a user on this worker whose tokens are revoked."""
-        for session in list(self.sessions.values()):
-            if session.identity.user_id == user_id:
-                self._end_if_revoked(session)
+        for session in self._table.of_user(user_id):
+            self._end_if_revoked(session)
 
     def closed(self, session: Session, ended: Ended) -> None:
         """A session has ended: its place is free."""
         entry = session.entry
-        self.sessions.pop(entry.connection_id, None)
-        services = self._services()
-        services.tasks.start(self.leave(entry), name="release-place")
+        self._table.remove(session)
+        self._tasks.start(self.leave(entry), name="release-place")
         by = Acting.of(entry)
         limit = _LIMITS.get(CloseCode(ended.code)) if ended.by_server and ended.code else None
         if limit is not None:
@@ -242,22 +240,3 @@ class Gateway:
             project_id=entry.project_id,
             code=ended.code,
         )
-
-    def close(self, connection_id: str, code: CloseCode, reason: str | None = None) -> bool:
-        """Close a connection of this worker; whether it was here."""
-        session = self.sessions.get(connection_id)
-        if session is None:
-            return False
-        session.close(code, reason)
-        return True
-
-    def behind_bytes(self, connection_id: str) -> int | None:
-        """What waits for a connection of this worker; None where it is not here."""
-        session = self.sessions.get(connection_id)
-        return None if session is None else session.outbox.pending_bytes
-
-    def close_all(self, code: CloseCode, project_id: str | None = None) -> None:
-        """Close every connection of this worker, or every one that is for a project."""
-        for session in list(self.sessions.values()):
-            if project_id is None or session.project_id == project_id:
-                session.close(code)

@@ -1,23 +1,32 @@
 """Topology: tells when MongoDB's primary goes and comes, as the driver's monitor sees it."""
 
 import asyncio
-from collections.abc import Callable
+from typing import Protocol
 
 from pymongo import monitoring
 
 
+class PrimaryObserver(Protocol):
+    """Who wants to know; called on the event loop."""
+
+    def primary_lost(self) -> None:
+        """There is no primary any more."""
+
+    def primary_found(self) -> None:
+        """There is one again."""
+
+
 class PrimaryWatch(monitoring.TopologyListener):
-    """Listens on the driver's threads, and tells on the event loop."""
+    """Listens on the driver's threads, and tells on the event loop.
 
-    def __init__(self, on_change: Callable[[bool], None]) -> None:
-        """Make a listener for `store.base.client.connect`.
+    Attributes:
+        observers: are told when there is a primary no more or again; nothing of the first time.
+    """
 
-        Args:
-            on_change: called on the event loop with whether there is a primary, when that changes;
-                not before there was one for the first time.
-        """
+    def __init__(self) -> None:
+        """Make a listener for `store.base.client.connect`, on the running event loop."""
+        self.observers: list[PrimaryObserver] = []
         self._loop = asyncio.get_running_loop()
-        self._on_change = on_change
         self._found = False
         self._up = False
 
@@ -39,4 +48,11 @@ class PrimaryWatch(monitoring.TopologyListener):
 
     def _tell(self, up: bool) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._on_change, up)
+            self._loop.call_soon_threadsafe(self._tell_observers, up)
+
+    def _tell_observers(self, up: bool) -> None:
+        for observer in self.observers:
+            if up:
+                observer.primary_found()
+            else:
+                observer.primary_lost()

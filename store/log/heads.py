@@ -126,3 +126,13 @@ class Heads:
             except DatabaseError as error:
                 _log.warning("heads_not_written", error=str(error))
                 await asyncio.sleep(self._flush_interval_s)
+
+    async def finish(self) -> None:
+        """Write all that is waiting, once `run` has ended. A failure is logged.
+
+        Nothing is lost by one: where the log still has a project's newest event, that counts.
+        """
+        try:
+            await self.flush(everything=True)
+        except DatabaseError as error:
+            _log.warning("heads_not_written", error=str(error))

@@ -109,6 +109,10 @@ class EventTail:
         self._rewind_to: Timestamp | None = None
         self.ready = asyncio.Event()
 
+    def problem(self) -> str | None:
+        """See `rtserver.observe.readiness.Part`."""
+        return None if self.ready.is_set() else "the log is not tailed"
+
     async def run(self) -> None:
         """Tail until cancelled."""
         failures = 0

@@ -24,7 +24,7 @@ STREAM = "/api/v1/proposals/{proposal_id}/events"
 
 async def _records(watcher: SocketClient, server: Server) -> list[Frame]:
     """What was recorded of `ben` since the last time, but that connections come and go."""
-    server.auditor.record(Action.LIMIT_HIT, by=Acting(actor="ben"), target="so far")
+    server.features.audit.auditor.record(Action.LIMIT_HIT, by=Acting(actor="ben"), target="so far")
     found = await watcher.recv_until(lambda frame: frame.get("target") == "so far")
     told = [frame for frame in found if frame["type"] == "audit"][:-1]
     return [record for record in told if not record["action"].startswith("connection.")]

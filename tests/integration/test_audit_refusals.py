@@ -208,7 +208,7 @@ MISTAKES: dict[str, dict[str, object]] = {
 
 async def _records(watcher: SocketClient, server: Server) -> list[Frame]:
     """What was recorded since the last time."""
-    server.auditor.record(Action.LIMIT_HIT, by=Acting(), target="so far")
+    server.features.audit.auditor.record(Action.LIMIT_HIT, by=Acting(), target="so far")
     found = await watcher.recv_until(lambda frame: frame.get("target") == "so far")
     return [frame for frame in found if frame["type"] == "audit"][:-1]
 

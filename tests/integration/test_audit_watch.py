@@ -346,7 +346,9 @@ async def test_a_long_pause_ends_with_a_count_and_a_slow_admin_is_cut_and_resume
         for number in range(count):
             outcome = Outcome.DENIED if number % 2 else Outcome.ALLOWED
             by = Acting(actor="busy")
-            server.auditor.record(Action.API_CALLED, outcome, by=by, number=number, **details)
+            server.features.audit.auditor.record(
+                Action.API_CALLED, outcome, by=by, number=number, **details
+            )
 
     async with (
         watching(address, actor="busy", outcome="denied") as client,
@@ -354,7 +356,7 @@ async def test_a_long_pause_ends_with_a_count_and_a_slow_admin_is_cut_and_resume
     ):
         await client.ask("pause")
         act(1000)
-        await server.auditor.flush()
+        await server.features.audit.auditor.flush()
         await asyncio.wait_for(slow.recv_events(1000), 30)
         await client.ask("resume")
         gap = await client.recv_type("gap")
@@ -370,10 +372,10 @@ async def test_a_long_pause_ends_with_a_count_and_a_slow_admin_is_cut_and_resume
         overflows = server.metrics.sessions.outbox_overflow_total
         for _ in range(200):
             act(40, words=["x" * 900] * 16)
-            await server.auditor.flush()
+            await server.features.audit.auditor.flush()
             if overflows._value.get():
                 break
-        await server.auditor.flush()
+        await server.features.audit.auditor.flush()
         assert await _limits_hit(address) == {"outbox_bytes"}
         code, closing = await slow.closed()
         assert (code, closing["reconnect"]) == (4008, True)

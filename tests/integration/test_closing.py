@@ -354,6 +354,12 @@ async def test_1001_reaches_also_who_is_behind(workers: Workers) -> None:
             await service.post("/api/v1/projects/p1/events", {"events": events})
             count += 5
             assert count < 1000
+        # What is acknowledged may still be on its way to the connection.
+        await asyncio.to_thread(
+            wait_until,
+            lambda: worker.metric("rtserver_events_delivered_total") >= count,
+            "all is handed to it",
+        )
         worker.terminate()
         await asyncio.to_thread(wait_until, lambda: bool(worker.logged("stopping")), "it stops")
         close = await behind.receive_until(Opcode.CLOSE)

@@ -1,7 +1,5 @@
 """The service by which admins watch and read the audit log, which is recorded."""
 
-from collections.abc import Callable
-
 from rtserver.audit.live.filter import AuditFilter
 from rtserver.audit.live.reader import AuditPage, AuditReader
 from rtserver.audit.live.session import AuditSession
@@ -28,7 +26,7 @@ class AuditWatch:
         gateway: Gateway,
         log: EventLog,
         auditor: Auditor,
-        services: Callable[[], SessionServices],
+        services: SessionServices,
     ) -> None:
         """Make it.
 
@@ -65,7 +63,7 @@ class AuditWatch:
     ) -> AuditSession:
         """Make the session of a connection that has a place."""
         session = AuditSession(
-            self._services(),
+            self._services,
             transport,
             identity,
             entry,

@@ -18,6 +18,7 @@ async def test_the_log_has_its_own_connections_where_that_goes(uri: str, way: ty
     environ = {"RT_MONGODB_URI": uri}
     access = MongoAccess(Settings.load(environ, {}))
     try:
-        assert type(access.log_access(await access.open())) is way
+        await access.open()
+        assert type(access.log_access()) is way
     finally:
         await access.close()

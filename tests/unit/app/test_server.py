@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import functools
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from rtserver.presence.service import PresenceService
 from rtserver.runs.files.write import ProposalWriter
 from rtserver.runs.llm.client import LanguageModel
 from rtserver.runs.service import RunService
-from rtserver.sessions.gateway import Gateway
+from rtserver.sessions.table import SessionTable
 from store.base.relay import OutboxRelay
 from store.documents.connections import MongoLeases
 from store.documents.proposals import MongoProposals
@@ -41,43 +40,38 @@ from tests.support.mongo import MongodProcess
 from tests.support.recorder import LogRecorder
 from tests.support.tokens import SECRET
 from tests.support.waiting import until
-from tests.support.workers import QUICK_SETTINGS
+from tests.unit.app.parts import settings_of
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step of the shutdown: what is called, and the name under which its failure is logged.
-
-    Attributes:
-        arguments: of the call that is meant, where the method is called in a worker's life too.
-    """
+    """A step of the shutdown: what is called, and the name under which its failure is logged."""
 
     name: str
     owner: type
     method: str
-    arguments: Mapping[str, object] = field(default_factory=dict)
 
 
 SHUTDOWN = [
     Step("accept", HTTPServer, "stop"),
     Step("runs", RunService, "stop"),
-    Step("close-sessions", Gateway, "close_all"),
+    Step("watches", TaskOwner, "stop"),
+    Step("close-sessions", SessionTable, "close_all"),
     Step("presence-bye", PresenceFleet, "end"),
     Step("presence", PresenceService, "stop"),
     Step("event-log", MongoEventLog, "drain"),
     Step("last-words", TaskOwner, "finish"),
     Step("connections", HTTPServer, "close_all_connections"),
-    Step("audit", Auditor, "finish"),
-    Step("audit-archive", Archiver, "finish"),
-    Step("workers", Workers, "end"),
-    Step("tasks", TaskOwner, "stop"),
     Step("language-model", LanguageModel, "close"),
     Step("demo-language-model", CompletionsServer, "stop"),
-    Step("audit-archive-thread", Archiver, "close"),
-    Step("audit-spool", Auditor, "close"),
-    Step("audit-heads", Heads, "flush", {"everything": True}),
-    Step("mongodb", MongoAccess, "close"),
     Step("sender", Sender, "close"),
+    Step("audit", Auditor, "finish"),
+    Step("audit-archive", Archiver, "finish"),
+    Step("audit-archive-thread", Archiver, "close"),
+    Step("workers", Workers, "end"),
+    Step("audit-spool", Auditor, "close"),
+    Step("audit-log-heads", Heads, "finish"),
+    Step("mongodb", MongoAccess, "close"),
     Step("key-set", JwksCache, "close"),
 ]
 """In the order in which they have to happen."""
@@ -96,10 +90,9 @@ class Watch:
     def begin(self) -> None:
         self._watching = True
 
-    def _happens(self, step: Step, named: Mapping[str, object]) -> bool:
+    def _happens(self, step: Step) -> bool:
         """Note a call; whether it is the first of its step."""
-        meant = all(named.get(name) == value for name, value in step.arguments.items())
-        first = self._watching and meant and step.name not in self.happened
+        first = self._watching and step.name not in self.happened
         if first:
             self.happened.append(step.name)
         return first
@@ -109,7 +102,7 @@ class Watch:
 
         @functools.wraps(original)
         async def step_async(*given: Any, **named: Any) -> Any:
-            first = self._happens(step, named)
+            first = self._happens(step)
             result = await original(*given, **named)
             if first and self._failure is not None:
                 raise self._failure
@@ -117,7 +110,7 @@ class Watch:
 
         @functools.wraps(original)
         def step_sync(*given: Any, **named: Any) -> Any:
-            first = self._happens(step, named)
+            first = self._happens(step)
             result = original(*given, **named)
             if first and self._failure is not None:
                 raise self._failure
@@ -130,17 +123,14 @@ class Watch:
 @pytest.fixture
 def settings(mongod: MongodProcess, database: str, tmp_path: Path) -> Settings:
     """With every part that a worker can have."""
-    given = {
-        **QUICK_SETTINGS,
-        "mongodb_uri": mongod.uri,
-        "mongodb_database": database,
-        "data_dir": tmp_path / "var",
-        "workspace_root": tmp_path / "workspaces",
-        "audit_archive_dir": tmp_path / "archive",
-        "jwt_jwks_url": "http://127.0.0.1:1/keys",
-        "jwt_algorithms": "RS256,HS256",
-    }
-    return Settings.load({f"RT_{name.upper()}": str(text) for name, text in given.items()}, {})
+    return settings_of(
+        tmp_path,
+        mongodb_uri=mongod.uri,
+        mongodb_database=database,
+        audit_archive_dir=tmp_path / "archive",
+        jwt_jwks_url="http://127.0.0.1:1/keys",
+        jwt_algorithms="RS256,HS256",
+    )
 
 
 @pytest.mark.gen_test
@@ -171,18 +161,18 @@ async def test_a_step_that_fails_keeps_no_other_from_happening(
 START = [
     (MongoAccess, "open", 1),
     (LogStore, "open", 1),
-    (OutboxRelay, "prepare", 1),
     (LogStore, "open", 2),
-    (MongoProposals, "prepare", 1),
-    (MongoLeases, "prepare", 1),
-    (ProposalWriter, "settle_all", 1),
-    (CompletionsServer, "start", 1),
-    (MongoProposals, "create", 1),
     (Auditor, "start", 1),
     (Workers, "begin", 1),
     (Auditor, "adopt", 1),
+    (MongoProposals, "prepare", 1),
+    (OutboxRelay, "prepare", 1),
+    (MongoLeases, "prepare", 1),
+    (MongoProposals, "create", 1),
+    (ProposalWriter, "settle_all", 1),
+    (CompletionsServer, "start", 1),
     (PresenceFleet, "begin", 1),
-    (Control, "send", 1),
+    (Control, "hello", 1),
     (HTTPServer, "add_sockets", 2),
 ]
 """What a start does: whose method, and which of its calls."""

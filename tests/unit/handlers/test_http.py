@@ -73,15 +73,13 @@ def served(mongod: MongodProcess, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def app(served: Server) -> Application:
-    application = served._http.request_callback
-    assert isinstance(application, Application)
-    return application
+    return served.features.interface.application
 
 
 @pytest.fixture
 def http_server(served: Server) -> HTTPServer:
     """The server's own, with its bounds, instead of the one that pytest-tornado would make."""
-    return served._http
+    return served.features.interface.server
 
 
 @pytest.fixture
@@ -462,11 +460,13 @@ async def test_when_mongodb_is_away_it_is_503_with_a_time(
     async def fails(*_args: object, **_options: object) -> None:
         raise StoreUnavailableError("The database does not answer; try again soon")
 
-    monkeypatch.setattr(served._log, "head", fails)
+    monkeypatch.setattr(served.features.events.writer, "head", fails)
     response = await http(GET, "/api/v1/projects/p1")
     problem(response, 503, "unavailable")
     assert int(response.headers["Retry-After"]) >= 1
-    monkeypatch.setattr(served._tail, "ready", type("Never", (), {"is_set": lambda _: False})())
+    monkeypatch.setattr(
+        served.features.tail, "ready", type("Never", (), {"is_set": lambda _: False})()
+    )
     response = await http(GET, "/readyz")
     assert response.code == 503
     assert "tail" in json.loads(response.body)["problems"]

@@ -186,6 +186,8 @@ async def test_clients_that_leave_early_leave_nothing_behind(
         lambda: len([li for li in logs.lines if li.get("event") == "http_request"]) >= 7,
         "the upgrades' being looked at",
     )
-    await until(lambda: not served._gateway.sessions, "the end of all sessions")
+    await until(lambda: not served.features.sessions.table._sessions, "the end of all sessions")
     # Each place is given back once: the project has room for as many as it may have.
-    await until(lambda: not served._admission._entries, "all places' being free")
+    await until(
+        lambda: not served.features.sessions.gateway._admission._entries, "all places' being free"
+    )

@@ -1,0 +1,168 @@
+"""From the logs to this worker's connections: feeds, and the tails that fill them."""
+
+import asyncio
+from dataclasses import dataclass
+
+from rtserver.app.audit import Audit
+from rtserver.app.documents import Documents
+from rtserver.app.event_log import EventLog
+from rtserver.app.foundation import Foundation
+from rtserver.app.mongo import MongoAccess
+from rtserver.audit.live.fanout import AuditFanout
+from rtserver.delivery.dispatcher import Dispatcher
+from rtserver.delivery.fanout import Fanout
+from rtserver.delivery.membership import Membership, NoMembers
+from rtserver.delivery.sender import Sender, open_ring
+from rtserver.lib.tasks import TaskOwner
+from rtserver.model.close_codes import CloseCode
+from rtserver.model.errors import StoreUnavailableError
+from rtserver.model.events import AUDIT_PROJECT, EventPack
+from rtserver.sessions.position_ticker import PositionsTicker
+from rtserver.sessions.table import SessionTable
+from store.log.collection import AUDIT
+from store.log.tail import EventTail
+
+TAIL_READY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The feeds of projects, and that of the audit log.
+
+    Attributes:
+        membership: who may see what of a proposal.
+    """
+
+    dispatcher: Dispatcher
+    audit_dispatcher: Dispatcher
+    membership: Membership
+
+
+def build_delivery(
+    base: Foundation, events: EventLog, audit: Audit, documents: Documents
+) -> Delivery:
+    """Make the feeds; nothing comes before `follow_logs`."""
+    settings, metrics = base.settings, base.metrics
+    sender = Sender(open_ring())
+    base.shutdown.push("sender", sender.close)
+    tasks = base.shutdown.tasks("delivery")
+    membership = Membership(documents.proposals)
+    dispatcher = Dispatcher(
+        events.writer,
+        Fanout(metrics.log, sender),
+        tasks,
+        membership,
+        recent_bytes=settings.recent_events_bytes,
+        on_control=events.control.on_event,
+    )
+    audit_dispatcher = Dispatcher(
+        audit.log.writer,
+        AuditFanout(metrics.audit_log, sender),
+        tasks,
+        Membership(NoMembers()),
+        recent_bytes=settings.recent_events_bytes,
+    )
+    tasks.start(PositionsTicker(dispatcher, events.writer).run(), name="positions")
+    tasks.start(PositionsTicker(audit_dispatcher, audit.log.writer).run(), name="audit-positions")
+    return Delivery(dispatcher, audit_dispatcher, membership)
+
+
+class _EventFeeds:
+    """What becomes of the log's events here."""
+
+    def __init__(
+        self,
+        events: EventLog,
+        dispatcher: Dispatcher,
+        table: SessionTable,
+        tasks: TaskOwner,
+    ) -> None:
+        self._log = events.writer
+        self._control = events.control
+        self._dispatcher = dispatcher
+        self._table = table
+        self._tasks = tasks
+
+    def on_epoch(self, epoch: str) -> None:
+        """The log was lost: nobody can go on where they were."""
+        self._log.begin_epoch(epoch)
+        self._dispatcher.begin_epoch()
+        self._table.close_all(CloseCode.GOING_AWAY)
+        # As at the start: an empty log cannot be tailed.
+        self._tasks.start(self._control.hello(), name="hello")
+
+
+class _AuditFeed:
+    """What becomes of the audit log's records here."""
+
+    def __init__(self, audit: Audit, dispatcher: Dispatcher, table: SessionTable) -> None:
+        self._log = audit.log.writer
+        self._dispatcher = dispatcher
+        self._table = table
+
+    async def on_packs(self, packs: list[EventPack]) -> None:
+        self._log.saw(AUDIT_PROJECT, packs[-1].last)
+        await self._dispatcher.on_packs(packs)
+
+    def on_epoch(self, epoch: str) -> None:
+        """The audit log was lost: whoever watches begins anew."""
+        self._log.begin_epoch(epoch)
+        self._dispatcher.begin_epoch()
+        self._table.close_all(CloseCode.GOING_AWAY, AUDIT_PROJECT)
+
+
+async def build_tails(
+    base: Foundation,
+    mongo: MongoAccess,
+    events: EventLog,
+    audit: Audit,
+    delivery: Delivery,
+    table: SessionTable,
+) -> EventTail:
+    """Follow both logs; the tail of the events, once it has begun.
+
+    The last part of a worker but for its interface: whatever a message between workers is for has
+    to be there when it comes.
+
+    Raises:
+        StoreUnavailableError: the log could not be tailed.
+    """
+    tasks = base.shutdown.tasks("tails")
+    feeds = _EventFeeds(events, delivery.dispatcher, table, tasks)
+    tail = EventTail(
+        mongo.database,
+        events.store.heads,
+        base.metrics.log,
+        events.store.access,
+        epoch=events.writer.epoch,
+        prepare=events.store.prepare,
+        on_packs=delivery.dispatcher.on_packs,
+        on_epoch=feeds.on_epoch,
+        is_durable=events.writer.is_durable,
+        under_way=events.writer.under_way,
+    )
+    feed = _AuditFeed(audit, delivery.audit_dispatcher, table)
+    audit_tail = EventTail(
+        mongo.database,
+        audit.log.store.heads,
+        base.metrics.audit_log,
+        audit.log.store.access,
+        epoch=audit.log.writer.epoch,
+        prepare=audit.log.store.prepare,
+        on_packs=feed.on_packs,
+        on_epoch=feed.on_epoch,
+        collection=AUDIT,
+        watched=delivery.audit_dispatcher.held,
+        is_durable=audit.log.writer.is_durable,
+    )
+    tasks.start(tail.run(), name="tail")
+    base.readiness.add("tail", tail)
+    tasks.start(audit_tail.run(), name="audit-tail")
+    # A tailing cursor on an empty collection ends at once, so there has to be something.
+    await events.control.hello()
+    try:
+        async with asyncio.timeout(TAIL_READY_S):
+            await tail.ready.wait()
+    except TimeoutError:
+        raise StoreUnavailableError("The event log could not be tailed") from None
+    return tail

@@ -1,0 +1,60 @@
+"""The durable logs of a worker, with their writers at work."""
+
+from dataclasses import dataclass
+
+from rtserver.app.foundation import Foundation
+from rtserver.app.logs import LogStore
+from rtserver.app.mongo import MongoAccess
+from rtserver.eventlog.worker_messages import Control
+from store.log.collection import AUDIT, EVENTS
+from store.log.writer import MongoEventLog
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A durable log.
+
+    Attributes:
+        store: what it is kept in.
+        writer: the log itself.
+    """
+
+    store: LogStore
+    writer: MongoEventLog
+
+
+@dataclass(frozen=True, slots=True)
+class EventLog(Log):
+    """The log of events.
+
+    Attributes:
+        control: carries messages between workers, in this log.
+    """
+
+    control: Control
+
+
+async def build_event_log(base: Foundation, mongo: MongoAccess) -> EventLog:
+    """Open the log of events."""
+    store = LogStore(
+        base.settings, mongo.database, base.metrics.log, EVENTS, access=mongo.log_access()
+    )
+    writer = await _start(base, store, "event-log")
+    return EventLog(store, writer, Control(writer, worker_id=base.settings.worker_id))
+
+
+async def build_audit_log(base: Foundation, mongo: MongoAccess) -> Log:
+    """Open the audit log."""
+    store = LogStore(
+        base.settings, mongo.database, base.metrics.audit_log, AUDIT, access=mongo.log_access()
+    )
+    return Log(store, await _start(base, store, "audit-log"))
+
+
+async def _start(base: Foundation, store: LogStore, name: str) -> MongoEventLog:
+    writer = await store.open()
+    base.shutdown.push(f"{name}-heads", store.heads.finish)
+    tasks = base.shutdown.tasks(name)
+    tasks.start(writer.run(), name=f"{name}-writer")
+    tasks.start(store.heads.run(), name=f"{name}-heads")
+    return writer

@@ -1,0 +1,64 @@
+"""What answers at a worker's address."""
+
+from tornado.web import Application
+
+from handlers.base.context import HandlerContext
+from handlers.routes import application
+from handlers.sockjs.echo import test_routes
+from rtserver.app.features import Features
+from rtserver.app.folders import SERVER_ROOT
+from rtserver.app.foundation import Foundation
+from rtserver.auth.client_address import ClientAddresses
+from rtserver.auth.origins import Origins
+from rtserver.eventlog.history import History
+from rtserver.interface.snapshot import Snapshots
+
+
+def build_application(base: Foundation, features: Features, *, test_endpoints: bool) -> Application:
+    """What answers once all features are there."""
+    base.shutdown.tasks("loop-lag").start(base.metrics.loop_lag.watch(), name="loop-lag")
+    context = _context(base, features)
+    further = test_routes(context) if test_endpoints else ()
+    return application(context, SERVER_ROOT / "static", further)
+
+
+def _context(base: Foundation, features: Features) -> HandlerContext:
+    settings, metrics = base.settings, base.metrics
+    log, documents, reviews = features.events.writer, features.documents, features.reviews
+    runs, sessions = features.runs, features.sessions
+    return HandlerContext(
+        gateway=sessions.gateway,
+        sessions=sessions.of_projects,
+        log=log,
+        history=History(log, features.delivery.membership.table),
+        proposals=documents.proposals,
+        editing=reviews.editing,
+        revisions=reviews.revisions,
+        reviews=reviews.decisions,
+        comments=reviews.comments,
+        locks=reviews.locks,
+        runs=runs.service,
+        iterations=runs.iterations,
+        snapshots=Snapshots(
+            log,
+            documents.proposals,
+            documents.locks,
+            documents.runs,
+            sessions.presence.service.present,
+        ),
+        validations=runs.validations,
+        metrics=metrics.registry,
+        http_metrics=metrics.http,
+        origins=Origins(settings.allowed_origins),
+        readiness=base.readiness,
+        tasks=sessions.tasks,
+        auditor=features.audit.auditor,
+        audit_watch=sessions.of_audit,
+        connections=sessions.connections,
+        revocation=sessions.revocation,
+        addresses=ClientAddresses(settings.trusted_proxies),
+        max_message_bytes=settings.max_message_bytes,
+        ping_interval_s=settings.ping_interval_s,
+        pong_timeout_s=settings.pong_timeout_s,
+        wheel=sessions.wheel,
+    )

@@ -1,0 +1,75 @@
+"""Proposals, their comments and the locks of projects."""
+
+from dataclasses import dataclass
+
+from rtserver.app.audit import Audit
+from rtserver.app.documents import Documents
+from rtserver.app.foundation import Foundation
+from rtserver.app.workspaces import Workspaces
+from rtserver.audit.record.actions import Acting, Action
+from rtserver.audit.record.auditor import Auditor
+from rtserver.reviews.comments import CommentService
+from rtserver.reviews.editing import ProposalService
+from rtserver.reviews.locks import Lock, LockService
+from rtserver.reviews.proposals import Proposal
+from rtserver.revisions.reviewing import ReviewService
+from rtserver.revisions.service import RevisionService
+
+
+@dataclass(frozen=True, slots=True)
+class Reviews:
+    """What may be done in a review."""
+
+    editing: ProposalService
+    revisions: RevisionService
+    decisions: ReviewService
+    comments: CommentService
+    locks: LockService
+
+
+def build_reviews(
+    base: Foundation, documents: Documents, workspaces: Workspaces, audit: Audit
+) -> Reviews:
+    """Make the services, and let locks expire."""
+    records = _ReviewRecords(audit.auditor)
+    locks = LockService(
+        documents.locks, lease_s=base.settings.lock_lease_s, on_expired=records.lock_expired
+    )
+    base.shutdown.tasks("locks").start(locks.run(), name="locks")
+    editing = ProposalService(
+        documents.proposals,
+        locks,
+        required_approvals=base.settings.required_approvals,
+        on_reopened=records.reopened,
+    )
+    revisions = RevisionService(
+        documents.revisions, documents.proposals, editing, workspaces.writer
+    )
+    return Reviews(
+        editing=editing,
+        revisions=revisions,
+        decisions=ReviewService(documents.proposals, revisions),
+        comments=CommentService(documents.comments, documents.proposals),
+        locks=locks,
+    )
+
+
+class _ReviewRecords:
+    """Records what nobody asked for."""
+
+    def __init__(self, auditor: Auditor) -> None:
+        self._auditor = auditor
+
+    def lock_expired(self, lock: Lock) -> None:
+        by = Acting(actor=lock.by, project_id=lock.project_id)
+        self._auditor.record(Action.LOCK_EXPIRED, by=by, target=lock.project_id)
+
+    def reopened(self, proposal: Proposal, actor: str) -> None:
+        self._auditor.record(
+            Action.PROPOSAL_STATUS_CHANGED,
+            by=Acting(actor=actor, project_id=proposal.project_id),
+            target=proposal.proposal_id,
+            to=proposal.status.value,
+            version=proposal.version,
+            cause="revised",
+        )

@@ -1,0 +1,190 @@
+"""Sessions of clients: who comes in, what they are given, and who is there."""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from rtserver.app.audit import Audit
+from rtserver.app.delivery import Delivery
+from rtserver.app.documents import Documents
+from rtserver.app.event_log import EventLog
+from rtserver.app.foundation import Foundation
+from rtserver.app.presence import Presence, build_presence
+from rtserver.app.runs import Runs
+from rtserver.audit.live import commands as audit_commands
+from rtserver.audit.live.commands import AuditCommands
+from rtserver.audit.live.service import AuditWatch
+from rtserver.auth.tokens import TokenVerifier
+from rtserver.config.settings import Settings
+from rtserver.lib.tasks import TaskOwner
+from rtserver.lib.timer_wheel import TimerWheel
+from rtserver.model.events import AUDIT_PROJECT
+from rtserver.runs import commands as run_commands
+from rtserver.runs.commands import RunCommands
+from rtserver.sessions import commands
+from rtserver.sessions.admission import Admission
+from rtserver.sessions.audited_commands import audited, recorded_refusals
+from rtserver.sessions.closer import ConnectionCloser
+from rtserver.sessions.commands import ProjectCommands
+from rtserver.sessions.connection_admin import Connections, Reach
+from rtserver.sessions.gateway import Gateway
+from rtserver.sessions.ports import NoPresence
+from rtserver.sessions.project_sessions import ProjectSessions
+from rtserver.sessions.revocation import RevocationService
+from rtserver.sessions.services import CommandTable, SessionServices, SessionSettings
+from rtserver.sessions.table import SessionTable
+
+TICK_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Ways in, and what is known of who is there.
+
+    Attributes:
+        table: the sessions themselves.
+        tasks: owns what sessions and their transports do beside.
+        wheel: their timers.
+        of_projects, of_audit: make sessions.
+        connections, revocation: how operators see them and end them.
+    """
+
+    table: SessionTable
+    tasks: TaskOwner
+    wheel: TimerWheel
+    gateway: Gateway
+    presence: Presence
+    of_projects: ProjectSessions
+    of_audit: AuditWatch
+    connections: Connections
+    revocation: RevocationService
+
+
+async def build_sessions(
+    base: Foundation,
+    verifier: TokenVerifier,
+    events: EventLog,
+    audit: Audit,
+    documents: Documents,
+    delivery: Delivery,
+    runs: Runs,
+) -> Sessions:
+    """Make what lets clients in and serves them."""
+    settings, auditor = base.settings, audit.auditor
+    tasks = base.shutdown.tasks("sessions")
+    wheel = TimerWheel(tick_s=TICK_S, now_s=asyncio.get_running_loop().time())
+    tasks.start(wheel.run(), name="timer-wheel")
+    table = SessionTable()
+    closer = ConnectionCloser(table, events.control, worker_id=settings.worker_id)
+    admission = _admission(base, documents, table, closer)
+    tasks.start(admission.run(), name="leases")
+    gateway = Gateway(
+        verifier,
+        admission,
+        table,
+        tasks,
+        base.metrics.sessions,
+        auditor,
+        worker_id=settings.worker_id,
+    )
+    revocation = await _revocation(base, verifier, events, audit, documents, gateway)
+    presence = await build_presence(base, events, documents, audit, delivery, admission)
+    project_commands = {
+        **ProjectCommands(gateway, events.writer).table(),
+        **RunCommands(documents.proposals, runs.service, runs.validations, runs.iterations).table(),
+    }
+    recorded = {**commands.RECORDED, **run_commands.RECORDED, **audit_commands.RECORDED}
+    services = SessionServices(
+        settings=_session_settings(settings),
+        log=events.writer,
+        dispatcher=delivery.dispatcher,
+        wheel=wheel,
+        tasks=tasks,
+        metrics=base.metrics.sessions,
+        commands=CommandTable(audited(auditor, project_commands, recorded)),
+        active_runs=runs.active,
+        on_closed=gateway.closed,
+        on_refused=recorded_refusals(auditor, recorded),
+        presence=presence.service,
+    )
+    return Sessions(
+        table=table,
+        tasks=tasks,
+        wheel=wheel,
+        gateway=gateway,
+        presence=presence,
+        of_projects=ProjectSessions(gateway, services),
+        of_audit=_audit_watch(audit, gateway, services, delivery),
+        connections=Connections(
+            documents.connections, auditor, Reach(closer.close, table.behind_bytes)
+        ),
+        revocation=revocation,
+    )
+
+
+async def _revocation(
+    base: Foundation,
+    verifier: TokenVerifier,
+    events: EventLog,
+    audit: Audit,
+    documents: Documents,
+    gateway: Gateway,
+) -> RevocationService:
+    """Know what is revoked before anybody comes, and go on learning it."""
+    revocation = RevocationService(
+        verifier.revocations,
+        documents.revocations,
+        events.control,
+        documents.connections,
+        audit.auditor,
+        gateway.end_revoked,
+    )
+    await revocation.load()
+    base.shutdown.tasks("revocations").start(revocation.run(), name="revocations")
+    return revocation
+
+
+def _admission(
+    base: Foundation, documents: Documents, table: SessionTable, closer: ConnectionCloser
+) -> Admission:
+    return Admission(
+        documents.connections,
+        user_limit=base.settings.max_connections_per_user,
+        project_limit=base.settings.max_connections_per_project,
+        lease_s=base.settings.lease_s,
+        unlimited=frozenset({AUDIT_PROJECT}),
+        evict=closer.evict,
+        turn_away=closer.turn_away,
+        behind_bytes=table.behind_bytes,
+    )
+
+
+def _session_settings(settings: Settings) -> SessionSettings:
+    return SessionSettings(
+        ping_interval_s=settings.ping_interval_s,
+        pong_timeout_s=settings.pong_timeout_s,
+        outbox_bytes=settings.outbox_bytes,
+        max_message_bytes=settings.max_message_bytes,
+        max_messages_per_s=settings.max_messages_per_s,
+        max_message_burst=settings.max_message_burst,
+    )
+
+
+def _audit_watch(
+    audit: Audit, gateway: Gateway, services: SessionServices, delivery: Delivery
+) -> AuditWatch:
+    """The same sessions on the audit log, with commands of their own."""
+    log, auditor = audit.log.writer, audit.auditor
+    return AuditWatch(
+        gateway,
+        log,
+        auditor,
+        replace(
+            services,
+            log=log,
+            dispatcher=delivery.audit_dispatcher,
+            commands=CommandTable(
+                audited(auditor, AuditCommands(gateway, log, auditor).table(), commands.RECORDED)
+            ),
+            presence=NoPresence(),
+        ),
+    )
