@@ -12,7 +12,11 @@ from rtserver.cli.signals import stop_signals
 from rtserver.cli.token import demo_pages
 from rtserver.config.settings import Settings
 from rtserver.lib.gc_tuning import collect_now_and_then
+from rtserver.lib.threads import exit_at_latest
 from rtserver.model.errors import OperatorError
+
+LEFTOVERS_S = 2.0
+"""How long a process that has stopped waits for threads that are still at work."""
 
 _log = structlog.get_logger()
 
@@ -63,6 +67,8 @@ async def serve(
             ) from error
         finally:
             await server.stop()
+            # All was said and stored. What is still under way is a thread that can't be ended.
+            exit_at_latest(LEFTOVERS_S, 1)
     return 0
 
 

@@ -1,8 +1,11 @@
 """Whatever dies, an iteration ends once and its files are whole."""
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -159,6 +162,42 @@ async def test_owner_that_was_only_asleep(workers: Workers, llm: LlmThread, proj
         assert case.files() == BEFORE
         assert (await case.ada.run_ended(run_id))["state"] == "error"
         assert (await case.run(says("Fine.")))["type"] == "iteration_complete"
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_worker_ends_though_a_thread_does_not(
+    workers: Workers, llm: LlmThread, project: str
+) -> None:
+    """It waits for ten seconds for somebody else's lock on the files, and can't be told to stop."""
+    workers.start_many(2, **SETTINGS, llm_base_url=llm.base_url, shutdown_grace_s=1)
+    async with case_on(workers, llm, project) as case:
+        area = case.folder.parents[2] / ".rtserver" / case.proposal_id
+        area.parent.mkdir(mode=0o700)
+        area.mkdir(mode=0o700)
+        holder = os.open(area, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(holder, fcntl.LOCK_EX)
+            case.answer(says(reply_with({"proposal.md": "# New\n"})))
+            run_id = await case.start()
+            await until(lambda: _writes(case.here.pid, area))
+            case.here.expect("exit_forced", "shutdown_step_cut_off")
+            begun_s = time.monotonic()
+            os.kill(case.here.pid, signal.SIGTERM)
+            await asyncio.to_thread(case.here.process.wait, 30)
+            assert time.monotonic() - begun_s < 8
+            assert case.here.logged("exit_forced")
+            assert (await case.end())["reason"] in ("server_stopping", "worker_lost")
+            assert case.files() == BEFORE
+        finally:
+            os.close(holder)
+        assert one_end(case.seen, run_id)
+
+
+def _writes(pid: int, area: Path) -> bool:
+    """Whether a process has a write's folder open: it waits for the lock then."""
+    with contextlib.suppress(FileNotFoundError):
+        return any(fd.readlink() == area for fd in Path(f"/proc/{pid}/fd").iterdir())
+    return False
 
 
 @pytest.mark.gen_test(timeout=300)

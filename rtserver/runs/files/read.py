@@ -4,7 +4,9 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from rtserver.runs.files.allowed import AllowedPaths
 from rtserver.runs.files.folders import digest_of, open_file, open_folder, open_root, read_bytes
@@ -17,6 +19,8 @@ MAX_DEPTH = 12
 MAX_FILE_BYTES = 1024 * 1024
 MAX_CONTENTS_BYTES = 16 * 1024 * 1024
 MAX_LEFT_OUT = 20
+MAX_ENTRIES = 5_000
+"""Names that are looked at, folders included: a folder may have millions, and take minutes."""
 
 
 class WorkspaceError(Exception):
@@ -126,28 +130,12 @@ def read_contents(folder: int) -> FolderContents:
     """
     files: dict[str, bytes] = {}
     left_out: dict[str, str] = {}
-    size_bytes = 0
-    for path, dir_fd, name in _walk(folder, "", 1):
-        if len(files) >= MAX_FILES or size_bytes > MAX_CONTENTS_BYTES:
-            left_out["..."] = f"more than {MAX_FILES} files, or {MAX_CONTENTS_BYTES} bytes"
-            break
-        if not path.isprintable():
-            left_out[ascii(path)] = "its name has characters that can't be shown"
-            continue
-        try:
-            with open_file(name, dir_fd=dir_fd) as fd:
-                content = read_bytes(fd, MAX_FILE_BYTES)
-        except FileNotFoundError:
-            continue  # it went while we were reading
-        except UnsafePathError:
-            left_out[path] = "it is a link, or no plain file"
-            continue
-        if content is None:
-            left_out[path] = f"it has more than {MAX_FILE_BYTES} bytes"
-            continue
-        files[path] = content
-        size_bytes += len(content)
-    return FolderContents(files, dict(list(left_out.items())[:MAX_LEFT_OUT]))
+    for found in _found_in(folder):
+        if found.content is None:
+            left_out[found.path] = found.why
+        else:
+            files[found.path] = found.content
+    return FolderContents(files, dict(islice(left_out.items(), MAX_LEFT_OUT)))
 
 
 def _missing(root: int, project_id: str, proposal_id: str) -> WorkspaceError:
@@ -164,44 +152,87 @@ def _missing(root: int, project_id: str, proposal_id: str) -> WorkspaceError:
 def _read_all(
     folder: int, files: dict[str, SeenFile], unread: dict[str, str], odd: set[str]
 ) -> None:
-    for path, dir_fd, name in _walk(folder, "", 1):
-        if len(files) + len(unread) >= MAX_FILES:
-            unread["..."] = f"the folder has more than {MAX_FILES} files"
-            return
-        if not path.isprintable():
-            unread[ascii(path)] = "its name has characters that can't be shown"
+    for found in _found_in(folder):
+        if found.content is None:
+            unread[found.path] = found.why
+            if found.is_odd:
+                odd.add(found.path)
             continue
         try:
-            with open_file(name, dir_fd=dir_fd) as fd:
-                content = read_bytes(fd, MAX_FILE_BYTES)
+            files[found.path] = SeenFile(found.content.decode("utf-8"), digest_of(found.content))
+        except UnicodeDecodeError:
+            unread[found.path] = "it is not UTF-8 text"
+
+
+class _Found(NamedTuple):
+    """What there is under a path; where it was not read, why."""
+
+    path: str
+    content: bytes | None
+    why: str = ""
+    is_odd: bool = False
+
+
+def _found_in(folder: int) -> Iterator[_Found]:
+    """All that is in a folder, up to the bounds; those that are met stand under `...`."""
+    count = 0
+    room_bytes = MAX_CONTENTS_BYTES
+    entries = _Entries()
+    for path, dir_fd, name in entries.walk(folder, "", 1):
+        if count == MAX_FILES:
+            yield _Found("...", None, f"the folder has more than {MAX_FILES} files")
+            return
+        try:
+            found = _found_at(path, dir_fd, name, room_bytes)
         except FileNotFoundError:
             continue  # it went while we were reading
-        except UnsafePathError:
-            unread[path] = "it is a link, or no plain file"
-            odd.add(path)
-            continue
-        if content is None:
-            unread[path] = f"it has more than {MAX_FILE_BYTES} bytes"
-            continue
-        try:
-            files[path] = SeenFile(content.decode("utf-8"), digest_of(content))
-        except UnicodeDecodeError:
-            unread[path] = "it is not UTF-8 text"
+        count += 1
+        room_bytes -= len(found.content or b"")
+        yield found
+    if not entries.left:
+        yield _Found("...", None, f"the folder has {MAX_ENTRIES} names or more in it")
 
 
-def _walk(folder: int, prefix: str, depth: int) -> Iterator[tuple[str, int, str]]:
-    """Every name that is no folder: its path, the open folder it is in, and the name."""
-    with os.scandir(folder) as entries:
-        found = sorted((entry.name, stat.S_IFMT(_mode(entry))) for entry in entries)
-    for name, kind in found:
-        if kind != stat.S_IFDIR:
-            yield prefix + name, folder, name
-        elif depth < MAX_DEPTH:
-            try:
-                with open_folder((name,), dir_fd=folder) as below:
-                    yield from _walk(below, f"{prefix}{name}/", depth + 1)
-            except (FileNotFoundError, UnsafePathError):
-                continue  # it is another thing by now
+def _found_at(path: str, dir_fd: int, name: str, room_bytes: int) -> _Found:
+    if not path.isprintable():
+        return _Found(ascii(path), None, "its name has characters that can't be shown")
+    try:
+        with open_file(name, dir_fd=dir_fd) as fd:
+            content = read_bytes(fd, min(MAX_FILE_BYTES, room_bytes))
+    except UnsafePathError:
+        return _Found(path, None, "it is a link, or no plain file", is_odd=True)
+    if content is not None:
+        return _Found(path, content)
+    if room_bytes < MAX_FILE_BYTES:
+        return _Found(path, None, f"all files together have more than {MAX_CONTENTS_BYTES} bytes")
+    return _Found(path, None, f"it has more than {MAX_FILE_BYTES} bytes")
+
+
+class _Entries:
+    """The names in a folder and below it.
+
+    Attributes:
+        left: how many more are looked at.
+    """
+
+    def __init__(self) -> None:
+        self.left = MAX_ENTRIES
+
+    def walk(self, folder: int, prefix: str, depth: int) -> Iterator[tuple[str, int, str]]:
+        """Every name that is no folder: its path, the open folder it is in, and the name."""
+        with os.scandir(folder) as entries:
+            taken = list(islice(entries, self.left))
+        self.left -= len(taken)
+        found = [(stat.S_ISDIR(_mode(entry)), entry.name) for entry in taken]
+        for is_folder, name in sorted(found):  # what is in folders comes last, and may be too much
+            if not is_folder:
+                yield prefix + name, folder, name
+            elif depth < MAX_DEPTH:
+                try:
+                    with open_folder((name,), dir_fd=folder) as below:
+                        yield from self.walk(below, f"{prefix}{name}/", depth + 1)
+                except (FileNotFoundError, UnsafePathError):
+                    continue  # it is another thing by now
 
 
 def _mode(entry: "os.DirEntry[str]") -> int:

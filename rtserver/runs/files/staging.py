@@ -51,24 +51,36 @@ def check_names(files: list[NewFile], allowed: AllowedPaths, folder: int) -> Non
         UnsafePathError: there is one.
     """
     seen: dict[tuple[str, ...], str] = {}
+    names = _NamesThere(folder)
     for file in files:
         parts = allowed.parts(file.path)
         for depth in range(1, len(parts) + 1):
             plain = tuple(folded(part) for part in parts[:depth])
             if seen.setdefault(plain, parts[depth - 1]) != parts[depth - 1]:
                 raise UnsafePathError(file.path, "is all but the same as another one")
-        _check_no_twin(file.path, parts, folder)
+        if names.have_twin(parts):
+            raise UnsafePathError(file.path, "is all but the same as a name that is there")
 
 
-def _check_no_twin(path: str, parts: tuple[str, ...], folder: int) -> None:
-    for depth, part in enumerate(parts):
-        with open_folder(parts[:depth], dir_fd=folder) as parent:
-            if stat_of(part, dir_fd=parent) is not None:
-                continue
-            with os.scandir(parent) as entries:
-                if any(folded(entry.name) == folded(part) for entry in entries):
-                    raise UnsafePathError(path, "is all but the same as a name that is there")
-            return  # what is below is new
+class _NamesThere:
+    """The names in a proposal's folder, each of its folders read once at most."""
+
+    def __init__(self, folder: int) -> None:
+        self._folder = folder
+        self._folded: dict[tuple[str, ...], set[str]] = {}
+
+    def have_twin(self, parts: tuple[str, ...]) -> bool:
+        """Whether the first part of a path that is not there is there in another spelling."""
+        for depth, part in enumerate(parts):
+            above = parts[:depth]
+            with open_folder(above, dir_fd=self._folder) as parent:
+                if stat_of(part, dir_fd=parent) is not None:
+                    continue
+                if above not in self._folded:
+                    with os.scandir(parent) as entries:
+                        self._folded[above] = {folded(entry.name) for entry in entries}
+                return folded(part) in self._folded[above]  # what is below is new
+        return False
 
 
 def check_unchanged(file: NewFile, folder: int) -> None:

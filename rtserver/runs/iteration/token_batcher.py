@@ -1,9 +1,8 @@
 """Joins the pieces of a reply that come faster than the log commits them."""
 
 import asyncio
-import itertools
+from collections import deque
 from collections.abc import Awaitable, Callable
-from operator import itemgetter
 from typing import Any
 
 MAX_EVENT_CHARS = 8 * 1024
@@ -29,19 +28,25 @@ class TokenJoiner:
             emit: publishes events, given as their fields, and returns when they are durable.
         """
         self._emit = emit
-        self._waiting: list[tuple[str, str]] = []  # each with the key that it goes under
+        # Each with the key that it goes under. A model may be far ahead of the log, so taking some
+        # must not touch the rest.
+        self._waiting: deque[tuple[str, str]] = deque()
         self._n = 0
         self._came = asyncio.Event()
         self._closed = False
 
     def add(self, piece: str) -> None:
         """Take a piece of the reply. The caller bounds how much it adds."""
-        self._waiting.append((CONTENT, piece))
-        self._came.set()
+        self._add(CONTENT, piece)
 
     def add_reasoning(self, piece: str) -> None:
         """Take a piece of what the model thinks before it answers."""
-        self._waiting.append((REASONING, piece))
+        self._add(REASONING, piece)
+
+    def _add(self, key: str, piece: str) -> None:
+        # In parts, so that what is put back is never more than one of them.
+        for at in range(0, len(piece), MAX_EVENT_CHARS):
+            self._waiting.append((key, piece[at : at + MAX_EVENT_CHARS]))
         self._came.set()
 
     def close(self) -> None:
@@ -60,19 +65,23 @@ class TokenJoiner:
                 return
 
     def _take(self) -> list[dict[str, Any]]:
-        waiting, self._waiting = self._waiting, []
         events: list[dict[str, Any]] = []
-        groups = [
-            (key, "".join([piece for _, piece in pieces]))
-            for key, pieces in itertools.groupby(waiting, key=itemgetter(0))
-        ]
-        for number, (key, text) in enumerate(groups):
-            for at in range(0, len(text), MAX_EVENT_CHARS):
-                if len(events) == MAX_EVENTS:
-                    self._waiting = [(key, text[at:]), *groups[number + 1 :]]
-                    return events
-                self._n += 1
-                # Whoever knows nothing of reasoning joins the contents, and has the reply.
-                event = {"content": "", key: text[at : at + MAX_EVENT_CHARS], "n": self._n}
-                events.append(event)
+        while self._waiting and len(events) < MAX_EVENTS:
+            key, text = self._take_text()
+            self._n += 1
+            # Whoever knows nothing of reasoning joins the contents, and has the reply.
+            events.append({"content": "", key: text, "n": self._n})
         return events
+
+    def _take_text(self) -> tuple[str, str]:
+        """What comes next under one key, as much of it as goes into an event."""
+        key = self._waiting[0][0]
+        pieces: list[str] = []
+        room = MAX_EVENT_CHARS
+        while room and self._waiting and self._waiting[0][0] == key:
+            piece = self._waiting.popleft()[1]
+            pieces.append(piece[:room])
+            if len(piece) > room:
+                self._waiting.appendleft((key, piece[room:]))
+            room -= len(pieces[-1])
+        return key, "".join(pieces)

@@ -1,5 +1,6 @@
 """The validator of proposals: which commands it is, where they run, and what their end means."""
 
+import asyncio
 import os
 import shlex
 import shutil
@@ -133,7 +134,9 @@ class Validator:
                 max_bytes=_MAX_CAPTURE_BYTES,
             )
             try:
-                outcome.summary["report"] = report_of(
+                # In a thread: a few MiB take a second or two, and connections wait meanwhile.
+                outcome.summary["report"] = await asyncio.to_thread(
+                    report_of,
                     captured,
                     workspace=workspace,
                     timeout_s=self._timeout_s,

@@ -7,6 +7,8 @@ import pytest
 
 from rtserver.runs.files.folders import digest_of
 from rtserver.runs.files.read import (
+    MAX_CONTENTS_BYTES,
+    MAX_ENTRIES,
     MAX_FILE_BYTES,
     MAX_FILES,
     SeenFile,
@@ -68,6 +70,28 @@ def test_endless_folders_end(change: Path, tmp_path: Path) -> None:
     found = read_proposal(tmp_path / "root", "p1", "c1")
     assert len(found.files) == MAX_FILES
     assert list(found.unread) == ["..."]
+
+
+def test_a_folder_of_many_names_does_not_take_the_place_of_the_files(
+    change: Path, tmp_path: Path
+) -> None:
+    for number in range(MAX_ENTRIES + 10):
+        (change / "a" / str(number)).mkdir(parents=True)
+    (change / "proposal.md").write_text("# Why\n", encoding="utf-8")
+    assert read(tmp_path) == {
+        "proposal.md": "# Why\n",
+        "...": f"UNREAD: the folder has {MAX_ENTRIES} names or more in it",
+    }
+
+
+def test_all_files_together_are_bounded(change: Path, tmp_path: Path) -> None:
+    for number in range(20):
+        (change / f"{number:02}.md").write_bytes(b"x" * MAX_FILE_BYTES)
+    found = read_proposal(tmp_path / "root", "p1", "c1")
+    assert len(found.files) == MAX_CONTENTS_BYTES // MAX_FILE_BYTES
+    assert set(found.unread.values()) == {
+        f"all files together have more than {MAX_CONTENTS_BYTES} bytes"
+    }
 
 
 @pytest.mark.parametrize(

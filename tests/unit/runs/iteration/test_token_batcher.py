@@ -1,6 +1,7 @@
 """Joining pieces that come faster than they are stored."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -138,3 +139,26 @@ async def test_a_log_that_fails_is_heard_of() -> None:
     joiner.add("a")
     with pytest.raises(RuntimeError, match="no"):
         await joiner.run()
+
+
+@pytest.mark.gen_test
+async def test_the_work_grows_with_the_text_however_it_comes() -> None:
+    async def emit(tokens: list[dict[str, Any]]) -> None:
+        assert len(tokens) <= MAX_EVENTS
+
+    async def took_s(count: int, *, alternating: bool) -> float:
+        joiner = TokenJoiner(emit)
+        if alternating:
+            for _ in range(count // 2):
+                joiner.add("a")
+                joiner.add_reasoning("b")
+        else:
+            joiner.add("a" * count * 100)
+        joiner.close()
+        begun_s = time.process_time()
+        await joiner.run()
+        return time.process_time() - begun_s
+
+    for alternating in (True, False):
+        few_s = await took_s(10_000, alternating=alternating)
+        assert await took_s(100_000, alternating=alternating) < 15 * max(few_s, 0.01)
