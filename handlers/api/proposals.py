@@ -159,7 +159,7 @@ class ProposalHandler(ApiHandler):
             name for name, value in msgspec.structs.asdict(body).items() if value is not None
         ]
         async with self.about(proposal_id):
-            changed = await self.context.editing.change(
+            changed = await self.context.archiving.change(
                 self.identity,
                 proposal_id,
                 changes,

@@ -13,6 +13,7 @@ from rtserver.model import ids
 from rtserver.model.field_types import Digest, ProposalId, RevisionNumber, line_of
 from rtserver.revisions.model import FileChange, Revision, RevisionFileJson, RevisionJson
 from rtserver.revisions.service import MAX_NOTE_CHARS
+from rtserver.revisions.spec_changes import SPECS, SpecChangesJson
 from rtserver.runs.iteration.diffs import diffs_of
 
 MAX_REVISIONS = 100
@@ -100,10 +101,13 @@ class ChangesQuery(msgspec.Struct):
     """What to compare with.
 
     Attributes:
-        against: the number of another revision.
+        against: the number of another revision, or `specs` for the requirements of today's specs.
     """
 
-    against: Annotated[int, msgspec.Meta(ge=1)]
+    against: Annotated[
+        str,
+        msgspec.Meta(extra_json_schema={"pattern": "^([1-9][0-9]{0,8}|specs)$"}),
+    ]
 
 
 class _RevisionMaker(ApiHandler):
@@ -255,16 +259,28 @@ class RevisionChangesHandler(ApiHandler):
 
     @operation(
         "compareRevisions",
-        {200: Answer((ChangesJson,), description="The differences, file by file")},
+        {
+            200: Answer(
+                (ChangesJson, SpecChangesJson),
+                description="The differences, file by file; from the specs, by requirement",
+            )
+        },
         query=ChangesQuery,
         problems=(404,),
     )
     async def get(self, proposal: str, number: str) -> None:
-        """Compare the files of a revision with those of another one."""
+        """Compare a revision with another one, or with the specs of today.
+
+        From another revision its files differ; from the specs, each requirement that it adds,
+        modifies, removes or renames, as OpenSpec sees it.
+        """
         revisions, proposal_id = self.context.revisions, ids.proposal_id(proposal)
         against = self.query(ChangesQuery).against
+        if against == SPECS:
+            self.json(await self.context.spec_changes.of(self.identity, proposal_id, number))
+            return
         after = await revisions.get(self.identity, proposal_id, number)
-        before = await revisions.get(self.identity, proposal_id, str(against))
+        before = await revisions.get(self.identity, proposal_id, against)
         texts = await revisions.texts(before, after)
         files = await asyncio.to_thread(_changed_files, texts)
         self.json(

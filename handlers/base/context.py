@@ -18,8 +18,10 @@ from rtserver.reviews.comments import CommentService
 from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.locks import LockService
 from rtserver.reviews.proposals import ProposalStore
+from rtserver.revisions.archiving import ArchivingService
 from rtserver.revisions.reviewing import ReviewService
 from rtserver.revisions.service import RevisionService
+from rtserver.revisions.spec_changes import SpecChanges
 from rtserver.runs.iteration.factory import Iterations
 from rtserver.runs.service import RunService
 from rtserver.runs.validation.work import Validations
@@ -47,6 +49,8 @@ class HandlerContext:
     editing: ProposalService
     revisions: RevisionService
     reviews: ReviewService
+    archiving: ArchivingService
+    spec_changes: SpecChanges
     comments: CommentService
     locks: LockService
     runs: RunService

@@ -35,6 +35,8 @@ def _context(base: Foundation, features: Features) -> HandlerContext:
         editing=reviews.editing,
         revisions=reviews.revisions,
         reviews=reviews.decisions,
+        archiving=reviews.archiving,
+        spec_changes=reviews.spec_changes,
         comments=reviews.comments,
         locks=reviews.locks,
         runs=runs.service,

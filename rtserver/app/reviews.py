@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from rtserver.app.audit import Audit
 from rtserver.app.documents import Documents
+from rtserver.app.folders import SERVER_ROOT
 from rtserver.app.foundation import Foundation
 from rtserver.app.workspaces import Workspaces
 from rtserver.audit.record.actions import Acting, Action
@@ -12,8 +13,12 @@ from rtserver.reviews.comments import CommentService
 from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.locks import Lock, LockService
 from rtserver.reviews.proposals import Proposal
+from rtserver.revisions.archiving import ArchivingService
+from rtserver.revisions.openspec import OpenSpec
 from rtserver.revisions.reviewing import ReviewService
 from rtserver.revisions.service import RevisionService
+from rtserver.revisions.spec_changes import SpecChanges
+from rtserver.runs.process.environment import tool_environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,8 @@ class Reviews:
     editing: ProposalService
     revisions: RevisionService
     decisions: ReviewService
+    archiving: ArchivingService
+    spec_changes: SpecChanges
     comments: CommentService
     locks: LockService
 
@@ -45,10 +52,20 @@ def build_reviews(
     revisions = RevisionService(
         documents.revisions, documents.proposals, editing, workspaces.writer
     )
+    openspec = OpenSpec(tool_environment(SERVER_ROOT))
     return Reviews(
         editing=editing,
         revisions=revisions,
         decisions=ReviewService(documents.proposals, revisions),
+        archiving=ArchivingService(
+            documents.proposals,
+            editing,
+            revisions,
+            workspaces.writer,
+            openspec,
+            base.settings.workspaces_dir,
+        ),
+        spec_changes=SpecChanges(revisions, openspec, base.settings.workspaces_dir),
         comments=CommentService(documents.comments, documents.proposals),
         locks=locks,
     )

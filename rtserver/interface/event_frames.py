@@ -4,7 +4,7 @@ Keys that need not be there are left out rather than null. A receiver ignores ke
 know.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -253,6 +253,18 @@ class ProposalUpdated(EventFrame, tag="proposal_updated"):
     actor: UserId | UnsetType = UNSET
 
 
+class ArchivedJson(TypedDict):
+    """What archiving did to the specs.
+
+    Attributes:
+        archived_as: the name that the change's folder has now.
+        specs: how many requirements were `added`, `modified`, `removed` and `renamed`.
+    """
+
+    archived_as: str
+    specs: dict[str, int]
+
+
 class StatusChanged(EventFrame, tag="status_changed"):
     """A proposal moved on, or back.
 
@@ -260,6 +272,7 @@ class StatusChanged(EventFrame, tag="status_changed"):
         version: the proposal's, now.
         actor: who moved it; nobody where its text was changed in the workspace.
         cause: `revised` where an approved one went back because its text is being changed.
+        archive: what OpenSpec did, where it archived the change.
     """
 
     proposal_id: ProposalId
@@ -269,6 +282,7 @@ class StatusChanged(EventFrame, tag="status_changed"):
     updated_at: Moment
     actor: UserId | UnsetType = UNSET
     cause: Literal["revised"] | UnsetType = UNSET
+    archive: ArchivedJson | UnsetType = UNSET
 
 
 class RevisionCreated(EventFrame, tag="revision_created"):

@@ -1,6 +1,6 @@
 """Editing of proposals: made and changed by those who may, and told to the project."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -85,6 +85,8 @@ class ProposalService:
         proposal_id: str,
         changes: ProposalChanges,
         fits: Callable[[Proposal], bool] | None = None,
+        *,
+        moved: Mapping[str, Any] | None = None,
     ) -> Proposal:
         """Change a proposal; the result. What is as it was already is no change and no event.
 
@@ -93,6 +95,7 @@ class ProposalService:
             proposal_id: which.
             changes: what is to be different.
             fits: whether the version at hand is one that the caller has seen.
+            moved: what else to tell of a change of status.
 
         Raises:
             NotFoundError: there is none that this user may see.
@@ -107,22 +110,39 @@ class ProposalService:
         """
         for _ in range(MAX_ATTEMPTS):
             present = await visible_proposal(self._store, identity, proposal_id)
-            check_change(identity, present, changes)
-            if fits is not None and not fits(present):
-                raise StaleError(
-                    f"The proposal was changed since: it is at version {present.version} now",
-                    version=present.version,
-                )
-            changed = _changed(present, changes)
+            changed = await self.check(identity, present, changes, fits)
             if changed is None:
                 return present
-            if changed.status is not present.status and changed.status is ProposalStatus.APPROVED:
-                check_approvals(changed)
-            await self._locks.check(present.project_id, identity)
-            events = change_events(present, changed, identity.user_id)
+            events = change_events(present, changed, identity.user_id, **(moved or {}))
             if await self._store.change(changed, events):
                 return changed
         raise ConflictError("The proposal is being changed by others all the time; try again")
+
+    async def check(
+        self,
+        identity: Identity,
+        present: Proposal,
+        changes: ProposalChanges,
+        fits: Callable[[Proposal], bool] | None = None,
+    ) -> Proposal | None:
+        """See that a user may change a proposal so; what it would be, None where nothing differs.
+
+        Raises:
+            See `change`.
+        """
+        check_change(identity, present, changes)
+        if fits is not None and not fits(present):
+            raise StaleError(
+                f"The proposal was changed since: it is at version {present.version} now",
+                version=present.version,
+            )
+        changed = _changed(present, changes)
+        if changed is None:
+            return None
+        if changed.status is not present.status and changed.status is ProposalStatus.APPROVED:
+            check_approvals(changed)
+        await self._locks.check(present.project_id, identity)
+        return changed
 
     async def check_text(self, identity: Identity, proposal_id: str) -> None:
         """See that a user may change a proposal's text now, or have it changed.

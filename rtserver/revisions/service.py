@@ -147,6 +147,11 @@ class RevisionService:
             )
         return file, content
 
+    async def contents(self, revision: Revision) -> dict[str, bytes]:
+        """All files of a revision; those whose content was pruned are left out."""
+        found = {file.path: await self._store.content(file.sha256) for file in revision.files}
+        return {path: content for path, content in found.items() if content is not None}
+
     async def texts(
         self, before: Revision, after: Revision
     ) -> dict[str, tuple[bytes | None, bytes | None]]:

@@ -67,7 +67,18 @@ class MongoRevisions:
     @core_errors
     async def get(self, proposal_id: str, number: int) -> Revision | None:
         """See `RevisionStore.get`."""
-        found = await self._revisions.find_one({"_id": f"{proposal_id}:{number}"})
+        name = f"{proposal_id}:{number}"
+        found = await self._revisions.find_one({"_id": name})
+        if found is None:
+            # It may still wait with its event, where the proposal names it already.
+            waiting = await self._proposals.find_one(
+                {"_id": proposal_id, "outbox.record.document._id": name}, {"outbox.$": 1}
+            )
+            found = (
+                waiting["outbox"][0]["record"]["document"]
+                if waiting is not None
+                else await self._revisions.find_one({"_id": name})  # moved in between
+            )
         return None if found is None else _revision(found)
 
     @core_errors

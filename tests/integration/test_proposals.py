@@ -45,6 +45,7 @@ async def test_a_review_from_draft_to_archive(pair: Pair, project: str) -> None:
             (ben, "rejected"),
             (ada, "in_review"),
             (ben, "approved"),
+            (ada, "in_review"),
             (ada, "archived"),
         ]
         version = 1
@@ -56,7 +57,7 @@ async def test_a_review_from_draft_to_archive(pair: Pair, project: str) -> None:
             changed = await who.patch(_path(project), {"status": status})
             version += 1
             assert (changed["status"], changed["version"]) == (status, version)
-        frames = await viewer.recv_events(10)
+        frames = await viewer.recv_events(11)
     assert frames[0]["type"] == "proposal_created"
     assert frames[0]["proposal"] == made
     reviewed = [frame["type"] for frame in frames[4:8]]
@@ -70,7 +71,8 @@ async def test_a_review_from_draft_to_archive(pair: Pair, project: str) -> None:
         ("in_review", "rejected", "ben"),
         ("rejected", "in_review", "ada"),
         ("in_review", "approved", "ben"),
-        ("approved", "archived", "ada"),
+        ("approved", "in_review", "ada"),
+        ("in_review", "archived", "ada"),
     ]
     for frame in moves:
         assert frame["type"] == "status_changed"

@@ -252,6 +252,7 @@ async def test_an_approval_is_of_exactly_one_text(pair: Pair, project: str) -> N
         await case.ada.post(f"{case.path}/revisions/1/restore")
         shown = await case.ben.patch(case.path, {"status": "approved"})
         assert shown["approvals"]["given"] == 2
+        await case.ben.patch(case.path, {"status": "in_review"})
         await case.ben.patch(case.path, {"status": "archived"})
         archived = await case.ada.post(
             f"{case.path}/revisions", {"base": 3, "files": {"proposal.md": "x"}}, 409
@@ -259,6 +260,144 @@ async def test_an_approval_is_of_exactly_one_text(pair: Pair, project: str) -> N
         assert archived["reason"] == "archived"
         refused = await case.ben.post(f"{case.path}/reviews", {**approve, "revision": 3}, 409)
         assert refused["reason"] == "archived"
+
+
+SPEC = """# Loans
+
+## Purpose
+
+What patrons borrow, for how long, and what becomes of it when they do not bring it back in time.
+
+## Requirements
+
+### Requirement: Borrow a copy
+
+A patron SHALL be able to borrow a copy.
+
+#### Scenario: A copy is there
+
+- **WHEN** a patron asks for a copy
+- **THEN** it is lent
+
+### Requirement: Old name
+
+The library SHALL keep a name.
+
+#### Scenario: Named
+
+- **WHEN** it is named
+- **THEN** it stays so
+"""
+DELTA = """## ADDED Requirements
+
+### Requirement: Renew a loan
+
+A patron SHALL be able to renew a loan once.
+
+#### Scenario: Renewed
+
+- **WHEN** a patron renews
+- **THEN** the loan is longer
+
+## MODIFIED Requirements
+
+### Requirement: Borrow a copy
+
+A patron SHALL be able to borrow up to ten copies.
+
+#### Scenario: A copy is there
+
+- **WHEN** a patron asks for a copy
+- **THEN** it is lent
+
+## RENAMED Requirements
+
+- FROM: `### Requirement: Old name`
+- TO: `### Requirement: New name`
+"""
+PROPOSAL = """## Why
+
+Patrons want to keep what they read for longer than three weeks, and ask for it every day.
+
+## What Changes
+
+- Loans are renewed once.
+"""
+CHANGE = {
+    "proposal.md": PROPOSAL,
+    "tasks.md": "## 1. Loans\n\n- [x] 1.1 Count them\n- [ ] 1.2 Renew them\n",
+    "specs/loans/spec.md": DELTA,
+}
+
+
+def _spec_of(pair: Pair, project: str) -> Path:
+    spec = pair.workspace(project) / "openspec" / "specs" / "loans" / "spec.md"
+    spec.parent.mkdir(parents=True, exist_ok=True)
+    spec.write_text(SPEC)
+    return spec
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_what_a_revision_does_to_the_specs(pair: Pair, project: str) -> None:
+    _spec_of(pair, project)
+    async with reviewed(pair, project, CHANGE) as case:
+        shown = await case.ben.get(f"{case.path}/revisions/current/changes?against=specs")
+        assert (shown["number"], shown["tasks"]) == (1, {"completed": 1, "total": 2})
+        assert "note" not in shown
+        by_name = {change["name"]: change for change in shown["requirements"]}
+        assert [(name, change["operation"]) for name, change in by_name.items()] == [
+            ("Renew a loan", "added"),
+            ("Borrow a copy", "modified"),
+            ("New name", "renamed"),
+        ]
+        added, modified, renamed = by_name.values()
+        assert (added["before"], added["capability"]) == (None, "loans")
+        assert "renew a loan once" in added["after"]
+        assert "to borrow a copy." in modified["before"]
+        assert "+A patron SHALL be able to borrow up to ten copies." in modified["diff"]
+        assert renamed["renamed_from"] == "Old name"
+        assert "SHALL keep a name" in renamed["before"]
+        # An older one is compared as it was, whatever is in the workspace now.
+        (case.folder / "specs" / "loans" / "spec.md").write_text("## ADDED Requirements\n")
+        assert (await case.numbers())[0] == 2
+        again = await case.ben.get(f"{case.path}/revisions/1/changes?against=specs")
+        assert again == shown
+        now = await case.ben.get(f"{case.path}/revisions/2/changes?against=specs")
+        assert now["requirements"] == []
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_what_was_approved_is_archived_into_the_specs(pair: Pair, project: str) -> None:
+    spec = _spec_of(pair, project)
+    async with reviewed(pair, project, {**CHANGE, "specs/loans/spec.md": "nothing\n"}) as case:
+        await case.ben.approve(case.id)
+        await case.ben.patch(case.path, {"status": "approved"})
+        refused = await case.ada.patch(case.path, {"status": "archived"}, 409)
+        assert refused["reason"] == "archive_refused"
+        assert "OpenSpec did not archive" in refused["detail"]
+        assert (await case.ada.get(case.path))["status"] == "approved"
+        assert (spec.read_text(), case.folder.is_dir()) == (SPEC, True)
+
+        newest = {"base": 1, "files": {"specs/loans/spec.md": DELTA}}
+        await case.ada.post(f"{case.path}/revisions", newest)
+        await case.ben.approve(case.id)
+        await case.ben.patch(case.path, {"status": "approved"})
+        archived = await case.ada.patch(case.path, {"status": "archived"})
+        assert archived["status"] == "archived"
+        assert "borrow up to ten copies" in spec.read_text()
+        assert "### Requirement: New name" in spec.read_text()
+        assert not case.folder.exists()
+        told = await case.viewer.recv_until(lambda frame: frame.get("to") == "archived")
+        assert told[-1]["archive"]["specs"] == {
+            "added": 1,
+            "modified": 1,
+            "removed": 0,
+            "renamed": 1,
+        }
+        assert told[-1]["archive"]["archived_as"].endswith(case.id)
+        # The revisions, and what they held, are there all the same.
+        text = await case.ben.http.get(f"{case.path}/revisions/1/files/proposal.md")
+        assert text.text == PROPOSAL
 
 
 @pytest.mark.gen_test(timeout=60)

@@ -49,9 +49,9 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.delivery rtserver.demo rtserver.eventlog rtserver.interface
         rtserver.lib rtserver.model rtserver.observe rtserver.presence
         rtserver.reviews rtserver.revisions rtserver.runs rtserver.runs.files
-        rtserver.runs.iteration rtserver.runs.llm rtserver.runs.validation
-        rtserver.sessions rtserver.watch store.audit store.base store.documents
-        store.log store.mongod store.watch
+        rtserver.runs.iteration rtserver.runs.llm rtserver.runs.process
+        rtserver.runs.validation rtserver.sessions rtserver.watch store.audit
+        store.base store.documents store.log store.mongod store.watch
     """,
     "rtserver.audit.archive": """
         rtserver.audit.record rtserver.model rtserver.observe
@@ -100,6 +100,7 @@ MAY_IMPORT: dict[str, str] = {
     """,
     "rtserver.revisions": """
         rtserver.lib rtserver.model rtserver.reviews rtserver.runs.files
+        rtserver.runs.process
     """,
     "rtserver.reviews": """
         rtserver.model

@@ -192,6 +192,26 @@ class ProposalWriter:
             written(FolderContents(after, before.left_out))
             clear(area)
 
+    def locked(self, project_id: str, proposal_id: str, work: Callable[[], None]) -> None:
+        """Do something to a project's specs and to a proposal while nobody writes to either.
+
+        Args:
+            project_id: whose workspace.
+            proposal_id: whose folder in it.
+            work: what to do. What it raises is raised.
+
+        Raises:
+            WorkspaceError: the files can't be reached now, or others are at work on them.
+        """
+        with _errors(), contextlib.ExitStack() as stack:
+            stack.enter_context(self._open(project_id, proposal_id, make=True))
+            root = stack.enter_context(open_root(self._root))
+            workspace = stack.enter_context(open_folder((project_id,), dir_fd=root))
+            _lock(
+                stack.enter_context(_own_folder(AREA, dir_fd=workspace, make=True)), LOCK_TIMEOUT_S
+            )
+            work()
+
     def forget(self, project_id: str, proposal_id: str, run_id: str) -> None:
         """Drop what was kept of a run's write that succeeded.
 

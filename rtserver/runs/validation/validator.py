@@ -1,7 +1,6 @@
 """The validator of proposals: which commands it is, where they run, and what their end means."""
 
 import asyncio
-import os
 import shlex
 import shutil
 import subprocess
@@ -9,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from rtserver.model import ids
+from rtserver.runs.process.environment import tool_environment
 from rtserver.runs.process.lines import OutputLine
 from rtserver.runs.process.run import capture_command, is_command, run_command
 from rtserver.runs.validation.outcome import (
@@ -72,7 +72,7 @@ class Validator:
         self._timeout_s = timeout_s
         self._workspace_root = workspace_root
         self._max_report_bytes = max_report_bytes
-        self._env = _small_environment(server_root)
+        self._env = tool_environment(server_root)
 
     def command_line(self, project_id: str, proposal_id: str) -> str:
         """The streamed command as it is run for a proposal, quoted as for a shell, to be shown."""
@@ -241,15 +241,3 @@ def _filled(words: list[str], project_id: str, proposal_id: str) -> list[str]:
 def _has_change(workspace: Path, proposal_id: str) -> bool:
     change = (workspace / "openspec" / "changes" / proposal_id).resolve()
     return change.is_dir() and change.is_relative_to(workspace)
-
-
-def _small_environment(server_root: Path) -> dict[str, str]:
-    """What a validator gets to see: no setting of the server, and so no secret of it."""
-    tools = server_root.resolve() / "node_modules" / ".bin"
-    return {
-        "PATH": os.pathsep.join([str(tools), os.environ.get("PATH") or os.defpath]),
-        "HOME": os.environ.get("HOME", "/"),
-        "LANG": "C.UTF-8",
-        "TERM": os.environ.get("TERM", "dumb"),
-        "OPENSPEC_TELEMETRY": "0",
-    }
