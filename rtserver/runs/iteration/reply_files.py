@@ -141,7 +141,8 @@ class _Reading:
         pattern = re.compile(
             rf"(?P<open>^<{tag}(?=[\s/>])[^<>]*>)"
             rf"|(?P<end>^[ \t]{{0,3}}</{tag}[ \t]*>[ \t\r]*$)"
-            rf"|(?P<loose>^</{tag}\s*>|</{tag}\s*>(?=[ \t\r]*$))"
+            rf"|(?P<loose>^</{tag}\s*>|</{tag}\s*>(?=[ \t\r]*$)"
+            rf"|^[ \t]{{0,3}}</{PLAIN}[ \t]*>[ \t\r]*$)"  # with the nonce forgotten at the end
             rf"|{_USED}(?:(?P<thought>{thoughts.BEGINS})|(?P<awake>{thoughts.ENDS}))",
             re.IGNORECASE | re.MULTILINE,
         )
@@ -232,7 +233,7 @@ class _Reading:
         tag = self._tags[at]
         if loose:
             self._problem(tag, "bad_reply", "closes a file more than once", self._path(tag))
-        elif "=" in tag[0]:
+        elif "=" in tag[0] and not all(map(reply_wrapping.is_placeholder_path, _paths(tag[0]))):
             if number < len(self._tags):
                 what = "begins the next file before it has ended one"
             else:

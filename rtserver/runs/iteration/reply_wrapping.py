@@ -44,7 +44,7 @@ def unwrapped(text: str, path: str) -> str:
     if not lines or text[: lines[0].start()].strip():
         return text
     first, last = lines[0], lines[-1]
-    language = first[2].strip().lower()
+    language = (first[2].lower().split() or [""])[0]
     own = path.rpartition(".")[2].lower()
     is_named = language in (own, *(_TEXT_WORDS if own in _TEXT_WORDS else ()))
     if language and not is_named:

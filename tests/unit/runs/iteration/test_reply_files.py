@@ -135,6 +135,7 @@ def test_content_is_taken_as_it_is(between: str, text: str) -> None:
         ("~~~md\n", "~~~\n"),
         ("````markdown\n", "````\n"),
         ("\n```md\n", "```\n\n"),
+        ('```markdown title="a.md"\n', "```\n"),
         ("```markdown\r\n", "```\r\n"),
         ("<![CDATA[\n", "]]>\n"),
     ],
@@ -223,6 +224,21 @@ def test_where_the_tags_have_the_nonce_only_those_count() -> None:
     marked = f'<file-{NONCE} path="a.md">\nIn tags:\n{plain}</file-{NONCE}>\n'
     assert only(f"{plain}{marked}{plain}", NONCE) == {"a.md": f"In tags:\n{plain}"}
     assert only(plain, NONCE) == {"proposal.md": "# Old\n"}
+
+
+def test_a_closing_tag_may_lack_the_nonce() -> None:
+    begins = f'<file-{NONCE} path="a.md">\n'
+    assert only(f"{begins}# A\n</file>\n", NONCE) == {"a.md": "# A\n"}
+    both = f"{begins}In tags:\n</file>\n</file-{NONCE}>\n</file>\n"
+    assert only(both, NONCE) == {"a.md": "In tags:\n</file>\n"}
+    assert refused(f"{begins}# A\n</file>\nmore\n</file>\n", NONCE) == "bad_reply"
+
+
+def test_the_form_may_be_spoken_of_at_the_start_of_a_line() -> None:
+    given_file = '<file path="a.md">\n# A\n</file>\n'
+    for words in ('<file path="..."> is the tag.\n', '<file path="RELATIVE">\nbegins one.\n'):
+        assert only(words + given_file) == {"a.md": "# A\n"}
+        assert only(given_file + words) == {"a.md": "# A\n"}
 
 
 @pytest.mark.parametrize(
