@@ -37,10 +37,12 @@ class CommentsJson(TypedDict):
 
     Attributes:
         more: whether there are more after these.
+        next: ask for those `after` it; null where there are no more.
     """
 
     comments: list[CommentJson]
     more: bool
+    next: CommentId | None
 
 
 class CommentsHandler(ApiHandler):
@@ -55,7 +57,10 @@ class CommentsHandler(ApiHandler):
         problems=(404,),
     )
     async def get(self, proposal: str) -> None:
-        """List the comments on a proposal, oldest first."""
+        """List the comments on a proposal, oldest first.
+
+        A page may be shorter than `limit` and have more after it: it is bounded in bytes too.
+        """
         query = self.query(CommentsQuery)
         comments, more = await self.context.comments.of_proposal(
             self.identity,
@@ -63,7 +68,13 @@ class CommentsHandler(ApiHandler):
             after=None if query.after is None else ids.comment_id(query.after),
             limit=query.limit,
         )
-        self.json({"comments": [comment.to_json() for comment in comments], "more": more})
+        self.json(
+            {
+                "comments": [comment.to_json() for comment in comments],
+                "more": more,
+                "next": comments[-1].comment_id if more else None,
+            }
+        )
 
     @operation(
         "addComment",

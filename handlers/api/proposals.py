@@ -9,9 +9,11 @@ from handlers.base.api import ApiHandler
 from handlers.base.operations import Answer, operation
 from handlers.base.problems import Problem
 from rtserver.audit.record.actions import Action
+from rtserver.interface.snapshot import ProposalsJson
 from rtserver.model import ids
 from rtserver.model.errors import InvalidError
 from rtserver.model.field_types import ProposalId, UserId, line_of
+from rtserver.reviews.pages import DEFAULT_PAGE, Cursor, PageLimit, Place
 from rtserver.reviews.proposals import (
     MAX_REVIEWERS,
     MAX_TITLE_CHARS,
@@ -62,7 +64,7 @@ class GetHeaders(msgspec.Struct):
 
 
 class PatchHeaders(msgspec.Struct):
-    """Request headers of changing a proposal.
+    """Request headers of changing or removing a proposal.
 
     Attributes:
         if_match: entity tags, or *; where the proposal's is not among them the answer is 412.
@@ -71,10 +73,41 @@ class PatchHeaders(msgspec.Struct):
     if_match: list[str] = msgspec.field(name="If-Match", default_factory=list)
 
 
+class ProposalsQuery(msgspec.Struct):
+    """Which proposals.
+
+    Attributes:
+        after: `next` of the page before; `proposals_next` of a snapshot.
+        limit: so many at most.
+    """
+
+    after: Cursor | None = None
+    limit: PageLimit = DEFAULT_PAGE
+
+
 class ProposalsHandler(ApiHandler):
-    """Makes proposals known."""
+    """Lists proposals, and makes them known."""
 
     audit_actions: ClassVar = {"POST": Action.PROPOSAL_CREATED}
+
+    @operation(
+        "listProposals",
+        {200: Answer((ProposalsJson,), description="A page of the proposals")},
+        query=ProposalsQuery,
+        problems=(403,),
+    )
+    async def get(self, project: str) -> None:
+        """List a project's proposals, in the order in which they were made.
+
+        A page may be shorter than `limit` and have more after it: it is bounded in bytes too.
+        """
+        project_id = self.open_project(project)
+        query = self.query(ProposalsQuery)
+        try:
+            after = None if query.after is None else Place.parse(query.after)
+        except ValueError as error:
+            raise Problem(400, f"after: {error}", "invalid") from None
+        self.json(await self.context.snapshots.page(project_id, after=after, limit=query.limit))
 
     @operation(
         "createProposal",
@@ -112,7 +145,10 @@ class ProposalsHandler(ApiHandler):
 class ProposalHandler(ApiHandler):
     """One proposal, with its version as entity tag."""
 
-    audit_actions: ClassVar = {"PATCH": Action.PROPOSAL_UPDATED}
+    audit_actions: ClassVar = {
+        "PATCH": Action.PROPOSAL_UPDATED,
+        "DELETE": Action.PROPOSAL_DELETED,
+    }
     _proposal: Proposal | None = None
 
     def compute_etag(self) -> str | None:
@@ -169,6 +205,28 @@ class ProposalHandler(ApiHandler):
         self.audit_details["version"] = changed.version
         self.set_header("ETag", changed.etag)
         self.json(changed.to_json())
+
+    @operation(
+        "removeProposal",
+        {204: Answer(description="There is no such proposal any more")},
+        headers=PatchHeaders,
+        problems=(403, 404, 409, 412),
+    )
+    async def delete(self, proposal: str) -> None:
+        """Remove a proposal, with its comments and its runs. Its files stay.
+
+        For its author, who made it known, and admins. Runs that are under way are cancelled. 409
+        where somebody else holds the project's lock.
+        """
+        proposal_id = ids.proposal_id(proposal)
+        fits = fits_if_match(self.sent_headers(PatchHeaders).if_match)
+        async with self.about(proposal_id):
+            removed = await self.context.editing.remove(self.identity, proposal_id, fits)
+        self.acting.project_id = removed.project_id
+        self.audit_details["version"] = removed.version
+        await self.context.runs.cancel_all(removed, self.identity)
+        self.set_status(204)
+        self.finish()
 
 
 class _Fits:

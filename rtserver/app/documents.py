@@ -10,7 +10,7 @@ from store.base.relay import OutboxRelay
 from store.documents.comments import COMMENTS, MongoComments, comment_fields
 from store.documents.connections import MongoLeases
 from store.documents.locks import LOCKS, MongoLocks
-from store.documents.proposals import PROPOSALS, MongoProposals
+from store.documents.proposals import PROPOSALS, MongoProposals, forget_with_removed
 from store.documents.revisions import (
     REVISIONS,
     MongoRevisions,
@@ -42,6 +42,7 @@ async def build_documents(base: Foundation, mongo: MongoAccess, events: EventLog
         events.writer,
         (RUNS, PROPOSALS, LOCKS),
         {COMMENTS: comment_fields, REVISIONS: revision_event_fields},
+        {PROPOSALS: forget_with_removed},
     )
     documents = Documents(
         proposals=MongoProposals(

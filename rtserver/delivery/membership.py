@@ -12,7 +12,14 @@ from rtserver.delivery.feed import Channel
 from rtserver.model.events import EventType, StoredEvent
 from rtserver.model.visibility import MemberTable
 
-MEMBERSHIP_EVENTS = frozenset({EventType.PROPOSAL_CREATED.value, EventType.PROPOSAL_UPDATED.value})
+MEMBERSHIP_EVENTS = frozenset(
+    type_.value
+    for type_ in (
+        EventType.PROPOSAL_CREATED,
+        EventType.PROPOSAL_UPDATED,
+        EventType.PROPOSAL_DELETED,
+    )
+)
 """The types of events that may change members. Services cannot publish them: they have no dot."""
 
 
@@ -83,6 +90,10 @@ class Membership:
 
 
 def _learn(channel: Channel, event: StoredEvent) -> None:
-    proposal = event.frame()["proposal"]
+    frame = event.frame()
+    if event.type == EventType.PROPOSAL_DELETED:
+        channel.members.learn(frame["proposal_id"], frame["version"], frozenset())
+        return
+    proposal = frame["proposal"]
     members = frozenset((proposal["author"], *proposal["reviewers"]))
     channel.members.learn(proposal["id"], proposal["version"], members)

@@ -253,6 +253,18 @@ class ProposalUpdated(EventFrame, tag="proposal_updated"):
     actor: UserId | UnsetType = UNSET
 
 
+class ProposalDeleted(EventFrame, tag="proposal_deleted"):
+    """A proposal was removed, with its comments and runs. Its id may be given anew.
+
+    Attributes:
+        version: one more than the proposal's last; one of the same id goes on from there.
+    """
+
+    proposal_id: ProposalId
+    version: Ordinal
+    actor: UserId
+
+
 class ArchivedJson(TypedDict):
     """What archiving did to the specs.
 
@@ -368,6 +380,7 @@ EVENT_FRAMES: tuple[type[EventFrame], ...] = (
     RunQueued,
     ProposalCreated,
     ProposalUpdated,
+    ProposalDeleted,
     StatusChanged,
     RevisionCreated,
     ReviewSubmitted,

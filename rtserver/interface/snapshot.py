@@ -11,8 +11,20 @@ from rtserver.model.field_types import EventId, ProjectId
 from rtserver.model.run import RunJson
 from rtserver.presence.messages import Person
 from rtserver.reviews.locks import LockJson, LockStore
+from rtserver.reviews.pages import DEFAULT_PAGE, PAGE_BYTES, Cursor, Place
 from rtserver.reviews.proposals import ProposalJson, ProposalStore
 from rtserver.runs.model import RunStore
+
+
+class ProposalsJson(TypedDict):
+    """A page of a project's proposals, the oldest first.
+
+    Attributes:
+        next: where it is not null there are more: ask for those `after` it.
+    """
+
+    proposals: list[ProposalJson]
+    next: Cursor | None
 
 
 class SnapshotJson(TypedDict):
@@ -20,6 +32,8 @@ class SnapshotJson(TypedDict):
 
     Attributes:
         position: the state and all events after this position are the state later.
+        proposals: the oldest first; not all of a great many.
+        proposals_next: where it is not null there are more: ask for those `after` it.
         active_runs: runs that are under way, the oldest first.
         present: who has the project open; not all of a great many.
         present_count: how many do.
@@ -29,6 +43,7 @@ class SnapshotJson(TypedDict):
     position: EventId
     lock: LockJson | None
     proposals: list[ProposalJson]
+    proposals_next: Cursor | None
     active_runs: list[RunJson]
     present: list[Person]
     present_count: int
@@ -51,16 +66,23 @@ class Snapshots:
         self._runs = runs
         self._present = present
 
-    async def take(self, project_id: str) -> SnapshotJson:
+    async def take(self, project_id: str, limit: int = DEFAULT_PAGE) -> SnapshotJson:
         """The snapshot. Applying all events after `position` to it gives the later state.
+
+        That goes for further pages of proposals too, which are read later: what is newer in them
+        than an event has a higher version than the event.
+
+        Args:
+            project_id: which.
+            limit: so many proposals at most.
 
         Raises:
             StoreUnavailableError: MongoDB does not answer.
         """
         # The position first: what changes while the rest is read has its event after it.
         position = at(self._log, await self._log.head(project_id))
-        proposals, lock, active_runs, (present, present_count) = await asyncio.gather(
-            self._proposals.of_project(project_id),
+        page, lock, active_runs, (present, present_count) = await asyncio.gather(
+            self.page(project_id, after=None, limit=limit),
             self._locks.get(project_id),
             self._runs.active(project_id),
             self._present(project_id),
@@ -69,8 +91,28 @@ class Snapshots:
             "project_id": project_id,
             "position": str(position),
             "lock": None if lock is None else lock.to_json(),
-            "proposals": [proposal.to_json() for proposal in proposals],
+            "proposals": page["proposals"],
+            "proposals_next": page["next"],
             "active_runs": [run.to_json() for run in active_runs],
             "present": msgspec.to_builtins(present),
             "present_count": present_count,
+        }
+
+    async def page(self, project_id: str, *, after: Place | None, limit: int) -> ProposalsJson:
+        """Proposals of a project, in the order in which they were made.
+
+        Args:
+            project_id: which.
+            after: begin after this place; None: at the beginning.
+            limit: so many at most; there may be fewer, and more after them.
+
+        Raises:
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        found, more = await self._proposals.page(
+            project_id, after=after, limit=limit, max_bytes=PAGE_BYTES
+        )
+        return {
+            "proposals": [proposal.to_json() for proposal in found],
+            "next": str(found[-1].place) if more else None,
         }

@@ -37,6 +37,7 @@ class EventType(enum.StrEnum):
     PROPOSAL_UPDATED = "proposal_updated"
     REVISION_CREATED = "revision_created"
     REVIEW_SUBMITTED = "review_submitted"
+    PROPOSAL_DELETED = "proposal_deleted"
     CONTROL = "control"
 
 

@@ -9,6 +9,7 @@ from rtserver.model import texts
 from rtserver.model.events import rfc3339
 from rtserver.model.field_types import CommentId, Moment, ProposalId, UserId
 from rtserver.model.identity import Identity
+from rtserver.reviews.pages import PAGE_BYTES
 from rtserver.reviews.proposals import ProposalStore, visible_proposal
 
 MAX_COMMENT_CHARS = 10_000
@@ -66,13 +67,23 @@ class CommentStore(Protocol):
         """Store a comment, and tell the proposal's author and reviewers of this moment.
 
         Returns:
-            It with its time. The proposal is there: proposals are never removed.
+            It with its time.
+
+        Raises:
+            NotFoundError: the proposal was removed.
         """
 
     async def of_proposal(
-        self, proposal_id: str, *, after: str | None, limit: int
+        self, proposal_id: str, *, after: str | None, limit: int, max_bytes: int
     ) -> tuple[list[Comment], bool]:
-        """Comments in order, from the one after a comment's id on, and whether there are more."""
+        """Comments in order, from the one after a comment's id on, and whether there are more.
+
+        Args:
+            proposal_id: which proposal's.
+            after: begin after this comment; None: at the beginning.
+            limit: so many at most.
+            max_bytes: about so much, as they are stored; one at least.
+        """
 
 
 class CommentService:
@@ -113,4 +124,6 @@ class CommentService:
             StoreUnavailableError: MongoDB does not answer.
         """
         await visible_proposal(self._proposals, identity, proposal_id)
-        return await self._store.of_proposal(proposal_id, after=after, limit=limit)
+        return await self._store.of_proposal(
+            proposal_id, after=after, limit=limit, max_bytes=PAGE_BYTES
+        )

@@ -19,7 +19,7 @@ from rtserver.reviews.proposals import (
     StaleError,
     visible_proposal,
 )
-from rtserver.reviews.rights import check_change, check_creation, check_text_change
+from rtserver.reviews.rights import check_change, check_creation, check_removal, check_text_change
 from rtserver.reviews.statuses import ProposalStatus, check_move
 from rtserver.reviews.verdicts import ApprovalsJson
 
@@ -63,9 +63,10 @@ class ProposalService:
             StoreUnavailableError: MongoDB does not answer.
         """
         check_creation(identity, new)
+        proposal_id = ids.proposal_id(new.proposal_id)
         now = present_moment()
         proposal = Proposal(
-            proposal_id=ids.proposal_id(new.proposal_id),
+            proposal_id=proposal_id,
             project_id=project_id,
             title=_title(new.title),
             author=texts.user_id("author", identity.user_id if new.author is None else new.author),
@@ -75,6 +76,7 @@ class ProposalService:
             updated_at=now,
             created_by=identity.user_id,
             required_approvals=self._required_approvals,
+            version=await self._store.version_of_removed(proposal_id) + 1,
         )
         await self._store.create(proposal, creation_event(proposal, identity.user_id))
         return proposal
@@ -131,11 +133,7 @@ class ProposalService:
             See `change`.
         """
         check_change(identity, present, changes)
-        if fits is not None and not fits(present):
-            raise StaleError(
-                f"The proposal was changed since: it is at version {present.version} now",
-                version=present.version,
-            )
+        _check_fits(present, fits)
         changed = _changed(present, changes)
         if changed is None:
             return None
@@ -143,6 +141,37 @@ class ProposalService:
             check_approvals(changed)
         await self._locks.check(present.project_id, identity)
         return changed
+
+    async def remove(
+        self,
+        identity: Identity,
+        proposal_id: str,
+        fits: Callable[[Proposal], bool] | None = None,
+    ) -> Proposal:
+        """Remove a proposal with its comments and runs; its files stay. What it was at the end.
+
+        Args:
+            identity: who asks.
+            proposal_id: which.
+            fits: whether the version at hand is one that the caller has seen.
+
+        Raises:
+            NotFoundError: there is none that this user may see.
+            ForbiddenError: the user may not.
+            StaleError: it is not the version that the caller has seen.
+            LockedError: somebody else has locked the project.
+            ConflictError: others keep changing it.
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        for _ in range(MAX_ATTEMPTS):
+            present = await visible_proposal(self._store, identity, proposal_id)
+            check_removal(identity, present)
+            _check_fits(present, fits)
+            await self._locks.check(present.project_id, identity)
+            removed = next_version(present, present)
+            if await self._store.remove(removed, _removal_event(removed, identity.user_id)):
+                return removed
+        raise ConflictError("The proposal is being changed by others all the time; try again")
 
     async def check_text(self, identity: Identity, proposal_id: str) -> None:
         """See that a user may change a proposal's text now, or have it changed.
@@ -180,6 +209,14 @@ class ProposalService:
             if await self._store.change(reopened, told):
                 self.on_reopened(reopened, actor)
                 return
+
+
+def _check_fits(present: Proposal, fits: Callable[[Proposal], bool] | None) -> None:
+    if fits is not None and not fits(present):
+        raise StaleError(
+            f"The proposal was changed since: it is at version {present.version} now",
+            version=present.version,
+        )
 
 
 def _changed(present: Proposal, changes: ProposalChanges) -> Proposal | None:
@@ -239,6 +276,15 @@ def next_version(wanted: Proposal, present: Proposal) -> Proposal:
 def creation_event(proposal: Proposal, actor: str) -> EventDraft:
     """The event of a new proposal."""
     return _event(EventType.PROPOSAL_CREATED, proposal, actor)
+
+
+def _removal_event(proposal: Proposal, actor: str) -> EventDraft:
+    return EventDraft(
+        proposal.project_id,
+        EventType.PROPOSAL_DELETED,
+        {"version": proposal.version, "actor": actor},
+        proposal_id=proposal.proposal_id,
+    )
 
 
 def _event(type_: EventType, proposal: Proposal, actor: str | None) -> EventDraft:

@@ -9,6 +9,7 @@ from rtserver.model.errors import ConflictError, HiddenError, NotFoundError, Ref
 from rtserver.model.events import EventDraft, rfc3339
 from rtserver.model.field_types import Moment, ProjectId, ProposalId, UserId
 from rtserver.model.identity import Identity
+from rtserver.reviews.pages import Place
 from rtserver.reviews.statuses import ProposalStatus
 from rtserver.reviews.verdicts import (
     ApprovalsJson,
@@ -78,6 +79,11 @@ class Proposal:
     def members(self) -> frozenset[str]:
         """Author and reviewers."""
         return frozenset((self.author, *self.reviewers))
+
+    @property
+    def place(self) -> Place:
+        """Where it stands in the list of its project's proposals."""
+        return Place(self.created_at, self.proposal_id)
 
     @property
     def etag(self) -> str:
@@ -164,8 +170,11 @@ class Record:
 class ProposalStore(Protocol):
     """Proposals, kept where all workers see them. Each change and its events are one."""
 
+    async def version_of_removed(self, proposal_id: str) -> int:
+        """The version that a removed proposal of this id has left; 0 where there was none."""
+
     async def create(self, proposal: Proposal, created: EventDraft) -> None:
-        """Store a new proposal.
+        """Store a new proposal. Its version is one more than `version_of_removed`.
 
         Raises:
             ProposalExistsError: the id is taken.
@@ -183,14 +192,29 @@ class ProposalStore(Protocol):
                 after the others.
         """
 
+    async def remove(self, proposal: Proposal, removed: EventDraft) -> bool:
+        """Remove version `proposal.version - 1`; False where it is not the newest any more.
+
+        Its comments, and its runs that have ended, go with it before the event is told.
+        """
+
     async def get(self, proposal_id: str) -> Proposal | None:
         """A proposal, or None."""
 
-    async def of_project(self, project_id: str) -> list[Proposal]:
-        """All proposals of a project, oldest first, as a majority has them."""
+    async def page(
+        self, project_id: str, *, after: Place | None, limit: int, max_bytes: int
+    ) -> tuple[list[Proposal], bool]:
+        """Proposals of a project, oldest first, as a majority has them, and whether there are more.
+
+        Args:
+            project_id: which.
+            after: begin after this place; None: at the beginning.
+            limit: so many at most.
+            max_bytes: about so much, as they are stored; one at least.
+        """
 
     async def members(self, project_id: str) -> Iterable[tuple[str, int, frozenset[str]]]:
-        """Id, version and members of each proposal of a project."""
+        """Id, version and members of each proposal of a project; of a removed one, nobody."""
 
 
 async def visible_proposal(store: ProposalStore, identity: Identity, proposal_id: str) -> Proposal:

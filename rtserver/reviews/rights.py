@@ -57,6 +57,18 @@ def check_change(identity: Identity, proposal: Proposal, changes: ProposalChange
         raise ForbiddenError("A reviewer may change the proposal's status, and nothing else of it")
 
 
+def check_removal(identity: Identity, proposal: Proposal) -> None:
+    """See that a user may remove the proposal: its author, who made it known, and admins.
+
+    Raises:
+        ForbiddenError: the user may not.
+    """
+    if not (identity.is_admin or _is_owner(identity, proposal)):
+        raise ForbiddenError(
+            "Only the proposal's author, who made it known and admins may remove it"
+        )
+
+
 def check_text_change(identity: Identity, proposal: Proposal) -> None:
     """See that a user may change the proposal's text, or have it changed.
 

@@ -394,13 +394,26 @@ class RunService:
                 "Only who started it, the proposal's author and admins may cancel it"
             )
         if run.state in ACTIVE_STATES:
-            active = self._active.get(run_id)
-            if active is not None:
-                active.cancel(identity.user_id)
-            else:
-                await self._runs.ask_cancel(run_id, identity.user_id)
-                await self._control.send("cancel", run.owner, run_id=run_id, actor=identity.user_id)
+            await self._ask_end(run, identity.user_id)
         return run
+
+    async def cancel_all(self, proposal: Proposal, by: Identity) -> None:
+        """Ask for the end of all runs of a proposal that was removed; what fails is logged."""
+        try:
+            for run in await self._runs.active(proposal.project_id):
+                if run.proposal_id == proposal.proposal_id:
+                    await self._ask_end(run, by.user_id)
+        except (BusyError, StoreUnavailableError) as error:
+            # They end by themselves, and an iteration asks for its proposal before it writes.
+            _log.warning("runs_not_cancelled", proposal_id=proposal.proposal_id, error=str(error))
+
+    async def _ask_end(self, run: Run, by: str) -> None:
+        active = self._active.get(run.run_id)
+        if active is not None:
+            active.cancel(by)
+        else:
+            await self._runs.ask_cancel(run.run_id, by)
+            await self._control.send("cancel", run.owner, run_id=run.run_id, actor=by)
 
     async def _on_cancel_message(self, message: dict[str, Any]) -> None:
         active = self._active.get(message["run_id"])

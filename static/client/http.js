@@ -18,6 +18,7 @@ export class ApiError extends Error {
 }
 
 const REQUEST_TIMEOUT_MS = 20_000;
+const PROPOSALS_A_PAGE = 500;
 
 export class Api {
   #base;
@@ -39,9 +40,25 @@ export class Api {
     this.#env = env;
   }
 
-  /** The project, its lock, proposals, active runs, who is present, and the `position` of it all. */
-  snapshot(project) {
-    return this.request("GET", `/projects/${enc(project)}`);
+  /**
+   * The project, its lock, proposals, active runs, who is present, and the `position` of it all.
+   *
+   * The proposals come in pages. A later one may be newer than the position, which does no harm:
+   * events that it contains already say nothing new.
+   */
+  async snapshot(project) {
+    const { proposals_next: next = null, ...snapshot } = await this.request(
+      "GET",
+      `/projects/${enc(project)}`,
+    );
+    const proposals = [...(snapshot.proposals ?? [])];
+    for (let after = next; after !== null; ) {
+      const query = new URLSearchParams({ after, limit: String(PROPOSALS_A_PAGE) });
+      const page = await this.request("GET", `/projects/${enc(project)}/proposals?${query}`);
+      proposals.push(...page.proposals);
+      after = page.next;
+    }
+    return { ...snapshot, proposals };
   }
 
   /**
@@ -85,6 +102,10 @@ export class Api {
 
   updateProposal(proposal, changes) {
     return this.request("PATCH", `/proposals/${enc(proposal)}`, { body: changes });
+  }
+
+  removeProposal(proposal) {
+    return this.request("DELETE", `/proposals/${enc(proposal)}`);
   }
 
   lock(project, reason) {

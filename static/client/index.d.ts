@@ -246,6 +246,7 @@ export interface Snapshot {
   project_id: string;
   position: Position;
   lock: { locked: true; by: string; reason: string; at?: string } | null;
+  /** All of them: `Api.snapshot` asks for as many pages as there are. */
   proposals: Proposal[];
   active_runs: ActiveRun[];
   present: Person[];
@@ -279,6 +280,7 @@ export interface Api {
   comments(proposal: string): Promise<unknown>;
   addComment(proposal: string, comment: { text: string }): Promise<unknown>;
   updateProposal(proposal: string, changes: Partial<Proposal>): Promise<Proposal>;
+  removeProposal(proposal: string): Promise<unknown>;
   lock(project: string, reason?: string): Promise<HeldLock>;
   /** Rejects with 409 where the caller does not hold the lock (any more). */
   renewLock(project: string): Promise<HeldLock>;

@@ -63,10 +63,14 @@ export interface Run {
 export interface ProjectState {
   readonly project_id: string;
   readonly position: string | null;
+  /** Whether a snapshot was taken over. */
+  readonly complete: boolean;
   readonly lock: { by: string | null; reason: string; at: string | null } | null;
   readonly proposals: Readonly<Record<string, Proposal & { comments: unknown[] }>>;
   /** The proposals' ids, in the server's order. */
   readonly order: readonly string[];
+  /** Versions that removed proposals left. */
+  readonly removed: Readonly<Record<string, number>>;
   readonly runs: Readonly<Record<string, Run>>;
   /** How new the newest list of active runs was that is taken over here. */
   readonly listed_at: string | null;

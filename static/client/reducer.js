@@ -19,9 +19,13 @@ export function emptyState(projectId) {
   return {
     project_id: projectId,
     position: null,
+    /** Whether a snapshot was taken over: what is not here then is not there. */
+    complete: false,
     lock: null,
     proposals: dict(),
     order: [],
+    /** Versions that removed proposals left, by id: nothing older of them is true any more. */
+    removed: dict(),
     runs: dict(),
     /** How new the newest list of active runs was that is taken over here. */
     listed_at: null,
@@ -42,12 +46,20 @@ export function emptyState(projectId) {
 export function fromSnapshot(snapshot, previous = emptyState(snapshot.project_id)) {
   const isBehind = (comparePositions(snapshot.position, previous.position) ?? 0) < 0;
   const proposals = dict();
-  for (const proposal of snapshot.proposals ?? []) {
+  // What was removed while the snapshot was on its way may still be in it.
+  const isComplete = isBehind && previous.complete;
+  const given = (snapshot.proposals ?? []).filter(
+    ({ id, version }) =>
+      !isOver(previous, id, version) && (!isComplete || id in previous.proposals),
+  );
+  for (const proposal of given) {
     const known = previous.proposals[proposal.id];
+    const comments = sameAs(known, proposal)?.comments ?? [];
     const isNewer = isBehind && known?.version > proposal.version;
-    proposals[proposal.id] = isNewer ? known : { comments: known?.comments ?? [], ...proposal };
+    proposals[proposal.id] = isNewer ? known : { comments, ...proposal };
   }
-  const order = (snapshot.proposals ?? []).map(({ id }) => id);
+  // One that was removed and made anew between two pages is on both.
+  const order = [...new Set(given.map(({ id }) => id))];
   for (const id of isBehind ? previous.order : []) {
     if (id in proposals) continue;
     proposals[id] = previous.proposals[id];
@@ -55,6 +67,7 @@ export function fromSnapshot(snapshot, previous = emptyState(snapshot.project_id
   }
   const state = {
     ...previous,
+    complete: true,
     project_id: snapshot.project_id,
     position: isBehind ? previous.position : (snapshot.position ?? null),
     lock: isBehind ? previous.lock : lockOf(snapshot.lock),
@@ -66,7 +79,11 @@ export function fromSnapshot(snapshot, previous = emptyState(snapshot.project_id
     }),
     language_model: snapshot.language_model,
   };
-  return withActiveRuns(state, snapshot.active_runs ?? [], snapshot.position);
+  const listed = withActiveRuns(state, snapshot.active_runs ?? [], snapshot.position);
+  if (isBehind) return listed;
+  const isGone = ({ proposal_id: id }) =>
+    id in previous.proposals && !sameAs(previous.proposals[id], proposals[id]);
+  return { ...listed, runs: runsWithout(listed.runs, isGone) };
 }
 
 /**
@@ -122,7 +139,7 @@ export function reduceAll(state, events) {
  */
 export function reduceHistory(state, events) {
   const about = events.filter((event) =>
-    /^(validation_|iteration_|output$|token$|run_queued$)/.test(event.type),
+    /^(validation_|iteration_|output$|token$|run_queued$|proposal_deleted$)/.test(event.type),
   );
   return { ...reduceAll(state, about), position: state.position };
 }
@@ -205,6 +222,7 @@ const HANDLERS = dict({
   lock_changed: (state, event) => ({ ...state, lock: lockOf(event) }),
   proposal_created: (state, event) => mergeProposal(state, event),
   proposal_updated: (state, event) => mergeProposal(state, event),
+  proposal_deleted: (state, event) => removeProposal(state, event),
 
   welcome: (state, frame) => withActiveRuns(state, frame.active_runs ?? [], frame.position),
   presence: (state, frame) => {
@@ -293,9 +311,38 @@ function mergeProposal(state, event) {
   if (id === undefined) return state;
   const known = state.proposals[id];
   if (known && given.version !== undefined && known.version > given.version) return state;
+  if (isOver(state, id, given.version)) return state;
   const proposal = { comments: [], ...known, ...given, id };
   const order = known ? state.order : [...state.order, id];
   return { ...state, proposals: dict(state.proposals, { [id]: proposal }), order };
+}
+
+/** Whether a version of a proposal is of one that was removed. */
+function isOver(state, id, version) {
+  return state.removed?.[id] >= version;
+}
+
+/** What is known of a proposal; nothing where another one has its name now, or none. */
+function sameAs(known, proposal) {
+  return known?.created_at === proposal?.created_at ? known : undefined;
+}
+
+/** The runs but for those of a proposal that is gone; one that is under way has its end to come. */
+function runsWithout(runs, isGone) {
+  const kept = Object.entries(runs).filter(([, run]) => isActive(run) || !isGone(run));
+  return dict(Object.fromEntries(kept));
+}
+
+function removeProposal(state, { id: position, proposal_id: id, version }) {
+  const went = (run) => run.proposal_id === id && comparePositions(run.position, position) <= 0;
+  const runs = runsWithout(state.runs, went);
+  if (isOver(state, id, version)) return { ...state, runs };
+  const next = { ...state, runs, removed: dict(state.removed, { [id]: version }) };
+  const known = state.proposals[id];
+  if (!known || known.version > version) return next; // One of the same name was made since.
+  const proposals = dict(state.proposals);
+  delete proposals[id];
+  return { ...next, proposals, order: state.order.filter((other) => other !== id) };
 }
 
 function lockOf(lock) {

@@ -23,7 +23,7 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -39,6 +39,9 @@ SWEEP_INTERVAL_S = 2.0
 SWEEP_BATCH = 500
 
 Fields = Callable[[dict[str, Any]], dict[str, Any]]
+Before = Callable[[Database, dict[str, Any], dict[str, Any]], Awaitable[None]]
+"""Does what has to be done before an entry of a document's outbox is told of; takes the database,
+the document and the entry. It may be called more than once for an entry, also at the same time."""
 
 _log = structlog.get_logger()
 
@@ -97,6 +100,7 @@ class OutboxRelay:
         log: EventLog,
         collections: Iterable[str],
         records: Mapping[str, Fields] | None = None,
+        before: Mapping[str, Before] | None = None,
     ) -> None:
         """Make a relay.
 
@@ -105,12 +109,14 @@ class OutboxRelay:
             log: where their events go.
             collections: those whose documents have an outbox.
             records: by collection, what an event says of a document that it brings.
+            before: by collection, what is done before an event of its documents is appended.
         """
         self._database = database
         self._confirmed = confirmed(database)
         self._log = log
         self._collections = tuple(collections)
         self._records = records or {}
+        self._before = before or {}
 
     async def prepare(self) -> None:
         """Make the indexes by which the sweep finds documents with waiting events."""
@@ -128,7 +134,10 @@ class OutboxRelay:
             LogBusyError, LogUnavailableError, DatabaseError: the sweep will finish it.
         """
         keys = []
+        before = self._before.get(collection)
         for entry in document.get("outbox", ()):
+            if before is not None:
+                await before(self._database, document, entry)
             await self._append(entry["key"], _draft(entry, await self._fields(entry)))
             keys.append(entry["key"])
         if keys:

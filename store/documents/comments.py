@@ -12,12 +12,14 @@ from typing import Any
 
 from pymongo import ASCENDING, ReturnDocument
 
+from rtserver.model.errors import NotFoundError
 from rtserver.model.events import AudienceKind, EventType, now_rfc3339
 from rtserver.reviews.comments import MAX_COMMENT_CHARS, Comment
 from store.base.client import Database, confirmed, core_errors
+from store.base.pages import page_of
 from store.base.relay import OutboxRelay
 from store.base.schemas import USER_ID, prepare_validated, schema
-from store.documents.proposals import PROPOSALS
+from store.documents.proposals import LIVE, PROPOSALS
 
 COMMENTS = "comments"
 SCHEMA = schema(
@@ -97,7 +99,7 @@ class MongoComments:
             ]
         }
         proposal = await self._proposals.find_one_and_update(
-            {"_id": comment.proposal_id},
+            {"_id": comment.proposal_id, **LIVE},
             [
                 # MongoDB's clock, and never what an earlier comment has: this is the order.
                 {
@@ -114,12 +116,14 @@ class MongoComments:
             ],
             return_document=ReturnDocument.AFTER,
         )
+        if proposal is None:
+            raise NotFoundError(f"There is no proposal {comment.proposal_id!r} any more")
         await self._relay.try_relay(PROPOSALS, proposal)
         return _comment({**document, "created_at": proposal["commented_at"]})
 
     @core_errors
     async def of_proposal(
-        self, proposal_id: str, *, after: str | None, limit: int
+        self, proposal_id: str, *, after: str | None, limit: int, max_bytes: int
     ) -> tuple[list[Comment], bool]:
         """See `CommentStore.of_proposal`. An unknown `after` is before the first."""
         wanted: dict[str, Any] = {"proposal_id": proposal_id}
@@ -127,9 +131,8 @@ class MongoComments:
             last = await self._comments.find_one({"_id": after, "proposal_id": proposal_id})
             if last is not None:
                 wanted["created_at"] = {"$gt": last["created_at"]}
-        cursor = self._comments.find(wanted).sort("created_at", 1).limit(limit + 1)
-        found = [_comment(document) async for document in cursor]
-        return found[:limit], len(found) > limit
+        cursor = self._comments.find(wanted).sort("created_at", 1)
+        return await page_of(cursor, _comment, limit=limit, max_bytes=max_bytes)
 
 
 def _comment(document: dict[str, Any]) -> Comment:

@@ -2,17 +2,22 @@
 
 _id proposal id, project_id, title, author, reviewers, status, version, created_by, created_at,
 updated_at, commented_at? (of the newest comment), revision? {number, digest, at}, reviews? array of
-{reviewer, reviewer_name, verdict, revision, digest, text, at}, outbox
+{reviewer, reviewer_name, verdict, revision, digest, text, at}, removed? (true: there is none of
+this id), outbox
+
+What was removed leaves its document, without its words, for the sake of its version: one of the
+same id goes on from there, so that nobody takes the new one for an older state of the old one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from pymongo import ASCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from rtserver.model.events import EventDraft
+from rtserver.model.events import EventDraft, EventType
+from rtserver.reviews.pages import Place
 from rtserver.reviews.proposals import (
     MAX_REVIEWERS,
     MAX_TITLE_CHARS,
@@ -23,6 +28,7 @@ from rtserver.reviews.proposals import (
 from rtserver.reviews.statuses import ProposalStatus
 from rtserver.reviews.verdicts import Review, RevisionRef, Verdict
 from store.base.client import NEWEST_MS, Database, confirmed, core_errors, newest
+from store.base.pages import BATCH_DOCUMENTS, page_of
 from store.base.relay import OutboxRelay, waiting_event
 from store.base.schemas import OUTBOX, USER_ID, prepare_validated, schema
 
@@ -47,8 +53,12 @@ SCHEMA = schema(
         "updated_at": {"bsonType": "date"},
         "outbox": OUTBOX,
     },
-    {"commented_at": {"bsonType": "date"}},
+    {"commented_at": {"bsonType": "date"}, "removed": {"enum": [True]}},
 )
+LIVE = {"removed": {"$exists": False}}
+"""The condition for there being a proposal of an id."""
+BELONGING = ("comments", "runs", "revisions")
+"""The collections of what goes with its proposal."""
 
 
 class MongoProposals:
@@ -83,8 +93,19 @@ class MongoProposals:
         """Make the collection, and the index by which a project's proposals are found."""
         await prepare_validated(self._database, PROPOSALS, SCHEMA)
         await self._proposals.create_index(
-            [("project_id", ASCENDING), ("created_at", ASCENDING)], name="of_project"
+            [("project_id", ASCENDING), ("created_at", ASCENDING), ("_id", ASCENDING)],
+            name="of_project_in_order",
         )
+
+    @core_errors
+    async def version_of_removed(self, proposal_id: str) -> int:
+        """See `ProposalStore.version_of_removed`."""
+        document = await self._confirmed.find_one({"_id": proposal_id, "removed": True})
+        if document is None:
+            return 0
+        # What the old one still has to tell, and what is forgotten with it, comes before a new one.
+        await self._relay.relay(PROPOSALS, document)
+        return int(document["version"])
 
     @core_errors
     async def create(self, proposal: Proposal, created: EventDraft) -> None:
@@ -97,12 +118,18 @@ class MongoProposals:
             "created_at": proposal.created_at,
             "outbox": [waiting_event(_what(proposal), created)],
         }
-        try:
-            await self._proposals.insert_one(document)
-        except DuplicateKeyError:
-            raise ProposalExistsError(
-                f"A proposal {proposal.proposal_id!r} exists already; ids are unique on the server"
-            ) from None
+        if proposal.version == 1:
+            try:
+                await self._proposals.insert_one(document)
+            except DuplicateKeyError:
+                raise _exists(proposal) from None
+        else:
+            left = {"removed": True, "version": proposal.version - 1, "outbox": []}
+            replaced = await self._proposals.replace_one(
+                {"_id": proposal.proposal_id, **left}, document
+            )
+            if not replaced.matched_count:
+                raise _exists(proposal)
         await self._relay.try_relay(PROPOSALS, document)
 
     @core_errors
@@ -115,9 +142,24 @@ class MongoProposals:
             into, document_of = self._records[type(record.value)]
             brought = {"into": into, "document": document_of(record.value)}
             waiting.append({**waiting_event(_what(proposal), record.event), "record": brought})
+        return await self._move(proposal, _fields(proposal), waiting)
+
+    @core_errors
+    async def remove(self, proposal: Proposal, removed: EventDraft) -> bool:
+        """See `ProposalStore.remove`."""
+        wordless = replace(
+            proposal, title=proposal.proposal_id, reviewers=[], reviews=(), revision=None
+        )
+        fields = {**_fields(wordless), "removed": True}
+        return await self._move(proposal, fields, [waiting_event(_what(proposal), removed)])
+
+    async def _move(
+        self, proposal: Proposal, fields: dict[str, Any], waiting: list[dict[str, Any]]
+    ) -> bool:
+        """Set fields of version `proposal.version - 1`; False where it is not the newest."""
         document = await self._proposals.find_one_and_update(
-            {"_id": proposal.proposal_id, "version": proposal.version - 1},
-            {"$set": _fields(proposal), "$push": {"outbox": {"$each": waiting}}},
+            {"_id": proposal.proposal_id, "version": proposal.version - 1, **LIVE},
+            {"$set": fields, "$push": {"outbox": {"$each": waiting}}},
             return_document=ReturnDocument.AFTER,
         )
         if document is None:
@@ -132,25 +174,29 @@ class MongoProposals:
     @core_errors
     async def get(self, proposal_id: str) -> Proposal | None:
         """See `ProposalStore.get`."""
-        document = await self._confirmed.find_one({"_id": proposal_id})
+        document = await self._confirmed.find_one({"_id": proposal_id, **LIVE})
         return None if document is None else self._proposal(document)
 
     @core_errors
-    async def of_project(self, project_id: str) -> list[Proposal]:
-        """See `ProposalStore.of_project`."""
-        cursor = self._confirmed.find({"project_id": project_id}, {"outbox": 0})
-        return [self._proposal(document) async for document in cursor.sort("created_at", 1)]
+    async def page(
+        self, project_id: str, *, after: Place | None, limit: int, max_bytes: int
+    ) -> tuple[list[Proposal], bool]:
+        """See `ProposalStore.page`."""
+        wanted: dict[str, Any] = {"project_id": project_id, **LIVE}
+        if after is not None:
+            # One range of the index, less its beginning; with `$or` it would have to be sorted.
+            wanted["created_at"] = {"$gte": after.created_at}
+            wanted["$nor"] = [{"created_at": after.created_at, "_id": {"$lte": after.proposal_id}}]
+        cursor = self._confirmed.find(wanted, {"outbox": 0}).sort([("created_at", 1), ("_id", 1)])
+        return await page_of(cursor, self._proposal, limit=limit, max_bytes=max_bytes)
 
     @core_errors
     async def members(self, project_id: str) -> list[tuple[str, int, frozenset[str]]]:
         """See `ProposalStore.members`."""
         cursor = self._confirmed.find(
-            {"project_id": project_id}, {"version": 1, "author": 1, "reviewers": 1}
-        )
-        return [
-            (found["_id"], found["version"], frozenset((found["author"], *found["reviewers"])))
-            async for found in cursor
-        ]
+            {"project_id": project_id}, {"version": 1, "author": 1, "reviewers": 1, "removed": 1}
+        ).batch_size(BATCH_DOCUMENTS)
+        return [(found["_id"], found["version"], _members(found)) async for found in cursor]
 
     def _proposal(self, document: dict[str, Any]) -> Proposal:
         return Proposal(
@@ -171,6 +217,31 @@ class MongoProposals:
             ),
             required_approvals=self._required_approvals,
         )
+
+
+def _members(document: dict[str, Any]) -> frozenset[str]:
+    if document.get("removed"):
+        return frozenset()
+    return frozenset((document["author"], *document["reviewers"]))
+
+
+def _exists(proposal: Proposal) -> ProposalExistsError:
+    return ProposalExistsError(
+        f"A proposal {proposal.proposal_id!r} exists already; ids are unique on the server"
+    )
+
+
+async def forget_with_removed(
+    database: Database, _document: dict[str, Any], entry: dict[str, Any]
+) -> None:
+    """Before it is told that a proposal was removed, remove what belongs to it.
+
+    See `store.base.relay.Before`. A run that is under way has its end to come, and goes in time.
+    """
+    if entry["type"] == EventType.PROPOSAL_DELETED:
+        belongs = {"proposal_id": entry["proposal_id"], "active": {"$exists": False}}
+        for name in BELONGING:
+            await database[name].delete_many(belongs)
 
 
 def _what(proposal: Proposal) -> str:

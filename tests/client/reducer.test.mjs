@@ -474,3 +474,33 @@ test("comments that were fetched do not hide one that came meanwhile", () => {
   assert.deepEqual(state.proposals.p1.comments.map(({ id }) => id), ["c1", "c2"]);
   assert.equal(withComments(state, "nobody", []), state);
 });
+
+test("a proposal that was removed is gone with its ended runs, and comes back only anew", () => {
+  const of = (version, created_at = "then") => ({ id: "a", version, created_at, title: `v${version}` });
+  const snapshot = (seq, ...proposals) => ({
+    project_id: "p", position: `e-${seq}`, lock: null, proposals, active_runs: [],
+  });
+  const about = (seq, type, fields) => ({ id: `e-${seq}`, type, proposal_id: "a", ...fields });
+  let state = fromSnapshot(snapshot(1, of(1)));
+  for (const event of [
+    about(2, "validation_start", { run_id: "r1", actor: "ada", command: "c" }),
+    about(3, "validation_complete", { run_id: "r1", status: "passed", summary: {} }),
+    about(4, "iteration_start", { run_id: "r2", actor: "ada", model: "m" }),
+    about(5, "proposal_deleted", { version: 2, actor: "ada" }),
+  ]) {
+    state = reduce(state, event);
+  }
+  assert.deepEqual([Object.keys(state.proposals), state.order], [[], []]);
+  // One that is under way has its end to come.
+  assert.deepEqual(Object.keys(state.runs), ["r2"]);
+  // Neither what is told again nor a snapshot that comes late brings it back.
+  const again = reduce(state, about(1, "proposal_created", { proposal: of(1) }));
+  assert.deepEqual(Object.keys(again.proposals), []);
+  assert.deepEqual(Object.keys(fromSnapshot(snapshot(4, of(1)), state).proposals), []);
+  // A new one of the same name does, and is not taken away by the end of the old one.
+  state = reduce(state, about(6, "proposal_created", { proposal: of(3, "now") }));
+  assert.equal(state.proposals.a.title, "v3");
+  state = reduce(state, about(5, "proposal_deleted", { version: 2, actor: "ada" }));
+  assert.equal(state.proposals.a.title, "v3");
+  assert.deepEqual(state.order, ["a"]);
+});

@@ -175,10 +175,10 @@ async def test_comments_are_read_in_order_and_in_pages(pair: Pair, project: str)
         ]
         await people[0].propose(project, project)
         viewer = await stack.enter_async_context(session(pair.one.address, project))
-        assert await people[1].get(path) == {"comments": [], "more": False}
+        assert await people[1].get(path) == {"comments": [], "more": False, "next": None}
         await asyncio.gather(*(_say(who, project, *map(str, range(10))) for who in people * 2))
         told = [frame["comment"] for frame in await viewer.recv_events(40)]
-        assert await people[1].get(path) == {"comments": told, "more": False}
+        assert await people[1].get(path) == {"comments": told, "more": False, "next": None}
         times = [comment["created_at"] for comment in told]
         assert times == sorted(set(times))
         read: list[Frame] = []

@@ -24,6 +24,7 @@ class Server:
         events: the log.
         states: after each event, what a snapshot says; the first one is of the empty log.
         begun: for each proposal and kind the ids of its runs, in the order in which they began.
+        strays: runs that were under way when their proposal was removed, and so are of none.
     """
 
     chance: random.Random
@@ -31,11 +32,13 @@ class Server:
     events: list[Frame] = field(default_factory=list)
     states: list[Frame] = field(default_factory=list)
     begun: list[dict[tuple[str, str], list[str]]] = field(default_factory=list)
+    strays: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._proposals: dict[str, Frame] = {}
         self._active: dict[tuple[str, str], Frame] = {}
         self._begun: dict[tuple[str, str], list[str]] = {}
+        self._removed: dict[str, int] = {}
         self._lock: Frame | None = None
         self._runs = 0
         self._note()
@@ -44,7 +47,11 @@ class Server:
         """Let things happen until there are so many events."""
         while len(self.events) < events:
             act = self.chance.choice(
-                [self._propose, self._change, self._lock_or_unlock, self._publish, *[self._run] * 6]
+                [
+                    *(self._propose, self._change, self._lock_or_unlock, self._publish),
+                    *[self._run] * 6,
+                    *([self._remove] if self.chance.random() < 0.3 else []),
+                ]
             )
             act()
 
@@ -81,7 +88,8 @@ class Server:
             return
         proposal = {
             "id": proposal_id, "title": "T", "author": "ada", "reviewers": [],
-            "status": "draft", "version": 1, "updated_at": "then",
+            "status": "draft", "version": self._removed.get(proposal_id, 0) + 1,
+            "updated_at": "then", "created_at": f"at {len(self.events)}",
         }  # fmt: skip
         self._proposals[proposal_id] = proposal
         self._append("proposal_created", proposal_id=proposal_id, proposal=proposal)
@@ -104,6 +112,22 @@ class Server:
             self._append("proposal_updated", proposal_id=known["id"], proposal=changed)
         self._proposals[known["id"]] = changed
         self._note()
+
+    def _remove(self) -> None:
+        if not self._proposals:
+            return
+        proposal_id = self.chance.choice(list(self._proposals))
+        version = self._proposals.pop(proposal_id)["version"] + 1
+        self._removed[proposal_id] = version
+        active = [(key, run) for key, run in self._active.items() if key[0] == proposal_id]
+        for kind in KINDS:
+            self._begun.pop((proposal_id, kind), None)
+        self.strays.update(run["run_id"] for _, run in active)
+        self._append("proposal_deleted", proposal_id=proposal_id, version=version)
+        self._note()
+        for key, run in active:  # they are cancelled, and say so
+            del self._active[key]
+            self._about(key, run, ENDS[key[1]][2])
 
     def _lock_or_unlock(self) -> None:
         lock = {"by": "ben", "reason": "r", "at": f"at {len(self.events)}"}

@@ -20,6 +20,7 @@ _ENDS = frozenset(
         "iteration_cancelled",
     }
 )
+_ABOUT_RUNS_OR_THEIR_END = {*_STARTS, *_ENDS, "run_queued", "output", "token", "proposal_deleted"}
 _ABOUT_RUNS = {*_STARTS, *_ENDS, "run_queued", "output", "token"}
 
 
@@ -33,17 +34,41 @@ def from_snapshot(snapshot: Frame, previous: State | None = None) -> State:
     state = {
         "position": snapshot["position"],
         "lock": None if snapshot["lock"] is None else _lock(snapshot["lock"]),
-        "proposals": {proposal["id"]: dict(proposal) for proposal in snapshot["proposals"]},
+        "proposals": {
+            proposal["id"]: dict(proposal)
+            for proposal in snapshot["proposals"]
+            if previous is None or not _is_over(previous, proposal)
+        },
+        "removed": {} if previous is None else previous["removed"],
         "runs": {} if previous is None else previous["runs"],
         "listed_at": 0 if previous is None else previous["listed_at"],
     }
     if previous is not None and seq_of(snapshot["position"]) < seq_of(previous["position"]):
         state["position"], state["lock"] = previous["position"], previous["lock"]
-        for proposal_id, known in previous["proposals"].items():
-            given = state["proposals"].get(proposal_id)
-            if given is None or known["version"] > given["version"]:
-                state["proposals"][proposal_id] = known
-    return with_active_runs(state, snapshot["active_runs"], snapshot["position"])
+        # What is not known was removed since; what is newer there comes by an event as well.
+        state["proposals"] = {
+            proposal_id: max(
+                known,
+                state["proposals"].get(proposal_id, known),
+                key=lambda one: int(one["version"]),
+            )
+            for proposal_id, known in previous["proposals"].items()
+        }
+        return with_active_runs(state, snapshot["active_runs"], snapshot["position"])
+    listed = with_active_runs(state, snapshot["active_runs"], snapshot["position"])
+    if previous is None:
+        return listed
+    gone = {
+        proposal_id
+        for proposal_id, known in previous["proposals"].items()
+        if state["proposals"].get(proposal_id, {}).get("created_at") != known["created_at"]
+    }
+    runs = {
+        run_id: run
+        for run_id, run in listed["runs"].items()
+        if run["active"] or run["proposal_id"] not in gone
+    }
+    return {**listed, "runs": runs}
 
 
 def with_active_runs(state: State, active: list[Frame], position: str) -> State:
@@ -80,7 +105,7 @@ def reduce_all(state: State, events: Iterable[Frame]) -> State:
 
 def reduce_history(state: State, events: Iterable[Frame]) -> State:
     """What events that are older than the snapshot say of runs."""
-    about_runs = (event for event in events if event["type"] in _ABOUT_RUNS)
+    about_runs = (event for event in events if event["type"] in _ABOUT_RUNS_OR_THEIR_END)
     return {**reduce_all(state, about_runs), "position": state["position"]}
 
 
@@ -91,7 +116,8 @@ def reduce(state: State, event: Frame) -> State:
     if kind in ("proposal_created", "proposal_updated"):
         given = event["proposal"]
         known = state["proposals"].get(given["id"])
-        if known is None or known["version"] <= given["version"]:
+        is_news = known is None or known["version"] <= given["version"]
+        if is_news and not _is_over(state, given):
             after["proposals"] = {**state["proposals"], given["id"]: given}
     elif kind == "status_changed":
         known = state["proposals"].get(event["proposal_id"])
@@ -102,11 +128,39 @@ def reduce(state: State, event: Frame) -> State:
                 "updated_at": event["updated_at"],
             }
             after["proposals"] = {**state["proposals"], known["id"]: {**known, **changes}}
+    elif kind == "proposal_deleted":
+        after |= _without(state, event)
     elif kind == "lock_changed":
         after["lock"] = _lock(event) if event["locked"] else None
     elif kind in _ABOUT_RUNS:
         after["runs"] = {**state["runs"], event["run_id"]: _after(state, event)}
     return after
+
+
+def _is_over(state: State, proposal: Frame) -> bool:
+    """Whether this is of a proposal that was removed."""
+    return bool(state["removed"].get(proposal["id"], 0) >= proposal["version"])
+
+
+def _without(state: State, event: Frame) -> State:
+    """What changes where a proposal was removed."""
+    proposal_id, version = event["proposal_id"], event["version"]
+    kept = {
+        run_id: run
+        for run_id, run in state["runs"].items()
+        if run["proposal_id"] != proposal_id or run["active"] or run["began"] > seq_of(event["id"])
+    }
+    if state["removed"].get(proposal_id, 0) >= version:
+        return {"runs": kept}
+    return {
+        "runs": kept,
+        "removed": {**state["removed"], proposal_id: version},
+        "proposals": {
+            known_id: known
+            for known_id, known in state["proposals"].items()
+            if known_id != proposal_id or known["version"] > version
+        },
+    }
 
 
 def _after(state: State, event: Frame) -> Frame:

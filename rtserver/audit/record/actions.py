@@ -43,6 +43,7 @@ class Action(enum.StrEnum):
     PROPOSAL_CREATED = "proposal.created"
     PROPOSAL_UPDATED = "proposal.updated"
     PROPOSAL_STATUS_CHANGED = "proposal.status_changed"
+    PROPOSAL_DELETED = "proposal.deleted"
     COMMENT_CREATED = "comment.created"
     REVISION_CREATED = "revision.created"
     REVIEW_SUBMITTED = "review.submitted"

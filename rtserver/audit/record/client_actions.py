@@ -289,6 +289,12 @@ CLIENT_ACTIONS: Mapping[Action, ActionDoc] = {
             **_REASON,
         },
     ),
+    Action.PROPOSAL_DELETED: ActionDoc(
+        "A proposal was removed, with its comments and runs. `target` is the proposal.",
+        {**_RUN, "connection_id": None, "details": {"version": 6, "status": 204}},
+        must=True,
+        details={"version": "that it left: one more than its last", **_REASON},
+    ),
     Action.COMMENT_CREATED: ActionDoc(
         "A comment was made; its text is not recorded. `target` is the proposal.",
         {

@@ -14,7 +14,9 @@ async def test_its_proposals_are_made_known_once(settings: Settings) -> None:
         kept = await build_kept(base)
         await build_demo(base, kept.documents)
         await build_demo(base, kept.documents)
-        proposals = await kept.documents.proposals.of_project(DEMO_PROJECT_ID)
+        proposals, _ = await kept.documents.proposals.page(
+            DEMO_PROJECT_ID, after=None, limit=100, max_bytes=1_000_000
+        )
         assert len(proposals) == await kept.events.writer.head(DEMO_PROJECT_ID) == 4
         folders = settings.workspaces_dir / DEMO_PROJECT_ID / "openspec" / "changes"
         assert {one.proposal_id for one in proposals} <= {one.name for one in folders.iterdir()}

@@ -34,9 +34,9 @@ GET, POST, PATCH, PUT, DELETE = "GET", "POST", "PATCH", "PUT", "DELETE"
 ROUTES: dict[str, tuple[str, ...]] = {
     "/api/v1/projects/{p}": (GET,),
     "/api/v1/projects/{p}/events": (GET, POST),
-    "/api/v1/projects/{p}/proposals": (POST,),
+    "/api/v1/projects/{p}/proposals": (GET, POST),
     "/api/v1/projects/{p}/lock": (GET, PUT, DELETE),
-    "/api/v1/proposals/{c}": (GET, PATCH),
+    "/api/v1/proposals/{c}": (GET, PATCH, DELETE),
     "/api/v1/proposals/{c}/comments": (GET, POST),
     "/api/v1/proposals/{c}/reviews": (GET, POST),
     "/api/v1/proposals/{c}/revisions": (GET, POST),

@@ -11,7 +11,7 @@ from rtserver.model.errors import ForbiddenError, NotFoundError
 from rtserver.model.identity import Identity, Role
 from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.locks import LockedError, LockService
-from rtserver.reviews.proposals import NewProposal, Proposal, ProposalChanges
+from rtserver.reviews.proposals import NewProposal, Proposal, ProposalChanges, StaleError
 from rtserver.reviews.rights import ArchivedError
 from rtserver.reviews.statuses import MOVES, ProposalStatus
 from store.base.client import Database
@@ -146,3 +146,33 @@ async def test_who_makes_one_known_as_approved(db: Database) -> None:
             assert (made.author, made.created_by) == ("ada", one.user_id)
         for status in (s for s in ProposalStatus if s is not ProposalStatus.APPROVED):
             await world.service.create(EVE, "p1", NewProposal(f"e-{status}", "T", status=status))
+
+
+@pytest.mark.gen_test
+async def test_who_may_remove_one_and_what_is_told(db: Database) -> None:
+    async with a_world(db) as world:
+        for one in (ADA, MAKER, ROOT):
+            proposal = await world.make(ProposalStatus.APPROVED)
+            for other in (BEN, EVE, SERVICE):
+                with pytest.raises(ForbiddenError):
+                    await world.service.remove(other, proposal.proposal_id)
+            with pytest.raises(StaleError):
+                await world.service.remove(one, proposal.proposal_id, lambda _: False)
+            await world.locks.acquire(EVE, "p1", None, None)
+            with pytest.raises(LockedError):
+                await world.service.remove(one, proposal.proposal_id)
+            await world.locks.release(EVE, "p1")
+            removed = await world.service.remove(one, proposal.proposal_id, lambda _: True)
+            told = (await world.events())[-1]
+            assert (told["type"], told["actor"]) == ("proposal_deleted", one.user_id)
+            assert (told["proposal_id"], told["version"]) == (
+                proposal.proposal_id,
+                removed.version,
+            )
+            with pytest.raises(NotFoundError):
+                await world.service.remove(one, proposal.proposal_id)
+            with pytest.raises(NotFoundError):
+                await world.service.check_text(one, proposal.proposal_id)
+        # Made anew each time, it goes on from there.
+        again = await world.make(ProposalStatus.APPROVED)
+        assert again.version == 3 * 4 + 3

@@ -149,7 +149,10 @@ async def test_a_comment_and_its_event_are_one(db: Database, dies: str | None) -
         await world.proposals.create(created, creation_event(created, "ada"))
         added = [await world.comments.add(_comment(n)) for n in range(3)]
         await world.mend()
-        assert await world.comments.of_proposal("p", after=None, limit=10) == (added, False)
+        assert await world.comments.of_proposal("p", after=None, limit=10, max_bytes=10_000) == (
+            added,
+            False,
+        )
         frames = (await world.events())[1:]
         assert [frame["comment"] for frame in frames] == [one.to_json() for one in added]
         assert [one.text for one in added] == ["text 0", "text 1", "text 2"]
@@ -304,7 +307,7 @@ async def test_indexes_serve_the_queries(db: Database) -> None:
         world = await _world(stack, db)
         await world.prepare()
     for collection, wanted in (
-        (PROPOSALS, {"_id_", "of_project", "outbox"}),
+        (PROPOSALS, {"_id_", "of_project_in_order", "outbox"}),
         (COMMENTS, {"_id_", "of_proposal"}),
         (LOCKS, {"_id_", "held", "outbox"}),
     ):
