@@ -38,9 +38,9 @@ if [[ "${1:-}" != --inside ]]; then
   [[ "$(id -u)" == 0 ]] || fail "mounts and chroot take root"
   work="$(mktemp -d "${TMPDIR:-/var/tmp}/fresh-debian.XXXXXX")"
   trap 'rm -rf --one-file-system "$work"' EXIT
-  root="${1:-$work/root}"
+  root="${1:-$work/bare}"
   [[ -x "$root/usr/bin/git" ]] || make_root "$root"
-  unshare --mount --pid --fork --kill-child "${BASH_SOURCE[0]}" --inside "$work" "$root" "${@:2}"
+  unshare --mount --pid --mount-proc --fork --kill-child "${BASH_SOURCE[0]}" --inside "$work" "$root" "${@:2}"
   exit
 fi
 
@@ -70,12 +70,14 @@ for path in .npmrc .pip .config/pip; do
   fi
 done
 given=()
+shopt -s nocasematch
 while IFS= read -r -d '' variable; do
   case "${variable%%=*}" in
-    PIP_*|npm_config_*|NPM_CONFIG_*|[Hh][Tt][Tt][Pp]*_[Pp][Rr][Oo][Xx][Yy]|[Nn][Oo]_[Pp][Rr][Oo][Xx][Yy]|SSL_CERT_FILE|NODE_EXTRA_CA_CERTS|REQUESTS_CA_BUNDLE)
+    PIP_*|npm_config_*|http_proxy|https_proxy|no_proxy|SSL_CERT_FILE|NODE_EXTRA_CA_CERTS|REQUESTS_CA_BUNDLE)
       given+=("$variable") ;;
   esac
 done < <(env -0)
+shopt -u nocasematch
 
 git clone --quiet --no-hardlinks "file://$CLONE" "$home/rtserver"
 chroot "$root" chown -R ada:ada /home/ada
@@ -105,8 +107,9 @@ print(urllib.request.urlopen('http://127.0.0.1:$PORT/readyz', timeout=10).read()
   "${as_user[@]}" .venv/bin/python -m rtserver check || fail "the check found a problem"
   # timeout passes it on to make and the server, and may end before them.
   kill "$server"
+  wait "$server" || true
   for _ in {1..30}; do
-    [[ -e /proc/$server ]] || ! grep -q ' stopping ' "$log" || break
+    if grep -q ' stopping ' "$log"; then break; fi
     sleep 1
   done
   grep -q ' stopping ' "$log" || { tail -20 "$log"; fail "the server did not stop in an orderly way"; }
@@ -122,7 +125,6 @@ try_test() {
   if grep -E 'SKIPPED.*(Node|openspec|npm)' "$log"; then fail "tests were skipped for want of Node.js"; fi
 }
 
-for one in "${@:-run test}"; do
-  for what in $one; do "try_$what"; done
-done
+(($#)) || set -- run test
+for what in "$@"; do "try_$what"; done
 say "All of it worked"
