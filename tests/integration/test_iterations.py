@@ -102,8 +102,7 @@ async def test_a_revision_from_the_first_word_to_the_last(new_case: Any) -> None
             )
             assert (ack["type"], ack["state"]) == ("ack", "running")
             end = await case.end()
-            start = case.seen[0]
-            assert start["type"] == "iteration_start"
+            start = next(frame for frame in case.seen if frame["type"] == "iteration_start")
             assert start["model"] == "model-1"
             assert start["instruction"] == "Make it new"
             assert (start["actor"], start["run_id"]) == ("ben", ack["run_id"])
