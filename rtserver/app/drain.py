@@ -20,19 +20,20 @@ class Drain:
     def push(self, shutdown: Shutdown) -> None:
         """Let a shutdown begin with it."""
         presence = self._features.sessions.presence
+        # Each leaves some of the grace period to those after it.
         steps = (
-            ("accept", self._http.stop),
-            ("runs", self._features.runs.service.stop),
-            ("watches", self._features.watches.stop),
-            ("close-sessions", self._close_sessions),
-            ("presence-bye", presence.fleet.end),
-            ("presence", presence.service.stop),
-            ("event-log", self._features.events.writer.drain),
-            ("last-words", self._say_last_words),
-            ("connections", self._http.close_all_connections),
+            ("accept", self._http.stop, 1.0),
+            ("runs", self._features.runs.service.stop, 0.5),
+            ("watches", self._features.watches.stop, 0.5),
+            ("close-sessions", self._close_sessions, 1.0),
+            ("presence-bye", presence.fleet.end, 0.5),
+            ("presence", presence.service.stop, 1.0),
+            ("event-log", self._features.events.writer.drain, 0.6),
+            ("last-words", self._say_last_words, 0.6),
+            ("connections", self._http.close_all_connections, 0.6),
         )
-        for name, stop in reversed(steps):
-            shutdown.push(name, stop)
+        for name, stop, share in reversed(steps):
+            shutdown.push(name, stop, share=share)
 
     def _close_sessions(self) -> None:
         self._features.sessions.table.close_all(CloseCode.GOING_AWAY)

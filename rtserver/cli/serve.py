@@ -1,6 +1,7 @@
 """`serve` and `mongod`: the commands that run until a signal ends them."""
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -11,12 +12,16 @@ from rtserver.app.server import Server
 from rtserver.cli.signals import stop_signals
 from rtserver.cli.token import demo_pages
 from rtserver.config.settings import Settings
+from rtserver.lib.exit_deadline import ExitDeadline
 from rtserver.lib.gc_tuning import collect_now_and_then
-from rtserver.lib.threads import exit_at_latest
 from rtserver.model.errors import OperatorError
 
-LEFTOVERS_S = 2.0
-"""How long a process that has stopped waits for threads that are still at work."""
+BLOCKED_S = 1.0
+"""Beyond the grace period, for a worker whose event loop does not even begin to shut down."""
+ORDERLY_S = 5.0
+"""The same for one that is at it: steps that come last have a moment each."""
+THREADS_S = 0.5
+"""The same for threads, once all else has ended."""
 
 _log = structlog.get_logger()
 
@@ -42,12 +47,16 @@ async def serve(
 ) -> int:
     """Run one worker until SIGTERM or SIGINT.
 
+    The process ends soon after the grace period also where a thread of it does not.
+
     Raises:
         OperatorError, OSError, StoreUnavailableError, KeyConfigurationError: it could not start.
     """
     for variable in settings.unknown_environment:
         _log.warning("unknown_setting", problem=str(variable))
-    with stop_signals() as stop:
+    grace_s = settings.shutdown_grace_s
+    deadline = ExitDeadline(asyncio.get_running_loop())
+    with stop_signals(deadline, grace_s + BLOCKED_S) as stop:
         server = Server(settings, secret=secret, demo=demo, test_endpoints=test_endpoints)
         try:
             if not await _done_unless_stopped(server.start(), stop):
@@ -66,9 +75,11 @@ async def serve(
                 "set RT_PORT or RT_HOST to a free address of this host"
             ) from error
         finally:
+            began_s = time.monotonic()
+            deadline.set(grace_s + ORDERLY_S)
             await server.stop()
-            # All was said and stored. What is still under way is a thread that can't be ended.
-            exit_at_latest(LEFTOVERS_S, 1)
+            # What is still to come is waiting for threads.
+            deadline.set(max(0.0, began_s + grace_s - time.monotonic()) + THREADS_S)
     return 0
 
 

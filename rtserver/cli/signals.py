@@ -4,24 +4,38 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Iterator
+from types import FrameType
+
+from rtserver.lib.exit_deadline import ExitDeadline
 
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextlib.contextmanager
-def stop_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set; a second signal ends the process at once."""
+def stop_signals(
+    deadline: ExitDeadline | None = None, in_s: float = 0.0
+) -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set; a second signal ends the process at once.
+
+    Args:
+        deadline: set by the first signal too, also where the event loop does not get to run.
+        in_s: what it is set to.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def on_signal(number: signal.Signals) -> None:
-        loop.remove_signal_handler(number)
-        stop.set()
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        for number in _NUMBERS:
+            signal.signal(number, signal.SIG_DFL)
+        if deadline is not None:
+            deadline.set(in_s)
+        loop.call_soon_threadsafe(stop.set)
 
-    for number in _NUMBERS:
-        loop.add_signal_handler(number, on_signal, number)
+    # Not the loop's own handlers: those wait until the loop comes round to them.
+    before = {number: signal.signal(number, on_signal) for number in _NUMBERS}
     try:
         yield stop
     finally:
-        for number in _NUMBERS:
-            loop.remove_signal_handler(number)
+        for number, handler in before.items():
+            if signal.getsignal(number) is on_signal:
+                signal.signal(number, handler)

@@ -5,6 +5,7 @@ with the name of the step.
 """
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from rtserver.lib.tasks import TaskOwner
 MOMENT_S = 0.25
 """A step gets as much where the grace period is over: closing a file needs no more."""
 
+TASKS_SHARE = 0.5
+"""So much of what is left of the grace period tasks get to end in once they are cancelled."""
+
 _log = structlog.get_logger()
 
 
@@ -23,6 +27,7 @@ _log = structlog.get_logger()
 class _Step:
     name: str
     stop: Callable[[], Awaitable[object] | None]
+    share: float
     least_s: float
 
 
@@ -44,6 +49,7 @@ class Shutdown:
         name: str,
         stop: Callable[[], Awaitable[object] | None],
         *,
+        share: float = 1.0,
         least_s: float = MOMENT_S,
     ) -> None:
         """Add the step that happens before all that were pushed until now.
@@ -51,14 +57,15 @@ class Shutdown:
         Args:
             name: what it stops, for the log.
             stop: does it.
+            share: how much it may take of what is left of the grace period.
             least_s: how long it may take even where the grace period is over.
         """
-        self._steps.append(_Step(name, stop, least_s))
+        self._steps.append(_Step(name, stop, share, least_s))
 
     def tasks(self, name: str) -> TaskOwner:
         """An owner of tasks that are cancelled as one step."""
         tasks = TaskOwner()
-        self.push(f"{name}-tasks", tasks.stop)
+        self.push(f"{name}-tasks", _TasksEnd(tasks, self).stop, share=TASKS_SHARE)
         return tasks
 
     def problem(self) -> str | None:
@@ -85,7 +92,7 @@ class Shutdown:
 
     async def _take(self, step: _Step) -> None:
         # A step that keeps time itself, by `left_s`, has the first word in what it says about it.
-        timeout_s = max(step.least_s, self.left_s()) + MOMENT_S
+        timeout_s = max(step.least_s, step.share * self.left_s()) + MOMENT_S
         timeout = asyncio.timeout(timeout_s)
         try:
             async with timeout:
@@ -103,6 +110,18 @@ class Shutdown:
                 _log.exception("shutdown_step_failed", step=step.name)
         except Exception:  # noqa: BLE001 - the others still have to happen
             _log.exception("shutdown_step_failed", step=step.name)
+
+
+class _TasksEnd:
+    """Cancels the tasks of an owner; it says itself which did not end."""
+
+    def __init__(self, tasks: TaskOwner, shutdown: Shutdown) -> None:
+        self._tasks = tasks
+        self._shutdown = shutdown
+
+    async def stop(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await self._tasks.stop(TASKS_SHARE * self._shutdown.left_s())
 
 
 def _is_cancelled() -> bool:

@@ -1,14 +1,8 @@
-"""Work in threads: seen through by the task that waits for it, and left behind by the process."""
+"""`to_thread` that waits for the thread even when its task is cancelled."""
 
 import asyncio
-import os
-import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
-
-import structlog
-
-_log = structlog.get_logger()
 
 
 async def finish_in_thread(work: Callable[[], None], *, on_cancel: Callable[[], None]) -> bool:
@@ -60,24 +54,3 @@ async def see_through(
     if cancelled:
         raise asyncio.CancelledError from error
     raise error
-
-
-def exit_at_latest(seconds: float, status: int) -> None:
-    """End this process after so long, unless it has ended before.
-
-    An event loop that is closed waits for its threads, and for tasks that see a thread through;
-    and nobody can end a thread, which may be waiting for a disk that does not answer.
-
-    Args:
-        seconds: how long.
-        status: the exit status where it comes to that.
-    """
-
-    def leave() -> None:
-        names = sorted(thread.name for thread in threading.enumerate() if not thread.daemon)
-        _log.error("exit_forced", waited_s=seconds, threads=names)
-        os._exit(status)
-
-    timer = threading.Timer(seconds, leave)
-    timer.daemon = True
-    timer.start()

@@ -180,12 +180,12 @@ async def test_a_worker_ends_though_a_thread_does_not(
             case.answer(says(reply_with({"proposal.md": "# New\n"})))
             run_id = await case.start()
             await until(lambda: _writes(case.here.pid, area))
-            case.here.expect("exit_forced", "shutdown_step_cut_off")
+            case.here.expect("process_did_not_end", "tasks_did_not_end")
             begun_s = time.monotonic()
             os.kill(case.here.pid, signal.SIGTERM)
             await asyncio.to_thread(case.here.process.wait, 30)
             assert time.monotonic() - begun_s < 8
-            assert case.here.logged("exit_forced")
+            assert case.here.logged("process_did_not_end")
             assert (await case.end())["reason"] in ("server_stopping", "worker_lost")
             assert case.files() == BEFORE
         finally:

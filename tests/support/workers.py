@@ -134,7 +134,7 @@ class Worker:
 
     def lines(self) -> list[LogLine]:
         """All that it logged, line by line; a line that is still being written is left out."""
-        return [_line(text) for text in self.log_text().rpartition("\n")[0].splitlines()]
+        return log_lines(self.log_text())
 
     def logged(self, event: str) -> list[LogLine]:
         """The lines of one name."""
@@ -181,6 +181,11 @@ class Worker:
         if self._told and self.process.returncode != 0:
             return [f"worker {self.pid} ended with {self.process.returncode}\n{self.log_text()}"]
         return []
+
+
+def log_lines(text: str) -> list[LogLine]:
+    """The lines of a log; one that is still being written is left out."""
+    return [_line(line) for line in text.rpartition("\n")[0].splitlines()]
 
 
 def _line(text: str) -> LogLine:

@@ -12,13 +12,15 @@ from rtserver.cli.signals import stop_signals
 async def test_a_signal_sets_the_event_and_a_second_one_would_end_the_process(
     number: signal.Signals,
 ) -> None:
-    default = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
-    with stop_signals() as stop:
-        assert signal.getsignal(number) is not default[number]
-        os.kill(os.getpid(), number)
-        async with asyncio.timeout(5):
-            await stop.wait()
-        assert signal.getsignal(number) is default[number]
+    try:
+        with stop_signals() as stop:
+            os.kill(os.getpid(), number)
+            async with asyncio.timeout(5):
+                await stop.wait()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.mark.gen_test
