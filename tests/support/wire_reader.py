@@ -40,22 +40,22 @@ def chunked_body(chunks: bytes) -> bytes:
     return response.read()
 
 
-def messages(data: bytes) -> list[dict[str, Any]]:
+def messages(data: bytes, channel: str = "session") -> list[dict[str, Any]]:
     """The JSON objects that a WebSocket client was sent; those of a session as they have to be."""
-    return [_documented(bytes(frame.data)) for frame in parse_frames(data)]
+    return [_documented(bytes(frame.data), channel) for frame in parse_frames(data)]
 
 
 @functools.lru_cache(maxsize=1024)
-def _parsed(text: bytes) -> dict[str, Any]:
+def _parsed(text: bytes, channel: str) -> dict[str, Any]:
     """Tests read what a client was sent again and again."""
     frame: dict[str, Any] = json.loads(text)
     if frame["type"] in SESSION_FRAMES:
-        check_frame(frame)
+        check_frame(frame, channel)
     return frame
 
 
-def _documented(text: bytes) -> dict[str, Any]:
-    return dict(_parsed(text))
+def _documented(text: bytes, channel: str = "session") -> dict[str, Any]:
+    return dict(_parsed(text, channel))
 
 
 @dataclass

@@ -74,6 +74,7 @@ class Stage:
         commands: Handlers | None = None,
         recent_bytes: int = 1 << 20,
         presence: PresenceKeeper = NO_PRESENCE,
+        fanout: type[Fanout] = Fanout,
         **settings: float,
     ) -> None:
         self.log = MemoryLog()
@@ -87,7 +88,7 @@ class Stage:
         self.active_runs: list[RunJson] = []
         self.dispatcher = Dispatcher(
             self.log,
-            Fanout(LogMetrics(registry), Sender()),
+            fanout(LogMetrics(registry), Sender()),
             self.tasks,
             Membership(NoMembers()),
             recent_bytes=recent_bytes,
@@ -172,7 +173,13 @@ class Stage:
 
 
 class Client:
-    """One connection."""
+    """One connection.
+
+    Attributes:
+        channel: what the document of the sockets calls its kind.
+    """
+
+    channel = "session"
 
     def __init__(self, stage: Stage, transport: FakeTransport, session: Session) -> None:
         self._stage = stage
@@ -187,7 +194,7 @@ class Client:
     @property
     def frames(self) -> list[dict[str, Any]]:
         """Every frame that reached the client."""
-        return messages(bytes(self.transport.sink.received))
+        return messages(bytes(self.transport.sink.received), self.channel)
 
     @property
     def types(self) -> list[str]:
