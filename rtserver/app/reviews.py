@@ -1,11 +1,14 @@
 """Proposals, their comments and the locks of projects."""
 
+import secrets
 from dataclasses import dataclass
 
 from rtserver.app.audit import Audit
 from rtserver.app.documents import Documents
+from rtserver.app.event_log import EventLog
 from rtserver.app.folders import SERVER_ROOT
 from rtserver.app.foundation import Foundation
+from rtserver.app.mongo import MongoAccess
 from rtserver.app.workspaces import Workspaces
 from rtserver.audit.record.actions import Acting, Action
 from rtserver.audit.record.auditor import Auditor
@@ -18,7 +21,9 @@ from rtserver.revisions.openspec import OpenSpec
 from rtserver.revisions.reviewing import ReviewService
 from rtserver.revisions.service import RevisionService
 from rtserver.revisions.spec_changes import SpecChanges
+from rtserver.revisions.watching import WorkspaceWatch
 from rtserver.runs.process.environment import tool_environment
+from store.watch.places import MongoWatchPlaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +40,14 @@ class Reviews:
 
 
 def build_reviews(
-    base: Foundation, documents: Documents, workspaces: Workspaces, audit: Audit
+    base: Foundation,
+    mongo: MongoAccess,
+    events: EventLog,
+    documents: Documents,
+    workspaces: Workspaces,
+    audit: Audit,
 ) -> Reviews:
-    """Make the services, and let locks expire."""
+    """Make the services, let locks expire, and watch the workspaces."""
     records = _ReviewRecords(audit.auditor)
     locks = LockService(
         documents.locks, lease_s=base.settings.lock_lease_s, on_expired=records.lock_expired
@@ -52,6 +62,8 @@ def build_reviews(
     revisions = RevisionService(
         documents.revisions, documents.proposals, editing, workspaces.writer
     )
+    if base.settings.workspace_watch == "on":
+        _watch_workspaces(base, mongo, events, documents, revisions)
     openspec = OpenSpec(tool_environment(SERVER_ROOT))
     return Reviews(
         editing=editing,
@@ -69,6 +81,26 @@ def build_reviews(
         comments=CommentService(documents.comments, documents.proposals),
         locks=locks,
     )
+
+
+def _watch_workspaces(
+    base: Foundation,
+    mongo: MongoAccess,
+    events: EventLog,
+    documents: Documents,
+    revisions: RevisionService,
+) -> None:
+    watch = WorkspaceWatch(
+        base.settings.workspaces_dir,
+        revisions,
+        documents.proposals,
+        events.writer,
+        MongoWatchPlaces(mongo.database, lease_s=base.settings.lease_s),
+        holder=f"{base.settings.worker_id}:{secrets.token_hex(8)}",
+        lease_s=base.settings.lease_s,
+        look_interval_s=base.settings.workspace_look_interval_s,
+    )
+    base.shutdown.tasks("workspaces").start(watch.run(), name="workspaces")
 
 
 class _ReviewRecords:

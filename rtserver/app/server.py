@@ -118,7 +118,7 @@ class Server:
             await build_demo(base, documents)
         delivery = build_delivery(base, events, audit, documents)
         workspaces = await build_workspaces(base)
-        reviews = build_reviews(base, documents, workspaces, audit)
+        reviews = build_reviews(base, mongo, events, documents, workspaces, audit)
         runs = await build_runs(
             base, events, documents, delivery, workspaces, reviews, audit, demo=self._demo
         )

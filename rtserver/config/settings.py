@@ -338,6 +338,18 @@ class Settings:
         "Approvals by reviewers other than the author that a proposal's text needs before the "
         "proposal can become approved. 0: none.",
     )
+    workspace_watch: str = setting(
+        "on",
+        choice("on", "off"),
+        "Whether changes that others make in the workspaces are seen by themselves. off: only when "
+        "somebody asks for a proposal's text, or decides on it.",
+    )
+    workspace_look_interval_s: float = setting(
+        30.0,
+        seconds(0, 86_400),
+        "How often to look for changes in the workspaces that the kernel does not tell of, as on "
+        "network file systems. 0: never.",
+    )
     revisions_kept_days: int = setting(
         30,
         count(0, 36_500),

@@ -309,6 +309,16 @@ class RevisionCreated(EventFrame, tag="revision_created"):
     actor: UserId | None
 
 
+class FilesFound(EventFrame, tag="files_found"):
+    """The project's workspace has folders of changes that are no proposals yet.
+
+    Attributes:
+        paths: of the folders, from the workspace's root.
+    """
+
+    paths: list[str]
+
+
 class ReviewSubmitted(EventFrame, tag="review_submitted"):
     """Somebody gave a verdict on a proposal's text.
 
@@ -383,6 +393,7 @@ EVENT_FRAMES: tuple[type[EventFrame], ...] = (
     ProposalDeleted,
     StatusChanged,
     RevisionCreated,
+    FilesFound,
     ReviewSubmitted,
     CommentCreated,
     LockChanged,

@@ -36,6 +36,7 @@ class EventType(enum.StrEnum):
     PROPOSAL_CREATED = "proposal_created"
     PROPOSAL_UPDATED = "proposal_updated"
     REVISION_CREATED = "revision_created"
+    FILES_FOUND = "files_found"
     REVIEW_SUBMITTED = "review_submitted"
     PROPOSAL_DELETED = "proposal_deleted"
     CONTROL = "control"

@@ -12,6 +12,7 @@ import pytest
 from tests.integration.conftest import Pair
 from tests.support.api import Api, api
 from tests.support.sockets import SocketClient, session
+from tests.support.workers import Workers
 
 FILES = {"proposal.md": "# Why\n\nBecause.\n", "specs/loans/spec.md": "## ADDED Requirements\n"}
 
@@ -441,3 +442,37 @@ async def test_many_who_write_at_once_make_dense_revisions(pair: Pair, project: 
                 )
                 contents[file["path"]] = answer.content
             assert digest_of(contents) == revision["digest"]
+
+
+@pytest.mark.gen_test
+async def test_what_others_write_is_seen_by_itself(workers: Workers, project: str) -> None:
+    one, other = workers.start_many(2, workspace_watch="on")
+    pair = Pair(one, other, workers.directory / "workspaces")
+    async with reviewed(pair, project, FILES) as case:
+        (case.folder / "proposal.md").write_text("# From an editor\n")
+        seen = await case.viewer.recv_until(
+            lambda frame: frame["type"] == "revision_created" and frame["revision"]["number"] == 2
+        )
+        assert (seen[-1]["revision"]["cause"], seen[-1]["actor"]) == ("disk", None)
+        new = case.folder.parent / f"new.{project}"
+        new.mkdir()
+        (new / "proposal.md").write_text("# New\n")
+        found = await case.viewer.recv_type("files_found")
+        assert found["paths"] == [f"openspec/changes/new.{project}"]
+        await case.ada.propose(project, f"new.{project}")
+        assert (await case.ada.get(f"/api/v1/proposals/new.{project}"))["revision"]["number"] == 1
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_another_worker_watches_when_the_one_is_gone(workers: Workers) -> None:
+    first, second = workers.start_many(2, lease_s=1.5, workspace_watch="on")
+    folder = workers.directory / "workspaces" / "p1" / "openspec" / "changes" / "a"
+    folder.mkdir(parents=True)
+    (folder / "proposal.md").write_text("1\n")
+    async with api(second.address, "ada", roles=()) as ada:
+        await ada.propose("p1", "a")
+        async with session(second.address, "p1") as viewer:
+            first.kill()
+            (folder / "proposal.md").write_text("2\n")
+            seen = await viewer.recv_type("revision_created")
+            assert seen["revision"]["number"] == 2

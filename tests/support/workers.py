@@ -16,6 +16,8 @@ from tests.support.tokens import SECRET
 
 START_S = 60.0
 QUICK_SETTINGS = {
+    # Nothing should happen that a test did not ask for.
+    "workspace_watch": "off",
     "jwt_secret": SECRET,
     "port": 0,
     "log_format": "json",

@@ -99,8 +99,8 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.sessions
     """,
     "rtserver.revisions": """
-        rtserver.lib rtserver.model rtserver.reviews rtserver.runs.files
-        rtserver.runs.process
+        rtserver.eventlog rtserver.lib rtserver.model rtserver.reviews
+        rtserver.runs.files rtserver.runs.process
     """,
     "rtserver.reviews": """
         rtserver.model

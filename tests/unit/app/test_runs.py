@@ -20,7 +20,9 @@ async def test_proposals_are_revised_where_there_is_a_model(settings: Settings, 
         kept = await build_kept(base)
         delivery = build_delivery(base, kept.events, kept.audit, kept.documents)
         workspaces = await build_workspaces(base)
-        reviews = build_reviews(base, kept.documents, workspaces, kept.audit)
+        reviews = build_reviews(
+            base, kept.mongo, kept.events, kept.documents, workspaces, kept.audit
+        )
         runs = await build_runs(
             base, kept.events, kept.documents, delivery, workspaces, reviews, kept.audit, demo=demo
         )

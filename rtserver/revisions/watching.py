@@ -1,0 +1,280 @@
+"""Sees what others write into the workspaces: an editor, `git pull`, an agent beside the server.
+
+The kernel tells of changes (inotify, by the `watchfiles` library); what it does not tell, as on
+network file systems, is found by a look at sizes and times every now and then. One worker of a
+host looks at a time, on a lease. To see the same twice is harmless: a text that is known makes no
+revision.
+"""
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+import structlog
+from watchfiles import Change, awatch
+
+from rtserver.eventlog.api import EventLog, KeyReusedError
+from rtserver.model import ids
+from rtserver.model.errors import BusyError, ConflictError, StoreUnavailableError
+from rtserver.model.events import EventDraft, EventType
+from rtserver.reviews.proposals import ProposalStore
+from rtserver.revisions.service import RevisionService
+
+DEBOUNCE_MS = 200
+"""An editor writes a file in several steps, and `git pull` many files."""
+STEP_MS = 50
+MAX_FOLDERS = 10_000
+MAX_ENTRIES = 2_000
+POLL_S = 2.0
+RETRY_S = 5.0
+STOP_S = 2.0
+CHANGES = ("openspec", "changes")
+ARCHIVE = "archive"
+
+_log = structlog.get_logger()
+
+Folder = tuple[str, str]
+"""A change's folder: project and change."""
+
+
+class Turns(Protocol):
+    """Whose turn it is to do what only one should. Time is the store's own.
+
+    All raise StoreUnavailableError where MongoDB does not answer.
+    """
+
+    async def claim(self, name: str, holder: str) -> object | None:
+        """Take a turn that nobody has; None where another has it."""
+
+    async def renew(self, name: str, holder: str) -> bool:
+        """Go on; False where another has it now."""
+
+    async def release(self, name: str, holder: str) -> None:
+        """Let another have it."""
+
+
+class WorkspaceWatch:
+    """`run` is the loop; the caller owns its task."""
+
+    def __init__(
+        self,
+        root: Path,
+        revisions: RevisionService,
+        proposals: ProposalStore,
+        log: EventLog,
+        turns: Turns,
+        *,
+        holder: str,
+        lease_s: float,
+        look_interval_s: float,
+    ) -> None:
+        """Make it.
+
+        Args:
+            root: the folder with the projects' workspaces.
+            revisions: makes what is seen a revision.
+            proposals: which folders are proposals.
+            log: where projects are told of folders that are none yet.
+            turns: whose turn it is.
+            holder: names this process.
+            lease_s: how long another waits for a sign of life before it takes over.
+            look_interval_s: how often to look for what the kernel did not tell; 0: never.
+        """
+        self._root = root
+        self._revisions = revisions
+        self._proposals = proposals
+        self._log = log
+        self._turns = turns
+        # Hosts may have workspaces of their own, or the same over a network, of which the kernel
+        # tells each only its own changes.
+        self._name = f"$workspaces:{os.uname().nodename}:{root.resolve()}"
+        self._holder = holder
+        self._poll_s = min(lease_s / 3, POLL_S)
+        self._look_interval_s = look_interval_s
+        self._signatures: dict[Folder, int] = {}
+
+    async def run(self) -> NoReturn:
+        """Watch whenever it is this worker's turn, until cancelled. Never gives up."""
+        while True:
+            wait_s = self._poll_s
+            try:
+                if await self._turns.claim(self._name, self._holder) is not None:
+                    await self._hold()
+            except* StoreUnavailableError as group:
+                _log.warning("workspaces_not_watched", error=str(group.exceptions[0]))
+                wait_s = RETRY_S
+            except* Exception:  # noqa: BLE001 - whatever it is, the next try may go well
+                _log.exception("workspaces_not_watched")
+                wait_s = RETRY_S
+            await asyncio.sleep(wait_s)
+
+    async def _hold(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                renewing = group.create_task(self._renew())
+                looking = group.create_task(self._watch())
+                await asyncio.wait({renewing, looking}, return_when=asyncio.FIRST_COMPLETED)
+                for task in (renewing, looking):
+                    task.cancel()
+        finally:
+            self._signatures.clear()  # others may have looked when this one does again
+            await self._release()
+
+    async def _renew(self) -> None:
+        """Keep the turn; returns where another has it."""
+        # The store tells nobody when a turn is over.
+        while await self._turns.renew(self._name, self._holder):  # noqa: ASYNC110
+            await asyncio.sleep(self._poll_s)
+
+    async def _release(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_S):
+                await self._turns.release(self._name, self._holder)
+        except (StoreUnavailableError, TimeoutError) as error:
+            _log.debug("workspaces_not_released", error=str(error))  # it lapses
+
+    async def _watch(self) -> None:
+        await asyncio.to_thread(self._root.mkdir, parents=True, exist_ok=True)
+        stop = asyncio.Event()
+        told = self._told(stop)
+        # Before the first look, so that nothing between it and the watch is missed.
+        following = asyncio.ensure_future(anext(told, None))
+        try:
+            while True:
+                await self._look_at_all()
+                interval_s = self._look_interval_s or None
+                until_s = None if interval_s is None else _now_s() + interval_s
+                while until_s is None or _now_s() < until_s:
+                    wait_s = None if until_s is None else max(0.0, until_s - _now_s())
+                    await asyncio.wait({following}, timeout=wait_s)
+                    if not following.done():
+                        break
+                    changed = following.result()
+                    if changed is None:
+                        return  # the root went; it is made anew
+                    following = asyncio.ensure_future(anext(told, None))
+                    await self._look(folders_of(changed, self._root))
+        finally:
+            # Not cancelled: the thread that waits for the kernel ends by its event alone.
+            stop.set()
+            await asyncio.wait({following}, timeout=STOP_S)
+            await told.aclose()
+
+    async def _told(self, stop: asyncio.Event) -> AsyncGenerator[set[tuple[Change, str]], None]:
+        async for changed in awatch(
+            self._root,
+            watch_filter=None,
+            debounce=DEBOUNCE_MS,
+            step=STEP_MS,
+            stop_event=stop,
+            ignore_permission_denied=True,
+        ):
+            yield changed
+
+    async def _look_at_all(self) -> None:
+        """Look at each folder whose files differ in size or time from what was seen last."""
+        now = await asyncio.to_thread(lambda: dict(signatures(self._root)))
+        before, self._signatures = self._signatures, now
+        await self._look(folder for folder in now if before.get(folder) != now[folder])
+
+    async def _look(self, folders: Iterable[Folder]) -> None:
+        for project_id, change in folders:
+            try:
+                await self._look_at(project_id, change)
+            except (ConflictError, BusyError) as error:
+                _log.info("text_not_seen", proposal_id=change, problem=str(error))
+            await asyncio.sleep(0)
+
+    async def _look_at(self, project_id: str, change: str) -> None:
+        proposal = await self._proposals.get(change)
+        if proposal is None:
+            await self._tell(project_id, change)
+        elif proposal.project_id == project_id:
+            await self._revisions.look(proposal)
+
+    async def _tell(self, project_id: str, change: str) -> None:
+        """Offer a folder that is no proposal yet to its project; once for as long as it is kept."""
+        folder = self._root.joinpath(project_id, *CHANGES, change)
+        if not await asyncio.to_thread(folder.is_dir):
+            return
+        told = EventDraft(
+            project_id, EventType.FILES_FOUND, {"paths": ["/".join((*CHANGES, change))]}
+        )
+        try:
+            await self._log.publish([told], key=f"files_found:{project_id}:{change}")
+        except KeyReusedError:
+            _log.debug("files_found_told_already", project_id=project_id, change=change)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def folders_of(changed: Iterable[tuple[Change, str]], root: Path) -> list[Folder]:
+    """The changes' folders that these paths are in, each once."""
+    found: dict[Folder, None] = {}
+    for _, path in changed:
+        parts = Path(os.path.relpath(path, root)).parts
+        if len(parts) >= 4 and tuple(parts[1:3]) == CHANGES:
+            folder = _checked(parts[0], parts[3])
+            if folder is not None:
+                found[folder] = None
+    return list(found)
+
+
+def _checked(project_id: str, change: str) -> Folder | None:
+    try:
+        folder = ids.project_id(project_id), ids.proposal_id(change)
+    except ids.BadIdentifier:
+        return None
+    return None if change == ARCHIVE else folder
+
+
+def signatures(root: Path) -> Iterator[tuple[Folder, int]]:
+    """Each change's folder below a root, with a number that differs when a file in it does.
+
+    Only names, sizes and times are looked at. Blocks: call it in a thread.
+    """
+    count = 0
+    for project in _folders(root):
+        for change in _folders(project.joinpath(*CHANGES)):
+            folder = _checked(project.name, change.name)
+            if folder is None:
+                continue
+            count += 1
+            if count > MAX_FOLDERS:
+                _log.warning("workspaces_too_many", limit=MAX_FOLDERS)
+                return
+            yield folder, hash(tuple(_entries(change)))
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        with os.scandir(path) as entries:
+            return sorted(
+                Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)
+            )
+    except OSError:
+        return []
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, int, int, int]]:
+    """Of each file its path, number, size and time; of a great many the first."""
+    waiting, count = [folder], 0
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    found = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(found.st_mode):
+                        waiting.append(Path(entry.path))
+                    else:
+                        yield entry.path, found.st_ino, found.st_size, found.st_mtime_ns
+                    count += 1
+                    if count > MAX_ENTRIES:
+                        return
+        except OSError:
+            continue
