@@ -55,7 +55,7 @@ class ReplyFile:
     text: str
 
 
-def parse_reply(reply: str, nonce: str = "") -> list[ReplyFile]:
+def parse_reply(reply: str, nonce: str = "", *, may_be_cut: bool = False) -> list[ReplyFile]:
     """Take the files out of a complete reply, in its order; the words around them are ignored.
 
     Only a tag at the start of a line begins a file. It ends at the closing tag that has a line of
@@ -68,6 +68,8 @@ def parse_reply(reply: str, nonce: str = "") -> list[ReplyFile]:
     Args:
         reply: all of it.
         nonce: of the run; empty where the model was told of none.
+        may_be_cut: nothing says that the reply came to its end: a closing tag within a line, after
+            which more text comes, may be one that a file speaks of whose end is missing.
 
     Raises:
         BadReplyError: a file has no end or no content, an end or a thought has no other half, what
@@ -75,11 +77,11 @@ def parse_reply(reply: str, nonce: str = "") -> list[ReplyFile]:
     """
     text = _clean(reply)
     if not nonce:
-        return _Reading(text, PLAIN).result()
-    marked = _Reading(text, f"{PLAIN}-{nonce}")
+        return _Reading(text, PLAIN, may_be_cut=may_be_cut).result()
+    marked = _Reading(text, f"{PLAIN}-{nonce}", may_be_cut=may_be_cut)
     if marked.has_tags:
         return marked.result()
-    return _Reading(text, PLAIN).result() or marked.result()
+    return _Reading(text, PLAIN, may_be_cut=may_be_cut).result() or marked.result()
 
 
 def is_complete_in_form(reply: str, nonce: str = "") -> bool:
@@ -88,7 +90,7 @@ def is_complete_in_form(reply: str, nonce: str = "") -> bool:
     For the reply of an endpoint that does not say whether the model came to its end.
     """
     try:
-        return bool(parse_reply(reply, nonce))
+        return bool(parse_reply(reply, nonce, may_be_cut=True))
     except BadReplyError:
         return False
 
@@ -129,9 +131,10 @@ class _Reading:
         has_tags: there is an opening tag outside of thoughts.
     """
 
-    def __init__(self, text: str, name: str) -> None:
+    def __init__(self, text: str, name: str, *, may_be_cut: bool) -> None:
         self._text = text
         self._name = name
+        self._may_be_cut = may_be_cut
         self.has_tags = False
         self._files: list[_Given] = []
         self._forgotten: list[_Given] = []  # what stands before a thought that only ends
@@ -158,18 +161,15 @@ class _Reading:
             BadReplyError: see `parse_reply`.
         """
         fences = _fences(self._text, self._spans)
+        files = _real([file for file in self._files if not _is_in(file.at, fences)])
+        fenced = _without_placeholders([file for file in self._files if _is_in(file.at, fences)])
+        if self._name == PLAIN and files:
+            fenced = []  # quotations
         for problem in self._problems:
-            if not _is_in(problem.at, fences):
+            if fenced or not files or not _is_in(problem.at, fences):
                 raise problem.error()
-        outside = [file for file in self._files if not _is_in(file.at, fences)]
-        quotes = [file for file in self._files if _is_in(file.at, fences)]
-        if self._name == PLAIN:
-            files = _real(outside) or _without_placeholders(quotes)
-        else:
-            files = _real(outside) + _without_placeholders(quotes)
+        files += fenced
         if not files:
-            if self._problems:
-                raise self._problems[0].error()
             self._check_that_none_was_meant()
         if len(files) > MAX_FILES:
             raise _too_many("files")
@@ -202,7 +202,7 @@ class _Reading:
         """Read the file of an opening tag; the number of the first tag after it."""
         tag = self._tags[at]
         end = self._end_of_file(at)
-        path = self._path(tag)
+        path = None if end is None else self._path(tag)
         if end is None or path is None:
             return at + 1
         closing = self._tags[end]
@@ -228,17 +228,23 @@ class _Reading:
             if group == "loose":
                 loose.append(number)
             number += 1
-        if len(loose) == 1:
-            return loose[0]
         tag = self._tags[at]
-        if loose:
-            self._problem(tag, "bad_reply", "closes a file more than once", self._path(tag))
-        elif "=" in tag[0] and not all(map(reply_wrapping.is_placeholder_path, _paths(tag[0]))):
-            if number < len(self._tags):
+        paths = _paths(tag[0])
+        path = next(iter(paths), None)
+        is_last = number == len(self._tags)
+        if len(loose) == 1:
+            closed = self._tags[loose[0]].end()
+            following = len(self._text) if is_last else self._tags[number].start()
+            if not self._may_be_cut or not self._text[closed:following].strip():
+                return loose[0]
+        if len(loose) > 1:
+            self._problem(tag, "bad_reply", "closes a file more than once", path)
+        elif "=" in tag[0] and not (paths and all(map(reply_wrapping.is_placeholder_path, paths))):
+            if not is_last:
                 what = "begins the next file before it has ended one"
             else:
                 what = "broke off in the middle of a file"
-            self._problem(tag, "incomplete_reply", what, self._path(tag))
+            self._problem(tag, "incomplete_reply", what, path)
         return None
 
     def _path(self, tag: re.Match[str]) -> str | None:

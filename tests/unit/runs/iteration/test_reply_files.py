@@ -62,7 +62,6 @@ def test_files_among_words() -> None:
         ReplyFile("specs/fees/spec.md", "# Fees\n\nText\n"),
         ReplyFile("tasks.md", "- [ ] 1.1 Do it"),
     ]
-    assert is_complete_in_form(reply)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +72,7 @@ def test_files_among_words() -> None:
         'I would answer in the form <file path="proposal.md">...</file>, but it is fine.',
         "It is fine.\n```\n<file path='proposal.md'>\n...\n</file>\n```\n",
         "It is fine. I removed the <think> tag.",
+        "<file> is the name of a tag.\nNothing needs to change.",
         '<think>\n<file path="a.md">\nx\n</file>\n</think>\nIt is fine.',
     ],
 )
@@ -234,6 +234,23 @@ def test_a_closing_tag_may_lack_the_nonce() -> None:
     assert refused(f"{begins}# A\n</file>\nmore\n</file>\n", NONCE) == "bad_reply"
 
 
+@pytest.mark.parametrize("mark", ["", f"-{NONCE}"])
+def test_a_reply_that_may_be_cut_is_complete_only_where_each_file_is_closed(mark: str) -> None:
+    begins = f'<file{mark} path="a.md">\n# A\n'
+    for text in (
+        f"{begins}It ends with </file{mark}>\nand has more",
+        f"{begins}</file{mark}> ends it\n",
+    ):
+        assert len(parse_reply(text, NONCE)) == 1
+        assert not is_complete_in_form(text, NONCE)
+    for text in (
+        f"{begins}</file{mark}>\nDone.",
+        f"{begins}end</file{mark}>\n\n",
+        f"{begins}end</file{mark}>\n{begins}</file{mark}>",
+    ):
+        assert is_complete_in_form(text, NONCE)
+
+
 def test_the_form_may_be_spoken_of_at_the_start_of_a_line() -> None:
     given_file = '<file path="a.md">\n# A\n</file>\n'
     for words in ('<file path="..."> is the tag.\n', '<file path="RELATIVE">\nbegins one.\n'):
@@ -253,6 +270,8 @@ def test_the_form_may_be_spoken_of_at_the_start_of_a_line() -> None:
         ('I give <file path="a.md">', "incomplete_reply"),
         ("</file>\n", "bad_reply"),
         ('<file path="a.md">\nx\n</file>\nmore\n</file>\n', "bad_reply"),
+        ('```xml\n<file path="a.md">\nx\n</file>\nmore\n</file>\n```\n', "bad_reply"),
+        ('<file name="a.md">\nhalf of', "incomplete_reply"),
         ('<file path="a.md">x</file>\nor\nx</file>\nor', "bad_reply"),
         ('<file path="a.md">x</file><file path="b.md">y\n</file>\n', "bad_reply"),
         ("<file>x</file>", "bad_reply"),
