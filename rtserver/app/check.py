@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from rtserver.app.folders import validator_of
 from rtserver.app.language_model import language_model
 from rtserver.app.mongo import NO_REPLICA_SET, MongoAccess
 from rtserver.app.tokens import kept_secret, key_set, token_verifier
-from rtserver.app.workspaces import validator_of
 from rtserver.audit.archive.directory import try_out
 from rtserver.auth.tokens import KeyConfigurationError
 from rtserver.config.settings import Settings

@@ -1,12 +1,19 @@
-"""Where the server's own files are, and where it keeps what it makes."""
+"""Folders: the server's own, its data directory, and the workspaces of proposals."""
 
+import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 
+from rtserver.app.foundation import Foundation
 from rtserver.config.settings import Settings
 from rtserver.lib.data_folder import make_folder
 from rtserver.model.errors import OperatorError
+from rtserver.runs.files.schema import shared_schema_folders
+from rtserver.runs.files.write import ProposalWriter
+from rtserver.runs.validation.validator import Validator
 
 SERVER_ROOT = Path(__file__).resolve().parents[2]
+MAX_REPORT_BYTES = 512 * 1024
 
 
 def make_data_folder(settings: Settings) -> None:
@@ -22,3 +29,34 @@ def make_data_folder(settings: Settings) -> None:
             f"cannot make the data directory {settings.data_dir} ({error.strerror}): "
             "set RT_DATA_DIR to one that can be written to"
         ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Workspaces:
+    """The ways to the files of proposals."""
+
+    validator: Validator
+    writer: ProposalWriter
+
+
+def validator_of(settings: Settings) -> Validator:
+    """The validator that the settings ask for."""
+    return Validator(
+        settings.validation_command,
+        settings.validation_report_command,
+        settings.validation_timeout_s,
+        settings.workspaces_dir,
+        SERVER_ROOT,
+        # A report is one event, and one event must fit into every viewer's outbox.
+        max_report_bytes=min(MAX_REPORT_BYTES, settings.outbox_bytes // 2),
+    )
+
+
+async def build_workspaces(base: Foundation) -> Workspaces:
+    """Make them, and settle what a killed worker left of a revision."""
+    validator = validator_of(base.settings)
+    writer = ProposalWriter(
+        base.settings.workspaces_dir, shared_schema_folders(validator.openspec())
+    )
+    await asyncio.to_thread(writer.settle_all)
+    return Workspaces(validator, writer)

@@ -1,11 +1,41 @@
-"""What every part of a worker is built with."""
+"""The foundation of a worker: settings, metrics, shutdown and readiness, for every builder."""
 
 from dataclasses import dataclass
 
-from rtserver.app.metrics import WorkerMetrics
+from handlers.base.metrics import HttpMetrics
+from rtserver.audit.record.metrics import AuditMetrics
 from rtserver.config.settings import Settings
+from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.shutdown import Shutdown
+from rtserver.observe.loop_lag import LoopLag
+from rtserver.observe.metrics import MetricsRegistry
 from rtserver.observe.readiness import Readiness
+from rtserver.runs.llm.metrics import LlmMetrics
+from rtserver.runs.metrics import RunMetrics
+from rtserver.sessions.metrics import SessionMetrics
+from rtserver.watch.metrics import WatchMetrics
+
+
+class WorkerMetrics:
+    """The metrics that every worker has. An archive's are there only where one is asked for.
+
+    Attributes:
+        registry: holds them all.
+        log, audit_log: of the log of events, and of the audit log.
+        audit, sessions, runs, llm, watch, http, loop_lag: of the packages of these names.
+    """
+
+    def __init__(self) -> None:
+        self.registry = MetricsRegistry()
+        self.log = LogMetrics(self.registry)
+        self.audit_log = LogMetrics(self.registry, items="records", prefix="audit_")
+        self.audit = AuditMetrics(self.registry)
+        self.sessions = SessionMetrics(self.registry)
+        self.runs = RunMetrics(self.registry)
+        self.llm = LlmMetrics(self.registry)
+        self.watch = WatchMetrics(self.registry)
+        self.http = HttpMetrics(self.registry)
+        self.loop_lag = LoopLag(self.registry)
 
 
 @dataclass(frozen=True, slots=True)

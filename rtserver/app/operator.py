@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rtserver.app.foundation import WorkerMetrics
 from rtserver.app.logs import LogStore
-from rtserver.app.metrics import WorkerMetrics
 from rtserver.app.mongo import MongoAccess, no_answer
 from rtserver.app.operator_records import OperatorRecords, recorded
 from rtserver.audit.record.actions import Action

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rtserver.app.foundation import WorkerMetrics
 from rtserver.app.logs import LogStore
-from rtserver.app.metrics import WorkerMetrics
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.spool import SPOOL_FOLDER

@@ -9,7 +9,7 @@ from rtserver.app.event_log import EventLog
 from rtserver.app.folders import SERVER_ROOT
 from rtserver.app.foundation import Foundation
 from rtserver.app.mongo import MongoAccess
-from rtserver.app.workspaces import Workspaces
+from rtserver.app.folders import Workspaces
 from rtserver.audit.record.actions import Acting, Action
 from rtserver.audit.record.auditor import Auditor
 from rtserver.reviews.comments import CommentService

@@ -7,10 +7,10 @@ from rtserver.app.audit import Audit
 from rtserver.app.delivery import Delivery
 from rtserver.app.documents import Documents
 from rtserver.app.event_log import EventLog
+from rtserver.app.folders import Workspaces
 from rtserver.app.foundation import Foundation
 from rtserver.app.language_model import build_language_model
 from rtserver.app.reviews import Reviews
-from rtserver.app.workspaces import Workspaces
 from rtserver.config.settings import Settings
 from rtserver.model.run import RunKind
 from rtserver.runs.active_list import ActiveRuns

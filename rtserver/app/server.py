@@ -14,18 +14,16 @@ from rtserver.app.documents import build_documents
 from rtserver.app.drain import Drain
 from rtserver.app.event_log import build_event_log
 from rtserver.app.features import Features
-from rtserver.app.folders import make_data_folder
-from rtserver.app.foundation import Foundation
+from rtserver.app.folders import build_workspaces, make_data_folder
+from rtserver.app.foundation import Foundation, WorkerMetrics
 from rtserver.app.http import build_application
 from rtserver.app.interface import Interface
-from rtserver.app.metrics import WorkerMetrics
 from rtserver.app.mongo import build_mongo, no_answer
 from rtserver.app.reviews import build_reviews
 from rtserver.app.runs import build_runs
 from rtserver.app.sessions import build_sessions
 from rtserver.app.tokens import build_tokens
 from rtserver.app.watches import build_watches
-from rtserver.app.workspaces import build_workspaces
 from rtserver.auth.tokens import TokenVerifier
 from rtserver.config.settings import Settings
 from rtserver.lib.shutdown import Shutdown

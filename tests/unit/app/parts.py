@@ -8,8 +8,7 @@ from pathlib import Path
 from rtserver.app.audit import Audit, build_audit
 from rtserver.app.documents import Documents, build_documents
 from rtserver.app.event_log import EventLog, build_event_log
-from rtserver.app.foundation import Foundation
-from rtserver.app.metrics import WorkerMetrics
+from rtserver.app.foundation import Foundation, WorkerMetrics
 from rtserver.app.mongo import MongoAccess, build_mongo
 from rtserver.config.settings import Settings
 from rtserver.lib.shutdown import Shutdown

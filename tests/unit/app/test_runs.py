@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from rtserver.app.delivery import build_delivery
+from rtserver.app.folders import build_workspaces, validator_of
 from rtserver.app.reviews import build_reviews
 from rtserver.app.runs import build_runs
-from rtserver.app.workspaces import build_workspaces, validator_of
 from rtserver.config.settings import Settings
 from rtserver.demo.llm import DEMO_MODEL
 from tests.unit.app.parts import build_kept, foundation, settings_of

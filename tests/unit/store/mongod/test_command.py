@@ -4,9 +4,7 @@ from pathlib import Path
 import pytest
 
 from store.mongod.command import ended, find_mongod
-from store.mongod.directory import (
-    MongodNotFound,
-)
+from store.mongod.directory import MongodNotFound
 
 
 def test_mongod_on_path_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from store.mongod.directory import (
-    DataDirInUse,
-    Holder,
-    MongodDir,
-    MongodFailed,
-)
+from store.mongod.directory import DataDirInUse, Holder, MongodDir, MongodFailed
 
 
 @pytest.fixture

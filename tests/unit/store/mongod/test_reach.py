@@ -4,13 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from store.mongod.directory import (
-    DataDirInUse,
-    Holder,
-    Mode,
-    MongodDir,
-    MongodFailed,
-)
+from store.mongod.directory import DataDirInUse, Holder, Mode, MongodDir, MongodFailed
 from store.mongod.reach import attach, reach
 
 
