@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from rtserver.app.audit import Audit
 from rtserver.app.documents import Documents
 from rtserver.app.event_log import EventLog
-from rtserver.app.folders import SERVER_ROOT
+from rtserver.app.folders import SERVER_ROOT, Workspaces
 from rtserver.app.foundation import Foundation
 from rtserver.app.mongo import MongoAccess
-from rtserver.app.folders import Workspaces
 from rtserver.audit.record.actions import Acting, Action
 from rtserver.audit.record.auditor import Auditor
 from rtserver.reviews.comments import CommentService
