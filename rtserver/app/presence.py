@@ -32,7 +32,7 @@ async def build_presence(
     """Find the other workers, and watch who comes and goes."""
     settings = base.settings
     service = PresenceService(
-        delivery.dispatcher.channels,
+        delivery.dispatcher.feeds,
         Bounds(frame_bytes=min(MAX_LIST_BYTES, settings.outbox_bytes // 8)),
         admission.note,
     )

@@ -1,7 +1,7 @@
 """The dispatcher: from the tail to the feeds that this worker holds open.
 
 Drops what was delivered before, fills a hole by reading the log by its index, and keeps one
-`Channel` for each project that a session here holds open.
+`Feed` for each project that a session here holds open.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from rtserver.delivery.fanout import Fanout
-from rtserver.delivery.feed import Channel
+from rtserver.delivery.feed import Feed
 from rtserver.delivery.membership import Membership
 from rtserver.eventlog.api import EventLog
 from rtserver.lib.tasks import TaskOwner
@@ -19,7 +19,7 @@ from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import CONTROL_PROJECT, EventPack, StoredEvent
 
 FILL_EVENTS = 1_000
-CHANNEL_IDLE_S = 60.0
+FEED_IDLE_S = 60.0
 CURRENT_WAIT_S = 2.0
 """The longest wait, when a session opens, for this worker's tail to reach the log's head."""
 
@@ -41,12 +41,12 @@ async def _no_control(_event: StoredEvent) -> None:
 
 
 class Dispatcher:
-    """Owns the channels. `on_packs` is what the tail calls.
+    """Owns the feeds. `on_packs` is what the tail calls.
 
     Attributes:
-        channels: by project.
+        feeds: by project.
         watchers: are told of each event that is delivered, and of projects to forget.
-        held: set while any session here holds a channel.
+        held: set while any session here holds a feed.
     """
 
     def __init__(
@@ -78,42 +78,42 @@ class Dispatcher:
         self._control_seq = 0
         self._holders = 0
         self.held = asyncio.Event()
-        self.channels: dict[str, Channel] = {}
+        self.feeds: dict[str, Feed] = {}
         self.watchers: list[FeedWatcher] = []
 
     async def on_packs(self, packs: list[EventPack]) -> None:
         """Take a durable batch from the tail."""
-        arrived: dict[Channel, list[StoredEvent]] = {}
+        arrived: dict[Feed, list[StoredEvent]] = {}
         for pack in packs:
-            channel = self.channels.get(pack.project_id)
-            if channel is None:
+            feed = self.feeds.get(pack.project_id)
+            if feed is None:
                 if pack.project_id == CONTROL_PROJECT:
                     await self._control(pack)
                 continue
-            channel.target = max(channel.target, pack.last)
-            if not channel.ready.done() or channel.filling is not None:
-                continue  # the task that loads or fills the channel goes on to `target`
-            known = arrived[channel][-1].seq if channel in arrived else channel.seq
+            feed.target = max(feed.target, pack.last)
+            if not feed.ready.done() or feed.filling is not None:
+                continue  # the task that loads or fills the feed goes on to `target`
+            known = arrived[feed][-1].seq if feed in arrived else feed.seq
             if pack.last <= known:
                 continue
             if pack.first > known + 1:
-                await self._flush(arrived, channel)
-                self._start_filling(channel)
+                await self._flush(arrived, feed)
+                self._start_filling(feed)
                 continue
-            arrived.setdefault(channel, []).extend(pack.events(after=known))
-        for channel, events in arrived.items():
-            await self._dispatch(channel, events)
+            arrived.setdefault(feed, []).extend(pack.events(after=known))
+        for feed, events in arrived.items():
+            await self._dispatch(feed, events)
 
-    async def _flush(self, arrived: dict[Channel, list[StoredEvent]], channel: Channel) -> None:
-        events = arrived.pop(channel, None)
+    async def _flush(self, arrived: dict[Feed, list[StoredEvent]], feed: Feed) -> None:
+        events = arrived.pop(feed, None)
         if events:
-            await self._dispatch(channel, events)
+            await self._dispatch(feed, events)
 
-    async def _dispatch(self, channel: Channel, events: list[StoredEvent]) -> None:
-        for step in self._membership.steps(channel, events):
+    async def _dispatch(self, feed: Feed, events: list[StoredEvent]) -> None:
+        for step in self._membership.steps(feed, events):
             for watcher in self.watchers:
-                watcher.on_events(channel.project_id, step)
-            await self._fanout.deliver(channel, step)
+                watcher.on_events(feed.project_id, step)
+            await self._fanout.deliver(feed, step)
 
     async def _control(self, pack: EventPack) -> None:
         for event in pack.events(after=self._control_seq):
@@ -126,55 +126,55 @@ class Dispatcher:
     def begin_epoch(self) -> None:
         """The log began anew: what was known of its sequences holds no more."""
         self._control_seq = 0
-        for project_id in self.channels:
+        for project_id in self.feeds:
             self._forget(project_id)
-        self.channels.clear()
+        self.feeds.clear()
 
-    async def open(self, project_id: str) -> Channel:
-        """Hold a project's channel open, as far as the log is now; `release` gives it back.
+    async def open(self, project_id: str) -> Feed:
+        """Hold a project's feed open, as far as the log is now; `release` gives it back.
 
         Raises:
             StoreUnavailableError: the project's head could not be read.
         """
-        channel = self.channels.get(project_id)
-        if channel is None:
-            channel = Channel(project_id, self._recent_bytes)
+        feed = self.feeds.get(project_id)
+        if feed is None:
+            feed = Feed(project_id, self._recent_bytes)
             self._forget(project_id)
-            self.channels[project_id] = channel
-            self._hold(channel)
+            self.feeds[project_id] = feed
+            self._hold(feed)
             try:
                 head = await self._log.head(project_id)
                 # After the head: whatever changed members up to there is in what is read now.
-                await self._membership.load(channel)
+                await self._membership.load(feed)
             except BaseException as error:
-                if self.channels.get(project_id) is channel:  # else: a new epoch began
-                    del self.channels[project_id]
+                if self.feeds.get(project_id) is feed:  # else: a new epoch began
+                    del self.feeds[project_id]
                 gone = StoreUnavailableError("The project could not be opened; try again soon")
-                channel.ready.set_exception(error if isinstance(error, Exception) else gone)
-                channel.ready.exception()  # retrieved: nobody need be waiting for it
-                self.release(channel)
+                feed.ready.set_exception(error if isinstance(error, Exception) else gone)
+                feed.ready.exception()  # retrieved: nobody need be waiting for it
+                self.release(feed)
                 raise
-            channel.seq = head
-            channel.ready.set_result(None)
-            if channel.target > head:
-                self._start_filling(channel)
+            feed.seq = head
+            feed.ready.set_result(None)
+            if feed.target > head:
+                self._start_filling(feed)
         else:
-            self._hold(channel)
+            self._hold(feed)
             try:
-                await asyncio.shield(channel.ready)
-                await self._wait_until_current(channel)
+                await asyncio.shield(feed.ready)
+                await self._wait_until_current(feed)
             except BaseException:
-                self.release(channel)
+                self.release(feed)
                 raise
-        return channel
+        return feed
 
-    def _hold(self, channel: Channel) -> None:
-        channel.holders += 1
-        channel.idle_since_s = None
+    def _hold(self, feed: Feed) -> None:
+        feed.holders += 1
+        feed.idle_since_s = None
         self._holders += 1
         self.held.set()
 
-    async def _wait_until_current(self, channel: Channel) -> None:
+    async def _wait_until_current(self, feed: Feed) -> None:
         """Wait until this worker's tail reaches the log head read at connect.
 
         A client that connects after an event was acknowledged then finds it counted among what it
@@ -183,78 +183,78 @@ class Dispatcher:
         """
         try:
             async with asyncio.timeout(CURRENT_WAIT_S):
-                head = await self._log.head(channel.project_id)
-            is_current = await channel.reached(head, CURRENT_WAIT_S)
+                head = await self._log.head(feed.project_id)
+            is_current = await feed.reached(head, CURRENT_WAIT_S)
         except (TimeoutError, StoreUnavailableError):
             is_current = False
         if not is_current:
             # What this worker knows is still true, and the rest follows.
-            _log.warning("channel_behind", project_id=channel.project_id, seq=channel.seq)
+            _log.warning("feed_behind", project_id=feed.project_id, seq=feed.seq)
 
-    def release(self, channel: Channel) -> None:
-        """Give a channel back. It stays a while: a client that dropped off is likely to return."""
-        channel.holders -= 1
-        if channel.holders == 0:
-            channel.idle_since_s = asyncio.get_running_loop().time()
+    def release(self, feed: Feed) -> None:
+        """Give a feed back. It stays a while: a client that dropped off is likely to return."""
+        feed.holders -= 1
+        if feed.holders == 0:
+            feed.idle_since_s = asyncio.get_running_loop().time()
         self._holders -= 1
         if self._holders == 0:
             self.held.clear()
 
     def sweep(self) -> None:
-        """Forget channels that nobody has held for a while."""
-        horizon_s = asyncio.get_running_loop().time() - CHANNEL_IDLE_S
-        for channel in list(self.channels.values()):
-            idle = channel.idle_since_s is not None and channel.idle_since_s < horizon_s
-            if idle and channel.filling is None:
-                del self.channels[channel.project_id]
-                self._forget(channel.project_id)
+        """Forget feeds that nobody has held for a while."""
+        horizon_s = asyncio.get_running_loop().time() - FEED_IDLE_S
+        for feed in list(self.feeds.values()):
+            idle = feed.idle_since_s is not None and feed.idle_since_s < horizon_s
+            if idle and feed.filling is None:
+                del self.feeds[feed.project_id]
+                self._forget(feed.project_id)
 
     def _forget(self, project_id: str) -> None:
         for watcher in self.watchers:
             watcher.forget(project_id)
 
-    def _start_filling(self, channel: Channel) -> None:
-        if channel.filling is None:
-            channel.filling = self._tasks.start(self._fill(channel), name="fill-hole")
+    def _start_filling(self, feed: Feed) -> None:
+        if feed.filling is None:
+            feed.filling = self._tasks.start(self._fill(feed), name="fill-hole")
 
-    async def _fill(self, channel: Channel) -> None:
-        """Bring a channel from `seq` to `target` by the index, whatever the tail left out."""
+    async def _fill(self, feed: Feed) -> None:
+        """Bring a feed from `seq` to `target` by the index, whatever the tail left out."""
         wait_s = 0.05
         try:
-            while channel.seq < channel.target:
+            while feed.seq < feed.target:
                 # What the tail shows while this reads is for the next round.
-                upto = channel.target
+                upto = feed.target
                 try:
                     packs = await self._log.read(
-                        channel.project_id, after=channel.seq, upto=upto, limit=FILL_EVENTS
+                        feed.project_id, after=feed.seq, upto=upto, limit=FILL_EVENTS
                     )
-                    if not packs or packs[0].first > channel.seq + 1:
+                    if not packs or packs[0].first > feed.seq + 1:
                         # Among what was overwritten may be changes of members.
-                        await self._membership.load(channel)
+                        await self._membership.load(feed)
                 except StoreUnavailableError as error:
-                    _log.warning("hole_not_filled", project_id=channel.project_id, error=str(error))
+                    _log.warning("hole_not_filled", project_id=feed.project_id, error=str(error))
                     await asyncio.sleep(wait_s)
                     wait_s = min(wait_s * 2, 2.0)
                     continue
                 if not packs:
-                    self._skip(channel, upto)
+                    self._skip(feed, upto)
                 for pack in packs:
-                    if pack.first > channel.seq + 1:
+                    if pack.first > feed.seq + 1:
                         if pack is not packs[0]:
                             break  # overwritten while it was read: begin again
-                        self._skip(channel, pack.first - 1)
-                    events = pack.events(after=channel.seq, upto=upto)
+                        self._skip(feed, pack.first - 1)
+                    events = pack.events(after=feed.seq, upto=upto)
                     if events:
-                        await self._dispatch(channel, events)
+                        await self._dispatch(feed, events)
         finally:
-            channel.filling = None
+            feed.filling = None
 
-    def _skip(self, channel: Channel, to_seq: int) -> None:
+    def _skip(self, feed: Feed, to_seq: int) -> None:
         """Events were overwritten before this worker could read them: say so, exactly."""
-        lost = to_seq - channel.seq
-        _log.warning("events_overwritten", project_id=channel.project_id, lost=lost)
-        for subscriber in channel.live:
-            subscriber.send_gap(requested=channel.seq, lost=lost)
-        channel.recent.clear()
-        self._forget(channel.project_id)  # what changed it may be among them
-        channel.seq = to_seq
+        lost = to_seq - feed.seq
+        _log.warning("events_overwritten", project_id=feed.project_id, lost=lost)
+        for subscriber in feed.live:
+            subscriber.send_gap(requested=feed.seq, lost=lost)
+        feed.recent.clear()
+        self._forget(feed.project_id)  # what changed it may be among them
+        feed.seq = to_seq

@@ -6,7 +6,7 @@ see the same of it, and each of them gets it in one write.
 
 import asyncio
 
-from rtserver.delivery.feed import Channel
+from rtserver.delivery.feed import Feed
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.sender import Sender
 from rtserver.delivery.wire_forms import chunks, join_events
@@ -35,32 +35,32 @@ class Fanout:
         self._metrics = metrics
         self._sender = sender
 
-    async def deliver(self, channel: Channel, events: list[StoredEvent]) -> None:
+    async def deliver(self, feed: Feed, events: list[StoredEvent]) -> None:
         """Hand on a batch. Lets the loop run between the parts of a large one."""
         parts = chunks(events)
         part = next(parts)
         while True:
             # Position and deliveries move together, with no await in between: a session that
             # catches up compares with `seq` and joins the live ones in one step.
-            channel.recent.extend(part)
-            channel.seq = part[-1].seq
-            self._deliver_part(channel, part)
+            feed.recent.extend(part)
+            feed.seq = part[-1].seq
+            self._deliver_part(feed, part)
             following = next(parts, None)
             if following is None:
                 return
             part = following
             await asyncio.sleep(0)
 
-    def _deliver_part(self, channel: Channel, events: list[StoredEvent]) -> None:
+    def _deliver_part(self, feed: Feed, events: list[StoredEvent]) -> None:
         by_view, by_user = _distinctions(events)
         if not (by_view or by_user):
-            self._deliver_to_all(channel, events)
+            self._deliver_to_all(feed, events)
             return
         # Per view: joined bytes, number of events, whether it includes the last one, the receivers.
         batches: dict[tuple[object, ...], tuple[bytes, int, bool, list[Outbox]]] = {}
         deliveries = 0
-        members = channel.members.of
-        for subscriber in channel.live:
+        members = feed.members.of
+        for subscriber in feed.live:
             viewer = subscriber.viewer
             key = (
                 subscriber.encoding,
@@ -78,9 +78,9 @@ class Fanout:
                 )
             _, count, is_at_tip, outboxes = joined
             if not is_at_tip:
-                channel.behind.add(subscriber)
-            elif channel.behind:
-                channel.behind.discard(subscriber)  # the last event's id tells it all
+                feed.behind.add(subscriber)
+            elif feed.behind:
+                feed.behind.discard(subscriber)  # the last event's id tells it all
             if count:
                 outboxes.append(subscriber.outbox)
         for batch, count, _, outboxes in batches.values():
@@ -88,11 +88,11 @@ class Fanout:
             deliveries += count * len(outboxes)
         self._metrics.events_delivered_total.inc(deliveries)
 
-    def _deliver_to_all(self, channel: Channel, events: list[StoredEvent]) -> None:
+    def _deliver_to_all(self, feed: Feed, events: list[StoredEvent]) -> None:
         """Hand on what everybody sees: of each connection nothing but its outbox is looked at."""
-        channel.behind.clear()  # the last event's id tells it all
+        feed.behind.clear()  # the last event's id tells it all
         deliveries = 0
-        for encoding, outboxes in channel.live.outboxes().items():
+        for encoding, outboxes in feed.live.outboxes().items():
             batch = join_events(encoding, events)
             self._sender.send(outboxes, batch)
             deliveries += len(outboxes)

@@ -113,7 +113,7 @@ class Recent:
         return list(islice(self._events, start, start + limit))
 
 
-class Channel:
+class Feed:
     """One project on this worker.
 
     Attributes:
@@ -123,7 +123,7 @@ class Channel:
         ready: done when `seq` is known.
         live: the subscribers that get what comes next; others are still catching up.
         behind: live subscribers that were passed over since they last learned the position.
-        holders: sessions that hold the channel open, live or not.
+        holders: sessions that hold the feed open, live or not.
         members: author and reviewers of the project's proposals.
         idle_since_s: loop time since when nobody holds it; None while somebody does.
     """

@@ -2,13 +2,13 @@
 
 An event for members carries those of the moment in which it was made, in the same update of the
 proposal's document that orders it among the proposal's other events. What is kept here are the
-members of now: loaded when a channel is opened, then moved on by the proposals' own events.
+members of now: loaded when a feed is opened, then moved on by the proposals' own events.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from rtserver.delivery.feed import Channel
+from rtserver.delivery.feed import Feed
 from rtserver.model.events import EventType, StoredEvent
 from rtserver.model.visibility import MemberTable
 
@@ -58,7 +58,7 @@ class Membership:
         await self._load(project_id, table)
         return table
 
-    async def load(self, channel: Channel) -> None:
+    async def load(self, feed: Feed) -> None:
         """Load current members; the snapshot may be newer than the feed's position, never older.
 
         Where it is newer, later events bring nothing new, and meanwhile a user who was removed
@@ -67,14 +67,14 @@ class Membership:
         Raises:
             StoreUnavailableError: MongoDB does not answer.
         """
-        await self._load(channel.project_id, channel.members)
+        await self._load(feed.project_id, feed.members)
 
     async def _load(self, project_id: str, table: MemberTable) -> None:
         for proposal_id, version, members in await self._source.members(project_id):
             table.learn(proposal_id, version, members)
 
     @staticmethod
-    def steps(channel: Channel, events: list[StoredEvent]) -> Iterator[list[StoredEvent]]:
+    def steps(feed: Feed, events: list[StoredEvent]) -> Iterator[list[StoredEvent]]:
         """Split a batch where members change; hand each part on before asking for the next.
 
         So who is removed in the middle of a batch gets what comes before that, and no more.
@@ -85,15 +85,15 @@ class Membership:
                 if index > begin:
                     yield events[begin:index]
                 begin = index
-                _learn(channel, event)
+                _learn(feed, event)
         yield events[begin:] if begin else events
 
 
-def _learn(channel: Channel, event: StoredEvent) -> None:
+def _learn(feed: Feed, event: StoredEvent) -> None:
     frame = event.frame()
     if event.type == EventType.PROPOSAL_DELETED:
-        channel.members.learn(frame["proposal_id"], frame["version"], frozenset())
+        feed.members.learn(frame["proposal_id"], frame["version"], frozenset())
         return
     proposal = frame["proposal"]
     members = frozenset((proposal["author"], *proposal["reviewers"]))
-    channel.members.learn(proposal["id"], proposal["version"], members)
+    feed.members.learn(proposal["id"], proposal["version"], members)

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rtserver.delivery.feed import Channel
+from rtserver.delivery.feed import Feed
 from rtserver.eventlog.api import EventLog
 from rtserver.model.events import StoredEvent
 from rtserver.model.positions import BadPositionError, Position
@@ -47,7 +47,7 @@ class Resumption:
 
 async def decide(
     log: EventLog,
-    channel: Channel,
+    feed: Feed,
     last_event_id: str | None,
     sees: Callable[[StoredEvent], bool],
 ) -> Resumption:
@@ -55,44 +55,44 @@ async def decide(
 
     Args:
         log: the log.
-        channel: the project's channel, ready.
+        feed: the project's feed, ready.
         last_event_id: what the client asked for; None or empty where it asked for nothing.
         sees: whether the client may see an event, by its rights of now.
 
     Raises:
         StoreUnavailableError: the log could not be read.
     """
-    tip = channel.seq
+    tip = feed.seq
     if not last_event_id:
         return Resumption(ResumeOutcome.FRESH, tip, tip)
     try:
         position = Position.parse(last_event_id)
     except BadPositionError:
-        return await _lost(log, channel, last_event_id, lost=None)
+        return await _lost(log, feed, last_event_id, lost=None)
     if position.epoch != log.epoch:
-        return await _lost(log, channel, last_event_id, lost=None)
+        return await _lost(log, feed, last_event_id, lost=None)
     if position.seq > tip:
         # Another worker was ahead of this one when the client was there.
-        if position.seq > await log.head(channel.project_id) or not await channel.reached(
+        if position.seq > await log.head(feed.project_id) or not await feed.reached(
             position.seq, AHEAD_WAIT_S
         ):
-            return await _lost(log, channel, last_event_id, lost=None)
-        tip = channel.seq
+            return await _lost(log, feed, last_event_id, lost=None)
+        tip = feed.seq
     if position.seq == tip:
         return Resumption(ResumeOutcome.NOTHING_MISSED, tip, tip, requested=last_event_id)
-    if channel.recent.after(position.seq, 1) is None:
-        oldest = await log.oldest(channel.project_id)
+    if feed.recent.after(position.seq, 1) is None:
+        oldest = await log.oldest(feed.project_id)
         if oldest > position.seq + 1:
-            return await _lost(log, channel, last_event_id, lost=channel.seq - position.seq)
-    replayed = await _count(log, channel, position.seq, tip, sees)
+            return await _lost(log, feed, last_event_id, lost=feed.seq - position.seq)
+    replayed = await _count(log, feed, position.seq, tip, sees)
     return Resumption(
         ResumeOutcome.REPLAYED, position.seq, tip, requested=last_event_id, replayed=replayed
     )
 
 
-async def _lost(log: EventLog, channel: Channel, requested: str, *, lost: int | None) -> Resumption:
-    oldest = await log.oldest(channel.project_id)
-    tip = channel.seq
+async def _lost(log: EventLog, feed: Feed, requested: str, *, lost: int | None) -> Resumption:
+    oldest = await log.oldest(feed.project_id)
+    tip = feed.seq
     if lost is not None:
         lost = tip - Position.parse(requested).seq
     return Resumption(
@@ -107,7 +107,7 @@ async def _lost(log: EventLog, channel: Channel, requested: str, *, lost: int | 
 
 async def _count(
     log: EventLog,
-    channel: Channel,
+    feed: Feed,
     after: int,
     upto: int,
     sees: Callable[[StoredEvent], bool],
@@ -116,9 +116,9 @@ async def _count(
     count = 0
     seq = after
     while seq < upto:
-        events = channel.recent.after(seq, COUNT_EVENTS)
+        events = feed.recent.after(seq, COUNT_EVENTS)
         if events is None:
-            packs = await log.read(channel.project_id, after=seq, upto=upto, limit=COUNT_EVENTS)
+            packs = await log.read(feed.project_id, after=seq, upto=upto, limit=COUNT_EVENTS)
             events = [event for pack in packs for event in pack.events(after=seq, upto=upto)]
         events = [event for event in events if event.seq <= upto]
         if not events:

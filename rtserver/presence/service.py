@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from rtserver.delivery.feed import Channel, Subscriber
+from rtserver.delivery.feed import Feed, Subscriber
 from rtserver.delivery.wire_forms import Encoding
 from rtserver.lib.throttle import Throttle
 from rtserver.model.connection import ConnectionRecord
@@ -54,18 +54,18 @@ class PresenceService:
 
     def __init__(
         self,
-        channels: Mapping[str, Channel],
+        feeds: Mapping[str, Feed],
         bounds: Bounds,
         note: Callable[[ConnectionRecord], None] = lambda _entry: None,
     ) -> None:
         """Make the service.
 
         Args:
-            channels: the projects' live connections, by project id.
+            feeds: the projects' live connections, by project id.
             bounds: how many people are listed.
             note: told how an entry is to be renewed from now on.
         """
-        self._channels = channels
+        self._feeds = feeds
         self._bounds = bounds
         self._note = note
         self._throttles: dict[str, Throttle] = {}
@@ -153,12 +153,12 @@ class PresenceService:
         """Tell the live connections: each frame is encoded once, however many get it."""
         news = room.settle()
         newcomers = self._newcomers.pop(room.project_id, set())
-        channel = self._channels.get(room.project_id)
-        if channel is None or (news is None and not newcomers):
+        feed = self._feeds.get(room.project_id)
+        if feed is None or (news is None and not newcomers):
             return
         whole = _Frame(room.whole) if newcomers else None
         changes = _Frame(lambda: news) if news is not None else None
-        for viewer in channel.live:
+        for viewer in feed.live:
             frame = whole if viewer in newcomers else changes
             if frame is not None:
                 viewer.outbox.send(frame.wrapped(viewer.encoding))

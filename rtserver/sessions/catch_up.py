@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from rtserver.delivery.feed import Channel, Subscriber
+from rtserver.delivery.feed import Feed, Subscriber
 from rtserver.delivery.wire_forms import chunks, join_events
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.events import StoredEvent
@@ -33,7 +33,7 @@ class Latecomer(Subscriber, Protocol):
     def is_held_back(self, seq: int) -> bool:
         """Whether to stop catching up where `seq` was the last that was sent."""
 
-    def sight(self, channel: Channel) -> Callable[[StoredEvent], bool]:
+    def sight(self, feed: Feed) -> Callable[[StoredEvent], bool]:
         """What this client may see."""
 
     def joined(self) -> None:
@@ -44,11 +44,11 @@ class Latecomer(Subscriber, Protocol):
 
 
 class CatchUp:
-    """Sends a session what it missed of a channel."""
+    """Sends a session what it missed of a feed."""
 
-    def __init__(self, session: Latecomer, channel: Channel) -> None:
+    def __init__(self, session: Latecomer, feed: Feed) -> None:
         self._session = session
-        self._channel = channel
+        self._feed = feed
         outbox_bytes = session.services.settings.outbox_bytes
         self._waiting_bytes = outbox_bytes // 2
         # What was held back of a reply leaves together with the next part.
@@ -60,23 +60,23 @@ class CatchUp:
         Raises:
             StoreUnavailableError: MongoDB does not answer.
         """
-        session, channel = self._session, self._channel
-        sees = session.sight(channel)
+        session, feed = self._session, self._feed
+        sees = session.sight(feed)
         seq = from_seq
         passed_over = False
         backlog = TokenBacklog(self._part_bytes)
         while not session.is_closing() and not session.is_held_back(seq):
-            if seq >= channel.seq:
+            if seq >= feed.seq:
                 self._send(backlog.flush())
                 if session.is_closing():
                     return
                 # No await since `seq` was compared: nothing can be delivered in between.
-                channel.live.add(session)
+                feed.live.add(session)
                 if passed_over:
-                    channel.behind.add(session)
+                    feed.behind.add(session)
                 session.joined()
                 return
-            events = channel.recent.after(seq, READ_EVENTS)
+            events = feed.recent.after(seq, READ_EVENTS)
             if events is None:
                 events = await self._read(seq)
                 if events and events[0].seq > seq + 1:
@@ -84,8 +84,8 @@ class CatchUp:
                     session.send_gap(requested=seq, lost=events[0].seq - seq - 1)
                 elif not events:
                     self._send(backlog.flush())
-                    session.send_gap(requested=seq, lost=channel.seq - seq)
-                    seq = channel.seq
+                    session.send_gap(requested=seq, lost=feed.seq - seq)
+                    seq = feed.seq
                     continue
             if session.is_closing():
                 return
@@ -121,8 +121,8 @@ class CatchUp:
         return not self._session.is_closing()
 
     async def _read(self, after: int) -> list[StoredEvent]:
-        upto = self._channel.seq
+        upto = self._feed.seq
         packs = await self._session.services.log.read(
-            self._channel.project_id, after=after, upto=upto, limit=READ_EVENTS
+            self._feed.project_id, after=after, upto=upto, limit=READ_EVENTS
         )
         return [event for pack in packs for event in pack.events(after=after, upto=upto)]

@@ -19,13 +19,13 @@ class PositionsTicker:
 
     def tick(self) -> None:
         """Tell those who are behind, and forget projects that nobody looks at."""
-        for channel in self._dispatcher.channels.values():
-            if not channel.behind:
+        for feed in self._dispatcher.feeds.values():
+            if not feed.behind:
                 continue
-            position = str(at(self._log, channel.seq))
+            position = str(at(self._log, feed.seq))
             frames = {encoding: wrap_position(encoding, position) for encoding in Encoding}
-            behind = list(channel.behind)
-            channel.behind.clear()
+            behind = list(feed.behind)
+            feed.behind.clear()
             for subscriber in behind:
                 subscriber.outbox.send(frames[subscriber.encoding])
         self._dispatcher.sweep()

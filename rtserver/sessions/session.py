@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from rtserver.delivery.feed import Channel
+from rtserver.delivery.feed import Feed
 from rtserver.delivery.resume import Resumption, decide
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.wire_forms import EVENT_STREAMS, SEPARATORS
@@ -64,8 +64,8 @@ class Session:
 
     __slots__ = (
         "__weakref__",
-        "_channel",
         "_expiry",
+        "_feed",
         "_heartbeat",
         "_inbox",
         "_state",
@@ -98,7 +98,7 @@ class Session:
             self._overflowed,
             SEPARATORS[self.encoding],
         )
-        self._channel: Channel | None = None
+        self._feed: Feed | None = None
         self._state = _State.OPENING
         self._inbox: Inbox | None = None
         self._heartbeat = Heartbeat(self)
@@ -126,14 +126,14 @@ class Session:
     async def _open(self, last_event_id: str | None) -> None:
         try:
             services = self.services
-            channel = await services.dispatcher.open(self.project_id)
+            feed = await services.dispatcher.open(self.project_id)
             if self.is_closing():
-                services.dispatcher.release(channel)
+                services.dispatcher.release(feed)
                 return
-            self._channel = channel
-            resumption = await decide(services.log, channel, last_event_id, self.sight(channel))
+            self._feed = feed
+            resumption = await decide(services.log, feed, last_event_id, self.sight(feed))
             if not self.is_closing():
-                await self._begin(channel, resumption)
+                await self._begin(feed, resumption)
         except StoreUnavailableError as error:
             _log.warning("session_not_opened", project_id=self.project_id, error=str(error))
             self.close(CloseCode.INTERNAL_ERROR)
@@ -141,7 +141,7 @@ class Session:
             _log.exception("session_failed", project_id=self.project_id)
             self.close(CloseCode.INTERNAL_ERROR)
 
-    async def _begin(self, channel: Channel, resumption: Resumption) -> None:
+    async def _begin(self, feed: Feed, resumption: Resumption) -> None:
         """Welcome the client and send what it missed."""
         # After the tip was fixed: a run that starts meanwhile is then in both, never in none.
         active_runs = await self.services.active_runs.of(self.project_id)
@@ -155,7 +155,7 @@ class Session:
             ),
             resumption,
         )
-        await CatchUp(self, channel).run(resumption.from_seq)
+        await CatchUp(self, feed).run(resumption.from_seq)
 
     def _welcome_fields(self, resumption: Resumption) -> dict[str, Any]:
         """What every welcome says."""
@@ -203,9 +203,9 @@ class Session:
     def _position(self, seq: int) -> str:
         return str(Position(self.services.log.epoch, seq))
 
-    def sight(self, channel: Channel) -> Callable[[StoredEvent], bool]:
+    def sight(self, feed: Feed) -> Callable[[StoredEvent], bool]:
         """What this client may see, by its view and the memberships of now."""
-        members = channel.members.of
+        members = feed.members.of
         return lambda event: visible(event.audience, self.viewer, members)
 
     def is_held_back(self, seq: int) -> bool:  # noqa: ARG002 - for those that can be
@@ -305,11 +305,11 @@ class Session:
         Raises:
             ConflictError: the session is still catching up.
         """
-        channel = self._channel
-        if channel is None or self not in channel.live:
+        feed = self._feed
+        if feed is None or self not in feed.live:
             raise ConflictError("A replay is under way already", "busy")
-        channel.leave(self)
-        self._go_on(CatchUp(self, channel).run(from_seq))
+        feed.leave(self)
+        self._go_on(CatchUp(self, feed).run(from_seq))
 
     def _go_on(self, work: Coroutine[Any, Any, None]) -> None:
         """Catch up anew, in a task."""
@@ -328,7 +328,7 @@ class Session:
     @property
     def seq(self) -> int:
         """Where the project stands for this session's worker."""
-        return self._channel.seq if self._channel is not None else 0
+        return self._feed.seq if self._feed is not None else 0
 
     # Time
 
@@ -400,10 +400,10 @@ class Session:
         services = self.services
         services.wheel.cancel(self._heartbeat)
         services.wheel.cancel(self._expiry)
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            channel.leave(self)
-            services.dispatcher.release(channel)
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.leave(self)
+            services.dispatcher.release(feed)
         if was_welcomed:
             services.presence.depart(self.entry)
         services.metrics.connection_closed(self.encoding, ended.code)

@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 from rtserver.audit.live.filter import AuditFilter, RecordView, view_of
 from rtserver.delivery.fanout import Fanout
-from rtserver.delivery.feed import Channel, Subscriber
+from rtserver.delivery.feed import Feed, Subscriber
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.sender import Sender
 from rtserver.delivery.wire_forms import ENCODERS, Encoding, join
@@ -79,8 +79,8 @@ class AuditFanout(Fanout):
         self._groups: Sequence[tuple[AuditFilter, list[AuditSubscriber]]] = ()
         self._index = FilterIndex(())
 
-    def _deliver_part(self, channel: Channel, events: list[StoredEvent]) -> None:
-        live = channel.live.present()
+    def _deliver_part(self, feed: Feed, events: list[StoredEvent]) -> None:
+        live = feed.live.present()
         if not live:
             return
         self._group(live)
@@ -101,9 +101,9 @@ class AuditFanout(Fanout):
             receivers: dict[Encoding, list[Outbox]] = {}
             for subscriber in subscribers:
                 if is_at_tip:
-                    channel.behind.discard(subscriber)
+                    feed.behind.discard(subscriber)
                 else:
-                    channel.behind.add(subscriber)
+                    feed.behind.add(subscriber)
                 if not numbers:
                     continue
                 receivers.setdefault(subscriber.encoding, []).append(subscriber.outbox)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from rtserver.audit.live.filter import AuditFilter
 from rtserver.audit.live.messages import AuditGap, AuditWelcome, GapReason
 from rtserver.audit.live.reader import AuditReader
-from rtserver.delivery.feed import Channel
+from rtserver.delivery.feed import Feed
 from rtserver.delivery.resume import ResumeOutcome, Resumption
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ConflictError
@@ -54,12 +54,12 @@ class AuditSession(Session):
         """Admins only, whatever projects the token names."""
         return identity.is_admin
 
-    def sight(self, channel: Channel) -> Callable[[StoredEvent], bool]:  # noqa: ARG002
+    def sight(self, feed: Feed) -> Callable[[StoredEvent], bool]:  # noqa: ARG002
         """Which records the filter wants."""
         # Asked anew for each record: the filter may change while the session catches up.
         return lambda record: self.filter.wants_record(record)  # noqa: PLW0108
 
-    async def _begin(self, channel: Channel, resumption: Resumption) -> None:
+    async def _begin(self, feed: Feed, resumption: Resumption) -> None:
         records: list[StoredEvent] = []
         if self._history and resumption.outcome is ResumeOutcome.FRESH:
             records = await self._reader.newest(
@@ -73,7 +73,7 @@ class AuditSession(Session):
             history=len(records),
         )
         self._welcome(welcome, resumption)
-        catch_up = CatchUp(self, channel)
+        catch_up = CatchUp(self, feed)
         if not await catch_up.send_all(records):
             return
         await catch_up.run(resumption.from_seq)
@@ -103,10 +103,10 @@ class AuditSession(Session):
         if self._paused:
             return
         self._paused = True
-        channel = self._channel
-        if channel is not None and self in channel.live:
-            channel.leave(self)
-            self._held_seq = channel.seq
+        feed = self._feed
+        if feed is not None and self in feed.live:
+            feed.leave(self)
+            self._held_seq = feed.seq
         # Otherwise it is catching up, and stops where it has come to.
 
     def is_held_back(self, seq: int) -> bool:
@@ -121,13 +121,13 @@ class AuditSession(Session):
             return
         self._paused = False
         seq, self._held_seq = self._held_seq, None
-        if seq is not None and self._channel is not None:
-            self._go_on(self._make_up(self._channel, seq))
+        if seq is not None and self._feed is not None:
+            self._go_on(self._make_up(self._feed, seq))
 
-    async def _make_up(self, channel: Channel, seq: int) -> None:
-        if channel.seq - seq > MAX_PAUSED_RECORDS:
+    async def _make_up(self, feed: Feed, seq: int) -> None:
+        if feed.seq - seq > MAX_PAUSED_RECORDS:
             backlog = await self._reader.backlog(
-                self.filter, after=seq, upto=channel.seq, newest=MAX_PAUSED_RECORDS
+                self.filter, after=seq, upto=feed.seq, newest=MAX_PAUSED_RECORDS
             )
             if self.is_closing():
                 return
@@ -141,7 +141,7 @@ class AuditSession(Session):
                     "paused",
                 )
                 seq = backlog.from_seq
-        await CatchUp(self, channel).run(seq)
+        await CatchUp(self, feed).run(seq)
 
     def replay(self, from_seq: int) -> None:
         """Send again what came after `from_seq`, then go on live.

@@ -43,7 +43,7 @@ async def test_events_reach_the_feeds_and_a_lost_log_begins_anew(
         epoch = log.epoch
         await kept.mongo.database[EVENTS].drop()
         await until(lambda: log.epoch != epoch and tail.ready.is_set(), "the log anew")
-        assert delivery.dispatcher.channels == {}
+        assert delivery.dispatcher.feeds == {}
 
 
 @pytest.mark.gen_test

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtserver.delivery.dispatcher import CHANNEL_IDLE_S, Dispatcher
+from rtserver.delivery.dispatcher import FEED_IDLE_S, Dispatcher
 from rtserver.delivery.fanout import Fanout
-from rtserver.delivery.feed import LOOK_S, Channel
+from rtserver.delivery.feed import LOOK_S, Feed
 from rtserver.delivery.membership import Membership
 from rtserver.delivery.sender import Sender
 from rtserver.eventlog.metrics import LogMetrics
@@ -43,12 +43,12 @@ class _Parts:
             on_control=self.on_control,
         )
 
-    async def join(self, project_id: str = "p1") -> tuple[Channel, History]:
+    async def join(self, project_id: str = "p1") -> tuple[Feed, History]:
         """Open a project and go live at once, as one does who asks for nothing old."""
-        channel = await self.dispatcher.open(project_id)
-        history = History(channel.seq)
-        channel.live.add(history)
-        return channel, history
+        feed = await self.dispatcher.open(project_id)
+        history = History(feed.seq)
+        feed.live.add(history)
+        return feed, history
 
     def append(self, count: int = 1, project_id: str = "p1") -> EventPack:
         return self.log.append(project_id, *(draft(project_id) for _ in range(count)))
@@ -73,7 +73,7 @@ class Watcher:
         dispatcher.watchers.append(self)
 
     def on_events(self, project_id: str, events: list[StoredEvent]) -> None:
-        position = self._dispatcher.channels[project_id].seq
+        position = self._dispatcher.feeds[project_id].seq
         self.seen.extend((event.seq, position) for event in events)
 
     def forget(self, project_id: str) -> None:
@@ -170,8 +170,8 @@ def test_every_event_comes_once_and_in_order_whatever_the_tail_shows(
             end, lost = history.follow()
             assert end == world.log.heads[project_id]
             assert all(seq <= world.overwritten[project_id] for seq in lost), "it was still there"
-        for project_id, channel in world.parts.dispatcher.channels.items():
-            assert channel.seq == channel.target == world.log.heads[project_id]
+        for project_id, feed in world.parts.dispatcher.feeds.items():
+            assert feed.seq == feed.target == world.log.heads[project_id]
 
     asyncio.run(scenario())
 
@@ -194,15 +194,15 @@ async def test_a_hole_is_read_from_the_log_and_what_comes_meanwhile_follows() ->
 @pytest.mark.gen_test
 async def test_what_was_overwritten_before_it_could_be_read_is_one_exact_gap() -> None:
     parts = _Parts()
-    channel, history = await parts.join()
+    feed, history = await parts.join()
     packs = [parts.append(2) for _ in range(5)]  # 1-2, 3-4, 5-6, 7-8, 9-10
     await parts.dispatcher.on_packs(packs[:1])
     parts.log.overwrite("p1", 6)
     await parts.dispatcher.on_packs(packs[4:])
     await parts.settled()
     assert history.entries == [1, 2, (2, 4), 7, 8, 9, 10]
-    assert channel.recent.after(2, 10) is None, "memory has no hole"
-    assert [event.seq for event in channel.recent.after(6, 10) or []] == [7, 8, 9, 10]
+    assert feed.recent.after(2, 10) is None, "memory has no hole"
+    assert [event.seq for event in feed.recent.after(6, 10) or []] == [7, 8, 9, 10]
 
 
 @pytest.mark.gen_test
@@ -238,21 +238,21 @@ async def test_a_hole_that_cannot_be_read_is_tried_again(logs: LogRecorder) -> N
 async def test_projects_that_nobody_has_open_cost_nothing() -> None:
     parts = _Parts()
     await parts.dispatcher.on_packs([parts.append(3, "elsewhere")])
-    assert parts.dispatcher.channels == {}
+    assert parts.dispatcher.feeds == {}
     assert parts.log.reads == 0
 
 
 @pytest.mark.gen_test
 async def test_watchers_see_each_event_once_before_it_goes_out() -> None:
     parts = _Parts()
-    channel, history = await parts.join()
+    feed, history = await parts.join()
     watcher = Watcher(parts.dispatcher)
     packs = [parts.append() for _ in range(3)]
     await parts.dispatcher.on_packs(packs[:2])
     await parts.dispatcher.on_packs(packs)
     assert [seq for seq, _ in watcher.seen] == [1, 2, 3]
     assert all(seq > position for seq, position in watcher.seen)
-    assert channel.seq == 3
+    assert feed.seq == 3
     assert watcher.forgotten == []
     assert history.entries == [1, 2, 3]
 
@@ -274,12 +274,12 @@ async def test_watchers_forget_a_project_whose_events_were_missed() -> None:
 async def test_watchers_forget_a_project_that_is_opened_closed_or_begun_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rtserver.delivery.dispatcher.CHANNEL_IDLE_S", -1.0)
+    monkeypatch.setattr("rtserver.delivery.dispatcher.FEED_IDLE_S", -1.0)
     parts = _Parts()
     watcher = Watcher(parts.dispatcher)
-    channel, _ = await parts.join()
+    feed, _ = await parts.join()
     assert watcher.forgotten == ["p1"]
-    parts.dispatcher.release(channel)
+    parts.dispatcher.release(feed)
     parts.dispatcher.sweep()
     assert watcher.forgotten == ["p1"] * 2
     await parts.join()
@@ -308,7 +308,7 @@ async def test_messages_between_workers_are_acted_on_once_each_and_one_that_fail
 
 
 @pytest.mark.gen_test
-async def test_many_who_open_a_project_at_once_share_a_channel_that_is_made_once() -> None:
+async def test_many_who_open_a_project_at_once_share_a_feed_that_is_made_once() -> None:
     parts = _Parts()
     parts.append(7)
     gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -316,14 +316,14 @@ async def test_many_who_open_a_project_at_once_share_a_channel_that_is_made_once
     opening = [asyncio.ensure_future(parts.dispatcher.open("p1")) for _ in range(5)]
     await until(lambda: parts.log.reads == 1, "the question")
     gate.set_result(None)
-    channels = await asyncio.gather(*opening)
-    assert len({id(channel) for channel in channels}) == 1
+    feeds = await asyncio.gather(*opening)
+    assert len({id(feed) for feed in feeds}) == 1
     # Four came while the head was read: what was stored meanwhile may not be in it.
-    assert (channels[0].seq, channels[0].holders, parts.log.reads) == (7, 5, 1 + 4)
+    assert (feeds[0].seq, feeds[0].holders, parts.log.reads) == (7, 5, 1 + 4)
 
 
 @pytest.mark.gen_test
-async def test_who_opens_a_channel_waits_until_the_tail_has_shown_what_is_stored() -> None:
+async def test_who_opens_a_feed_waits_until_the_tail_has_shown_what_is_stored() -> None:
     parts = _Parts()
     parts.append(2)
     await parts.dispatcher.open("p1")
@@ -347,9 +347,9 @@ async def test_a_tail_that_is_behind_or_a_log_that_is_away_keeps_nobody_out(
     await parts.dispatcher.open("p1")
     parts.append(3)
     parts.log.failures = int(away)
-    channel = await parts.dispatcher.open("p1")
-    assert (channel.seq, channel.holders) == (2, 2)
-    assert [line["event"] for line in logs.lines] == ["channel_behind"]
+    feed = await parts.dispatcher.open("p1")
+    assert (feed.seq, feed.holders) == (2, 2)
+    assert [line["event"] for line in logs.lines] == ["feed_behind"]
 
 
 @pytest.mark.gen_test
@@ -364,7 +364,7 @@ async def test_a_project_that_could_not_be_opened_is_opened_by_the_next_who_come
     gate.set_result(None)
     results = await asyncio.gather(*opening, return_exceptions=True)
     assert [type(result) for result in results] == [StoreUnavailableError] * 3
-    assert parts.dispatcher.channels == {}
+    assert parts.dispatcher.feeds == {}
     assert (await parts.dispatcher.open("p1")).seq == 2
 
 
@@ -381,7 +381,7 @@ async def test_one_who_is_gone_before_the_project_is_open_leaves_the_others_an_a
     await asyncio.wait([first])
     with pytest.raises(StoreUnavailableError):
         await second
-    assert parts.dispatcher.channels == {}
+    assert parts.dispatcher.feeds == {}
 
 
 @pytest.mark.gen_test
@@ -400,47 +400,47 @@ async def test_one_who_waits_for_the_opening_and_gives_up_does_not_disturb_it() 
 
 
 @pytest.mark.gen_test
-async def test_a_channel_outlives_its_last_holder_for_a_while(
+async def test_a_feed_outlives_its_last_holder_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     parts = _Parts()
     loop = asyncio.get_running_loop()
-    channel = await parts.dispatcher.open("p1")
+    feed = await parts.dispatcher.open("p1")
     assert parts.dispatcher.held.is_set()
-    parts.dispatcher.release(channel)
+    parts.dispatcher.release(feed)
     assert not parts.dispatcher.held.is_set()
     now_s = loop.time()
     parts.dispatcher.sweep()
-    assert parts.dispatcher.channels == {"p1": channel}
-    assert await parts.dispatcher.open("p1") is channel
-    parts.dispatcher.release(channel)
+    assert parts.dispatcher.feeds == {"p1": feed}
+    assert await parts.dispatcher.open("p1") is feed
+    parts.dispatcher.release(feed)
     await parts.dispatcher.open("held")
-    monkeypatch.setattr(loop, "time", lambda: now_s + CHANNEL_IDLE_S + 60)
+    monkeypatch.setattr(loop, "time", lambda: now_s + FEED_IDLE_S + 60)
     parts.dispatcher.sweep()
-    assert set(parts.dispatcher.channels) == {"held"}
+    assert set(parts.dispatcher.feeds) == {"held"}
 
 
 @pytest.mark.gen_test
-async def test_a_channel_is_not_swept_while_a_hole_of_it_is_filled(
+async def test_a_feed_is_not_swept_while_a_hole_of_it_is_filled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Who came back meanwhile would get a second one, and the first would fill for nobody."""
     parts = _Parts()
-    channel, history = await parts.join()
+    feed, history = await parts.join()
     packs = [parts.append() for _ in range(3)]
     gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     parts.log.before_read = lambda: gate
     await parts.dispatcher.on_packs(packs[2:])
-    parts.dispatcher.release(channel)
+    parts.dispatcher.release(feed)
     with monkeypatch.context() as patch:
-        patch.setattr("rtserver.delivery.dispatcher.CHANNEL_IDLE_S", -1.0)
+        patch.setattr("rtserver.delivery.dispatcher.FEED_IDLE_S", -1.0)
         parts.dispatcher.sweep()
-        assert parts.dispatcher.channels == {"p1": channel}
+        assert parts.dispatcher.feeds == {"p1": feed}
         gate.set_result(None)
         await parts.settled()
         assert history.entries == [1, 2, 3]
         parts.dispatcher.sweep()
-        assert parts.dispatcher.channels == {}
+        assert parts.dispatcher.feeds == {}
 
 
 @pytest.mark.gen_test
@@ -465,7 +465,7 @@ async def test_a_new_epoch_forgets_every_number() -> None:
 
 
 @pytest.mark.gen_test
-async def test_an_opening_that_fails_after_a_new_epoch_leaves_the_new_channel_alone() -> None:
+async def test_an_opening_that_fails_after_a_new_epoch_leaves_the_new_feed_alone() -> None:
     parts = _Parts()
     gate: asyncio.Future[None] | None = asyncio.get_running_loop().create_future()
     parts.log.before_read = lambda: gate
@@ -473,10 +473,10 @@ async def test_an_opening_that_fails_after_a_new_epoch_leaves_the_new_channel_al
     await until(lambda: parts.log.reads == 1, "the question")
     parts.dispatcher.begin_epoch()
     waiting, gate = gate, None
-    channel = await parts.dispatcher.open("p1")
+    feed = await parts.dispatcher.open("p1")
     parts.log.failures = 1
     assert waiting is not None
     waiting.set_result(None)
     with pytest.raises(StoreUnavailableError):
         await first
-    assert parts.dispatcher.channels == {"p1": channel}
+    assert parts.dispatcher.feeds == {"p1": feed}

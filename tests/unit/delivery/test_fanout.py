@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rtserver.delivery import wire_forms as framing
 from rtserver.delivery.fanout import Fanout
-from rtserver.delivery.feed import Channel
+from rtserver.delivery.feed import Feed
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.sender import Sender
 from rtserver.delivery.wire_forms import CHUNK_BYTES, Encoding, chunks, join_events
@@ -42,13 +42,13 @@ AUDIENCES = (
 VIEWS = (None, frozenset({"a"}), frozenset({"b"}), frozenset({"a", "b"}))
 
 
-def _channel(*subscribers: FakeSubscriber) -> Channel:
-    channel = Channel("p1", 1 << 20)
+def _feed(*subscribers: FakeSubscriber) -> Feed:
+    feed = Feed("p1", 1 << 20)
     for subscriber in subscribers:
-        channel.live.add(subscriber)
+        feed.live.add(subscriber)
     for proposal_id, members in MEMBERS.items():
-        channel.members.learn(proposal_id, 1, members)
-    return channel
+        feed.members.learn(proposal_id, 1, members)
+    return feed
 
 
 def _events(audiences: list[Audience], first: int = 1) -> list[StoredEvent]:
@@ -66,9 +66,9 @@ def test_everyone_gets_what_they_may_see_and_nothing_else(audiences: list[Audien
             for user, view, encoding in itertools.product(("ada", "ben", "dan"), VIEWS, Encoding)
         ]
         metrics = LogMetrics(MetricsRegistry())
-        channel = _channel(*subscribers)
+        feed = _feed(*subscribers)
         events = _events(audiences)
-        await Fanout(metrics, Sender()).deliver(channel, events)
+        await Fanout(metrics, Sender()).deliver(feed, events)
         delivered = 0
         for one in subscribers:
             seen = [
@@ -80,10 +80,10 @@ def test_everyone_gets_what_they_may_see_and_nothing_else(audiences: list[Audien
             assert one.sink.sends == bool(seen), "a batch is one write"
             delivered += len(seen)
             # Whose last event is not the newest has to be told where the log stands.
-            assert (one in channel.behind) == (not seen or seen[-1] is not events[-1])
+            assert (one in feed.behind) == (not seen or seen[-1] is not events[-1])
         assert metrics.events_delivered_total._value.get() == delivered
-        assert channel.seq == events[-1].seq
-        assert channel.recent.after(0, 100) == events
+        assert feed.seq == events[-1].seq
+        assert feed.recent.after(0, 100) == events
 
     asyncio.run(scenario())
 
@@ -105,21 +105,21 @@ async def test_each_event_is_encoded_once_for_each_wire_form_of_the_same_view(
         for n in range(20)
         for encoding in (Encoding.WEBSOCKET, Encoding.SSE)
     ]
-    channel = _channel(*subscribers)
+    feed = _feed(*subscribers)
     await Fanout(LogMetrics(MetricsRegistry()), Sender()).deliver(
-        channel, _events([WHOLE_PROJECT, WHOLE_PROJECT])
+        feed, _events([WHOLE_PROJECT, WHOLE_PROJECT])
     )
     assert set(counts.values()) == {1}, "views and users make no difference to such events"
     assert len(counts) == 4
     counts.clear()
     await Fanout(LogMetrics(MetricsRegistry()), Sender()).deliver(
-        channel, _events([WHOLE_PROJECT, viewers_of("b")], first=3)
+        feed, _events([WHOLE_PROJECT, viewers_of("b")], first=3)
     )
     assert counts["websocket", 3] == 2, "two views"
     assert counts["websocket", 4] == 1, "only one of them sees it"
     counts.clear()
     await Fanout(LogMetrics(MetricsRegistry()), Sender()).deliver(
-        channel, _events([only_users(frozenset({"user1"}))], first=5)
+        feed, _events([only_users(frozenset({"user1"}))], first=5)
     )
     assert counts == {("websocket", 5): 1, ("sse", 5): 1}
 
@@ -127,62 +127,62 @@ async def test_each_event_is_encoded_once_for_each_wire_form_of_the_same_view(
 @pytest.mark.gen_test
 async def test_an_event_for_everybody_leaves_nobody_behind() -> None:
     one = FakeSubscriber(Viewer("ada", frozenset({"b"})))
-    channel = _channel(one)
+    feed = _feed(one)
     fanout = Fanout(LogMetrics(MetricsRegistry()), Sender())
-    await fanout.deliver(channel, _events([viewers_of("a")]))
-    assert one in channel.behind
-    await fanout.deliver(channel, _events([WHOLE_PROJECT], first=2))
-    assert not channel.behind
+    await fanout.deliver(feed, _events([viewers_of("a")]))
+    assert one in feed.behind
+    await fanout.deliver(feed, _events([WHOLE_PROJECT], first=2))
+    assert not feed.behind
 
 
 @pytest.mark.gen_test
 async def test_one_who_catches_up_with_the_newest_event_is_not_behind_any_more() -> None:
     one = FakeSubscriber(Viewer("ada", frozenset({"a"})))
-    channel = _channel(one)
+    feed = _feed(one)
     fanout = Fanout(LogMetrics(MetricsRegistry()), Sender())
     # A client that was sent 1 and not 2 stayed at 1 until something else was passed over.
-    await fanout.deliver(channel, _events([viewers_of("a"), viewers_of("b")]))
-    assert one in channel.behind
-    await fanout.deliver(channel, _events([viewers_of("a")], first=3))
-    assert one not in channel.behind
+    await fanout.deliver(feed, _events([viewers_of("a"), viewers_of("b")]))
+    assert one in feed.behind
+    await fanout.deliver(feed, _events([viewers_of("a")], first=3))
+    assert one not in feed.behind
 
 
 @pytest.mark.gen_test
 async def test_an_outbox_that_overflows_in_the_middle_disturbs_nobody_else() -> None:
     slow, quick = FakeSubscriber(room=0), FakeSubscriber()
-    channel = _channel(slow, quick)
+    feed = _feed(slow, quick)
     gone: list[FakeSubscriber] = []
 
     def leave() -> None:
-        channel.live.discard(slow)
-        channel.behind.discard(slow)
+        feed.live.discard(slow)
+        feed.behind.discard(slow)
         gone.append(slow)
 
     slow.outbox = Outbox(slow.sink, 100, leave)
     fanout = Fanout(LogMetrics(MetricsRegistry()), Sender())
     for first in (1, 2, 3):
-        await fanout.deliver(channel, _events([WHOLE_PROJECT], first=first))
+        await fanout.deliver(feed, _events([WHOLE_PROJECT], first=first))
     assert gone == [slow]
     assert quick.sink.sends == 3
-    assert not channel.behind
+    assert not feed.behind
 
 
 @pytest.mark.gen_test
 async def test_a_large_batch_goes_in_parts_and_lets_the_loop_run_between_them() -> None:
     big = stored(*(draft(text="x" * 50_000, n=n) for n in range(10)))
     one = FakeSubscriber()
-    channel = _channel(one)
+    feed = _feed(one)
     seen: list[int] = []
 
     async def look() -> None:
-        while channel.seq < 10:
-            seen.append(channel.seq)
-            assert channel.recent.after(channel.seq - 1, 9) is not None or channel.seq == 0
+        while feed.seq < 10:
+            seen.append(feed.seq)
+            assert feed.recent.after(feed.seq - 1, 9) is not None or feed.seq == 0
             await asyncio.sleep(0)
 
     looking = asyncio.ensure_future(look())
     await asyncio.sleep(0)
-    await Fanout(LogMetrics(MetricsRegistry()), Sender()).deliver(channel, big)
+    await Fanout(LogMetrics(MetricsRegistry()), Sender()).deliver(feed, big)
     await looking
     assert seen == [0, 2, 4, 6, 8]
     assert one.sink.received == join_events(Encoding.WEBSOCKET, big)

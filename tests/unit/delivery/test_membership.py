@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rtserver.delivery.dispatcher import Dispatcher
 from rtserver.delivery.fanout import Fanout
-from rtserver.delivery.feed import Channel
+from rtserver.delivery.feed import Feed
 from rtserver.delivery.membership import Membership
 from rtserver.delivery.sender import Sender
 from rtserver.eventlog.metrics import LogMetrics
@@ -57,8 +57,8 @@ def _comment(*members: str) -> EventDraft:
     return EventDraft("p1", EventType.COMMENT_CREATED, {}, audience=audience, proposal_id="p")
 
 
-def _sees(viewer: Viewer, channel: Channel, event: StoredEvent) -> bool:
-    return visible(event.audience, viewer, channel.members.of)
+def _sees(viewer: Viewer, feed: Feed, event: StoredEvent) -> bool:
+    return visible(event.audience, viewer, feed.members.of)
 
 
 def test_a_table_keeps_the_newest_version() -> None:
@@ -77,10 +77,10 @@ def test_a_table_keeps_the_newest_version() -> None:
 )
 @pytest.mark.gen_test
 async def test_a_comment_needs_membership_then_and_now(then: str, now: str, seen: bool) -> None:
-    channel = Channel("p1", 1000)
-    channel.members.learn("p", 1, frozenset(now.split()))
+    feed = Feed("p1", 1000)
+    feed.members.learn("p", 1, frozenset(now.split()))
     [event] = stored(_comment(*then.split()))
-    assert _sees(Viewer("ben"), channel, event) is seen
+    assert _sees(Viewer("ben"), feed, event) is seen
 
 
 @pytest.mark.gen_test
@@ -88,18 +88,16 @@ async def test_a_batch_is_split_where_members_change() -> None:
     events = stored(
         draft(), _comment("ada", "ben"), _changed(2, "ada"), _comment("ada"), _changed(3, "cleo")
     )
-    channel = Channel("p1", 1000)
-    channel.members.learn("p", 1, frozenset({"ada", "ben"}))
-    steps = [
-        (len(step), sorted(channel.members.of("p"))) for step in Membership.steps(channel, events)
-    ]
+    feed = Feed("p1", 1000)
+    feed.members.learn("p", 1, frozenset({"ada", "ben"}))
+    steps = [(len(step), sorted(feed.members.of("p"))) for step in Membership.steps(feed, events)]
     assert steps == [(2, ["ada", "ben"]), (2, ["ada"]), (1, ["cleo"])]
 
 
 @pytest.mark.gen_test
 async def test_a_batch_without_changes_is_one_step() -> None:
     events = stored(draft(), draft())
-    assert list(Membership.steps(Channel("p1", 1000), events)) == [events]
+    assert list(Membership.steps(Feed("p1", 1000), events)) == [events]
 
 
 def _dispatcher(log: MemoryLog, documents: MemberDocuments, tasks: TaskOwner) -> Dispatcher:
@@ -125,10 +123,10 @@ async def _follow(drafts: Sequence[Sequence[EventDraft]]) -> tuple[int, int]:
     log, documents, tasks = MemoryLog(), MemberDocuments(), TaskOwner()
     documents.found["p"] = (1, frozenset({"ada", "ben"}))
     dispatcher = _dispatcher(log, documents, tasks)
-    channel = await dispatcher.open("p1")
+    feed = await dispatcher.open("p1")
     ada, ben = FakeSubscriber(Viewer("ada")), FakeSubscriber(Viewer("ben"))
-    channel.live.add(ada)
-    channel.live.add(ben)
+    feed.live.add(ada)
+    feed.live.add(ben)
     await dispatcher.on_packs([log.append("p1", *pack) for pack in drafts])
     await tasks.stop()
     return _types_of(ada), _types_of(ben)
@@ -142,25 +140,25 @@ async def test_one_removed_in_the_middle_of_a_batch_gets_what_was_before() -> No
 
 
 @pytest.mark.gen_test
-async def test_a_channel_opened_ahead_of_the_log_does_not_fall_back() -> None:
+async def test_a_feed_opened_ahead_of_the_log_does_not_fall_back() -> None:
     log, documents, tasks = MemoryLog(), MemberDocuments(), TaskOwner()
     documents.found["p"] = (3, frozenset({"ada"}))
     dispatcher = _dispatcher(log, documents, tasks)
-    channel = await dispatcher.open("p1")
+    feed = await dispatcher.open("p1")
     await dispatcher.on_packs([log.append("p1", _changed(2, "ada", "ben"))])
-    assert channel.members.of("p") == {"ada"}
+    assert feed.members.of("p") == {"ada"}
     await dispatcher.on_packs([log.append("p1", _changed(3, "ada"), _changed(4, "ada", "cleo"))])
-    assert channel.members.of("p") == {"ada", "cleo"}
+    assert feed.members.of("p") == {"ada", "cleo"}
 
 
 @pytest.mark.gen_test
-async def test_a_channel_whose_members_cannot_be_read_is_not_opened() -> None:
+async def test_a_feed_whose_members_cannot_be_read_is_not_opened() -> None:
     documents = MemberDocuments()
     documents.failures = 1
     dispatcher = _dispatcher(MemoryLog(), documents, TaskOwner())
     with pytest.raises(StoreUnavailableError):
         await dispatcher.open("p1")
-    assert not dispatcher.channels
+    assert not dispatcher.feeds
     await dispatcher.open("p1")
 
 
@@ -170,19 +168,19 @@ async def test_after_a_hole_members_are_read_anew() -> None:
     log, documents, tasks = MemoryLog(), MemberDocuments(), TaskOwner()
     documents.found["p"] = (1, frozenset({"ada", "ben"}))
     dispatcher = _dispatcher(log, documents, tasks)
-    channel = await dispatcher.open("p1")
+    feed = await dispatcher.open("p1")
     ben = FakeSubscriber(Viewer("ben"))
-    channel.live.add(ben)
+    feed.live.add(ben)
     log.append("p1", _changed(2, "ada"))
     log.overwrite("p1", 1)
     documents.found["p"] = (2, frozenset({"ada"}))
     documents.failures = 1
     await dispatcher.on_packs([log.append("p1", _comment("ada", "ben"))])
-    filling = channel.filling
+    filling = feed.filling
     assert filling is not None
     await filling
     assert ben.gaps == [(0, 1)]
-    assert channel.members.of("p") == {"ada"}
+    assert feed.members.of("p") == {"ada"}
     assert _types_of(ben) == 0
 
 
@@ -213,24 +211,22 @@ def test_steps_show_each_comment_to_its_members_of_that_moment(
             expected[seq] = members
         else:
             drafts.append(draft())
-    channel = _channel()
-    channel.members.learn("p", 1, frozenset({"ada"}))
+    feed = _feed()
+    feed.members.learn("p", 1, frozenset({"ada"}))
     events, at, shown = (stored(*drafts) if drafts else []), 0, {}
     while at < len(events):
         size = data.draw(st.integers(1, len(events) - at))
-        for step in Membership.steps(channel, events[at : at + size]):
+        for step in Membership.steps(feed, events[at : at + size]):
             for event in step:
                 if event.type == EventType.COMMENT_CREATED:
                     shown[event.seq] = {
-                        user
-                        for user in ("ada", "ben", "cleo")
-                        if _sees(Viewer(user), channel, event)
+                        user for user in ("ada", "ben", "cleo") if _sees(Viewer(user), feed, event)
                     }
         at += size
     assert shown == expected
 
 
-def _channel() -> Channel:
-    channel = Channel.__new__(Channel)  # its future wants a running loop; this needs none
-    channel.members = MemberTable()
-    return channel
+def _feed() -> Feed:
+    feed = Feed.__new__(Feed)  # its future wants a running loop; this needs none
+    feed.members = MemberTable()
+    return feed

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtserver.delivery.feed import Channel
+from rtserver.delivery.feed import Feed
 from rtserver.delivery.resume import AHEAD_WAIT_S, ResumeOutcome, Resumption, decide
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventDraft, EventPack, StoredEvent, viewers_of
@@ -19,14 +19,14 @@ def _everything(_event: StoredEvent) -> bool:
     return True
 
 
-def _channel(log: MemoryLog, *, remember: int = 0) -> Channel:
+def _feed(log: MemoryLog, *, remember: int = 0) -> Feed:
     """The project as a worker sees it whose tail has come as far as the log."""
-    channel = Channel("p1", 1 << 20)
-    channel.seq = log.heads.get("p1", 0)
+    feed = Feed("p1", 1 << 20)
+    feed.seq = log.heads.get("p1", 0)
     if remember:
         events = [event for pack in log.packs["p1"] for event in pack.events()]
-        channel.recent.extend(events[-remember:])
-    return channel
+        feed.recent.extend(events[-remember:])
+    return feed
 
 
 def _log(count: int, *, overwritten: int = 0) -> MemoryLog:
@@ -44,7 +44,7 @@ async def _decide(
     remember: int = 0,
     sees: Callable[[StoredEvent], bool] = _everything,
 ) -> Resumption:
-    return await decide(log, _channel(log, remember=remember), position, sees)
+    return await decide(log, _feed(log, remember=remember), position, sees)
 
 
 @pytest.mark.gen_test
@@ -129,12 +129,12 @@ async def test_a_client_that_saw_more_than_this_worker_waits_for_its_tail() -> N
     """The client was on a worker that is faster. It has missed nothing, and loses nothing."""
     log = _log(10)
     for reach, outcome in ((8, ResumeOutcome.NOTHING_MISSED), (10, ResumeOutcome.REPLAYED)):
-        channel = _channel(log)
-        channel.seq = 5
-        deciding = asyncio.ensure_future(decide(log, channel, f"{EPOCH}-8", _everything))
+        feed = _feed(log)
+        feed.seq = 5
+        deciding = asyncio.ensure_future(decide(log, feed, f"{EPOCH}-8", _everything))
         await until(lambda: log.reads > 0, "the question for the head")
         assert not deciding.done()
-        channel.seq = reach
+        feed.seq = reach
         found = await deciding
         assert (found.outcome, found.from_seq, found.tip_seq) == (outcome, 8, reach)
         assert found.replayed == reach - 8
@@ -144,9 +144,9 @@ async def test_a_client_that_saw_more_than_this_worker_waits_for_its_tail() -> N
 async def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtserver.delivery.resume.AHEAD_WAIT_S", AHEAD_WAIT_S / 50)
     log = _log(10)
-    channel = _channel(log)
-    channel.seq = 5
-    found = await decide(log, channel, f"{EPOCH}-8", _everything)
+    feed = _feed(log)
+    feed.seq = 5
+    found = await decide(log, feed, f"{EPOCH}-8", _everything)
     assert (found.outcome, found.from_seq, found.tip_seq) == (ResumeOutcome.LOST, 5, 5)
 
 
@@ -162,12 +162,12 @@ async def test_a_log_that_cannot_be_read_is_said_so() -> None:
 async def test_after_a_gap_of_the_worker_itself_memory_is_not_taken_for_the_log() -> None:
     """It said that everything had been replayed, and replayed nothing."""
     log = _log(10, overwritten=8)
-    channel = Channel("p1", 1 << 20)
-    channel.recent.extend(
+    feed = Feed("p1", 1 << 20)
+    feed.recent.extend(
         EventPack("p1", EPOCH, 1, 3, [p.items[0] for p in _log(3).packs["p1"]]).events()
     )
-    channel.seq = 10  # 4 to 8 were overwritten before this worker could read them
-    found = await decide(log, channel, f"{EPOCH}-3", _everything)
+    feed.seq = 10  # 4 to 8 were overwritten before this worker could read them
+    found = await decide(log, feed, f"{EPOCH}-3", _everything)
     assert (found.outcome, found.lost) == (ResumeOutcome.LOST, 7)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rtserver.delivery.feed import Channel
+from rtserver.delivery.feed import Feed
 from rtserver.eventlog.api import Fence, Published
 from rtserver.eventlog.worker_messages import Control
 from rtserver.lib.tasks import TaskOwner
@@ -181,9 +181,9 @@ class PresenceWorker:
         self._world = world
         self.worker_id = worker_id
         self.tasks = TaskOwner()
-        self.channels: dict[str, Channel] = {}
+        self.feeds: dict[str, Feed] = {}
         self.control = Control(world, worker_id=worker_id)  # type: ignore[arg-type]
-        self.service = PresenceService(self.channels, bounds)
+        self.service = PresenceService(self.feeds, bounds)
         self.fleet = self.service.fleet = PresenceFleet(
             self.service,
             world,
@@ -207,9 +207,9 @@ class PresenceWorker:
         """A connection comes, and what it is sent is kept."""
         came = self.open(user, connection, **where)
         watcher = Watcher(user)
-        if came.project_id not in self.channels:
-            self.channels[came.project_id] = Channel(came.project_id, 0)
-        self.channels[came.project_id].live.add(watcher)
+        if came.project_id not in self.feeds:
+            self.feeds[came.project_id] = Feed(came.project_id, 0)
+        self.feeds[came.project_id].live.add(watcher)
         self.service.greet(came.project_id, watcher)
         return came, watcher
 

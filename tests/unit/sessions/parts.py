@@ -7,7 +7,7 @@ from typing import Any
 
 from rtserver.delivery.dispatcher import Dispatcher
 from rtserver.delivery.fanout import Fanout
-from rtserver.delivery.feed import Channel
+from rtserver.delivery.feed import Feed
 from rtserver.delivery.membership import Membership, NoMembers
 from rtserver.delivery.sender import Sender
 from rtserver.delivery.wire_forms import Encoding
@@ -163,9 +163,9 @@ class Stage:
         await self.dispatcher.on_packs([self.log.append(drafts[0].project_id, *drafts)])
 
     @property
-    def channel(self) -> Channel:
-        """The channel of p1."""
-        return self.dispatcher.channels["p1"]
+    def feed(self) -> Feed:
+        """The feed of p1."""
+        return self.dispatcher.feeds["p1"]
 
     async def idle(self) -> None:
         """Wait until no task of any session is under way."""
@@ -176,10 +176,10 @@ class Client:
     """One connection.
 
     Attributes:
-        channel: what the document of the sockets calls its kind.
+        documented_as: what the document of the sockets calls its kind.
     """
 
-    channel = "session"
+    documented_as = "session"
 
     def __init__(self, stage: Stage, transport: FakeTransport, session: Session) -> None:
         self._stage = stage
@@ -188,13 +188,13 @@ class Client:
 
     def is_live(self) -> bool:
         """Whether it gets what comes next at once."""
-        channel = self._stage.dispatcher.channels.get(self.session.project_id)
-        return channel is not None and self.session in channel.live
+        feed = self._stage.dispatcher.feeds.get(self.session.project_id)
+        return feed is not None and self.session in feed.live
 
     @property
     def frames(self) -> list[dict[str, Any]]:
         """Every frame that reached the client."""
-        return messages(bytes(self.transport.sink.received), self.channel)
+        return messages(bytes(self.transport.sink.received), self.documented_as)
 
     @property
     def types(self) -> list[str]:

@@ -10,13 +10,13 @@ from tests.unit.sessions.parts import Stage
 @pytest.mark.gen_test
 async def test_those_who_are_behind_are_told_once_where_the_log_stands() -> None:
     stage = Stage()
-    channel = await stage.dispatcher.open("p1")
+    feed = await stage.dispatcher.open("p1")
     await stage.dispatcher.on_packs([stage.log.append("p1", draft(), draft())])
     behind = [FakeSubscriber(Viewer("ada"), encoding) for encoding in Encoding]
     current = FakeSubscriber(Viewer("ben"))
     for subscriber in (*behind, current):
-        channel.live.add(subscriber)
-    channel.behind.update(behind)
+        feed.live.add(subscriber)
+    feed.behind.update(behind)
     ticker = PositionsTicker(stage.dispatcher, stage.log)
     ticker.tick()
     ticker.tick()
@@ -24,4 +24,4 @@ async def test_those_who_are_behind_are_told_once_where_the_log_stands() -> None
         assert subscriber.sink.sends == 1
         assert f"{EPOCH}-2".encode() in subscriber.sink.received
     assert current.sink.sends == 0
-    assert not channel.behind
+    assert not feed.behind

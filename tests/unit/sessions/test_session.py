@@ -110,7 +110,7 @@ async def test_a_narrowed_client_gets_what_it_views_and_then_learns_the_position
     client = await stage.joined(f"{EPOCH}-0", proposal_ids=frozenset({"b"}))
     assert client.frames[0]["resume"]["replayed"] == 3
     assert client.seqs == [1, 3, 5]
-    assert client.session in stage.channel.behind, "it has to be told of 6"
+    assert client.session in stage.feed.behind, "it has to be told of 6"
 
 
 @pytest.mark.gen_test
@@ -157,7 +157,7 @@ async def test_the_reason_is_sent_before_each_close(code: CloseCode) -> None:
     assert (closing["retry_after_ms"] is not None) is advice.reconnect
     assert client.transport.ended == [("close", code, advice.reason)]
     assert stage.ended == [Ended(code, advice.reason, by_server=True)]
-    assert (len(stage.channel.live), stage.channel.holders, len(stage.wheel)) == (0, 0, 0)
+    assert (len(stage.feed.live), stage.feed.holders, len(stage.wheel)) == (0, 0, 0)
 
 
 @pytest.mark.gen_test
@@ -225,8 +225,8 @@ async def test_a_client_that_leaves_at_any_moment_leaves_nothing_behind() -> Non
         if client.transport.sink.writes:
             client.transport.sink.break_write()
         await stage.idle()
-        channel = stage.dispatcher.channels.get("p1")
-        assert channel is None or (channel.holders, len(channel.live)) == (0, 0), moment
+        feed = stage.dispatcher.feeds.get("p1")
+        assert feed is None or (feed.holders, len(feed.live)) == (0, 0), moment
         assert stage.ended == [Ended(1006, "", by_server=False)]
         assert len(stage.wheel) == 0
         assert client.transport.ended == []

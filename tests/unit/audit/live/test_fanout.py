@@ -2,7 +2,7 @@ import pytest
 
 from rtserver.audit.live.fanout import AuditFanout
 from rtserver.audit.live.filter import EVERYTHING, AuditFilter
-from rtserver.delivery.feed import Channel
+from rtserver.delivery.feed import Feed
 from rtserver.delivery.sender import Sender
 from rtserver.delivery.wire_forms import Encoding, join_events
 from rtserver.eventlog.metrics import LogMetrics
@@ -33,9 +33,9 @@ class Stage:
     def __init__(self, *admins: Admin) -> None:
         self.registry = MetricsRegistry()
         self.fanout = AuditFanout(LogMetrics(self.registry), Sender())
-        self.channel = Channel(AUDIT_PROJECT, 1 << 20)
+        self.feed = Feed(AUDIT_PROJECT, 1 << 20)
         for admin in admins:
-            self.channel.live.add(admin)
+            self.feed.live.add(admin)
 
     @property
     def delivered(self) -> float:
@@ -51,13 +51,13 @@ async def test_each_admin_gets_what_the_filter_wants() -> None:
     ]
     stage = Stage(*admins)
     batch = records("ada", "ben", "ada", "ben")
-    await stage.fanout.deliver(stage.channel, batch)
+    await stage.fanout.deliver(stage.feed, batch)
     delivered = 0
     for admin in admins:
         seen = [record for record in batch if admin.filter.wants_record(record)]
         assert admin.sink.received == join_events(admin.encoding, seen)
         assert admin.sink.sends == bool(seen), "a batch is one write"
-        assert (admin in stage.channel.behind) == (not seen or seen[-1] is not batch[-1])
+        assert (admin in stage.feed.behind) == (not seen or seen[-1] is not batch[-1])
         delivered += len(seen)
     assert stage.delivered == delivered
 
@@ -66,17 +66,17 @@ async def test_each_admin_gets_what_the_filter_wants() -> None:
 async def test_a_filter_that_changes_holds_from_the_next_batch_on() -> None:
     admin = Admin(AuditFilter(actor="cleo"))
     stage = Stage(admin, Admin(EVERYTHING))
-    await stage.fanout.deliver(stage.channel, records("ada"))
-    assert admin in stage.channel.behind
+    await stage.fanout.deliver(stage.feed, records("ada"))
+    assert admin in stage.feed.behind
     admin.filter = AuditFilter(actor="ada")
-    await stage.fanout.deliver(stage.channel, records("ada", first=2))
+    await stage.fanout.deliver(stage.feed, records("ada", first=2))
     assert admin.sink.sends == 1
-    assert admin not in stage.channel.behind
+    assert admin not in stage.feed.behind
 
 
 @pytest.mark.gen_test
 async def test_nobody_watches() -> None:
     stage = Stage()
-    await stage.fanout.deliver(stage.channel, records("ada"))
+    await stage.fanout.deliver(stage.feed, records("ada"))
     assert stage.delivered == 0
-    assert stage.channel.seq == 1
+    assert stage.feed.seq == 1

@@ -46,7 +46,7 @@ async def joined(
         wanted=wanted,
         history=history,
     )
-    client.session, client.channel = session, "audit"
+    client.session, client.documented_as = session, "audit"
     session.start(last_event_id)
     await until(client.is_live, "a live session")
     return stage, client
