@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from rtserver.runs.llm.errors import WEB_PAGE
-from rtserver.runs.llm.said import is_said
+from rtserver.runs.llm.said import is_said, said_by
 from rtserver.runs.llm.sse import BrokenStreamError
 
 MAX_DEPTH = 6
@@ -34,7 +34,10 @@ _REASONING = (
 
 _NO_CHUNK = "a piece of the reply is no chat completion chunk"
 _FAILED = ("error", "failed", "fail", "failure")
-_ERROR_KEYS = ("detail", "error_code", "error_msg", "error_message", "errorMessage", "err_msg")
+_ERROR_KEYS = (
+    *("detail", "error_code", "error_msg", "error_message", "errorMessage", "error_description"),
+    *("err_msg", "errmsg", "errcode", "msg", "status_msg", "fault"),
+)
 
 
 class WebPageError(BrokenStreamError):
@@ -58,6 +61,7 @@ class Chunk(msgspec.Struct):
         tools: names of functions that it wants called.
         finish: the finish reason as it came; null where there is none.
         error: what the endpoint says of its failure; null where it says nothing.
+        said: what a piece says that is in no known form.
         usage: the document about it, as JSON.
         index: of the answer, where an endpoint gives several.
         whole: it is a whole completion, not a piece of one.
@@ -71,6 +75,7 @@ class Chunk(msgspec.Struct):
     tools: tuple[str, ...] = ()
     finish: object = None
     error: object = None
+    said: str = ""
     usage: bytes = b""
     index: int = 0
     whole: bool = False
@@ -198,6 +203,8 @@ def _chunk_in(document: Mapping[str, Any]) -> Chunk:
     usage = document.get("usage")
     if isinstance(usage, Mapping) and usage:
         chunk.usage = _dumped(usage)
+    elif "choices" not in document:
+        chunk.said = said_by(document)
     index = choice.get("index")
     chunk.index = index if isinstance(index, int) else 0
     chunk.finish = choice.get("finish_reason")

@@ -12,6 +12,7 @@ from yarl import URL
 from rtserver.runs.llm.errors import error_of_status
 
 MAX_ERROR_BYTES = 64 * 1024
+_SHORTEST_SECRET_CHARS = 4
 _PATH = "/chat/completions"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -51,9 +52,8 @@ class Endpoint:
         self._headers.update(headers)
         own = [value for _, value in headers]
         own += [value.rpartition(" ")[2] for value in own]
-        self.secrets = tuple(
-            sorted({secret for secret in (api_key, *own) if secret}, key=len, reverse=True)
-        )
+        secrets = {text for text in (api_key, *own) if text and len(text) >= _SHORTEST_SECRET_CHARS}
+        self.secrets = tuple(sorted(secrets, key=len, reverse=True))
         """What must not be seen in an error, longest first."""
         self._session: aiohttp.ClientSession | None = None
 

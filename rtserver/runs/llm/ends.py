@@ -201,9 +201,9 @@ def end_of(reason: object) -> End:
     colon what more they know (`content_filter: SAFETY`).
 
     Args:
-        reason: as it came; null where there was none.
+        reason: as it came; None where there was none.
     """
-    if reason is None:
+    if not reason:  # also `false`, 0 and `{}`
         return ENDS[""]
     if not isinstance(reason, str):
         return _unknown(type(reason).__name__)

@@ -186,6 +186,7 @@ def no_answer(
     tools: tuple[str, ...],
     thinking: bool,
     reasoned: bool,
+    stray: str = "",
     secrets: Iterable[str] = (),
 ) -> LlmError:
     """A reply that ended as it should, and has no answer in it.
@@ -195,6 +196,7 @@ def no_answer(
         tools: functions that it wanted to be called.
         thinking: a thought was begun and not closed.
         reasoned: there was a thought.
+        stray: words that came outside of the stream's form.
         secrets: kept out of the words.
     """
     if refusal:
@@ -207,8 +209,11 @@ def no_answer(
     elif reasoned:
         what = "gave no answer: nothing but its reasoning came"
     else:
+        message = "The language model's reply has not a word in it"
+        if words := clean(stray, secrets):
+            message += f". The endpoint said: {words}"
         # Nothing was shown yet, and nothing speaks for this being the same at the next try.
-        return LlmError("no_answer", "The language model's reply has not a word in it", retry=True)
+        return LlmError("no_answer", message, retry=True)
     return LlmError("no_answer", f"The language model {what}")
 
 

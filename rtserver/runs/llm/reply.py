@@ -90,6 +90,7 @@ class ReplyReader:
         self._is_odd = False  # a piece came that is in no plain form
         self._reasoned = False
         self._refusal = ""
+        self._said = ""
         self._tools: dict[str, None] = {}
         self._notes: dict[str, None] = {}
         self._texts: list[str] = []
@@ -153,10 +154,13 @@ class ReplyReader:
         """
         return cut_off(
             said_done=self._end is not None,
-            stray=self._events.stray.decode("utf-8", "replace"),
+            stray=self._stray(),
             secrets=self._secrets,
             waited_s=waited_s,
         )
+
+    def _stray(self) -> str:
+        return self._events.stray.decode("utf-8", "replace") or self._said
 
     def outcome(self) -> Reply:
         """The reply, after the end of the stream.
@@ -181,6 +185,7 @@ class ReplyReader:
                 tools=tuple(self._tools),
                 thinking=self._thoughts.thinking,
                 reasoned=self._reasoned or bool(text),
+                stray=self._stray(),
                 secrets=self._secrets,
             )
         return Reply(text, _numbers(self._usage), end is not None, self._dialect())
@@ -208,6 +213,7 @@ class ReplyReader:
             if chunk.error is not None:
                 raise error_in_stream(chunk.error, self._secrets)
             self._is_odd = True
+            self._said = self._said or chunk.said
         if chunk.usage:
             self._usage = chunk.usage
         says = chunk.text or chunk.reasoning or chunk.refusal or chunk.tools

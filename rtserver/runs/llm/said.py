@@ -12,7 +12,8 @@ _MAX_READ_CHARS = 10_000
 _KEY_LIKE = re.compile(r"(?i)\b(?:bearer\s+|sk-|key-)[^\s\"',;]{4,}")
 _WORDS_IN = (
     *("error", "errors", "message", "detail", "details", "error_msg", "error_message"),
-    *("errorMessage", "error_description", "err_msg", "msg", "status_msg", "description", "title"),
+    *("errorMessage", "error_description", "err_msg", "errmsg", "msg", "status_msg", "fault"),
+    *("faultstring", "description", "title"),
     *("reason", "text", "raw", "type", "code", "error_code", "status"),
 )
 """Keys under which words of an error stand, the best first."""

@@ -13,10 +13,15 @@ MAX_TAG_CHARS = 200
 _MAX_HELD_CHARS = 60
 """Of what may become a closing tag."""
 
-_NAME = (
+_COMMON_NAME = (
     r"(?:seed:|antml:|ant)?(?:think(?:ing)?|thoughts?|thought[_-]?process|reason(?:ing)?"
     r"|reflect(?:ion)?|analysis|scratch[_-]?pad|deliberation|inner[_-]?(?:monologue|thoughts?)"
     r"|chain[_-]of[_-]thought)"
+)
+# What begins a reply in a tag of such a name is no answer, whatever the name is in full.
+_NAME = (
+    r"(?:[\w:.-]{0,30}?(?:think|thought|reason|reflect|scratch|monolog|ponder|deliberat)[\w:.-]{0,30}"
+    r"|analysis|cot)"
 )
 _HARMONY = (
     r"(?:<\|start\|>[^<]{{0,40}})?<\|channel\|>\s*{channel}\b[^<]{{0,80}}"
@@ -49,6 +54,11 @@ def _form(
     return _Form(re.compile(opens, flags), made, last_words)
 
 
+def _bare(name: str) -> str:
+    """A name as it stands in the closing tag."""
+    return re.escape(re.sub(r"^(?:begin|start)_(?:of_)?", "", name, flags=re.IGNORECASE))
+
+
 _FORMS = (
     # `<think>`: DeepSeek, Qwen, Nemotron, Phi, MiniMax; `<thought>`: EXAONE, Gemini;
     # `<seed:think>`: Seed-OSS; the others: models that are told to, or learned from such ones.
@@ -64,11 +74,12 @@ _FORMS = (
         r"<\|(?:end|return|call)\|>|(?=<\|(?:start|channel)\|>)",
     ),
     _form(r"analysis(?=[A-Z<\"'])", "assistantfinal", "assistantfinal", flags=0),
-    # OpenThinker and Sky-T1, Command A, Apertus, and their kin.
-    _form(r"<\|begin_of_(?P<name>thought|thinking)\|>", lambda m: rf"<\|end_of_{m['name']}\|>"),
-    _form(r"<\|start_(?P<name>thinking|thought)\|>", lambda m: rf"<\|end_{m['name']}\|>"),
+    # OpenThinker, Sky-T1, Command A, Apertus and their kin.
+    _form(
+        rf"<\|(?:begin_of_|start_of_|begin_|start_)?(?P<name>{_NAME})\|>",
+        lambda match: rf"<\|(?:/|end_of_|end_){_bare(match['name'])}\|>",
+    ),
     _form(r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
-    _form(r"<\|(?P<name>think(?:ing)?|thought)\|>", lambda m: rf"<\|/{m['name']}\|>"),
     _form(r"<\|channel>\s?thought\s", r"<channel\|>"),  # Gemma 4
     _form(r"<unused94>\s?thought\s", r"<unused95>"),  # MedGemma
     _form(r"<details\s[^<>]{0,60}type=\"reasoning\"[^<>]{0,100}>", r"</details>"),  # Open WebUI
@@ -83,18 +94,18 @@ _MARKS = re.compile(
     # chat template had put the opening one into the prompt, and the thought is empty.
     rf"\s+|\ufeff|</\s?{_NAME}\s?>|\[/THINK(?:ING)?\]|\u25c1/think(?:ing)?\u25b7"
     rf"|<\s?{_NAME}\s?/>|{_HARMONY.format(channel='final')}"
-    r"|<\|(?:end|return|message|begin_of_solution|start_response|end_of_thought|end_thinking)\|>",
+    rf"|<\|(?:end|return|message|begin_of_solution|start_response|(?:end_|end_of_){_NAME})\|>",
     re.IGNORECASE,
 )
 _BEGINNINGS = ("analysis", "here's my thought process:", "here is my thought process:")
 BEGINS = (
-    rf"(?:<\s?{_NAME}(?:\s[^<>]{{0,120}})?(?<!/)>|\[THINK(?:ING)?\]|\u25c1think(?:ing)?\u25b7"
+    rf"(?:<\s?{_COMMON_NAME}(?:\s[^<>]{{0,120}})?(?<!/)>|\[THINK(?:ING)?\]|\u25c1think(?:ing)?\u25b7"
     r"|<\|(?:begin_of_|start_)?(?:thought|think(?:ing)?)\|>|<\|inner_prefix\|>"
     r"|<\|channel>\s?thought\s|<unused94>\s?thought\s)"
 )
 """A pattern of the tags with which thoughts begin that stand further on in a text."""
 ENDS = (
-    rf"(?:</\s?{_NAME}\s?>|\[/THINK(?:ING)?\]|\u25c1/think(?:ing)?\u25b7"
+    rf"(?:</\s?{_COMMON_NAME}\s?>|\[/THINK(?:ING)?\]|\u25c1/think(?:ing)?\u25b7"
     r"|<\|(?:end_of_|end_|/)(?:thought|think(?:ing)?)\|>|<\|inner_suffix\|>"
     r"|<channel\|>|<unused95>)"
 )

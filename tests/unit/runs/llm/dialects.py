@@ -540,6 +540,19 @@ BAD: dict[str, Dialect] = {
         reason=_FAILED,
         words=("login failed",),
     ),
+    "code and msg": Dialect(
+        sse({"code": 401, "msg": "invalid key", "data": None}, DONE),
+        reason=_FAILED,
+        words=("invalid key",),
+    ),
+    "a document in no known form": Dialect(
+        b'{"object":"list","data":[{"id":"model-1"}]}',
+        reason="upstream_cut",
+        words=("The endpoint said:", "model-1"),
+    ),
+    "a piece in no known form, then [DONE]": Dialect(
+        sse({"status": "queue is full"}, DONE), reason="no_answer", words=("queue is full",)
+    ),
     "a list with an error": Dialect(
         json.dumps([{"error": {"code": 400, "message": "bad", "status": "X"}}], indent=1).encode(),
         reason=_FAILED,
