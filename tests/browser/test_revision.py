@@ -91,3 +91,39 @@ def test_a_revision_is_stopped_and_writes_nothing(page: Page, demo: Site) -> Non
     expect(page.locator(".diff")).to_have_count(0)
     expect(page.locator('.item[aria-current="page"]')).to_contain_text(re.compile("cancelled"))
     assert (folder / "tasks.md").read_text(encoding="utf-8") == before
+
+
+SHOWS_THOUGHTS = """async () => {
+  const { createIteration } = await import("/static/app/views/iteration.js");
+  const { emptyState, reduceAll } = await import("/static/client/reducer.js");
+  let seq = 0;
+  const event = (type, fields) =>
+    ({ id: `e-${++seq}`, type, project_id: "demo", proposal_id: "p1", run_id: "r1",
+       ts: new Date().toISOString(), ...fields });
+  const token = (n, fields) => event("token", { n, content: "", ...fields });
+  const store = { state: emptyState("demo"), connection: { name: "live" }, serverNow: Date.now };
+  const { Drafts } = await import("/static/app/drafts.js");
+  const drafts = new Drafts({ user: "ada", project: "demo" });
+  const view = createIteration({ store, actions: {}, drafts });
+  document.querySelector("main").replaceChildren(view.element);
+  for (const batch of [
+    [event("iteration_start", { model: "m", instruction: "x", actor: "ada" }),
+     token(1, { reasoning: "Let me " })],
+    [token(2, { reasoning: "think." })],
+    [token(3, { content: "Here " }), token(4, { content: "it is." })],
+    [token(5, { reasoning: "Hm." })],
+  ]) {
+    store.state = reduceAll(store.state, batch);
+    view.update("p1");
+  }
+}"""
+
+
+def test_thoughts_are_shown_as_such(page: Page, demo: Site) -> None:
+    _open(page, demo, "ada")
+    page.evaluate(SHOWS_THOUGHTS)
+    assert page.locator(".reply .reasoning").all_text_contents() == ["Let me think.", "Hm."]
+    assert _reply(page) == "Let me think.Here it is.Hm."
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        assert poor_contrasts(page) == []

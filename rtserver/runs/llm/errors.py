@@ -162,19 +162,28 @@ def cut_off(
         message += f": nothing came for {waited_s:g} s" if not said_done else f" for {waited_s:g} s"
     if words := clean(stray, secrets):
         message += f". The endpoint said: {words}"
-    return LlmError("upstream_cut", message, retry=True)
+    return LlmError("upstream_cut", message, retry=not waited_s)
 
 
-def error_of_end(end: End, *, tools: tuple[str, ...] = (), refusal: str = "") -> LlmError:
-    """A finish reason that ends no reply well; see `rtserver.runs.llm.ends`."""
+def error_of_end(
+    end: End, *, tools: tuple[str, ...] = (), refusal: str = "", secrets: Iterable[str] = ()
+) -> LlmError:
+    """A finish reason that ends no reply well; see `rtserver.runs.llm.ends`.
+
+    Args:
+        end: of the kinds that are no good end.
+        tools: functions that the model wanted to be called.
+        refusal: its words for not answering.
+        secrets: kept out of the words.
+    """
     reason = _REASONS_OF_ENDS[end.kind]
-    message = f"The language model's reply {end}"
+    message = f"The language model's reply {clean(str(end), secrets)}"
     if end.kind == EndKind.CUT:
         message += ". Ask for less at once, or have the server's operator raise RT_LLM_MAX_TOKENS"
     if tools:
-        message += f": {clean(', '.join(tools))}"
+        message += f": {clean(', '.join(tools), secrets)}"
     if refusal:
-        message += f": {clean(refusal)}"
+        message += f": {clean(refusal, secrets)}"
     if end.kind == EndKind.UNKNOWN:
         message += ". It may not be whole, so nothing of it is taken"
     return LlmError(reason, message, retry=end.kind == EndKind.FAILED)
@@ -232,4 +241,8 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     moment = email.utils.parsedate_tz(text) if text else None
     if moment is None:
         return None
-    return min(max(0.0, email.utils.mktime_tz(moment) - time.time()), MAX_RETRY_AFTER_S)
+    try:
+        then_s = email.utils.mktime_tz(moment)
+    except (ValueError, OverflowError):  # a month 0, a year 10^9
+        return None
+    return min(max(0.0, then_s - time.time()), MAX_RETRY_AFTER_S)

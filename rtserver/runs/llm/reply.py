@@ -174,7 +174,12 @@ class ReplyReader:
             raise self.cut()
         if end is not None:
             if end.kind != EndKind.GOOD:
-                raise error_of_end(end, tools=tuple(self._tools), refusal=self._refusal)
+                raise error_of_end(
+                    end,
+                    tools=tuple(self._tools),
+                    refusal=self._refusal,
+                    secrets=self._secrets,
+                )
             if not self.done and self._end_taken_back and self._end_came_with_text:
                 # It comes with every piece, so it says nothing, and nothing else told of an end.
                 raise self.cut()

@@ -647,6 +647,17 @@ BAD: dict[str, Dialect] = {
         reason="upstream_cut",
         words=("upstream connect error",),
     ),
+    "the key in an end": Dialect(
+        sse(says("x"), says("", "sk-a-secret-key-of-the-tests"), DONE),
+        reason="upstream_broken",
+        handed_on="x",
+        words=("[key]",),
+    ),
+    "the key in a refusal": Dialect(
+        sse(says(None, refusal="No: sk-a-secret-key-of-the-tests"), says("", "refusal"), DONE),
+        reason="upstream_filtered",
+        words=("No: [key]",),
+    ),
     "the key in an error": Dialect(
         sse({"error": "Incorrect key sk-a-secret-key-of-the-tests; \x1b[31m" + "x" * 900}),
         reason=_FAILED,

@@ -247,6 +247,8 @@ async def test_an_endpoint_that_refuses_stream_options() -> None:
         fails(429, Retry_After="0"),
         fails(500),
         fails(503, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"),
+        fails(503, Retry_After="Wed, 21 Oct 999999999 07:28:00 GMT"),
+        fails(503, Retry_After="soon"),
         resets(),
         resets(within=b'data: {"choices":[{"del'),
         sends(b"data: nonsense\n\n"),
