@@ -38,6 +38,7 @@ class HandlerContext:
     Attributes:
         max_message_bytes: bound of a socket message and of one published event.
         ping_interval_s: how often a client is asked for a sign of life, or sent one.
+        max_strangers_per_address: SockJS sessions of one address that have not said hello yet.
         pong_timeout_s: how long a client may show no sign of life after it was asked for one.
     """
 
@@ -70,4 +71,5 @@ class HandlerContext:
     max_message_bytes: int
     ping_interval_s: float
     pong_timeout_s: float
+    max_strangers_per_address: int
     wheel: TimerWheel

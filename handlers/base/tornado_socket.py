@@ -17,10 +17,12 @@ What is used beyond Tornado's public interface, and why:
 - `WebSocketProtocol13.close` and `_abort`: Tornado answers a message beyond `max_message_size`
   with close code 1009 and drops the connection at once, so that the client never sees a reason.
 - `WebSocketProtocol13._receive_frame`, `_handle_message`, `_frame_mask`: Tornado echoes whatever
-  close code it is sent, also those that must not be sent, and takes frames without a mask.
+  close code it is sent, also those that must not be sent, and takes frames without a mask. It tells
+  nobody of parts of messages, and takes a client's frames apart for 5 s after it closed.
 """
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Callable
@@ -34,7 +36,9 @@ from tornado.websocket import WebSocketHandler, WebSocketProtocol13, _WebSocketP
 PROTOCOL_ERROR = 1002
 BAD_PAYLOAD = 1007
 MESSAGE_TOO_BIG = 1009
-CLOSE_FRAME = 0x8
+CLOSE_FRAME, PING_FRAME = 0x8, 0x9
+FRAMES_AFTER_CLOSE = 1000
+"""So many are read of a client that was sent a close frame, and can't know it yet."""
 DISCARD_BYTES = 64 * 1024 * 1024
 DISCARD_S = 5.0
 
@@ -158,9 +162,13 @@ def close_frame_error(payload: bytes) -> int | None:
 class SessionProtocol(WebSocketProtocol13):
     """Tells its handler of a message that is too big, and refuses what the RFC says it must."""
 
+    _frames_after_close = 0
+
     def __init__(self, handler: Any, params: _WebSocketParams) -> None:
         super().__init__(handler, False, params)
         self._discarding = False
+        # Whether the frame that is being read brings no message. Set here, before `compact`.
+        self._is_bare = False
         self.sink: StreamSink | None = None
 
     def _write_frame(
@@ -173,11 +181,20 @@ class SessionProtocol(WebSocketProtocol13):
 
     async def _receive_frame(self) -> None:
         self._frame_mask = None  # so that each frame has to bring its own
+        self._is_bare = True
         await super()._receive_frame()
         if not (self._is_masked() or self.client_terminated):
             self._fail(PROTOCOL_ERROR)  # a fragment that was not looked at below
+        elif self.server_terminated:
+            self._frames_after_close += 1
+            if self._frames_after_close > FRAMES_AFTER_CLOSE:
+                self._discarding = True
+                self._abort()
+        elif self._is_bare:
+            self.handler.on_bare_frame()  # type: ignore[attr-defined]
 
     def _handle_message(self, opcode: int, data: bytes) -> "asyncio.Future[None] | None":
+        self._is_bare = opcode == PING_FRAME
         error = close_frame_error(data) if opcode == CLOSE_FRAME else None
         if not self._is_masked():
             error = PROTOCOL_ERROR  # section 5.1: whatever a client sends is masked
@@ -213,6 +230,12 @@ class SessionProtocol(WebSocketProtocol13):
 
     async def _discard(self) -> None:
         received_bytes = 0
+        can_end = not (self.stream.closed() or self.stream.writing())
+        is_plain = not isinstance(self.stream.socket, ssl.SSLSocket)
+        if self.server_terminated and can_end and is_plain:
+            with contextlib.suppress(OSError):  # the client was first
+                # It sees the end, and need not wait for one that takes no notice of its own.
+                self.stream.socket.shutdown(socket.SHUT_WR)
         try:
             async with asyncio.timeout(DISCARD_S):
                 while received_bytes < DISCARD_BYTES:

@@ -90,6 +90,9 @@ class SocketHandler(WebSocketHandler, BaseHandler):
         """A message is so large that it is not even read."""
         self.close(MESSAGE_TOO_BIG, "A message was far too large")
 
+    def on_bare_frame(self) -> None:
+        """A ping came, or part of a message. Pongs come to `on_pong`."""
+
     def discard_input(self, discarding: Coroutine[Any, Any, None]) -> None:
         """Own the task that reads what is left of a message that is too big."""
         self.context.tasks.start(discarding, name="discard-input")

@@ -137,6 +137,11 @@ class SessionSocket(SocketHandler):
             )
             self._session.close(CloseCode.PROTOCOL_ERROR, "A message was far too large")
 
+    def on_bare_frame(self) -> None:
+        """A frame without a message counts as one."""
+        if self._session is not None:
+            self._session.on_bare_frame()
+
     def on_pong(self, data: bytes) -> None:  # noqa: ARG002 - Tornado's signature
         """The client is alive."""
         if self._session is not None:

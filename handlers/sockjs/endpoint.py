@@ -36,6 +36,7 @@ PREFIX = "/sockjs/projects"
 SCRIPT = "/static/vendor/sockjs.min.js"
 HELLO_S = 10.0
 MAX_EARLY_MESSAGES = 16
+"""So many, and as many frames without a message, are taken of who is not let in yet."""
 
 _log = structlog.get_logger()
 
@@ -53,6 +54,7 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
         self._hello = Timer(self._no_hello)
         self._entering: asyncio.Task[None] | None = None
         self._early: list[str | bytes] = []
+        self._early_bare_frames = 0
         self._session: Session | None = None
         self._acting = Acting(path=PREFIX)
 
@@ -60,10 +62,10 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
 
     def on_open(self, request: Any) -> None:
         """The client connected; it has some time to say who it is."""
-        self._acting.ip = self._context.addresses.find(
+        ip = self._acting.ip = self._context.addresses.find(
             request.ip or "", request.headers.get_list("X-Forwarded-For")
         )
-        self._router.strangers.add(self)
+        self._router.strangers.add(self, ip)
         now_s = asyncio.get_running_loop().time()
         self._context.wheel.schedule(self._hello, now_s + HELLO_S)
 
@@ -98,10 +100,21 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
         else:
             self._turn_away(CloseCode.PROTOCOL_ERROR, "A message was far too large")
 
+    def on_bare_frame(self) -> None:
+        """A frame without a message counts as one."""
+        if self._session is not None:
+            self._session.on_bare_frame()
+            return
+        self._early_bare_frames += 1
+        if self._early_bare_frames > MAX_EARLY_MESSAGES:
+            self._turn_away(CloseCode.TOO_MANY_MESSAGES)
+
     def on_pong(self) -> None:
-        """The client answered a ping."""
+        """The client sent a pong."""
         if self._session is not None:
             self._session.on_pong()
+        else:
+            self.on_bare_frame()
 
     def on_close(self) -> None:
         """The SockJS session is over."""

@@ -25,6 +25,7 @@ from tornado.httputil import format_timestamp
 
 from handlers.base.handler import REFUSED, BaseHandler
 from handlers.base.problems import Problem, origin_refused
+from handlers.sockjs.strangers import Room
 from rtserver.audit.record.actions import Action
 
 if TYPE_CHECKING:
@@ -36,11 +37,23 @@ YEAR_S = 31_536_000
 BUSY_RETRY_AFTER_S = 5
 
 
-def too_many_strangers() -> Problem:
-    """The answer where no further session may be opened for now."""
-    return Problem(
-        503, "Too many are waiting to be let in", "busy", retry_after_s=BUSY_RETRY_AFTER_S
-    )
+def check_room(room: Room) -> None:
+    """See that one more session may be opened.
+
+    Raises:
+        Problem: 429 or 503; none may be for now.
+    """
+    if room is Room.FULL_FOR_ADDRESS:
+        raise Problem(
+            429,
+            "Too many sessions of this address have not said hello yet",
+            "too_many",
+            retry_after_s=BUSY_RETRY_AFTER_S,
+        )
+    if room is Room.FULL:
+        raise Problem(
+            503, "Too many are waiting to be let in", "busy", retry_after_s=BUSY_RETRY_AFTER_S
+        )
 
 
 class CorrectedHandler(BaseHandler):
@@ -65,8 +78,9 @@ class CorrectedHandler(BaseHandler):
         own = self.request.headers.get("Sec-Fetch-Site") == "same-origin"
         if not own and not self.context.origins.allows(_page_of(self), self.request.host):
             raise origin_refused()
-        if self.opens_sessions and not self.server.has_room():
-            raise too_many_strangers()
+        # Only what opens a session takes room: a poll of one that is known goes on.
+        if self.opens_sessions and self.server.get_session(self.path_kwargs["session_id"]) is None:
+            check_room(self.server.strangers.room_for(self.client_ip))
         super().prepare()
 
     def refuses_act(self, status: int) -> bool:

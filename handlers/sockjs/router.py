@@ -17,12 +17,11 @@ from handlers.sockjs.pages import Greeting, IFrame, Info
 from handlers.sockjs.receiving import EventSource, HtmlFile, JsonpPolling, XhrPolling, XhrStreaming
 from handlers.sockjs.sending import JsonpSend, XhrSend
 from handlers.sockjs.sessions import PollSession
+from handlers.sockjs.strangers import Strangers
 from handlers.sockjs.websocket import RawSocket, Socket
 
 DISCONNECT_S = 5.0
 """A session without a receiving request ends after this; a closed one is remembered as long."""
-MAX_STRANGERS = 1000
-"""Sessions of one endpoint that have not said yet who they are."""
 RESPONSE_LIMIT_BYTES = 128 * 1024
 
 CORRECTED: dict[Any, Any] = {
@@ -47,7 +46,7 @@ class Router(SockJSRouter):  # type: ignore[misc]
     Attributes:
         context: what handlers are given.
         sessions: those over HTTP, by session id.
-        strangers: sessions that have not said yet who they are.
+        strangers: connections of sessions that have not said yet who they are.
     """
 
     def __init__(
@@ -83,17 +82,13 @@ class Router(SockJSRouter):  # type: ignore[misc]
         self.stats._callback.stop()  # noqa: SLF001 - the library starts it and has no way to stop
         self.context = context
         self.sessions: dict[str, PollSession] = {}
-        self.strangers: set[Any] = set()
+        self.strangers = Strangers(context.max_strangers_per_address)
         self._transport_urls: list[Any] = [
             (pattern, CORRECTED[handler], given)
             for pattern, handler, given in self.urls
             if handler is not static.ChunkingTestHandler
             and (websockets or handler is not transports.RawWebSocketTransport)
         ]
-
-    def has_room(self) -> bool:
-        """Whether one more may come in that nobody knows."""
-        return len(self.strangers) < MAX_STRANGERS
 
     def create_session(self, session_id: str, register: bool = True) -> PollSession:  # noqa: ARG002
         """A new session over HTTP."""

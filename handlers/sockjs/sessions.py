@@ -71,7 +71,9 @@ class CorrectedSession(BaseSession):  # type: ignore[misc]
             self.close(CloseCode.INTERNAL_ERROR, "Internal error")
 
     def on_messages(self, messages: list[Any]) -> None:
-        """Hand messages to the connection, in order."""
+        """Hand messages to the connection, in order. None at all count as one."""
+        if not messages:
+            self.on_bare_frame()
         for message in messages:
             if self.state != OPEN:
                 return
@@ -80,6 +82,11 @@ class CorrectedSession(BaseSession):  # type: ignore[misc]
             except Exception:  # noqa: BLE001 - as above
                 _log.exception("sockjs_message_failed")
                 self.close(CloseCode.INTERNAL_ERROR, "Internal error")
+
+    def on_bare_frame(self) -> None:
+        """A frame or request came that has no message."""
+        if self.state == OPEN:
+            self.conn.on_bare_frame()
 
     def send_message(self, msg: str | bytes, stats: bool = True, binary: bool = False) -> None:  # noqa: ARG002
         """Send a message; for connections that bring no outbox of their own."""

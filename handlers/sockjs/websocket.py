@@ -12,7 +12,7 @@ from handlers.base.handler import BaseHandler
 from handlers.base.problems import origin_refused
 from handlers.realtime.socket_base import SocketHandler
 from handlers.sockjs.library import transports
-from handlers.sockjs.request import TRANSPORT, too_many_strangers
+from handlers.sockjs.request import TRANSPORT, check_room
 from handlers.sockjs.sessions import RawSession, SocketSession
 from rtserver.audit.record.actions import Action
 
@@ -47,8 +47,7 @@ class CorrectedSocket(SocketHandler):
             return
         if not self.context.origins.allows(self.request.headers.get("Origin"), self.request.host):
             raise origin_refused()
-        if not self.server.has_room():
-            raise too_many_strangers()
+        check_room(self.server.strangers.room_for(self.client_ip))
 
     def attach(self, session: Any) -> None:
         """Begin a session."""
@@ -61,6 +60,11 @@ class CorrectedSocket(SocketHandler):
         """A message is so large that it is not even read."""
         if self.session is not None and not self.session.is_closed:
             self.session.conn.on_message_too_big()
+
+    def on_bare_frame(self) -> None:
+        """A frame without a message counts as one."""
+        if self.session is not None:
+            self.session.on_bare_frame()
 
     def on_pong(self, data: bytes) -> None:  # noqa: ARG002 - Tornado's signature
         """The client is alive."""
@@ -84,10 +88,10 @@ class Socket(CorrectedSocket, transports.WebSocketTransport):  # type: ignore[mi
 
     def on_message(self, message: str | bytes) -> None:
         """Take an array of messages, or one."""
-        if not message or self.session is None:
+        if self.session is None:
             return
         try:
-            messages = msgspec.json.decode(message, type=list[str] | str)
+            messages = msgspec.json.decode(message or "[]", type=list[str] | str)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             self.abort()  # SockJS wants it so: no close frame
             return
@@ -103,5 +107,5 @@ class RawSocket(CorrectedSocket, transports.RawWebSocketTransport):  # type: ign
 
     def on_message(self, message: str | bytes) -> None:
         """Take a message."""
-        if message and self.session is not None:
-            self.session.on_messages([message])
+        if self.session is not None:
+            self.session.on_messages([message] if message else [])

@@ -62,5 +62,6 @@ def _context(base: Foundation, features: Features) -> HandlerContext:
         max_message_bytes=settings.max_message_bytes,
         ping_interval_s=settings.ping_interval_s,
         pong_timeout_s=settings.pong_timeout_s,
+        max_strangers_per_address=settings.max_strangers_per_address,
         wheel=sessions.wheel,
     )

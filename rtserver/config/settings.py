@@ -87,8 +87,9 @@ class Settings:
             metavar="A,B,...",
             is_list=True,
         ),
-        "Proxies whose X-Forwarded-For names the client in audit records and logs. From anybody "
-        "else the header is ignored: a client could write what it likes in it.",
+        "Proxies whose X-Forwarded-For names the client in audit records, logs and bounds by "
+        "address. From anybody else the header is ignored: a client could write what it likes in "
+        "it.",
     )
     worker_id: str = setting(
         "",
@@ -267,6 +268,13 @@ class Settings:
         50,
         count(1, 1_000_000),
         "Connections of one project over all workers; past it a new one gets HTTP 503.",
+    )
+    max_strangers_per_address: int = setting(
+        100,
+        count(1, 1000),
+        "SockJS sessions of one client address (of IPv6: of one network of 64 bits) that have not "
+        "said hello yet; past it a new one gets HTTP 429. A worker lets 1,000 of all addresses "
+        "wait: nobody without a token can take all of these places.",
     )
     lease_s: float = setting(
         15.0,

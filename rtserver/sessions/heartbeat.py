@@ -50,14 +50,15 @@ class Heartbeat(Timer):
         services.wheel.schedule(self, self._ping_sent_s + services.settings.pong_timeout_s)
         session.ping()  # last: a transport may know at once that the client is alive
 
-    def on_pong(self) -> None:
-        """The client answered a ping."""
+    def on_pong(self) -> bool:
+        """The client sent a pong; whether it answers a ping."""
         if self._ping_sent_s is None or self._session is None:
-            return
+            return False
         services = self._session.services
         due_s = self._ping_sent_s + services.settings.ping_interval_s
         self._ping_sent_s = None
         services.wheel.schedule(self, max(due_s, services.now_s()))
+        return True
 
     def forget(self) -> None:
         """Let go of the session, so that the two are in no cycle."""

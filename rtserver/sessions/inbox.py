@@ -35,11 +35,18 @@ class Inbox:
         self._in_flight = 0
         self._strikes = 0
 
+    def count(self) -> bool:
+        """Count what the client sent; False where it was too much, which ends the session."""
+        session = self._session
+        if self._bucket.take(session.services.now_s()):
+            return True
+        session.close(CloseCode.TOO_MANY_MESSAGES)
+        return False
+
     def on_message(self, message: str | bytes) -> None:
         """Take a message. One that came before the welcome is answered after it."""
         session = self._session
-        if not self._bucket.take(session.services.now_s()):
-            session.close(CloseCode.TOO_MANY_MESSAGES)
+        if not self.count():
             return
         received = self._read_message(message)
         if self._early is None:

@@ -253,6 +253,11 @@ class Session:
         if not self.is_closing():
             self._opened_inbox().on_message(message)
 
+    def on_bare_frame(self) -> None:
+        """Count a frame without a message: it costs as much as one with a message does."""
+        if not self.is_closing():
+            self._opened_inbox().count()
+
     def refuse(self, refusal: MessageRefusedError) -> None:
         """Answer a message that cannot be used; close a session that keeps sending such."""
         self._opened_inbox().refuse(refusal)
@@ -337,9 +342,9 @@ class Session:
         self._transport.ping()
 
     def on_pong(self) -> None:
-        """The client answered a ping."""
-        if not self.is_closing():
-            self._heartbeat.on_pong()
+        """The client sent a pong. One that answers no ping counts as a message."""
+        if not self.is_closing() and not self._heartbeat.on_pong():
+            self.on_bare_frame()
 
     def _schedule_expiry(self) -> None:
         services = self.services

@@ -96,11 +96,16 @@ def hello(project_id: str = "p1", user: str = "ada", **fields: object) -> Frame:
 
 @asynccontextmanager
 async def polled(
-    address: str, greeting: Frame | None = None, base: str = "/sockjs/projects"
+    address: str,
+    greeting: Frame | None = None,
+    base: str = "/sockjs/projects",
+    *,
+    from_ip: str = "127.0.0.1",
 ) -> AsyncIterator[PolledSession]:
     """A session that is open, and was sent a greeting where one is given."""
+    way = httpx2.AsyncHTTPTransport(local_address=from_ip, verify=NO_TLS)
     async with httpx2.AsyncClient(
-        base_url=f"http://{address}", timeout=RECV_S, trust_env=False, verify=NO_TLS
+        base_url=f"http://{address}", timeout=RECV_S, trust_env=False, transport=way
     ) as http:
         session = PolledSession(http, base)
         opened = await session.poll()

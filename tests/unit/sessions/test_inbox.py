@@ -10,7 +10,7 @@ from rtserver.sessions.server_frames import Ack
 from rtserver.sessions.session import Session
 from tests.support.recorder import LogRecorder
 from tests.support.waiting import until
-from tests.unit.sessions.parts import Stage, echo
+from tests.unit.sessions.parts import PING_S, TICK_S, Stage, echo
 
 VIEW = '{"type":"view","proposal_ids":[],"request_id":"r"}'
 
@@ -99,6 +99,21 @@ async def test_more_than_the_rate_ends_the_session() -> None:
     client.session.on_message(VIEW)
     assert client.frames[-1]["code"] == 4029
     assert client.frames[-1]["retry_after_ms"] > 0
+
+
+@pytest.mark.gen_test
+async def test_frames_without_a_message_count_but_not_the_pongs_that_were_asked_for() -> None:
+    stage = Stage(max_messages_per_s=0.001, max_message_burst=5)
+    client = await stage.joined()
+    for _ in range(20):
+        stage.pass_time(PING_S + 2 * TICK_S)
+        client.session.on_pong()
+    assert not client.session.is_closing()
+    for _ in range(5):
+        client.session.on_bare_frame()
+    assert not client.session.is_closing()
+    client.session.on_pong()  # nobody asked
+    assert client.frames[-1]["code"] == 4029
 
 
 @pytest.mark.gen_test

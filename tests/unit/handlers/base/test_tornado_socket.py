@@ -6,14 +6,19 @@ When a release of Tornado changes underneath, this fails first and says what.
 import asyncio
 import inspect
 import socket
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 from tornado.http1connection import HTTP1Connection
+from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
-from tornado.web import RequestHandler
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13, _WebSocketParams
 
 from handlers.base.tornado_socket import (
+    FRAMES_AFTER_CLOSE,
     SessionProtocol,
     StreamSink,
     close_frame_error,
@@ -182,3 +187,61 @@ async def test_the_kernel_is_told_how_long_a_peer_may_be_silent() -> None:
 )
 def test_close_frames(payload: bytes, answer: int | None) -> None:
     assert close_frame_error(payload) == answer
+
+
+class Refusing(WebSocketHandler):
+    """Closes at once, and counts what is taken apart after that."""
+
+    taken_apart = 0
+
+    def initialize(self, reading: list[asyncio.Task[None]]) -> None:
+        self._reading = reading
+
+    def get_websocket_protocol(self) -> SessionProtocol:
+        class Counting(SessionProtocol):
+            async def _receive_frame(self) -> None:
+                await super()._receive_frame()
+                Refusing.taken_apart += 1
+
+        params = _WebSocketParams(None, None, 1000, None)
+        return Counting(self, params)
+
+    def open(self, *_args: str, **_kwargs: str) -> None:
+        self.close(4029, "too many")
+
+    def on_message(self, message: str | bytes) -> None:
+        raise AssertionError
+
+    def discard_input(self, discarding: Coroutine[Any, Any, None]) -> None:
+        self._reading.append(asyncio.ensure_future(discarding))
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("frame", ["8980", "8a80", "0080"], ids=["ping", "pong", "fragment"])
+async def test_a_client_that_goes_on_after_the_close_is_read_but_not_taken_apart(
+    frame: str,
+) -> None:
+    reading: list[asyncio.Task[None]] = []
+    server = HTTPServer(Application([("/", Refusing, {"reading": reading})]))
+    listening, port = bind_unused_port()
+    server.add_socket(listening)
+    Refusing.taken_apart = 0
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        head = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        writer.write(f"{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        if frame == "0080":
+            writer.write(bytes.fromhex("018000000000"))  # what these go on with
+        for _ in range(100):
+            writer.write(bytes.fromhex(frame + "00000000") * 1000)
+            await writer.drain()
+        writer.write_eof()
+        async with asyncio.timeout(20):
+            rest = await reader.read()  # and no reset, which would keep the reason from the client
+            await asyncio.gather(*reading)
+    finally:
+        writer.close()
+        server.stop()
+    assert rest == bytes.fromhex("880a0fbd") + b"too many"
+    assert Refusing.taken_apart <= FRAMES_AFTER_CLOSE + 1

