@@ -17,7 +17,7 @@ from rtserver.lib.tasks import TaskOwner
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import AUDIT_PROJECT, EventPack
-from rtserver.sessions.position_ticker import PositionsTicker
+from rtserver.sessions.feed_upkeep import FeedUpkeep
 from rtserver.sessions.table import SessionTable
 from store.log.collection import AUDIT
 from store.log.tail import EventTail
@@ -62,8 +62,8 @@ def build_delivery(
         Membership(NoMembers()),
         recent_bytes=settings.recent_events_bytes,
     )
-    tasks.start(PositionsTicker(dispatcher, events.writer).run(), name="positions")
-    tasks.start(PositionsTicker(audit_dispatcher, audit.log.writer).run(), name="audit-positions")
+    tasks.start(FeedUpkeep(dispatcher, events.writer).run(), name="positions")
+    tasks.start(FeedUpkeep(audit_dispatcher, audit.log.writer).run(), name="audit-positions")
     return Delivery(dispatcher, audit_dispatcher, membership)
 
 

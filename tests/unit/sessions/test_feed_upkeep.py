@@ -2,7 +2,7 @@ import pytest
 
 from rtserver.delivery.wire_forms import Encoding
 from rtserver.model.visibility import Viewer
-from rtserver.sessions.position_ticker import PositionsTicker
+from rtserver.sessions.feed_upkeep import FeedUpkeep
 from tests.support.fakes import EPOCH, FakeSubscriber, draft
 from tests.unit.sessions.parts import Stage
 
@@ -17,9 +17,9 @@ async def test_those_who_are_behind_are_told_once_where_the_log_stands() -> None
     for subscriber in (*behind, current):
         feed.live.add(subscriber)
     feed.behind.update(behind)
-    ticker = PositionsTicker(stage.dispatcher, stage.log)
-    ticker.tick()
-    ticker.tick()
+    upkeep = FeedUpkeep(stage.dispatcher, stage.log)
+    upkeep.tell_positions()
+    upkeep.tell_positions()
     for subscriber in behind:
         assert subscriber.sink.sends == 1
         assert f"{EPOCH}-2".encode() in subscriber.sink.received

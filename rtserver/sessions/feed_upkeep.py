@@ -1,4 +1,4 @@
-"""Position frames for filtered connections, so that their position advances too."""
+"""Upkeep of feeds: position frames for filtered connections, and the sweep of idle feeds."""
 
 import asyncio
 
@@ -10,15 +10,18 @@ from rtserver.sessions.server_frames import wrap_position
 INTERVAL_S = 1.0
 
 
-class PositionsTicker:
-    """Once a second, one frame to each connection that was passed over since the last."""
+class FeedUpkeep:
+    """Once a second tells positions, and forgets feeds that nobody holds.
+
+    A connection whose view left out the newest events would otherwise resume from far behind.
+    """
 
     def __init__(self, dispatcher: Dispatcher, log: EventLog) -> None:
         self._dispatcher = dispatcher
         self._log = log
 
-    def tick(self) -> None:
-        """Tell those who are behind, and forget projects that nobody looks at."""
+    def tell_positions(self) -> None:
+        """Send one frame to each connection that was passed over since the last."""
         for feed in self._dispatcher.feeds.values():
             if not feed.behind:
                 continue
@@ -28,10 +31,10 @@ class PositionsTicker:
             feed.behind.clear()
             for subscriber in behind:
                 subscriber.outbox.send(frames[subscriber.encoding])
-        self._dispatcher.sweep()
 
     async def run(self) -> None:
-        """Tick until cancelled."""
+        """Do both until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL_S)
-            self.tick()
+            self.tell_positions()
+            self._dispatcher.sweep()
