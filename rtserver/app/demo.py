@@ -7,7 +7,7 @@ from rtserver.app.documents import Documents
 from rtserver.app.foundation import Foundation
 from rtserver.demo.project import DEMO_PROJECT_ID, install_demo
 from rtserver.lib.data_folder import make_folder
-from rtserver.model.events import present_moment
+from rtserver.model.moments import present_moment
 from rtserver.reviews.editing import creation_event
 from rtserver.reviews.proposals import Proposal, ProposalExistsError
 from rtserver.reviews.statuses import ProposalStatus

@@ -19,7 +19,8 @@ from rtserver.audit.verify.seal import Claim, SealBrokenError, claim_of, read_li
 from rtserver.audit.verify.verifier import Verifier
 from rtserver.config.settings import Settings
 from rtserver.model.errors import OperatorError
-from rtserver.model.events import AUDIT_PROJECT, rfc3339
+from rtserver.model.events import AUDIT_PROJECT
+from rtserver.model.moments import rfc3339
 from rtserver.model.positions import Position
 
 GZIP_MAGIC = b"\x1f\x8b"

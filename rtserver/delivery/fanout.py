@@ -11,7 +11,8 @@ from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.sender import Sender
 from rtserver.delivery.wire_forms import chunks, join_events
 from rtserver.eventlog.metrics import LogMetrics
-from rtserver.model.events import AudienceKind, StoredEvent
+from rtserver.model.audience import AudienceKind
+from rtserver.model.events import StoredEvent
 from rtserver.model.visibility import visible
 
 

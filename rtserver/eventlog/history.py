@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rtserver.eventlog.api import EventLog
-from rtserver.model.events import AudienceKind, EventPack, StoredEvent
+from rtserver.model.audience import AudienceKind
+from rtserver.model.events import EventPack, StoredEvent
 from rtserver.model.visibility import MemberTable, Viewer, visible
 
 MAX_SCANNED_EVENTS = 20_000

@@ -8,8 +8,9 @@ import msgspec
 from rtserver.eventlog.api import Published
 from rtserver.lib.decode_errors import complaint, why_not_json
 from rtserver.model import ids, texts
+from rtserver.model.audience import WHOLE_PROJECT, Audience, only_users, viewers_of
 from rtserver.model.errors import InvalidError, RefusedError
-from rtserver.model.events import WHOLE_PROJECT, Audience, EventDraft, only_users, viewers_of
+from rtserver.model.events import EventDraft
 from rtserver.model.field_types import ProposalId, ServiceEventType, UserId
 
 MAX_BATCH = 500

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rtserver.eventlog.api import EventLog
-from rtserver.model.events import CONTROL_PROJECT, WORKERS, EventDraft, EventType, StoredEvent
+from rtserver.model.audience import WORKERS
+from rtserver.model.events import CONTROL_PROJECT, EventDraft, EventType, StoredEvent
 
 MessageHandler = Callable[[dict[str, Any]], Awaitable[None]]
 

@@ -1,19 +1,21 @@
 """Events of the log: what a publisher hands in, and what a reader gets back."""
 
 import enum
-import functools
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, overload
 
 import msgspec
+
+from rtserver.model.audience import WHOLE_PROJECT, Audience
+from rtserver.model.moments import now_rfc3339
 
 AUDIT_PROJECT = "$audit"
 """The sequence of the audit records; no token can name it ('$' is not allowed)."""
 CONTROL_PROJECT = "$workers"
 """The sequence that carries messages between workers; no token can name it ('$' is not allowed)."""
+
+_encode = msgspec.json.Encoder().encode
 
 
 class EventType(enum.StrEnum):
@@ -40,125 +42,6 @@ class EventType(enum.StrEnum):
     REVIEW_SUBMITTED = "review_submitted"
     PROPOSAL_DELETED = "proposal_deleted"
     CONTROL = "control"
-
-
-class AudienceKind(enum.StrEnum):
-    """Who may see an event."""
-
-    PROJECT = "project"
-    PROPOSAL = "proposal"
-    MEMBERS = "members"
-    USERS = "users"
-    WORKERS = "workers"
-
-
-@dataclass(frozen=True, slots=True)
-class Audience:
-    """Who may see an event, as data that is stored with it.
-
-    Attributes:
-        kind: `project`: everyone in the project; `proposal`: who views `proposal_id`, and `users`;
-            `members`: author and reviewers of `proposal_id`: who was one of them when the event was
-            made, which is `users`, and still is at the time of delivery; `users`: exactly `users`;
-            `workers`: no client, only the server's own workers.
-        proposal_id: set for `proposal` and `members`.
-        users: set for `users` and `members`, and for `proposal` where it is for some besides.
-    """
-
-    kind: AudienceKind
-    proposal_id: str | None = None
-    users: frozenset[str] = frozenset()
-
-    def to_document(self) -> dict[str, Any] | None:
-        """The stored form; None for the whole project, which is the common case."""
-        match self.kind:
-            case AudienceKind.PROJECT:
-                return None
-            case AudienceKind.PROPOSAL:
-                document: dict[str, Any] = {
-                    "kind": self.kind.value,
-                    "proposal_id": self.proposal_id,
-                }
-                if self.users:
-                    document["users"] = sorted(self.users)
-                return document
-            case AudienceKind.MEMBERS:
-                return {
-                    "kind": self.kind.value,
-                    "proposal_id": self.proposal_id,
-                    "users": sorted(self.users),
-                }
-            case AudienceKind.USERS:
-                return {"kind": self.kind.value, "users": sorted(self.users)}
-            case AudienceKind.WORKERS:
-                return {"kind": self.kind.value}
-
-    @staticmethod
-    def from_document(document: Mapping[str, Any] | None) -> "Audience":
-        """The inverse of `to_document`."""
-        if document is None:
-            return WHOLE_PROJECT
-        kind = document["kind"]
-        if kind == AudienceKind.PROPOSAL and not document.get("users"):
-            return viewers_of(document["proposal_id"])
-        return Audience(
-            AudienceKind(kind),
-            proposal_id=document.get("proposal_id"),
-            users=frozenset(document.get("users", ())),
-        )
-
-
-WHOLE_PROJECT = Audience(AudienceKind.PROJECT)
-WORKERS = Audience(AudienceKind.WORKERS)
-
-
-@functools.lru_cache(maxsize=4096)
-def viewers_of(proposal_id: str) -> Audience:
-    """The audience of everyone who views a proposal (one shared object a proposal)."""
-    return Audience(AudienceKind.PROPOSAL, proposal_id=proposal_id)
-
-
-def viewers_and(proposal_id: str, users: frozenset[str]) -> Audience:
-    """The audience of everyone who views a proposal, and of the named users."""
-    return Audience(AudienceKind.PROPOSAL, proposal_id=proposal_id, users=users)
-
-
-def members_of(proposal_id: str, users: frozenset[str]) -> Audience:
-    """The audience of a proposal's author and reviewers, who at present are `users`."""
-    return Audience(AudienceKind.MEMBERS, proposal_id=proposal_id, users=users)
-
-
-def only_users(users: frozenset[str]) -> Audience:
-    """The audience of the named users."""
-    return Audience(AudienceKind.USERS, users=users)
-
-
-def rfc3339(moment: datetime) -> str:
-    """A moment as in the `ts` of frames: RFC 3339 section 5.6, UTC, milliseconds."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def present_moment() -> datetime:
-    """The present moment in the precision that frames and MongoDB keep: milliseconds."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
-
-
-@functools.lru_cache(maxsize=2)
-def _second_text(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-_MILLISECONDS = tuple(f".{number:03d}Z" for number in range(1000))
-
-
-def now_rfc3339() -> str:
-    """The present moment as in the `ts` of frames. It is asked for thousands of times a second."""
-    second, number = divmod(time.time_ns() // 1_000_000, 1000)
-    return _second_text(second) + _MILLISECONDS[number]
-
-
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtserver.model import ids
+from rtserver.model.audience import Audience, AudienceKind
 from rtserver.model.errors import InvalidError
-from rtserver.model.events import Audience, AudienceKind
 
 MAX_VIEWED = 100
 MAX_FOCUSED = 10

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Protocol, TypedDict
 
 from rtserver.model import texts
-from rtserver.model.events import rfc3339
 from rtserver.model.field_types import CommentId, Moment, ProposalId, UserId
 from rtserver.model.identity import Identity
+from rtserver.model.moments import rfc3339
 from rtserver.reviews.pages import PAGE_BYTES
 from rtserver.reviews.proposals import ProposalStore, visible_proposal
 

@@ -5,9 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from rtserver.model import ids, texts
+from rtserver.model.audience import viewers_of
 from rtserver.model.errors import ConflictError, InvalidError
-from rtserver.model.events import EventDraft, EventType, present_moment, rfc3339, viewers_of
+from rtserver.model.events import EventDraft, EventType
 from rtserver.model.identity import Identity
+from rtserver.model.moments import present_moment, rfc3339
 from rtserver.reviews.locks import LockGuard
 from rtserver.reviews.proposals import (
     MAX_REVIEWERS,

@@ -14,9 +14,10 @@ import structlog
 
 from rtserver.model import texts
 from rtserver.model.errors import ConflictError, InvalidError, StoreUnavailableError
-from rtserver.model.events import EventDraft, EventType, present_moment, rfc3339
+from rtserver.model.events import EventDraft, EventType
 from rtserver.model.field_types import Moment, UserId
 from rtserver.model.identity import Identity
+from rtserver.model.moments import present_moment, rfc3339
 
 MAX_REASON_CHARS = 500
 MAX_LEASE_S = 3600.0

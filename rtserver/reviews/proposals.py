@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Protocol, TypedDict
 
 from rtserver.model.errors import ConflictError, HiddenError, NotFoundError, RefusedError
-from rtserver.model.events import EventDraft, rfc3339
+from rtserver.model.events import EventDraft
 from rtserver.model.field_types import Moment, ProjectId, ProposalId, UserId
 from rtserver.model.identity import Identity
+from rtserver.model.moments import rfc3339
 from rtserver.reviews.pages import Place
 from rtserver.reviews.statuses import ProposalStatus
 from rtserver.reviews.verdicts import (

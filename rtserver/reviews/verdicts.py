@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypedDict
 
-from rtserver.model.events import rfc3339
 from rtserver.model.field_types import Digest, Moment, RevisionNumber, UserId
+from rtserver.model.moments import rfc3339
 
 MAX_REVIEW_CHARS = 10_000
 

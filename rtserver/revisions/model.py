@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, NotRequired, Protocol, TypedDict
 
 from rtserver.model.errors import ConflictError, NotFoundError
-from rtserver.model.events import rfc3339
 from rtserver.model.field_types import (
     Digest,
     Moment,
@@ -18,6 +17,7 @@ from rtserver.model.field_types import (
     Sha256,
     UserId,
 )
+from rtserver.model.moments import rfc3339
 from rtserver.reviews.verdicts import RevisionRef
 
 CURRENT = "current"

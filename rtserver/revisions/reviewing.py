@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 from rtserver.model import texts
+from rtserver.model.audience import viewers_and
 from rtserver.model.errors import ConflictError, ForbiddenError
-from rtserver.model.events import EventDraft, EventType, present_moment, viewers_and
+from rtserver.model.events import EventDraft, EventType
 from rtserver.model.identity import Identity
+from rtserver.model.moments import present_moment
 from rtserver.reviews.editing import change_events, next_version
 from rtserver.reviews.proposals import Proposal, ProposalStore, visible_proposal
 from rtserver.reviews.rights import ArchivedError

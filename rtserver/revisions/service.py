@@ -9,9 +9,11 @@ import structlog
 
 from rtserver.lib.threads import see_through
 from rtserver.model import texts
+from rtserver.model.audience import viewers_and
 from rtserver.model.errors import BusyError, ConflictError, InvalidError, StoreUnavailableError
-from rtserver.model.events import EventDraft, EventType, present_moment, viewers_and
+from rtserver.model.events import EventDraft, EventType
 from rtserver.model.identity import Identity
+from rtserver.model.moments import present_moment
 from rtserver.reviews.editing import REVISED, ProposalService, change_events, next_version
 from rtserver.reviews.proposals import Proposal, ProposalStore, Record, visible_proposal
 from rtserver.reviews.statuses import ProposalStatus

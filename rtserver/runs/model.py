@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from rtserver.model.errors import ConflictError
-from rtserver.model.events import EventDraft, rfc3339
+from rtserver.model.events import EventDraft
+from rtserver.model.moments import rfc3339
 from rtserver.model.run import RunJson, RunKind, RunState
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import structlog
 
 from rtserver.eventlog.api import EventLog, Fence, FencedError, FenceLostError
+from rtserver.model.audience import viewers_of
 from rtserver.model.errors import BusyError, StoreUnavailableError
-from rtserver.model.events import EventDraft, EventType, viewers_of
+from rtserver.model.events import EventDraft, EventType
 from rtserver.model.positions import Position
 from rtserver.runs.active_run import ActiveRun
 from rtserver.runs.model import Run

@@ -8,7 +8,7 @@ from rtserver.auth.tokens import TokenRefused
 from rtserver.eventlog.api import EventLog
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.errors import ForbiddenError, InvalidError, RefusedError
-from rtserver.model.events import rfc3339
+from rtserver.model.moments import rfc3339
 from rtserver.model.positions import BadPositionError, Position
 from rtserver.model.visibility import focus_of, view_of
 from rtserver.sessions.client_messages import Command, RefreshToken, Replay, View

@@ -11,9 +11,10 @@ from rtserver.audit.record.auditor import Auditor
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ForbiddenError, NotFoundError
-from rtserver.model.events import AUDIT_PROJECT, rfc3339
+from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.field_types import ConnectionId, Moment, ProjectId, UserId
 from rtserver.model.identity import Identity
+from rtserver.model.moments import rfc3339
 
 REASON = "Disconnected by an administrator"
 MAX_LISTED = 10_000

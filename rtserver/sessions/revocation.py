@@ -20,9 +20,9 @@ from rtserver.auth.revocations import Revocations
 from rtserver.eventlog.worker_messages import Control
 from rtserver.model import texts
 from rtserver.model.errors import StoreUnavailableError
-from rtserver.model.events import rfc3339
 from rtserver.model.field_types import ConnectionId, Moment, UserId
 from rtserver.model.identity import Identity
+from rtserver.model.moments import rfc3339
 from rtserver.model.revocation import Revocation
 from rtserver.sessions.connection_admin import MAX_LISTED, Registry, check_admin
 

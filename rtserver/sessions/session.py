@@ -22,8 +22,9 @@ from rtserver.lib.timer_wheel import Timer
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ConflictError, StoreUnavailableError
-from rtserver.model.events import StoredEvent, rfc3339
+from rtserver.model.events import StoredEvent
 from rtserver.model.identity import Identity
+from rtserver.model.moments import rfc3339
 from rtserver.model.positions import Position
 from rtserver.model.visibility import Viewer, visible
 from rtserver.sessions.catch_up import CatchUp

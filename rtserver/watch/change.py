@@ -9,8 +9,9 @@ import msgspec
 
 from rtserver.eventlog.publishing import MAX_USERS
 from rtserver.model import ids, texts
+from rtserver.model.audience import WHOLE_PROJECT, Audience, only_users, viewers_of
 from rtserver.model.errors import InvalidError
-from rtserver.model.events import WHOLE_PROJECT, Audience, EventDraft, only_users, viewers_of
+from rtserver.model.events import EventDraft
 from rtserver.model.watch import RESYNC, ChangeKind, Watch
 
 

@@ -31,8 +31,10 @@ import structlog
 from pymongo.errors import DuplicateKeyError, WriteError
 
 from rtserver.eventlog.api import EventLog, KeyReusedError
+from rtserver.model.audience import Audience
 from rtserver.model.errors import BusyError, StoreUnavailableError
-from rtserver.model.events import Audience, EventDraft, now_rfc3339
+from rtserver.model.events import EventDraft
+from rtserver.model.moments import now_rfc3339
 from store.base.client import Database, DatabaseError, confirmed
 
 SWEEP_INTERVAL_S = 2.0

@@ -12,8 +12,10 @@ from typing import Any
 
 from pymongo import ASCENDING, ReturnDocument
 
+from rtserver.model.audience import AudienceKind
 from rtserver.model.errors import NotFoundError
-from rtserver.model.events import AudienceKind, EventType, now_rfc3339
+from rtserver.model.events import EventType
+from rtserver.model.moments import now_rfc3339
 from rtserver.reviews.comments import MAX_COMMENT_CHARS, Comment
 from store.base.client import Database, confirmed, core_errors
 from store.base.pages import page_of

@@ -15,7 +15,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import OperationFailure
 
 from rtserver.model.errors import StoreUnavailableError
-from rtserver.model.events import rfc3339
+from rtserver.model.moments import rfc3339
 from rtserver.model.watch import ChangeKind, Watch
 from rtserver.watch.change import Change, top_paths
 from rtserver.watch.ports import ChangeBatch, HistoryLostError, Token

@@ -15,7 +15,7 @@ from bson.decimal128 import Decimal128
 from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 
-from rtserver.model.events import rfc3339
+from rtserver.model.moments import rfc3339
 
 FOREIGN: CodecOptions[dict[str, Any]] = CodecOptions(
     tz_aware=True,

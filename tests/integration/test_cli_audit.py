@@ -12,7 +12,7 @@ import pytest
 
 from rtserver.app import operator_records as app_operator_records
 from rtserver.cli.main import main
-from rtserver.model.events import rfc3339
+from rtserver.model.moments import rfc3339
 from tests.integration.conftest import Pair
 from tests.support.api import api
 from tests.support.cli import rtserver, rtserver_many, start_rtserver

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rtserver.app.server import Server
-from rtserver.model.events import present_moment
+from rtserver.model.moments import present_moment
 from store.base.client import connect
 from tests.integration.conftest import Pair
 from tests.support.api import Api, api

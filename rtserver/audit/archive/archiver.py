@@ -31,7 +31,8 @@ from rtserver.audit.archive.ports import ArchiveStore
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.auditor import Auditor
 from rtserver.model.errors import StoreUnavailableError
-from rtserver.model.events import EventPack, now_rfc3339
+from rtserver.model.events import EventPack
+from rtserver.model.moments import now_rfc3339
 from rtserver.model.positions import Position
 
 POLL_S = 1.0

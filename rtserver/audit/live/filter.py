@@ -16,8 +16,9 @@ import msgspec
 from rtserver.audit.record.actions import Action, Outcome, matching
 from rtserver.model import ids
 from rtserver.model.errors import InvalidError
-from rtserver.model.events import StoredEvent, rfc3339
+from rtserver.model.events import StoredEvent
 from rtserver.model.field_types import Moment, ProjectId, UserId, line_of
+from rtserver.model.moments import rfc3339
 
 MAX_ACTIONS = 50
 MAX_TEXT_CHARS = 256

@@ -33,7 +33,7 @@ from rtserver.audit.record.spool_thread import SpoolThread
 from rtserver.eventlog.api import EventLog
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.errors import BusyError
-from rtserver.model.events import now_rfc3339
+from rtserver.model.moments import now_rfc3339
 
 GATHER_S = 0.04
 """Each batch costs about as much as sixty records do; a killed worker may lose 50 ms of them."""

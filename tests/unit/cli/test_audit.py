@@ -7,7 +7,8 @@ import pytest
 
 from rtserver.cli.audit import _json_line, _line
 from rtserver.cli.main import USAGE, main
-from rtserver.model.events import Audience, AudienceKind, StoredEvent
+from rtserver.model.audience import Audience, AudienceKind
+from rtserver.model.events import StoredEvent
 
 
 @pytest.mark.parametrize(

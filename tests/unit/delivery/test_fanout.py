@@ -13,16 +13,15 @@ from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.sender import Sender
 from rtserver.delivery.wire_forms import CHUNK_BYTES, Encoding, chunks, join_events
 from rtserver.eventlog.metrics import LogMetrics
-from rtserver.model.events import (
+from rtserver.model.audience import (
     WHOLE_PROJECT,
     WORKERS,
     Audience,
-    EventDraft,
-    StoredEvent,
     members_of,
     only_users,
     viewers_of,
 )
+from rtserver.model.events import EventDraft, StoredEvent
 from rtserver.model.visibility import Viewer, visible
 from rtserver.observe.metrics import MetricsRegistry
 from tests.support.fakes import FakeSubscriber, draft, stored

@@ -14,8 +14,9 @@ from rtserver.delivery.membership import Membership
 from rtserver.delivery.sender import Sender
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.tasks import TaskOwner
+from rtserver.model.audience import members_of
 from rtserver.model.errors import StoreUnavailableError
-from rtserver.model.events import EventDraft, EventType, StoredEvent, members_of
+from rtserver.model.events import EventDraft, EventType, StoredEvent
 from rtserver.model.visibility import MemberTable, Viewer, visible
 from rtserver.observe.metrics import MetricsRegistry
 from rtserver.reviews.editing import creation_event

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from rtserver.delivery.feed import Feed
 from rtserver.delivery.resume import AHEAD_WAIT_S, ResumeOutcome, Resumption, decide
+from rtserver.model.audience import viewers_of
 from rtserver.model.errors import StoreUnavailableError
-from rtserver.model.events import EventDraft, EventPack, StoredEvent, viewers_of
+from rtserver.model.events import EventDraft, EventPack, StoredEvent
 from tests.support.fakes import EPOCH, MemoryLog, draft
 from tests.support.waiting import until
 

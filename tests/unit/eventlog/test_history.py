@@ -3,7 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from rtserver.eventlog.history import EventFilter, History, Page
-from rtserver.model.events import EventDraft, EventType, members_of, only_users, viewers_of
+from rtserver.model.audience import members_of, only_users, viewers_of
+from rtserver.model.events import EventDraft, EventType
 from rtserver.model.visibility import MemberTable
 from tests.support.fakes import MemoryLog, draft
 

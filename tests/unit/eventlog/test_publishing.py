@@ -17,8 +17,8 @@ from rtserver.eventlog.publishing import (
     drafts_of,
     parse_events,
 )
+from rtserver.model.audience import WHOLE_PROJECT, AudienceKind, only_users, viewers_of
 from rtserver.model.errors import InvalidError, RefusedError
-from rtserver.model.events import WHOLE_PROJECT, AudienceKind, only_users, viewers_of
 
 
 def _parse(body: object) -> list[PublishedEvent]:

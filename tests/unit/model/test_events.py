@@ -1,24 +1,20 @@
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.model.events import (
+from rtserver.model.audience import (
     WHOLE_PROJECT,
     WORKERS,
     Audience,
-    EventDraft,
-    EventPack,
     members_of,
-    now_rfc3339,
     only_users,
-    pack_item,
-    rfc3339,
     viewers_of,
 )
+from rtserver.model.events import EventDraft, EventPack, pack_item
 from tests.support.fakes import EPOCH, draft, stored
 
 AUDIENCES = st.one_of(
@@ -33,13 +29,6 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
-
-
-@given(AUDIENCES)
-def test_an_audience_survives_its_stored_form(audience: Audience) -> None:
-    document = audience.to_document()
-    assert Audience.from_document(json.loads(json.dumps(document))) == audience
-    assert (document is None) == (audience == WHOLE_PROJECT)
 
 
 @given(st.dictionaries(st.text(), JSON), st.none() | st.text(min_size=1), AUDIENCES)
@@ -71,13 +60,6 @@ def test_a_pack_gives_out_any_part_of_itself(count: int, first: int, data: st.Da
     events = pack.events(after=after, upto=upto)
     assert [event.seq for event in events] == wanted
     assert [event.frame()["n"] for event in events] == [seq - first for seq in wanted]
-
-
-def test_times_are_utc_with_milliseconds() -> None:
-    moment = datetime(2026, 3, 1, 12, 0, 0, 123_987, timezone(timedelta(hours=2)))
-    assert rfc3339(moment) == "2026-03-01T10:00:00.123Z"
-    before = datetime.now(UTC) - timedelta(milliseconds=1)
-    assert before <= datetime.fromisoformat(now_rfc3339()) <= datetime.now(UTC)
 
 
 def test_an_event_without_a_time_gets_that_of_its_publication() -> None:

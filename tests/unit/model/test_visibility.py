@@ -1,6 +1,6 @@
 import pytest
 
-from rtserver.model.events import (
+from rtserver.model.audience import (
     WHOLE_PROJECT,
     WORKERS,
     Audience,

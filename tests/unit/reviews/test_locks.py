@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from rtserver.model.errors import InvalidError
-from rtserver.model.events import EventDraft, present_moment
+from rtserver.model.events import EventDraft
 from rtserver.model.identity import Identity, Role
+from rtserver.model.moments import present_moment
 from rtserver.reviews.locks import (
     MAX_LEASE_S,
     MIN_LEASE_S,

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from rtserver.model.audience import WHOLE_PROJECT
 from rtserver.model.errors import StoreUnavailableError
-from rtserver.model.events import WHOLE_PROJECT, EventType, StoredEvent
+from rtserver.model.events import EventType, StoredEvent
 from rtserver.model.run import RunJson, RunKind, RunState
 from rtserver.runs.active_list import RUN_EVENTS, ActiveRuns
 from tests.support.waiting import until

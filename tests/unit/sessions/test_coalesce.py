@@ -5,7 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtserver.model.events import StoredEvent, viewers_of
+from rtserver.model.audience import viewers_of
+from rtserver.model.events import StoredEvent
 from rtserver.sessions.coalesce import TokenBacklog
 from tests.support.fakes import draft, stored
 

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from rtserver.delivery.wire_forms import Encoding
+from rtserver.model.audience import viewers_of
 from rtserver.model.close_codes import ADVICE, CloseCode
 from rtserver.model.errors import ConflictError, StoreUnavailableError
-from rtserver.model.events import EventDraft, viewers_of
+from rtserver.model.events import EventDraft
 from rtserver.model.identity import Identity
 from rtserver.model.run import RunJson, RunKind, RunState
 from rtserver.sessions.client_messages import View

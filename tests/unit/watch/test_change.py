@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rtserver.model.events import WHOLE_PROJECT, only_users, viewers_of
+from rtserver.model.audience import WHOLE_PROJECT, only_users, viewers_of
 from rtserver.model.watch import ChangeKind, parse_watches
 from rtserver.watch.change import Change, ChangeOutcome, ChangeTeller, Told, top_paths
 

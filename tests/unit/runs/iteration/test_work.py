@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from rtserver.model.events import EventDraft, EventType, present_moment
+from rtserver.model.events import EventDraft, EventType
 from rtserver.model.identity import Identity
+from rtserver.model.moments import present_moment
 from rtserver.model.run import RunKind, RunState
 from rtserver.reviews.editing import ProposalService, creation_event
 from rtserver.reviews.locks import LockService

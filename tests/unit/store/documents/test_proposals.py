@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from rtserver.model.errors import NotFoundError
-from rtserver.model.events import EventDraft, EventType, present_moment
+from rtserver.model.events import EventDraft, EventType
+from rtserver.model.moments import present_moment
 from rtserver.model.run import RunKind, RunState
 from rtserver.reviews.comments import Comment
 from rtserver.reviews.editing import creation_event

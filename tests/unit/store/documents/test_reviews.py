@@ -11,7 +11,8 @@ import pytest
 from pymongo.errors import WriteError
 
 from rtserver.eventlog.api import Fence, LogUnavailableError, Published
-from rtserver.model.events import EventDraft, EventType, present_moment
+from rtserver.model.events import EventDraft, EventType
+from rtserver.model.moments import present_moment
 from rtserver.reviews.comments import Comment
 from rtserver.reviews.editing import creation_event
 from rtserver.reviews.locks import Lock

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from rtserver.model.events import EventDraft, EventType, viewers_of
+from rtserver.model.audience import viewers_of
+from rtserver.model.events import EventDraft, EventType
 from rtserver.model.run import RunKind, RunState
 from rtserver.runs.model import Run, RunConflictError
 from store.base.client import Database
