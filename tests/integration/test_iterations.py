@@ -41,7 +41,8 @@ from tests.support.llm_server import (
 from tests.support.mongo import MongodProcess
 from tests.support.sockets import Frame, seq_of, session
 from tests.support.workers import Workers
-from tests.unit.runs.llm.dialects import BAD, DONE, GOOD, sse
+from tests.unit.runs.llm.bad_dialects import BAD
+from tests.unit.runs.llm.dialects import DONE, GOOD, sse
 from tests.unit.runs.llm.dialects import says as chunk
 
 

@@ -17,8 +17,10 @@ from rtserver.runs.llm.reply import Reply, ReplyReader
 from rtserver.runs.llm.sse import BrokenStreamError
 from tests.support.cost import cpu_s
 from tests.support.llm_server import KEY
-from tests.unit.runs.llm.dialects import ALL, DONE, GOOD, STOP, Dialect, says, sse, whole
+from tests.unit.runs.llm.bad_dialects import BAD
+from tests.unit.runs.llm.dialects import DONE, GOOD, STOP, Dialect, says, sse, whole
 
+ALL = {**GOOD, **BAD}
 REPOSITORY = Path(__file__).parents[4]
 
 
