@@ -260,7 +260,7 @@ class Abandoned:
 
     def __init__(self, directory: Path, lock_fd: int) -> None:
         self._directory = directory
-        self._lock_fd = lock_fd
+        self._lock_fd: int | None = lock_fd
         self.chain = directory.name
 
     def batches(self) -> Iterator[Batch]:
@@ -282,11 +282,13 @@ class Abandoned:
     def remove(self) -> None:
         """Everything is delivered: it may go."""
         _remove(self._directory)
-        os.close(self._lock_fd)
+        self.release()
 
     def release(self) -> None:
-        """Leave it to whoever comes next."""
-        os.close(self._lock_fd)
+        """Leave it to whoever comes next; nothing to do where that was done, or it was removed."""
+        lock_fd, self._lock_fd = self._lock_fd, None
+        if lock_fd is not None:  # a number that was closed may be another file's by now
+            os.close(lock_fd)
 
 
 def _line_of(batch: Batch) -> bytes:

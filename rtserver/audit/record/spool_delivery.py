@@ -282,17 +282,17 @@ class SpoolDelivery:
         """Deliver what dead workers of this host left, until cancelled."""
         await self.flush()  # first of all it is stored that this worker is there
         while True:
+            found = abandoned(self._spool_dir)
             try:
-                for left in await self._spool_thread.work(lambda: list(abandoned(self._spool_dir))):
+                while (left := await self._spool_thread.work(next, found, None)) is not None:
                     await self._adopt_one(left)
             except OSError as error:
-                _log.error("audit_spool_not_adopted", error=str(error))
+                _log.error("audit_spools_not_found", error=str(error))
             await asyncio.sleep(ADOPT_INTERVAL_S)
 
     async def _adopt_one(self, left: Abandoned) -> None:
         count = 0
         head: Head | None = None
-        done = False
         try:
             batches: Iterator[Batch] = left.batches()
             while (batch := await self._spool_thread.work(lambda: next(batches, None))) is not None:
@@ -301,10 +301,12 @@ class SpoolDelivery:
             # Nothing will be added to that chain: said for good before the last trace is gone.
             if head is None or await self._told_of_end(left.chain, head):
                 await self._spool_thread.work(left.remove)
-                done = True
+        except OSError as error:
+            _log.error("audit_spool_not_adopted", chain=left.chain, error=str(error))
+            return
         finally:
-            if not done:
-                left.release()
+            # On the thread: where this was cancelled, the removal may be under way there.
+            self._spool_thread.work_later(left.release)
         if count:
             _log.info("audit_spool_adopted", chain=left.chain, records=count)
 

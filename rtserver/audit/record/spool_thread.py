@@ -124,6 +124,10 @@ class SpoolThread:
         self._inbox.put(partial(_fulfil, future, job, arguments))
         return await asyncio.wrap_future(future)
 
+    def work_later(self, job: Callable[[], object]) -> None:
+        """Do something else that touches files, after all that was asked for; nobody waits."""
+        self._inbox.put(partial(_fulfil, Future(), job, ()))
+
     def close(self) -> list[Batch]:
         """End the thread, once what was asked of it is done. Blocks for as long.
 
