@@ -22,6 +22,7 @@ OWN_COLLECTIONS = frozenset(
         *("events", "audit", "audit_archives", "meta", "heads"),
         *("connections", "presence", "workers", "watches"),
         *("proposals", "comments", "locks", "runs", "run_places"),
+        *("revisions", "contents", "revocations"),
     }
 )
 """The server's own, in its database. Following the log would feed the log into itself."""
