@@ -2,15 +2,15 @@
 
 What stands higher imports what stands lower (`tests/unit/test_layers.py` has each edge):
 
-    cli            the command line
-    app            the composition root: builds the parts of a worker and joins them
-    interface      what other systems are told of the sockets
+    cli              the command line
+    app              the composition root; begin with `rtserver.app.server`
+    interface        what other systems are told of the sockets
     audit.live  presence  runs.validation  runs.iteration
     sessions  runs
-    delivery  audit.record  watch
+    delivery  watch  revisions  audit.record  audit.archive  audit.verify
     auth  eventlog  reviews
-    observe        log output, metrics
-    model  lib  config        import nothing of the above
+    observe  config  runs.files  runs.llm
+    model  lib  runs.process       import nothing of the project
 
 Beside it stand `handlers`, the ways in, and `store`, MongoDB; only `app` imports them.
 """
