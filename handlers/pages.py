@@ -38,6 +38,16 @@ class AssetHandler(web.StaticFileHandler, BaseHandler):
         BaseHandler.initialize(self, context)
         web.StaticFileHandler.initialize(self, path)
 
+    def parse_url_path(self, url_path: str) -> str:
+        """The file's path; no file system takes one with a NUL, and `os.path` raises for it.
+
+        Raises:
+            web.HTTPError: 404, there can be no such file.
+        """
+        if "\0" in url_path:
+            raise web.HTTPError(404)
+        return super().parse_url_path(url_path)
+
     def set_extra_headers(self, path: str) -> None:  # noqa: ARG002 - Tornado's signature
         """Browsers check by ETag: a new release must not run with old modules."""
         self.set_header("Cache-Control", "no-cache")

@@ -15,7 +15,7 @@ def access_log(metrics: HttpMetrics) -> Any:
     """A `log_function` for Tornado: one line a request, without tokens."""
 
     def log_request(handler: web.RequestHandler) -> None:
-        status = handler.get_status()
+        status = int(handler.get_status())  # Tornado sets some as http.HTTPStatus
         metrics.http_request(handler.request.method or "", status)
         log = _log.warning if status >= 500 else _log.info
         log(

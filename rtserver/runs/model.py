@@ -78,7 +78,8 @@ class RunConflictError(ConflictError):
 
     def __init__(self, running: Run) -> None:
         super().__init__(
-            f"The proposal has a {running.kind.value} under way already", run=running.to_json()
+            f"Another {running.kind.value} of the proposal is under way already",
+            run=running.to_json(),
         )
         self.running = running
 

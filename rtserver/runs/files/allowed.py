@@ -82,7 +82,7 @@ class AllowedPaths:
 
     def names(self) -> list[str]:
         """What may be written, for people and models."""
-        return [*STANDARD, *("/".join(pattern) for pattern in self.patterns)]
+        return list(dict.fromkeys((*STANDARD, *("/".join(pattern) for pattern in self.patterns))))
 
     def _noted(self) -> str:
         return f" ({self.note})" if self.note else ""

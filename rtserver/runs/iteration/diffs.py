@@ -29,8 +29,9 @@ def diffs_of(
         max_bytes: of all diffs together, as JSON.
 
     Returns:
-        For each path `path` and `diff`; `diff` is empty and `truncated` is set where it would go
-        beyond the bound.
+        For each path `path` and `diff`; `diff` is empty where no line differs, as where a file is
+        added that has nothing in it. Where it would go beyond the bound, it is empty and
+        `truncated` is set.
     """
     left = max_bytes
     budget = MAX_COMPARED
@@ -41,7 +42,7 @@ def diffs_of(
         budget -= cost
         diff = "".join(_unified(path, old, new, changes))
         size = len(msgspec.json.encode(diff))
-        if not diff or size > left:
+        if size > left:
             diffs.append({"path": path, "diff": "", "truncated": True})
             continue
         left -= size

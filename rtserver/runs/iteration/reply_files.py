@@ -58,7 +58,8 @@ class ReplyFile:
 def parse_reply(reply: str, nonce: str = "", *, may_be_cut: bool = False) -> list[ReplyFile]:
     """Take the files out of a complete reply, in its order; the words around them are ignored.
 
-    Only a tag at the start of a line begins a file. It ends at the closing tag that has a line of
+    Only a tag at the start of a line begins a file; or one at the end of a line, after words, where
+    the closing tag would else close nothing. It ends at the closing tag that has a line of
     its own, or else at the only one at the end or the start of a line; any other is one that the
     text speaks of. Nothing within a thought is a file. What a code fence holds is a quotation
     where other files stand outside of fences. Where the tags have the nonce, only those count.
@@ -149,6 +150,9 @@ class _Reading:
             rf"|{_USED}(?:(?P<thought>{thoughts.BEGINS})|(?P<awake>{thoughts.ENDS}))",
             re.IGNORECASE | re.MULTILINE,
         )
+        self._after_words = re.compile(
+            rf"(?:(?<=\S)|(?<=\S[ \t])){_USED}<{tag}(?=\s)[^<>]*>(?=[ \t\r]*\n)", re.IGNORECASE
+        )
         self._tags = list(islice(pattern.finditer(text), MAX_TAGS + 1))
         if len(self._tags) > MAX_TAGS:
             raise _too_many("tags")
@@ -186,7 +190,7 @@ class _Reading:
                 at = self._read_file(at)
                 continue
             if tag.lastgroup == "end":
-                self._problem(tag, "bad_reply", "ends a file that it did not begin")
+                self._read_file_begun_after_words(at)
             elif tag.lastgroup == "awake":
                 self._forget_what_was_a_thought(tag)
             elif tag.lastgroup == "thought":
@@ -205,7 +209,25 @@ class _Reading:
         path = None if end is None else self._path(tag)
         if end is None or path is None:
             return at + 1
-        closing = self._tags[end]
+        self._give(tag, self._tags[end], path)
+        return end + 1
+
+    def _read_file_begun_after_words(self, at: int) -> None:
+        """Read the file of a closing tag without an opening one at the start of a line.
+
+        Words such as "Here it is:" may stand before the tag that begins it.
+        """
+        closing = self._tags[at]
+        words_from = self._tags[at - 1].end() if at else 0
+        begun = list(self._after_words.finditer(self._text, words_from, closing.start()))
+        path = self._path(begun[0]) if len(begun) == 1 else None
+        if path is None:
+            self._problem(closing, "bad_reply", "ends a file that it did not begin")
+            return
+        self.has_tags = True
+        self._give(begun[0], closing, path)
+
+    def _give(self, tag: re.Match[str], closing: re.Match[str], path: str) -> None:
         text = _content(self._text[tag.end() : closing.start()])
         if _glued(self._name).search(text):
             self._problem(tag, "bad_reply", "begins a file in the line in which one ends", path)
@@ -215,7 +237,6 @@ class _Reading:
             self._problem(tag, "bad_reply", "opens a code fence and does not close it", path)
         self._files.append(_Given(tag.start(), path, text))
         self._spans.append((tag.start(), closing.end()))
-        return end + 1
 
     def _end_of_file(self, at: int) -> int | None:
         """The number of the closing tag of a file; None where that can't be said."""

@@ -454,6 +454,18 @@ async def test_a_token_shows_up_nowhere(
 
 
 @pytest.mark.gen_test
+async def test_the_access_log_has_numbers_for_status(http: Http, logs: LogRecorder) -> None:
+    await http("HEAD", "/ws/projects/p1")
+    await http(GET, "/nothing")
+
+    def statuses() -> list[object]:
+        return [line["status"] for line in logs.lines if line["event"] == "http_request"]
+
+    await until(lambda: len(statuses()) >= 2, "the access log")
+    assert {type(status) for status in statuses()} == {int}
+
+
+@pytest.mark.gen_test
 async def test_when_mongodb_is_away_it_is_503_with_a_time(
     http: Http, served: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -486,6 +498,8 @@ async def test_pages_carry_a_policy_and_no_address_of_elsewhere(http: Http) -> N
     assert again.code == 304
     for path in ("/static/../pyproject.toml", "/static/%2e%2e/pyproject.toml", "/static/"):
         assert (await http(GET, path)).code in (403, 404)
+    for path in ("/static/app.css%00", "/static/app/%00/main.js"):
+        problem(await http(GET, path), 404)
 
 
 @pytest.mark.gen_test(timeout=30)

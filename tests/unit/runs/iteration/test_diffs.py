@@ -38,6 +38,10 @@ def test_a_last_line_without_an_end() -> None:
     assert "truncated" not in diff
 
 
+def test_a_file_with_nothing_in_it_is_not_too_long_to_show() -> None:
+    assert diffs_of({"a.md": ("", "")}) == [{"path": "a.md", "diff": ""}]
+
+
 def test_all_together_are_bounded() -> None:
     texts = {f"{n}.md": ("", "\x01" * 300 + "\n") for n in range(5)}  # 6 bytes each in JSON
     diffs = diffs_of(texts, max_bytes=4_500)

@@ -251,6 +251,19 @@ def test_a_reply_that_may_be_cut_is_complete_only_where_each_file_is_closed(mark
         assert is_complete_in_form(text, NONCE)
 
 
+@pytest.mark.parametrize("words", ["Here it is: ", "first ", "1. ", "Ready:", "\ufeff**New:** "])
+@pytest.mark.parametrize("mark", ["", f"-{NONCE}"])
+def test_words_before_the_tag_in_its_line(words: str, mark: str) -> None:
+    first = f'{words}<file{mark} path="a.md">\n# A\n</file{mark}>\n'
+    second = f'And {words}<file{mark} path="b.md"> \r\n# B\n</file{mark}>\nDone.\n'
+    assert only(first + second, NONCE) == {"a.md": "# A\n", "b.md": "# B\n"}
+    assert is_complete_in_form(first, NONCE)
+    quoted = f'I say `<file{mark} path="a.md">`\nand\n</file{mark}>\n'
+    twice = f'or <file{mark} path="b.md">\n{first}'
+    for reply in (quoted, twice):
+        assert refused(reply, NONCE) == "bad_reply"
+
+
 def test_the_form_may_be_spoken_of_at_the_start_of_a_line() -> None:
     given_file = '<file path="a.md">\n# A\n</file>\n'
     for words in ('<file path="..."> is the tag.\n', '<file path="RELATIVE">\nbegins one.\n'):
