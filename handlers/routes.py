@@ -8,7 +8,7 @@ from typing import Any
 from tornado import web
 
 from handlers.api.audit import AuditHandler, AuditSocket
-from handlers.api.comments import CommentsHandler
+from handlers.api.comments import CommentHandler, CommentsHandler
 from handlers.api.connections import ConnectionHandler, ConnectionsHandler, RevocationHandler
 from handlers.api.events import EventsHandler
 from handlers.api.locks import LockHandler
@@ -55,6 +55,7 @@ def http_routes(given: dict[str, Any]) -> list[Route]:
         Route("/api/v1/proposals/{proposal_id}", ProposalHandler, given),
         Route("/api/v1/proposals/{proposal_id}/events", ProposalEventsHandler, given),
         Route("/api/v1/proposals/{proposal_id}/comments", CommentsHandler, given),
+        Route("/api/v1/comments/{comment_id}", CommentHandler, given),
         Route("/api/v1/proposals/{proposal_id}/reviews", ReviewsHandler, given),
         Route("/api/v1/proposals/{proposal_id}/revisions", RevisionsHandler, given),
         Route(

@@ -22,6 +22,7 @@ from rtserver.revisions.archiving import ArchivingService
 from rtserver.revisions.reviewing import ReviewService
 from rtserver.revisions.service import RevisionService
 from rtserver.revisions.spec_changes import SpecChanges
+from rtserver.revisions.threads import ThreadService
 from rtserver.runs.iteration.factory import Iterations
 from rtserver.runs.service import RunService
 from rtserver.runs.validation.work import Validations
@@ -53,6 +54,7 @@ class HandlerContext:
     archiving: ArchivingService
     spec_changes: SpecChanges
     comments: CommentService
+    threads: ThreadService
     locks: LockService
     runs: RunService
     iterations: Iterations

@@ -21,6 +21,7 @@ PARAMETERS: dict[str, Any] = {
     "project_id": field_types.ProjectId,
     "proposal_id": field_types.ProposalId,
     "run_id": field_types.RunId,
+    "comment_id": field_types.CommentId,
     "connection_id": field_types.ConnectionId,
     "user_id": field_types.UserId,
     "revision": Annotated[

@@ -40,7 +40,7 @@ async def build_documents(base: Foundation, mongo: MongoAccess, events: EventLog
     relay = OutboxRelay(
         database,
         events.writer,
-        (RUNS, PROPOSALS, LOCKS),
+        (RUNS, PROPOSALS, LOCKS, COMMENTS),
         {COMMENTS: comment_fields, REVISIONS: revision_event_fields},
         {PROPOSALS: forget_with_removed},
     )

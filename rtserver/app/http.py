@@ -38,6 +38,7 @@ def _context(base: Foundation, features: Features) -> HandlerContext:
         archiving=reviews.archiving,
         spec_changes=reviews.spec_changes,
         comments=reviews.comments,
+        threads=reviews.threads,
         locks=reviews.locks,
         runs=runs.service,
         iterations=runs.iterations,

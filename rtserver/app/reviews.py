@@ -20,6 +20,7 @@ from rtserver.revisions.openspec import OpenSpec
 from rtserver.revisions.reviewing import ReviewService
 from rtserver.revisions.service import RevisionService
 from rtserver.revisions.spec_changes import SpecChanges
+from rtserver.revisions.threads import ThreadService
 from rtserver.revisions.watching import WorkspaceWatch
 from rtserver.runs.process.environment import tool_environment
 from store.watch.places import MongoWatchPlaces
@@ -35,6 +36,7 @@ class Reviews:
     archiving: ArchivingService
     spec_changes: SpecChanges
     comments: CommentService
+    threads: ThreadService
     locks: LockService
 
 
@@ -64,6 +66,7 @@ def build_reviews(
     if base.settings.workspace_watch == "on":
         _watch_workspaces(base, mongo, events, documents, revisions)
     openspec = OpenSpec(tool_environment(SERVER_ROOT))
+    comments = CommentService(documents.comments, documents.proposals)
     return Reviews(
         editing=editing,
         revisions=revisions,
@@ -77,7 +80,8 @@ def build_reviews(
             base.settings.workspaces_dir,
         ),
         spec_changes=SpecChanges(revisions, openspec, base.settings.workspaces_dir),
-        comments=CommentService(documents.comments, documents.proposals),
+        comments=comments,
+        threads=ThreadService(comments, documents.proposals, revisions),
         locks=locks,
     )
 

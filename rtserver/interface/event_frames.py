@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from rtserver.model.field_types import (
+    CommentId,
     EventId,
     Moment,
     ProjectId,
@@ -341,6 +342,22 @@ class CommentCreated(EventFrame, tag="comment_created"):
     actor: UserId
 
 
+class CommentUpdated(EventFrame, tag="comment_updated"):
+    """A comment's text was changed, or it was called settled, or open again."""
+
+    proposal_id: ProposalId
+    comment: CommentJson
+    actor: UserId
+
+
+class CommentDeleted(EventFrame, tag="comment_deleted"):
+    """A comment was removed."""
+
+    proposal_id: ProposalId
+    comment_id: CommentId
+    actor: UserId
+
+
 class LockChanged(EventFrame, tag="lock_changed"):
     """The project's lock was taken, or ended.
 
@@ -396,6 +413,8 @@ EVENT_FRAMES: tuple[type[EventFrame], ...] = (
     FilesFound,
     ReviewSubmitted,
     CommentCreated,
+    CommentUpdated,
+    CommentDeleted,
     LockChanged,
 )
 """Of the server's own types, all that clients get."""

@@ -34,6 +34,8 @@ class EventType(enum.StrEnum):
     RUN_QUEUED = "run_queued"
     STATUS_CHANGED = "status_changed"
     COMMENT_CREATED = "comment_created"
+    COMMENT_UPDATED = "comment_updated"
+    COMMENT_DELETED = "comment_deleted"
     LOCK_CHANGED = "lock_changed"
     PROPOSAL_CREATED = "proposal_created"
     PROPOSAL_UPDATED = "proposal_updated"

@@ -219,6 +219,16 @@ const HANDLERS = dict({
     const comments = [...(proposal.comments ?? []), event.comment];
     return changeProposal(state, event.proposal_id, { comments });
   },
+  comment_updated: (state, event) =>
+    changeComments(state, event.proposal_id, (comments) =>
+      comments.map((comment) =>
+        comment.id === event.comment?.id ? { ...comment, ...event.comment } : comment,
+      ),
+    ),
+  comment_deleted: (state, event) =>
+    changeComments(state, event.proposal_id, (comments) =>
+      comments.filter((comment) => comment.id !== event.comment_id),
+    ),
   lock_changed: (state, event) => ({ ...state, lock: lockOf(event) }),
   proposal_created: (state, event) => mergeProposal(state, event),
   proposal_updated: (state, event) => mergeProposal(state, event),
@@ -234,6 +244,11 @@ const HANDLERS = dict({
     return { ...state, present, present_count: count, present_live: live };
   },
 });
+
+function changeComments(state, proposalId, change) {
+  const comments = state.proposals[proposalId]?.comments;
+  return comments ? changeProposal(state, proposalId, { comments: change(comments) }) : state;
+}
 
 function failure({ error, reason }) {
   return { status: "error", error, reason };

@@ -77,6 +77,7 @@ async def _fill(address: str, signed: str) -> dict[str, str]:
             "connection_id": "nobody",
             "user_id": "revoked by the document",
             "revision": "1",
+            "comment_id": "nobody",
             "file_path": "proposal.md",
         }
 

@@ -476,3 +476,65 @@ async def test_another_worker_watches_when_the_one_is_gone(workers: Workers) -> 
             (folder / "proposal.md").write_text("2\n")
             seen = await viewer.recv_type("revision_created")
             assert seen["revision"]["number"] == 2
+
+
+@pytest.mark.gen_test
+async def test_a_thread_on_a_place_in_the_text(pair: Pair, project: str) -> None:
+    text = "# Why\n\nBecause.\n\n## What\n\n- Renew once\n"
+    async with reviewed(pair, project, {"proposal.md": text}) as case:
+        anchor = {
+            "revision": 1,
+            "path": "proposal.md",
+            "heading": "What",
+            "quote": "Renew once",
+            "line": 7,
+        }
+        path = f"{case.path}/comments"
+        async with session(pair.one.address, project, user="ada") as listening:
+            made = await case.ben.post(path, {"text": "Why once?", "anchor": anchor})
+            assert (made["anchor"], made["outdated"]) == (anchor, False)
+            assert made["place"] == {"revision": 1, "line": 7}
+            told = await listening.recv_type("comment_created")
+            assert told["comment"]["anchor"] == anchor
+            answer = await case.ada.post(path, {"text": "Ask eve", "reply_to": made["id"]})
+            assert answer["reply_to"] == made["id"]
+
+            moved = {"base": 1, "files": {"proposal.md": "Before.\n" + text}}
+            await case.ada.post(f"{case.path}/revisions", moved)
+            listed = (await case.eve.get(path))["comments"]
+            assert listed[0]["place"] == {"revision": 2, "line": 8}
+            gone = {"base": 2, "files": {"proposal.md": "# Why\n"}}
+            await case.ada.post(f"{case.path}/revisions", gone)
+            listed = (await case.eve.get(path))["comments"]
+            assert (listed[0]["place"], listed[0]["outdated"]) == (None, True)
+            assert "place" not in listed[1]
+
+            comment = f"/api/v1/comments/{made['id']}"
+            await case.ada.patch(comment, {"text": "not mine"}, 403)
+            edited = await case.ben.patch(comment, {"text": "Why only once?"})
+            assert edited["text"] == "Why only once?"
+            assert edited["edited_at"] is not None
+            told = await listening.recv_type("comment_updated")
+            assert told["comment"]["text"] == "Why only once?"
+            settled = await case.ada.patch(comment, {"resolved": True})
+            assert settled["resolved"]["by"] == "ada"
+            assert (await listening.recv_type("comment_updated"))["comment"]["resolved"][
+                "by"
+            ] == "ada"
+            assert (await case.eve.patch(comment, {"resolved": False}))["resolved"] is None
+            async with api(pair.one.address, "stranger", roles=()) as stranger:
+                await stranger.patch(comment, {"resolved": True}, 403)
+                await stranger.delete(comment, 403)
+            await case.ben.delete(comment, 204)
+            told = await listening.recv_type("comment_deleted")
+            assert told["comment_id"] == made["id"]
+            assert [each["id"] for each in (await case.eve.get(path))["comments"]] == [answer["id"]]
+            await case.ben.patch(comment, {"text": "x"}, 404)
+        for wrong in (
+            {**anchor, "path": "no.md"},
+            {**anchor, "revision": 9},
+            {**anchor, "line": 0},
+            {**anchor, "quote": "x" * 3000},
+        ):
+            await case.ben.post(path, {"text": "x", "anchor": wrong}, 422)
+        await case.ben.post(path, {"text": "x", "reply_to": "nobody"}, 404)

@@ -45,6 +45,8 @@ class Action(enum.StrEnum):
     PROPOSAL_STATUS_CHANGED = "proposal.status_changed"
     PROPOSAL_DELETED = "proposal.deleted"
     COMMENT_CREATED = "comment.created"
+    COMMENT_UPDATED = "comment.updated"
+    COMMENT_DELETED = "comment.deleted"
     REVISION_CREATED = "revision.created"
     REVIEW_SUBMITTED = "review.submitted"
     LOCK_ACQUIRED = "lock.acquired"

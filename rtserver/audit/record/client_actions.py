@@ -254,6 +254,28 @@ CLIENT_ACTIONS: Mapping[Action, ActionDoc] = {
             **_REASON,
         },
     ),
+    Action.COMMENT_UPDATED: ActionDoc(
+        "Somebody changed a comment's text, or said that it is settled; `target` is the comment.",
+        {
+            **_WITH_IP,
+            "target": "8d1057318cac3dd5",
+            "details": {"proposal_id": "add-hold-queue", "resolved": True},
+        },
+        details={
+            "proposal_id": "what was commented on",
+            "resolved": "whether it is settled, where that was said",
+            **_REASON,
+        },
+    ),
+    Action.COMMENT_DELETED: ActionDoc(
+        "Somebody removed a comment; `target` is the comment.",
+        {
+            **_WITH_IP,
+            "target": "8d1057318cac3dd5",
+            "details": {"proposal_id": "add-hold-queue"},
+        },
+        details={"proposal_id": "what was commented on", **_REASON},
+    ),
     Action.REVISION_CREATED: ActionDoc(
         "Somebody sent another text of a proposal, or put an earlier one back; `target` is the "
         "proposal. What an iteration writes is in its own records, and what others write into the "

@@ -38,6 +38,7 @@ ROUTES: dict[str, tuple[str, ...]] = {
     "/api/v1/projects/{p}/lock": (GET, PUT, DELETE),
     "/api/v1/proposals/{c}": (GET, PATCH, DELETE),
     "/api/v1/proposals/{c}/comments": (GET, POST),
+    "/api/v1/comments/comment-1": (PATCH, DELETE),
     "/api/v1/proposals/{c}/reviews": (GET, POST),
     "/api/v1/proposals/{c}/revisions": (GET, POST),
     "/api/v1/proposals/{c}/revisions/1/files": (GET,),
