@@ -56,7 +56,7 @@ class ApiHandler(BaseHandler):
             self.context.auditor.ensure(self.audit_action)
 
     def _announced_bytes(self) -> int:
-        """The length that the request says; what is none is Tornado's to refuse."""
+        """The length that the request says; Tornado refuses what is no length."""
         length = self.request.headers.get("Content-Length", "")
         return int(length[:MAX_LENGTH_DIGITS]) if length.isascii() and length.isdigit() else 0
 

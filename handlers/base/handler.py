@@ -37,7 +37,7 @@ _log = structlog.get_logger()
 def shown_address(uri: str | None) -> str:
     """A request's address for the log: without a token, and without the name of a SockJS session.
 
-    Whoever knows that name can take part in the session.
+    A reader of the log who knows that name could take part in the session.
     """
     return SOCKJS_SESSION.sub(r"\1[session]", scrub(uri or ""))
 

@@ -1,11 +1,11 @@
 """Request bodies that are not read to their end: what reaches into Tornado for them.
 
-tests/unit/handlers/base/test_tornado_body.py fails when a Tornado release changes underneath.
+tests/unit/handlers/base/test_bodies.py fails when a Tornado release changes underneath.
 
 Tornado closes a connection whose request was answered before its body had come in. Where data is
 unread in the socket by then, the kernel resets the connection, and a client that is still sending
 never sees the answer. So `HTTP1Connection.finish` is let believe that the body was read; Tornado,
-which does not hand on the body of a request that was answered, then reads over it.
+which does not deliver the body of a request that was answered, then reads over it.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """Sockets of Tornado: all that reaches into it for speed and for close codes.
 
-tests/unit/handlers/base/test_tornado_contract.py fails when a Tornado release changes underneath.
+tests/unit/handlers/base/test_tornado_socket.py fails when a Tornado release changes underneath.
 
 What is used beyond Tornado's public interface, and why:
 
@@ -88,7 +88,7 @@ class StreamSink:
         except StreamClosedError as error:
             failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             failed.set_exception(error)
-            failed.exception()  # retrieved: whoever waits gets it, nobody need
+            failed.exception()  # retrieved: a waiter gets it, and nobody need wait
             return failed
         self.keep_behind(writing)
         return writing
@@ -106,7 +106,7 @@ def _no_descriptor() -> int:
 def detect_dead_peer(stream: IOStream, after_s: float) -> None:
     """Have the kernel end a connection whose peer acknowledges nothing for so long.
 
-    For streams, which have no pong: whoever vanished without a word is found by what is sent next.
+    For streams, which have no pong: a peer that vanished is found by what is sent next.
     """
     if stream.closed():
         return

@@ -30,7 +30,7 @@ _RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVE_ALGORITHMS = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 # By the key's type alone. PyJWT's own PyJWKSet lets a member's "alg" choose the parser: one with
 # "none" breaks the whole set. It also refuses a set without keys: withdrawn ones would stay.
-# No "oct": a secret that can be read at a URL is none.
+# No "oct": a secret that can be read at a URL is no secret.
 _PARSERS: Mapping[str, Callable[[dict[str, Any]], object]] = {
     "RSA": RSAAlgorithm.from_jwk,
     "EC": ECAlgorithm.from_jwk,
@@ -252,7 +252,7 @@ class JwksCache:
         except (HTTPError, OSError) as error:
             # By its type alone: a client's message may quote the URL, whose query may be secret.
             log.warning("jwks_fetch_failed", reason=type(error).__name__, keys_kept=len(self._keys))
-        except Exception:  # whoever waits must get an answer, and the log gets the rest
+        except Exception:  # those who wait must get an answer, and the log gets the rest
             log.exception("jwks_fetch_failed", reason="unexpected", keys_kept=len(self._keys))
         else:
             self._keys = keys

@@ -1,4 +1,4 @@
-"""JSON Web Tokens (RFC 7519): verified for whoever connects, signed for operators."""
+"""JSON Web Tokens (RFC 7519): verified for clients, signed for operators."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class TokenVerifier:
         secret: The HMAC secret, as long as the algorithm's hash at least: 32 bytes for HS256.
         public_key: A public key as PEM text, whose line ends may be written as backslash and n,
             or the path of a PEM file.
-        jwks: Keys at a URL. Whoever made it closes it. With a public key too, that one is tried
+        jwks: Keys at a URL. Its maker closes it. With a public key too, that one is tried
             first.
         algorithms: The JWS algorithms to accept (RFC 7518 section 3.1). Empty: HS256 for a
             secret, the usual one of the public key's type, and RS256, ES256 and EdDSA for a JWKS.
@@ -333,7 +333,7 @@ class TokenSigner:
         clock: Unix time in seconds.
 
     Raises:
-        KeyConfigurationError: The secret is weak, or the algorithm is none for a secret.
+        KeyConfigurationError: The secret is weak, or the algorithm is not for secrets.
     """
 
     def __init__(

@@ -145,7 +145,7 @@ def split_mongodb_uri(text: str) -> tuple[str, str, str]:
     address among them.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     scheme, _, rest = text.partition("://")
     rest, _, options = rest.partition("?")
@@ -156,7 +156,7 @@ def split_mongodb_uri(text: str) -> tuple[str, str, str]:
 
 
 def parse_mongodb_uri(text: str) -> str:
-    """The address of a MongoDB; raises ValueError where it is none."""
+    """The address of a MongoDB; raises ValueError where it is not one."""
     split_mongodb_uri(text)
     return text
 
@@ -198,7 +198,7 @@ def list_of(parse_item: Callable[[str], str], allowed: str) -> Kind:
 
 
 def parse_networks(text: str) -> str:
-    """Addresses, networks and words for some; raises ValueError where one is none."""
+    """Addresses, networks and words for some; raises ValueError where one is not."""
     items = [item.strip().lower() for item in text.split(",")]
     return ",".join(
         item if item in ("loopback", "none") else str(ipaddress.ip_network(item))
@@ -215,7 +215,7 @@ ALGORITHMS = (
 
 
 def parse_algorithm(text: str) -> str:
-    """A signature algorithm in its usual case; raises ValueError where it is none."""
+    """A signature algorithm in its usual case; raises ValueError where it is not one."""
     for algorithm in ALGORITHMS:
         if text.upper() == algorithm.upper():
             return algorithm

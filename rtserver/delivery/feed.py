@@ -105,7 +105,7 @@ class Recent:
     def after(self, seq: int, limit: int) -> list[StoredEvent] | None:
         """The events after `seq`, at most `limit`; None where the first of them is not here.
 
-        So a list that is given out is never empty: whoever asks for more has got further.
+        So a list that is given out is never empty, and each answer gets the caller further.
         """
         if not self._events or not self._events[0].seq - 1 <= seq < self._events[-1].seq:
             return None

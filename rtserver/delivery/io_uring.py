@@ -105,7 +105,7 @@ class SendRing:
         """Send the same to each, in their order. Never waits.
 
         Args:
-            fds: sockets; a number that is none is refused by the kernel, like any send that fails.
+            fds: sockets; the kernel refuses a number that is no socket, like any send that fails.
             data: what to send.
 
         Returns:

@@ -35,7 +35,7 @@ class Timer:
         self._action()
 
     def forget(self) -> None:
-        """Let go of what would have been done, so that whoever owns the timer is in no cycle."""
+        """Let go of what would have been done, so that the timer's owner is in no cycle."""
         self._action = _nothing
 
 

@@ -116,7 +116,7 @@ class PreparedDrafts(Sequence[EventDraft]):
 
 
 class _Prepared(EventDraft):
-    """One of them, for whoever asks."""
+    """One of them, made when it is asked for."""
 
     __slots__ = ("_body",)
 

@@ -28,7 +28,7 @@ _RESERVED_CHANGES = frozenset({"archive"})
 class BadIdentifier(ValueError):  # noqa: N818 - says what it is; callers catch it by this name
     """An identifier that is not acceptable; the message says what was wrong with it.
 
-    The message may be shown to whoever sent the identifier. It repeats at most
+    The message may be shown to the client that sent the identifier. It repeats at most
     `MAX_ECHO_LENGTH` characters of it, with everything but printable ASCII escaped.
     """
 

@@ -112,7 +112,7 @@ def parse_watches(text: str) -> tuple[Watch, ...]:
     """The watches of a text, between which there are blanks or line ends.
 
     Raises:
-        WatchSpecError: one of them is none.
+        WatchSpecError: one of them is not a watch.
     """
     return tuple(_parse(one) for one in text.split())
 

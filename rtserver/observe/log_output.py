@@ -2,7 +2,7 @@
 
 A line goes to stderr as text for people or as one JSON object. Before it is written, whatever may
 be a token and every secret of the configuration is replaced, wherever it stands: in the message, in
-a field, in a traceback. Whoever logs should be careful all the same.
+a field, in a traceback. Code that logs should be careful all the same.
 """
 
 import json

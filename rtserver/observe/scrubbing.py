@@ -45,7 +45,7 @@ def scrub(text: str) -> str:
     It finds ``token=...`` in URLs, ``Bearer ...``, the pair ``bearer, ...``, JSON's
     ``"token":"..."`` and bare JWTs, whole or cut short. Rather too much is taken than too little.
     Characters that are escaped as in an address, though they need not be, are shown as themselves:
-    ``t%6Fken=`` is ``token=`` to whoever reads the address.
+    ``t%6Fken=`` is ``token=`` to the server that reads the address.
     """
     if "%" in text:
         text = _ESCAPED_UNRESERVED.sub(lambda escaped: chr(int(escaped[1], 16)), text)

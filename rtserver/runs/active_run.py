@@ -19,7 +19,7 @@ class ActiveRun:
     """A run from its start to its end.
 
     The work is a task of its own, which may be cancelled at any moment, also before its first
-    step; whoever awaits `ending` is not cancelled by that and always learns how the run ended.
+    step; a task that awaits `ending` is not cancelled by that and always learns how the run ended.
 
     Attributes:
         run: what is stored of it.

@@ -89,7 +89,7 @@ class RunLeases:
             await asyncio.sleep(interval_s)
 
     async def _renew(self) -> None:
-        # Snapshot first: a run that starts meanwhile is none of this round's business.
+        # Snapshot first: a run that starts meanwhile is for the next round.
         known = [active for active in self._active() if active.stored]
         if not known:
             return

@@ -135,7 +135,7 @@ class RunStore(Protocol):
         """
 
     async def ask_cancel(self, run_id: str, by: str) -> None:
-        """Note that a run is to end, so that the wish outlives whoever had it."""
+        """Note that a run is to end, so that the wish outlives the worker that was asked."""
 
     async def active(self, project_id: str) -> list[Run]:
         """The runs of a project that are under way, oldest first, the queued with their place."""

@@ -6,7 +6,7 @@ from rtserver.model.errors import BusyError
 
 
 class RunQueue:
-    """Waiting runs. Projects take turns, and within a project whoever came first is first.
+    """Waiting runs. Projects take turns, and within a project the first to come is first.
 
     So a project with a hundred waiting runs delays another project's only one by one run.
     """

@@ -45,7 +45,7 @@ class Change:
     """A change, with everything in it as plain JSON would have it.
 
     Attributes:
-        key: stands for this change and no other, whoever reads it and how often.
+        key: stands for this change and no other, however often it is read.
         operation: what happened.
         document_id: the document's `_id`.
         ts: when (RFC 3339).
@@ -209,7 +209,7 @@ def _text(value: Any) -> str | None:
 
 
 def project_id_of(value: Any) -> str | None:
-    """The project id that a field's value stands for; None where it is none."""
+    """The project id that a field's value stands for; None where it is not an id."""
     text = _text(value)
     try:
         return None if text is None else ids.project_id(text)

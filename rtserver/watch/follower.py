@@ -2,7 +2,7 @@
 
 One worker at a time holds a watch, on a lease. It reads the collection's change stream, appends an
 event for each change under a key that belongs to the change, and then notes how far it has come.
-So whoever goes on, from wherever that was noted last, tells nothing twice and leaves nothing out;
+So the worker that goes on, from the place noted last, tells nothing twice and leaves nothing out;
 also a holder that was paused and does not know yet that another has taken over.
 """
 

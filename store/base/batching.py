@@ -38,7 +38,7 @@ class _Turns(Generic[Item, Result]):
 class Batcher(Generic[Key, Item, Result]):
     """Carries out items in batches, one batch of a key at a time.
 
-    Whoever comes first of a batch carries it out for all of them. Where that one is cancelled
+    The first caller of a batch carries it out for all of them. Where that one is cancelled
     meanwhile the next one does it again, so carrying out an item twice must be as good as once.
     """
 

@@ -179,7 +179,7 @@ class MongoLeases:
     async def renew(self, entries: Sequence[ConnectionRecord]) -> set[str]:
         """See `LeaseStore.renew`.
 
-        What lapsed and is still listed has lost nothing: whoever is let in first takes out what
+        What lapsed and is still listed has lost nothing: the next admission takes out what
         lapsed. So a registry never lists more than its limit.
         """
         projects: dict[str, list[ConnectionRecord]] = defaultdict(list)

@@ -45,7 +45,7 @@ class MongoLocks:
     @core_errors
     async def get(self, project_id: str) -> Lock | None:
         """See `LockStore.get`."""
-        # What is on its way counts: whoever asks wants to take the lock, or to write past it.
+        # What is on its way counts: the caller wants to take the lock, or to write past it.
         document = await self._newest.find_one(
             {"_id": project_id, "by": {"$exists": True}}, _SEEN, max_time_ms=NEWEST_MS
         )

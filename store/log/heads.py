@@ -77,7 +77,7 @@ class Heads:
             await self.flush()
 
     def saw(self, project_id: str, seq: int, size_bytes: int) -> None:
-        """Remember what came through the tail, whoever wrote it; `run` writes it in time."""
+        """Remember what came through the tail, from any worker; `run` writes it in time."""
         self._seen[project_id] = seq
         self._seen_bytes += size_bytes
         if self._seen_bytes >= self._flush_bytes:

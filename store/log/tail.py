@@ -9,7 +9,7 @@ is needed.
 
 The cursor is driven by `find` and `getMore` commands rather than by the driver's cursor class:
 that gives whole batches without a step through the executor for each document, and the operation
-time that belongs to each batch. The next batch is asked for when one has been handed on: what comes
+time that belongs to each batch. The next batch is asked for when one has been delivered: what comes
 meanwhile gathers in MongoDB, and neither it nor this worker is kept busy by asking while the answer
 to an insert is on its way.
 """
@@ -56,7 +56,7 @@ async def _is_unknown(_identity: Any) -> bool:
 class EventTail:
     """One tailing cursor for this worker, reopened for as long as the worker lives.
 
-    What comes after a reopening may have been handed on before; the dispatcher drops it by number.
+    What comes after a reopening may have been delivered before; the dispatcher drops it by number.
     """
 
     def __init__(
@@ -223,7 +223,7 @@ class EventTail:
             await self._pause(min(ended_s - began_s, MAX_PAUSE_S))
 
     async def _pause(self, most_s: float) -> None:
-        """Stay away after a batch that took long to hand on, unless the next one is on its way.
+        """Stay away after a batch that took long to deliver, unless the next one is on its way.
 
         Handing on costs by connection far more than by event. Where it is what the worker is busy
         with, a pause as long as it took lets more events share the next time; where events come

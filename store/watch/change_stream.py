@@ -216,7 +216,7 @@ async def _batch(watch: Watch, found: Sequence[RawBSONDocument], after: Token) -
 
 
 def _change(watch: Watch, event: Mapping[str, Any], operation: ChangeKind) -> Change:
-    # The token names the change by its place in the oplog: the same for whoever reads it.
+    # The token names the change by its place in the oplog: the same for every reader.
     place = f"{watch.name}\0{event['_id']['_data']}"
     return Change(
         key=f"watch:{hashlib.sha256(place.encode()).hexdigest()}",

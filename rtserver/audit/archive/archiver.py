@@ -91,7 +91,7 @@ class Archiver:
         """Archive, or wait for the turn to, until cancelled or `finish` was called and all done."""
         try:
             while True:
-                # Looked at before trying: whoever held the archive may have let go of it since.
+                # Read before trying: the holder of the archive may have let go of it since.
                 finishing = self._finishing
                 holds = False
                 try:
@@ -161,7 +161,7 @@ class Archiver:
                 "directory of its own, or move the files away where the database was lost"
             )
         if lease.term is None:
-            # Whoever holds it sees to it that it works.
+            # Its holder sees to it that it works.
             self._tell_works()
             self._position = lease.position
             await self._margin.measure(self._store, lease.position)

@@ -49,7 +49,7 @@ def hash_of(record: Mapping[str, Any]) -> str:
 def plain(value: object, depth: int = _MAX_DEPTH) -> Any:
     """A value in the form that has one spelling in JSON: whole numbers, valid Unicode, bounded.
 
-    What is none of JSON's kinds becomes text.
+    A value that JSON has no kind for becomes text.
     """
     if type(value) is str:  # the usual cases, quickly: a `match` asks one class after the other
         return text(value)

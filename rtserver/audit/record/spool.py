@@ -1,6 +1,6 @@
 """The spool: audit records on disk, on their way to MongoDB.
 
-A first-in-first-out queue of batches. What is appended is in the file before it is handed on, and
+A first-in-first-out queue of batches. A batch is in the file before it is delivered, and
 the file shrinks as batches are delivered: while MongoDB keeps up it holds what a few milliseconds
 brought, and hardly ever reaches the platter. While MongoDB is away it grows, up to its bound.
 
@@ -285,7 +285,7 @@ class Abandoned:
         self.release()
 
     def release(self) -> None:
-        """Leave it to whoever comes next; nothing to do where that was done, or it was removed."""
+        """Leave it to the next worker; nothing to do where that was done, or it was removed."""
         lock_fd, self._lock_fd = self._lock_fd, None
         if lock_fd is not None:  # a number that was closed may be another file's by now
             os.close(lock_fd)

@@ -1,7 +1,7 @@
 """The spool thread: writes queued audit records to disk in time, however busy the event loop is.
 
 A worker that is killed loses what was in memory alone, so how long a record may be there must not
-depend on when the event loop comes round to it. A thread of its own takes what is queued when the
+depend on when the event loop comes round to it. A separate thread takes what is queued when the
 oldest of it is due, and does whatever else touches the spool's files, one after the other.
 """
 
@@ -222,7 +222,7 @@ def _fulfil(future: Future[T], job: Callable[..., T], arguments: tuple[object, .
         return
     try:
         result = job(*arguments)
-    except BaseException as error:  # noqa: BLE001  (whoever waits for it gets it)
+    except BaseException as error:  # noqa: BLE001  (it is raised where the future is awaited)
         future.set_exception(error)
     else:
         future.set_result(result)

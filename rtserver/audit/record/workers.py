@@ -167,7 +167,7 @@ class Workers:
     ) -> None:
         """Write down where the chains stand, this one too, and what the buffer holds.
 
-        Whoever verifies learns from it what was in the log at this moment, and so which records
+        Verification learns from it what was in the log at this moment, and so which records
         can have been overwritten since.
         """
         heads = [other.head.to_json(other.chain, ended=other.ended) for other in others]

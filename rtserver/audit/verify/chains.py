@@ -81,7 +81,7 @@ class Chains:
         trails: what is known of each chain, by its name.
         lost: chains whose worker another one recorded as lost.
         ended: chains that another worker recorded as closed.
-        unplaced: sequence numbers at which there is something that is none of any chain's records.
+        unplaced: sequence numbers whose content belongs to no chain.
         unchecked: how much could not be compared, because it was read too long ago.
     """
 
@@ -98,7 +98,7 @@ class Chains:
             ranges: what was read of the log, the present place included.
             overwrites: what the buffer had overwritten.
             found: is told of traces of tampering, as `Verifier.find`.
-            note: is told of what is none.
+            note: is told of what is worth a word, and no trace.
         """
         self._ranges = ranges
         self._overwrites = overwrites

@@ -32,7 +32,7 @@ class ReadRanges:
 
         Args:
             found: is told of traces of tampering.
-            note: is told of what is none.
+            note: is told of what is worth a word, and no trace.
         """
         self._found = found
         self._note = note

@@ -13,8 +13,9 @@ What there is to go by:
 - What is missing before everything may have been overwritten: `rtserver.audit.verify.overwrites`
 looks whether the buffer was full enough for that.
 
-Nothing here is secret: whoever can rewrite all of the collection, the registry and the archive can
-also make it all fit. An archive or an earlier report that is kept where they can't write shows it.
+Nothing here is secret: an attacker who can rewrite all of the collection, the registry and the
+archive can also make it all fit. An archive or an earlier report that is kept where the attacker
+can't write shows it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -143,7 +144,7 @@ class Verifier:
         self.find(FindingKind.CHANGED, where, why)
 
     def unreadable(self, first: Position, last: Position, why: str) -> None:
-        """Something is in the place of these records that is none."""
+        """Something is in the place of these records that is not a record."""
         self._ranges.take(first, str(first))
         self._ranges.stretch(last)
         self._chains.unplaced += range(first.seq, last.seq + 1)

@@ -37,7 +37,7 @@ def _fail(status: int, message: str) -> None:
 
 
 def _die_by(signum: int) -> None:
-    """End by a signal, so that whoever waits for the guard sees what happened to the command."""
+    """End by a signal, so that who waits for the guard sees what happened to the command."""
     import resource  # noqa: PLC0415  only this path needs it, and start-up should be quick
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the command's core is of use, not ours

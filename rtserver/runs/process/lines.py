@@ -1,4 +1,4 @@
-"""Output of a command as lines: cut to bounded length, numbered, and handed on in order."""
+"""Output of a command as lines: cut to bounded length, numbered, and delivered in order."""
 
 import asyncio
 import codecs
@@ -8,7 +8,7 @@ from typing import Literal
 
 StreamName = Literal["stdout", "stderr"]
 
-# A burst of short lines is handed on in pieces, each awaited, so that it arrives at the log and at
+# A burst of short lines is delivered in pieces, each awaited, so that it arrives at the log and at
 # its readers at the pace at which they take it.
 _BATCH_LINES = 256
 
@@ -139,7 +139,7 @@ class LineHandOver:
 
     @property
     def full(self) -> bool:
-        """No further line will be handed on."""
+        """No further line will be delivered."""
         return self.handed_on >= self._max_lines
 
     async def hand_on(self, stream: StreamName, lines: list[tuple[str, int]]) -> None:
@@ -169,7 +169,7 @@ class LineSink:
         self._lines = lines
 
     async def take(self, data: bytes) -> None:
-        """Take the next bytes; returns when the lines in them were handed on."""
+        """Take the next bytes; returns when the lines in them were delivered."""
         if self._lines.full:
             self._lines.dropped += self._splitter.skip(data)
         else:

@@ -44,9 +44,9 @@ class ProcessResult:
         timed_out: it was ended because it had not ended in time.
         not_started: why it could not be started, in plain words; None when it was.
         found: False where it could not be started because there is no such command.
-        duration_ms: from just before the start until all output was handed on.
-        lines: number of lines handed on.
-        lines_dropped: number of lines that came after the limit and were not handed on.
+        duration_ms: from just before the start until all output was delivered.
+        lines: number of lines delivered.
+        lines_dropped: number of lines that came after the limit and were not delivered.
         bytes: size of all output, dropped or not.
     """
 
@@ -100,7 +100,7 @@ async def run_command(
         on_lines: takes the next 1 to 256 lines. One call at a time; while it is awaited nothing
             more is read, and in the end the command itself waits.
         max_line_bytes: longer lines are cut, between characters, to at most this much UTF-8.
-        max_lines: later lines are read and counted, but not handed on.
+        max_lines: later lines are read and counted, but not delivered.
         term_grace_s: time between SIGTERM and SIGKILL.
 
     Returns:
