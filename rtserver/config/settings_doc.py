@@ -1,4 +1,4 @@
-"""`docs/settings.md`, made from the declarations in `rtserver.config.settings`."""
+"""`docs/settings.md`, made from the declarations in `rtserver.config.declarations`."""
 
 import sys
 
@@ -9,7 +9,7 @@ from rtserver.config.settings import SETTING_SPECS
 _INTRODUCTION = """\
 # Settings
 
-<!-- Generated from rtserver/config/settings.py by `make docs`. Change it there. -->
+<!-- Generated from rtserver/config/declarations.py by `make docs`. Change it there. -->
 
 Each setting is an environment variable and a flag of `python -m rtserver serve`. A flag wins over
 the environment, the environment over the default. An empty value means "not set", except where

@@ -1,0 +1,430 @@
+"""Every setting of the server, each declared once: type, default, unit, range and reason.
+
+A setting is an environment variable `RT_NAME`, a flag `--name` of `serve` and an attribute `name`
+of `Settings`. An empty value means "not set" (except where `keep_empty` says otherwise), so that
+`RT_NAME=` in a service file is harmless; blanks around a value are dropped.
+`docs/settings.md` is generated from here by `rtserver.config.settings_doc`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rtserver.config.engine import (
+    setting,
+)
+from rtserver.config.kinds import (
+    ALGORITHMS,
+    ANY_TEXT,
+    COMMAND,
+    GIB,
+    KIB,
+    MIB,
+    PATH,
+    TIB,
+    WEB_URL,
+    Kind,
+    choice,
+    count,
+    list_of,
+    parse_algorithm,
+    parse_mongodb_uri,
+    parse_networks,
+    parse_origin,
+    rate,
+    seconds,
+    size,
+    text_like,
+)
+from rtserver.config.request_kinds import HEADERS, json_object
+from rtserver.model.watch import FORM, Watch, parse_watches
+
+
+@dataclass(frozen=True, slots=True)
+class Declarations:
+    """Every setting, in the order of the documentation. `Settings` reads and checks them."""
+
+    host: str = setting(
+        "127.0.0.1",
+        text_like(r"\S+", "a host name or IP address with no blanks"),
+        "Address to listen on. Loopback unless set, so that nothing is exposed by accident; "
+        "0.0.0.0 or :: is every interface.",
+        section="Listening",
+    )
+    port: int = setting(
+        8000, count(0, 65535), "TCP port to listen on; 0 takes a free one and prints it."
+    )
+    allowed_origins: tuple[str, ...] = setting(
+        (),
+        list_of(parse_origin, "a comma-separated list of origins such as https://app.example.com"),
+        "Origins of pages that may connect besides the server's own. There is no wildcard: "
+        "a page of any site could then act with its visitor's token.",
+        unset="same origin only",
+    )
+    trusted_proxies: str = setting(
+        "loopback",
+        Kind(
+            parse_networks,
+            "a comma-separated list of IP addresses, networks such as 10.0.0.0/8, `loopback` and "
+            "`none`",
+            metavar="A,B,...",
+            is_list=True,
+        ),
+        "Proxies whose X-Forwarded-For names the client in audit records, logs and bounds by "
+        "address. From anybody else the header is ignored: a client could write what it likes in "
+        "it.",
+    )
+    worker_id: str = setting(
+        "",
+        text_like(r"[A-Za-z0-9_:-]{1,128}", "1 to 128 letters, digits, _ : and -"),
+        "Names this worker in leases, audit records and logs. Must differ between workers.",
+        unset="host name, process id and a random part",
+    )
+    shutdown_grace_s: float = setting(
+        5.0,
+        seconds(0, 600),
+        "How long a stopping worker waits for its connections and runs to end; 0: not at all.",
+    )
+
+    data_dir: Path = setting(
+        Path("var"),
+        PATH,
+        "Everything the server keeps outside MongoDB: the private MongoDB's files and socket, the "
+        "demo's secret and workspace.",
+        section="Storage",
+        unset="`./var`",
+    )
+    data_dir_mode: str = setting(
+        "0700",
+        text_like("0?7[0-7]{2}", "a mode in octal, from 0700 to 0777: all for its owner"),
+        "Who else may enter the data directory and the folders of workspaces and audit records in "
+        "it, where the server makes them. Nobody unless set: they hold what was refused to others.",
+    )
+    mongodb_uri: str | None = setting(
+        None,
+        Kind(
+            parse_mongodb_uri,
+            "an address that starts with mongodb:// or mongodb+srv://",
+            metavar="URI",
+        ),
+        "MongoDB replica set that holds the log, and is the bus between workers.",
+        unset="a private mongod in the data directory",
+        secret=True,
+    )
+    shared_mongod_wait_s: float = setting(
+        0.0,
+        seconds(0, 3600),
+        "How long a worker without `RT_MONGODB_URI` waits for the MongoDB that `python -m rtserver "
+        "mongod` shares in the data directory. 0: it does not wait, and starts one for itself "
+        "where none is shared. Set it where both are started together.",
+    )
+    mongodb_database: str = setting(
+        "rtserver",
+        text_like(r"[A-Za-z0-9_-]{1,63}", "1 to 63 letters, digits, _ and -"),
+        "Name of the database, so that several servers can share a MongoDB.",
+    )
+    event_log_bytes: int = setting(
+        256 * MIB,
+        size(4 * MIB, 1024 * TIB),
+        "Size of the capped collection of events: how far back a client can resume. What is "
+        "published together may have a quarter of it at most. Taken when the collection is made, "
+        "and when a worker starts where MongoDB can resize it.",
+    )
+    audit_log_bytes: int = setting(
+        256 * MIB,
+        size(MIB, 1024 * TIB),
+        "Size of the capped collection of audit records. Taken when the collection is made.",
+    )
+    audit_spool_bytes: int = setting(
+        64 * MIB,
+        size(4 * KIB, TIB),
+        "Most audit records that wait for MongoDB while it can't be reached. Past it the server is "
+        "not ready, and refuses what must not go unrecorded.",
+    )
+    audit_archive_dir: Path | None = setting(
+        None,
+        PATH,
+        "Keeps audit records beyond the capped collection: gzipped JSON Lines, a file an hour. "
+        "Workers that share the directory write it in turn; one with a directory of its own keeps "
+        "a whole archive of its own.",
+        unset="none is kept",
+    )
+    audit_anchor_interval_s: float = setting(
+        60.0,
+        seconds(0.1, 86_400),
+        "Time after which a worker writes down where the audit chains of the others stand, so that "
+        "none can be rewritten alone.",
+    )
+    recent_events_bytes: int = setting(
+        4 * MIB,
+        size(0, TIB),
+        "Recent events kept in memory for each project, so that the usual short reconnect is "
+        "served without a read from MongoDB; 0: none are kept.",
+    )
+    publish_timeout_s: float = setting(
+        10.0,
+        seconds(0.1, 600),
+        "How long a publisher waits until its event is durable. Longer than an election of a new "
+        "primary takes.",
+    )
+    publish_queue_bytes: int = setting(
+        16 * MIB,
+        size(4 * KIB, TIB),
+        "Most events that wait to be appended; past it a publisher is refused.",
+    )
+
+    watch: tuple[Watch, ...] = setting(
+        (),
+        Kind(
+            parse_watches,
+            f"collections to follow as {FORM}, with blanks between them; see docs/watching.md",
+            metavar="WATCH",
+            is_list=True,
+            separator=" ",
+        ),
+        "Collections of an application whose changes are broadcast, so that what keeps its data in "
+        "MongoDB need publish nothing.",
+        section="Watching",
+        unset="none",
+    )
+
+    jwt_secret: str | None = setting(
+        None,
+        ANY_TEXT,
+        "Key for HMAC-signed tokens. At least 32 random bytes (RFC 7518 section 3.2).",
+        section="Tokens",
+        unset="none; with `--demo` one is made in the data directory",
+        secret=True,
+    )
+    jwt_public_key: str | None = setting(
+        None,
+        text_like(r"(?s).+", "a public key in PEM form, or the path of a file that holds one"),
+        "Key for tokens signed with a private key that the server never sees.",
+        unset="none",
+    )
+    jwt_jwks_url: str | None = setting(
+        None,
+        WEB_URL,
+        "Where the identity provider publishes its keys (RFC 7517), so that they can be rotated.",
+        unset="none",
+    )
+    jwt_algorithms: tuple[str, ...] = setting(
+        (),
+        list_of(
+            parse_algorithm,
+            f"a comma-separated list from {', '.join(ALGORITHMS)}",
+        ),
+        "Signature algorithms that are accepted (RFC 8725 section 3.1). Never `none`.",
+        unset="HS256 with a secret, the key's usual one with a public key, "
+        "RS256, ES256 and EdDSA with a JWKS",
+    )
+    jwt_audience: str | None = setting(
+        None,
+        ANY_TEXT,
+        "Required `aud` of tokens: refuses those that were issued for another service.",
+        unset="not checked",
+    )
+    jwt_issuer: str | None = setting(
+        None,
+        ANY_TEXT,
+        "Required `iss` of tokens: refuses those of another issuer.",
+        unset="not checked",
+    )
+
+    ping_interval_s: float = setting(
+        30.0,
+        seconds(0.05, 3600),
+        "Time between pings. Below the 60 s after which common proxies drop a silent connection.",
+        section="Connections",
+    )
+    pong_timeout_s: float = setting(
+        10.0,
+        seconds(0.05, 3600),
+        "How long a pong may take before the connection is closed with 4010.",
+    )
+    max_connections_per_user: int = setting(
+        5,
+        count(1, 1_000_000),
+        "Connections of one user over all workers; past it the oldest is closed with 4009.",
+    )
+    max_connections_per_project: int = setting(
+        50,
+        count(1, 1_000_000),
+        "Connections of one project over all workers; past it a new one gets HTTP 503.",
+    )
+    max_strangers_per_address: int = setting(
+        100,
+        count(1, 1000),
+        "SockJS sessions of one client address (of IPv6: of one network of 64 bits) that have not "
+        "said hello yet; past it a new one gets HTTP 429. A worker lets 1,000 of all addresses "
+        "wait: nobody without a token can take all of these places.",
+    )
+    lease_s: float = setting(
+        15.0,
+        seconds(0.2, 3600),
+        "How long connections, runs and workers count as alive after their last sign of life: "
+        "a dead worker's places are free after this time.",
+    )
+    lock_lease_s: float = setting(
+        120.0,
+        seconds(1, 3600),
+        "How long a project's lock is held after its holder's last renewal. Twice the minute to "
+        "which browsers slow down the timers of a page in the background.",
+    )
+    outbox_bytes: int = setting(
+        MIB,
+        size(4 * KIB, GIB),
+        "Most bytes that wait for one slow connection; past it, it is closed with 4008 and can "
+        "resume.",
+    )
+    max_message_bytes: int = setting(
+        64 * KIB, size(256, 64 * MIB), "Largest message that is taken from a client."
+    )
+    max_messages_per_s: float = setting(
+        50.0,
+        rate(0.1, 100_000),
+        "Steady rate of messages of one connection; past it and the burst, it is closed with 4029.",
+    )
+    max_message_burst: int = setting(
+        100,
+        count(1, 1_000_000),
+        "Messages that one connection may send at once above the steady rate.",
+    )
+
+    workspace_root: Path | None = setting(
+        None,
+        PATH,
+        "Directory with one OpenSpec root for each project, named after it.",
+        section="Runs",
+        unset="`workspaces` in the data directory",
+    )
+    validation_command: str | None = setting(
+        None,
+        COMMAND,
+        "Validates a proposal; its output is streamed. Split into words as a shell does, but never "
+        "given to one; `{project_id}` and `{proposal_id}` are filled in.",
+        unset="`openspec validate {proposal_id} --type change --strict --no-interactive`",
+    )
+    validation_report_command: str | None = setting(
+        None,
+        COMMAND,
+        "Prints the JSON report that becomes `summary.report`. Set to empty for none.",
+        unset="`openspec validate {proposal_id} --type change --strict --no-interactive --json`",
+        keep_empty=True,
+    )
+    validation_timeout_s: float = setting(
+        300.0, seconds(0.1, 86_400), "How long a validation may take before it is ended."
+    )
+    max_runs_per_worker: int = setting(
+        50, count(1, 10_000), "Runs under way on one worker: each may hold a process or a request."
+    )
+    max_runs_per_project: int = setting(
+        10,
+        count(1, 10_000),
+        "Runs of one project under way, over all workers, so that one can't starve the others.",
+    )
+    required_approvals: int = setting(
+        1,
+        count(0, 100),
+        "Approvals by reviewers other than the author that a proposal's text needs before the "
+        "proposal can become approved. 0: none.",
+    )
+    workspace_watch: str = setting(
+        "on",
+        choice("on", "off"),
+        "Whether changes that others make in the workspaces are seen by themselves. off: only when "
+        "somebody asks for a proposal's text, or decides on it.",
+    )
+    workspace_look_interval_s: float = setting(
+        30.0,
+        seconds(0, 86_400),
+        "How often to look for changes in the workspaces that the kernel does not tell of, as on "
+        "network file systems. 0: never.",
+    )
+    revisions_kept_days: int = setting(
+        30,
+        count(0, 36_500),
+        "Days after a proposal was archived for which the contents of its revisions are kept.",
+    )
+    max_queued_runs_per_project: int = setting(
+        20,
+        count(0, 10_000),
+        "Runs of one project that wait for a place on one worker; past it a start is refused. "
+        "0: none wait.",
+    )
+
+    llm_base_url: str | None = setting(
+        None,
+        WEB_URL,
+        "OpenAI-compatible endpoint; `/chat/completions` is added to its path unless it is there.",
+        section="Language model",
+        unset="iterations are off",
+    )
+    llm_api_key: str | None = setting(
+        None, ANY_TEXT, "Sent to the endpoint as a bearer token.", unset="none", secret=True
+    )
+    llm_model: str | None = setting(
+        None, ANY_TEXT, "Model that the endpoint is asked for.", unset="iterations are off"
+    )
+    llm_max_tokens: int | None = setting(
+        None,
+        count(1, 100_000_000),
+        "Most tokens that the model may write, sent as `max_tokens` (`max_completion_tokens` where "
+        "the endpoint wants that). Some endpoints stop after 100 unless told.",
+        unset="the endpoint's own",
+    )
+    llm_extra: Mapping[str, Any] | None = setting(
+        None,
+        json_object("messages", "model", "stream"),
+        "Merged into each request, over what the server puts there: "
+        '`{"temperature": 0.2, "reasoning_effort": "low"}`.',
+        unset="nothing",
+    )
+    llm_headers: tuple[tuple[str, str], ...] = setting(
+        (),
+        HEADERS,
+        "Sent with each request, such as `api-key` for Azure. Their values are secrets.",
+        unset="none",
+        secret=True,
+    )
+    llm_connect_timeout_s: float = setting(
+        10.0, seconds(0.1, 600), "How long connecting to the endpoint may take."
+    )
+    llm_first_token_timeout_s: float = setting(
+        60.0,
+        seconds(0.1, 3600),
+        "How long the first token may take: a busy endpoint queues, a large prompt is read first.",
+    )
+    llm_token_timeout_s: float = setting(
+        30.0, seconds(0.1, 3600), "Longest pause between two tokens; past it the stream is stuck."
+    )
+    llm_timeout_s: float = setting(
+        600.0, seconds(0.1, 86_400), "How long a whole iteration's request may take."
+    )
+    llm_max_reply_bytes: int = setting(
+        2 * MIB, size(KIB, GIB), "Largest reply that is held in memory before files are written."
+    )
+    llm_max_reply_tokens: int = setting(
+        100_000,
+        count(1, 100_000_000),
+        "Most pieces of a reply's stream, which are tokens at most endpoints; past it the request "
+        "is closed.",
+    )
+    llm_context_chars: int = setting(
+        200_000,
+        count(1000, 100_000_000),
+        "Most characters of a proposal's files that are sent to the model.",
+    )
+
+    log_format: str = setting(
+        "text",
+        choice("text", "json"),
+        "`text` for people, `json` (one object a line) for collectors.",
+        section="Logs",
+    )
+    log_level: str = setting(
+        "info",
+        choice("debug", "info", "warning", "error"),
+        "The least severe log line that is written.",
+    )
