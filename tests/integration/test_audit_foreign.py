@@ -16,7 +16,16 @@ from tests.support.tokens import token
 
 ADA, BEN = token("ada", "p1"), token("ben", "p2")
 ROOT = token("root", "none", roles=("admin",))
-BODY = {"text": "x", "title": "x", "instruction": "x", "status": "in_review"}
+BODY = {
+    "text": "x",
+    "title": "x",
+    "instruction": "x",
+    "status": "in_review",
+    "verdict": "approve",
+    "revision": 1,
+    "base": 1,
+    "files": {"proposal.md": "x"},
+}
 """Enough for each request that has a body."""
 STREAM = "/api/v1/proposals/{proposal_id}/events"
 """It says what it is that is forbidden, as sockets do."""
@@ -33,7 +42,7 @@ async def _records(watcher: SocketClient, server: Server) -> list[Frame]:
 def _requests() -> list[tuple[str, str]]:
     """Every request for a proposal or a run, by its path."""
     return [
-        (method, route.path)
+        (method, route.template)
         for route in http_routes({})
         for method in METHODS
         if {"proposal_id", "run_id"} & set(route.parameters)
@@ -45,7 +54,8 @@ def _requests() -> list[tuple[str, str]]:
 async def _asked(who: Api, method: str, path: str, ids: dict[str, str]) -> Any:
     """The problem that a request is answered with, without the ids."""
     body = None if method == "GET" else json.dumps(BODY)
-    answer = await who.http.request(method, path.format(**ids), content=body)
+    where = path.format(**ids, revision="1", file_path="proposal.md")
+    answer = await who.http.request(method, f"{where}?against=1", content=body)
     assert answer.status_code == 404, (method, path)
     text = answer.text
     for one in ids.values():
