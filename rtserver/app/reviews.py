@@ -17,6 +17,7 @@ from rtserver.reviews.locks import Lock, LockService
 from rtserver.reviews.proposals import Proposal
 from rtserver.revisions.archiving import ArchivingService
 from rtserver.revisions.openspec import OpenSpec
+from rtserver.revisions.pruning import prune_now_and_then
 from rtserver.revisions.reviewing import ReviewService
 from rtserver.revisions.service import RevisionService
 from rtserver.revisions.spec_changes import SpecChanges
@@ -62,6 +63,10 @@ def build_reviews(
     )
     revisions = RevisionService(
         documents.revisions, documents.proposals, editing, workspaces.writer
+    )
+    base.shutdown.tasks("revisions").start(
+        prune_now_and_then(documents.revisions, base.settings.revisions_kept_days),
+        name="revisions-pruning",
     )
     if base.settings.workspace_watch == "on":
         _watch_workspaces(base, mongo, events, documents, revisions)

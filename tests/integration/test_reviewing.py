@@ -538,3 +538,20 @@ async def test_a_thread_on_a_place_in_the_text(pair: Pair, project: str) -> None
         ):
             await case.ben.post(path, {"text": "x", "anchor": wrong}, 422)
         await case.ben.post(path, {"text": "x", "reply_to": "nobody"}, 404)
+
+
+@pytest.mark.gen_test
+async def test_a_removed_proposal_leaves_no_text_to_the_next_of_its_name(
+    pair: Pair, project: str
+) -> None:
+    async with reviewed(pair, project, FILES) as case:
+        await case.ada.post(
+            f"{case.path}/revisions", {"base": 1, "files": {"tasks.md": "- [ ] 1\n"}}
+        )
+        await case.ada.delete(case.path, 204)
+        await case.ben.get(f"{case.path}/revisions", 404)
+        (case.folder / "proposal.md").write_text("# Another\n")
+        await case.ada.propose(project, case.id)
+        assert await case.numbers() == [1]
+        text = await case.ben.http.get(f"{case.path}/revisions/1/files/proposal.md")
+        assert text.text == "# Another\n"
