@@ -297,9 +297,19 @@ class NotFoundHandler(BaseHandler):
 
     def prepare(self) -> None:
         """Say so, whatever the method."""
+        raise self._problem()
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Also for a method that Tornado refuses before `prepare`, as it knows none of the name."""
+        if status_code == METHOD_NOT_ALLOWED:
+            problem = self._problem()
+            kwargs["exc_info"] = (Problem, problem, None)
+        super().send_error(status_code, **kwargs)
+
+    def _problem(self) -> Problem:
         path = unquote(self.request.path)
         shown = path if len(path) <= 100 else path[:100] + "..."
-        raise Problem(404, f"There is nothing at {shown!r}", "not_found")
+        return Problem(404, f"There is nothing at {shown!r}", "not_found")
 
     def check_xsrf_cookie(self) -> None:
         """No cookies are used."""

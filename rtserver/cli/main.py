@@ -30,8 +30,10 @@ from rtserver.config.settings import SETTING_SPECS, Settings
 from rtserver.eventlog.history import EventFilter
 from rtserver.eventlog.publishing import PublishedEvent, UsersAudience
 from rtserver.model.errors import InvalidError, OperatorError, RefusedError, StoreUnavailableError
+from rtserver.model.identity import EVERY_PROJECT
 from rtserver.model.ids import BadIdentifier, event_type, project_id, proposal_id
 from rtserver.model.positions import BadPositionError, Position
+from rtserver.model.texts import user_id
 from rtserver.observe.log_output import configure_logs
 
 SUCCESS, FAILURE, USAGE = 0, 1, 2
@@ -63,9 +65,15 @@ def _parser() -> argparse.ArgumentParser:
     add_flags(one, SETTING_SPECS)
 
     one = commands.add_parser("token", help="print a signed token")
-    one.add_argument("--user", required=True, help="user id, the claim `sub`")
+    one.add_argument("--user", type=_user, required=True, help="user id, the claim `sub`")
     one.add_argument("--name", help="the name shown to people")
-    one.add_argument("--project", action="append", default=[], help="may be repeated; * for all")
+    one.add_argument(
+        "--project",
+        type=_project_or_all,
+        action="append",
+        default=[],
+        help="may be repeated; * for all",
+    )
     one.add_argument(
         "--role", action="append", default=[], choices=["admin", "service"], help="may be repeated"
     )
@@ -119,7 +127,11 @@ def _add_publish(one: argparse.ArgumentParser) -> None:
         help="who gets it; the proposal's viewers where there is one, else the project",
     )
     one.add_argument(
-        "--user", action="append", default=[], help="only this user gets it; may be repeated"
+        "--user",
+        type=_user,
+        action="append",
+        default=[],
+        help="only this user gets it; may be repeated",
     )
 
 
@@ -211,6 +223,17 @@ class UsageError(Exception):
 
 def _type_or_stdin(text: str) -> str:
     return text if text == STDIN else _checked(event_type)(text)
+
+
+def _user(text: str) -> str:
+    try:
+        return user_id("a user id", text)
+    except InvalidError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _project_or_all(text: str) -> str:
+    return text if text == EVERY_PROJECT else _checked(project_id)(text)
 
 
 def _positive(text: str) -> int:

@@ -223,6 +223,7 @@ async def test_what_is_not_there_is_404(http: Http) -> None:
     problem(await http(PATCH, "/api/v1/proposals/none-such", {"title": "T"}), 404, "not_found")
     problem(await http(DELETE, "/api/v1/runs/none-such"), 404, "not_found")
     problem(await http(GET, "/static/none.js"), 404)
+    problem(await http("BREW", "/nothing"), 404, "not_found")
 
 
 @pytest.mark.gen_test
