@@ -22,7 +22,7 @@ from handlers.api.revisions import (
     RevisionFilesHandler,
     RevisionsHandler,
 )
-from handlers.api.runs import IterationsHandler, RunHandler, ValidationsHandler
+from handlers.api.runs import IterationsHandler, RunHandler, RunsHandler, ValidationsHandler
 from handlers.base.access_log import access_log
 from handlers.base.context import HandlerContext
 from handlers.base.handler import NotFoundHandler
@@ -74,6 +74,7 @@ def http_routes(given: dict[str, Any]) -> list[Route]:
             given,
         ),
         Route(REVISION + "/restore", RestoreHandler, given),
+        Route("/api/v1/proposals/{proposal_id}/runs", RunsHandler, given),
         Route("/api/v1/proposals/{proposal_id}/validations", ValidationsHandler, given),
         Route("/api/v1/proposals/{proposal_id}/iterations", IterationsHandler, given),
         Route("/api/v1/runs/{run_id}", RunHandler, given),

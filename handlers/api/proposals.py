@@ -13,7 +13,7 @@ from rtserver.interface.snapshot import ProposalsJson
 from rtserver.model import ids
 from rtserver.model.errors import InvalidError
 from rtserver.model.field_types import ProposalId, UserId, line_of
-from rtserver.reviews.pages import DEFAULT_PAGE, Cursor, PageLimit, Place
+from rtserver.reviews.pages import DEFAULT_PAGE, Cursor, PageLimit
 from rtserver.reviews.proposals import (
     MAX_REVIEWERS,
     MAX_TITLE_CHARS,
@@ -103,10 +103,7 @@ class ProposalsHandler(ApiHandler):
         """
         project_id = self.open_project(project)
         query = self.query(ProposalsQuery)
-        try:
-            after = None if query.after is None else Place.parse(query.after)
-        except ValueError as error:
-            raise Problem(400, f"after: {error}", "invalid") from None
+        after = self.place("after", query.after)
         self.json(await self.context.snapshots.page(project_id, after=after, limit=query.limit))
 
     @operation(

@@ -1,6 +1,6 @@
 """Validations, iterations and runs over HTTP."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypedDict
 
 import msgspec
 
@@ -9,7 +9,8 @@ from handlers.base.operations import Answer, operation
 from rtserver.audit.record.actions import Action
 from rtserver.model import ids
 from rtserver.model.field_types import line_of
-from rtserver.model.run import RunJson, RunKind
+from rtserver.model.run import RunJson, RunKind, RunSummaryJson
+from rtserver.reviews.pages import Cursor, PageLimit
 from rtserver.runs.iteration.factory import MAX_INSTRUCTION_CHARS
 from rtserver.runs.service import proposal_for_run
 
@@ -81,6 +82,58 @@ class IterationsHandler(ApiHandler):
         self.audit_details["run_id"] = run.run_id
         self.set_header("Location", f"/api/v1/runs/{run.run_id}")
         self.json(run.to_json(), 202)
+
+
+class RunsQuery(msgspec.Struct):
+    """Which runs.
+
+    Attributes:
+        after: `next` of the page before.
+        limit: so many at most.
+    """
+
+    after: Cursor | None = None
+    limit: PageLimit = 50
+
+
+class RunsJson(TypedDict):
+    """Runs of a proposal, newest first.
+
+    Attributes:
+        next: where it is not null there are more: ask for those `after` it.
+    """
+
+    runs: list[RunSummaryJson]
+    next: Cursor | None
+
+
+class RunsHandler(ApiHandler):
+    """`GET /api/v1/proposals/{id}/runs`."""
+
+    @operation(
+        "listRuns",
+        {200: Answer((RunsJson,), description="A page of the runs")},
+        query=RunsQuery,
+        problems=(404,),
+    )
+    async def get(self, proposal: str) -> None:
+        """List a proposal's runs, newest first: validations and iterations, also those under way.
+
+        What one of them said at its end is to be had at its own address.
+        """
+        query = self.query(RunsQuery)
+        found, more = await self.context.runs.of_proposal(
+            self.identity,
+            ids.proposal_id(proposal),
+            after=self.place("after", query.after),
+            limit=query.limit,
+        )
+        self.json(
+            {
+                "runs": [run.to_summary() for run in found],
+                "next": str(found[-1].place_in_list) if more else None,
+            }
+        )
 
 
 class RunHandler(ApiHandler):

@@ -22,6 +22,7 @@ from rtserver.model import ids
 from rtserver.model.errors import ForbiddenError, HiddenError
 from rtserver.model.positions import BadPositionError, Position
 from rtserver.observe.scrubbing import scrub
+from rtserver.reviews.pages import Place
 
 CHANGING_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 REFUSED = frozenset({401, 403, 429})
@@ -282,6 +283,17 @@ class BaseHandler(web.RequestHandler):
         try:
             return None if text is None else Position.parse(text)
         except BadPositionError as error:
+            raise Problem(400, f"{name}: {error}", "invalid") from None
+
+    def place(self, name: str, text: str | None) -> Place | None:
+        """A place in a list, of the query; None where there is none.
+
+        Raises:
+            Problem: 400 where no page has given it.
+        """
+        try:
+            return None if text is None else Place.parse(text)
+        except ValueError as error:
             raise Problem(400, f"{name}: {error}", "invalid") from None
 
     def json(self, document: object, status: int = 200) -> None:

@@ -18,7 +18,7 @@ from store.documents.revisions import (
     revision_event_fields,
 )
 from store.documents.revocations import MongoRevocations
-from store.documents.runs import RUNS, MongoRuns
+from store.documents.runs import RUNS, MongoRuns, note_last_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ async def build_documents(base: Foundation, mongo: MongoAccess, events: EventLog
         events.writer,
         (RUNS, PROPOSALS, LOCKS, COMMENTS),
         {COMMENTS: comment_fields, REVISIONS: revision_event_fields},
-        {PROPOSALS: forget_with_removed},
+        {PROPOSALS: forget_with_removed, RUNS: note_last_run},
     )
     documents = Documents(
         proposals=MongoProposals(

@@ -77,7 +77,7 @@ async def build_runs(
     return Runs(
         service,
         active,
-        Validations(workspaces.validator),
+        Validations(workspaces.validator, reviews.revisions.text_of),
         Iterations(
             None
             if model is None

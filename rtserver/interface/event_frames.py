@@ -19,7 +19,7 @@ from rtserver.model.field_types import (
     ServiceEventType,
     UserId,
 )
-from rtserver.model.run import RunKind
+from rtserver.model.run import JudgedText, RunKind
 from rtserver.reviews.comments import CommentJson
 from rtserver.reviews.proposals import ProposalJson
 from rtserver.reviews.statuses import ProposalStatus
@@ -94,10 +94,15 @@ class Output(RunFrame, tag="output"):
 
 
 class ValidationComplete(RunFrame, tag="validation_complete"):
-    """The validator came to a verdict."""
+    """The validator came to a verdict.
+
+    Attributes:
+        revision: the text that was judged; not there where it changed meanwhile.
+    """
 
     status: Literal["passed", "failed"]
     summary: Summary
+    revision: JudgedText | UnsetType = UNSET
 
 
 class ValidationError(RunFrame, tag="validation_error"):
@@ -193,6 +198,7 @@ class IterationComplete(RunFrame, tag="iteration_complete"):
     Attributes:
         files_modified: paths within the proposal's folder.
         left_out: files that the model was not shown, each with the reason.
+        revision: the text that was judged; not there where it changed meanwhile.
     """
 
     files_modified: list[str]
@@ -200,6 +206,7 @@ class IterationComplete(RunFrame, tag="iteration_complete"):
     usage: Usage
     diffs: list[FileDiff]
     left_out: dict[str, str] | UnsetType = UNSET
+    revision: JudgedText | UnsetType = UNSET
 
 
 class IterationCancelled(RunFrame, tag="iteration_cancelled"):

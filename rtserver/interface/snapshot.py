@@ -8,7 +8,7 @@ import msgspec
 
 from rtserver.eventlog.api import EventLog, at
 from rtserver.model.field_types import EventId, ProjectId
-from rtserver.model.run import RunJson
+from rtserver.model.run import RunJson, RunSummaryJson
 from rtserver.presence.messages import Person
 from rtserver.reviews.locks import LockJson, LockStore
 from rtserver.reviews.pages import DEFAULT_PAGE, PAGE_BYTES, Cursor, Place
@@ -20,10 +20,14 @@ class ProposalsJson(TypedDict):
     """A page of a project's proposals, the oldest first.
 
     Attributes:
+        last_runs: of each of them the newest run of each kind that has ended.
+        last_verdicts: of each of them the newest run in which the validator passed or failed it.
         next: where it is not null there are more: ask for those `after` it.
     """
 
     proposals: list[ProposalJson]
+    last_runs: list[RunSummaryJson]
+    last_verdicts: list[RunSummaryJson]
     next: Cursor | None
 
 
@@ -34,6 +38,9 @@ class SnapshotJson(TypedDict):
         position: the state and all events after this position are the state later.
         proposals: the oldest first; not all of a great many.
         proposals_next: where it is not null there are more: ask for those `after` it.
+        last_runs: of each proposal that is here the newest run of each kind that has ended.
+        last_verdicts: of each the newest run in which the validator passed or failed it, which a
+            later one that was cancelled or went wrong does not hide.
         active_runs: runs that are under way, the oldest first.
         present: who has the project open; not all of a great many.
         present_count: how many do.
@@ -44,6 +51,8 @@ class SnapshotJson(TypedDict):
     lock: LockJson | None
     proposals: list[ProposalJson]
     proposals_next: Cursor | None
+    last_runs: list[RunSummaryJson]
+    last_verdicts: list[RunSummaryJson]
     active_runs: list[RunJson]
     present: list[Person]
     present_count: int
@@ -93,6 +102,8 @@ class Snapshots:
             "lock": None if lock is None else lock.to_json(),
             "proposals": page["proposals"],
             "proposals_next": page["next"],
+            "last_runs": page["last_runs"],
+            "last_verdicts": page["last_verdicts"],
             "active_runs": [run.to_json() for run in active_runs],
             "present": msgspec.to_builtins(present),
             "present_count": present_count,
@@ -112,7 +123,10 @@ class Snapshots:
         found, more = await self._proposals.page(
             project_id, after=after, limit=limit, max_bytes=PAGE_BYTES
         )
+        last = await self._runs.last_of([proposal.proposal_id for proposal in found])
         return {
             "proposals": [proposal.to_json() for proposal in found],
+            "last_runs": last.runs,
+            "last_verdicts": last.verdicts,
             "next": str(found[-1].place) if more else None,
         }

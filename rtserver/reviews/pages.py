@@ -30,21 +30,21 @@ Cursor = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in the list of a project's proposals, which are in the order in which they were made.
+    """A place in a list that is in the order in which its things were made.
 
-    It holds whatever becomes of the proposal that it was taken from.
+    It holds whatever becomes of the thing that it was taken from.
 
     Attributes:
-        created_at: of that proposal.
-        proposal_id: its id.
+        moment: when that was made.
+        id: its id, which decides among those of one moment.
     """
 
-    created_at: datetime
-    proposal_id: str
+    moment: datetime
+    id: str
 
     def __str__(self) -> str:
         """As clients get it."""
-        return f"{(self.created_at - _EPOCH) // timedelta(milliseconds=1)}-{self.proposal_id}"
+        return f"{(self.moment - _EPOCH) // timedelta(milliseconds=1)}-{self.id}"
 
     @classmethod
     def parse(cls, text: str) -> Self:

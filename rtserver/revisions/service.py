@@ -17,6 +17,7 @@ from rtserver.model.moments import present_moment
 from rtserver.reviews.editing import REVISED, ProposalService, change_events, next_version
 from rtserver.reviews.proposals import Proposal, ProposalStore, Record, visible_proposal
 from rtserver.reviews.statuses import ProposalStatus
+from rtserver.reviews.verdicts import RevisionRefJson
 from rtserver.revisions.model import (
     CURRENT,
     Cause,
@@ -194,6 +195,20 @@ class RevisionService:
         except WorkspaceError as error:
             _log.debug("text_not_seen", proposal_id=proposal.proposal_id, problem=str(error))
 
+    async def text_of(self, proposal_id: str) -> RevisionRefJson | None:
+        """The revision that the text in the workspace is now; None where there is none.
+
+        Raises:
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        proposal = await self._proposals.get(proposal_id)
+        if proposal is not None:
+            await self.look(proposal)
+            proposal = await self._proposals.get(proposal_id)
+        if proposal is None or proposal.revision is None:
+            return None
+        return proposal.revision.to_json()
+
     def recorder(self, proposal_id: str, origin: Origin) -> Callable[[FolderContents], None]:
         """What a thread calls that has written files, while it holds their lock.
 
@@ -225,6 +240,9 @@ class RevisionService:
 
         Returns:
             The revision that was made; None where the text is that of the newest.
+
+        Raises:
+            CancelledError: whoever waits was cancelled; it was seen through nevertheless.
         """
         loop = asyncio.get_running_loop()
         made: list[Revision | None] = []
@@ -241,7 +259,8 @@ class RevisionService:
                     "The database does not answer; try again soon"
                 ) from None
 
-        await see_through(asyncio.to_thread(work, record))
+        if await see_through(asyncio.to_thread(work, record)):
+            raise asyncio.CancelledError  # a run was, say, which only looked
         return made[0]
 
     async def _record(

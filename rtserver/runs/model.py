@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from rtserver.model.errors import ConflictError
 from rtserver.model.events import EventDraft
 from rtserver.model.moments import rfc3339
-from rtserver.model.run import RunJson, RunKind, RunState
+from rtserver.model.run import JudgedText, RunJson, RunKind, RunState, RunSummaryJson
+from rtserver.reviews.pages import Place
 
 
 @dataclass(slots=True)
@@ -27,6 +28,9 @@ class Run:
         stage: how far its work is, in the work's own words; None before the first that matters.
         files: what its work writes, from the stage in which it does on.
         result: what its terminal event said.
+        verdict: what the validator said in it, if it was asked.
+        revision: the text that was judged, where it stayed the same meanwhile.
+        reason: why it ended in an error, as a word.
     """
 
     run_id: str
@@ -44,6 +48,38 @@ class Run:
     stage: str | None = None
     files: list[str] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
+    verdict: Literal["passed", "failed", "error"] | None = None
+    revision: JudgedText | None = None
+    reason: str | None = None
+
+    @property
+    def place_in_list(self) -> Place:
+        """Where it stands among its proposal's runs."""
+        return Place(self.started_at, self.run_id)
+
+    def to_summary(self) -> RunSummaryJson:
+        """The run as lists have it; times in RFC 3339."""
+        shown: RunSummaryJson = {
+            "run_id": self.run_id,
+            "kind": self.kind,
+            "proposal_id": self.proposal_id,
+            "state": self.state,
+            "started_by": self.started_by,
+            "started_at": rfc3339(self.started_at),
+        }
+        if self.ended_at is not None:
+            shown["ended_at"] = rfc3339(self.ended_at)
+        if self.place is not None:
+            shown["place"] = self.place
+        if self.replay_from is not None:
+            shown["replay_from"] = self.replay_from
+        if self.verdict is not None:
+            shown["verdict"] = self.verdict
+        if self.revision is not None:
+            shown["revision"] = self.revision
+        if self.reason is not None:
+            shown["reason"] = self.reason
+        return shown
 
     def to_json(self) -> RunJson:
         """The run as clients see it; times in RFC 3339."""
@@ -65,6 +101,20 @@ class Run:
         if self.result:
             shown["result"] = self.result
         return shown
+
+
+@dataclass(frozen=True, slots=True)
+class LastRuns:
+    """How the last runs of some proposals ended, as clients see it.
+
+    Attributes:
+        runs: of each proposal the newest that has ended of each kind, cancelled or not.
+        verdicts: of each proposal the newest in which the validator passed or failed it, which a
+            later one that came to no verdict does not hide.
+    """
+
+    runs: list[RunSummaryJson] = field(default_factory=list)
+    verdicts: list[RunSummaryJson] = field(default_factory=list)
 
 
 class RunConflictError(ConflictError):
@@ -126,6 +176,14 @@ class RunStore(Protocol):
 
     async def get(self, run_id: str) -> Run | None:
         """A run, or None."""
+
+    async def of_proposal(
+        self, proposal_id: str, *, after: Place | None, limit: int
+    ) -> tuple[list[Run], bool]:
+        """Runs of a proposal without their results, newest first, and whether there are more."""
+
+    async def last_of(self, proposal_ids: Sequence[str]) -> LastRuns:
+        """How the last runs of proposals ended."""
 
     async def renew(self, runs: Sequence[Run], owner: str) -> list[Run]:
         """Give an owner's runs a new lease, and the running ones their places.

@@ -26,6 +26,7 @@ from rtserver.model.events import EventDraft, EventType
 from rtserver.model.identity import Identity
 from rtserver.model.run import ACTIVE_STATES, RunJson, RunKind, RunState
 from rtserver.reviews.editing import ProposalService
+from rtserver.reviews.pages import Place
 from rtserver.reviews.proposals import Proposal, ProposalStore, visible_proposal
 from rtserver.runs.active_run import ActiveRun
 from rtserver.runs.leases import RunLeases
@@ -376,6 +377,25 @@ class RunService:
                 if active.run_id == run_id:
                     return active
         return run
+
+    async def of_proposal(
+        self, identity: Identity, proposal_id: str, *, after: Place | None, limit: int
+    ) -> tuple[list[Run], bool]:
+        """Runs of a proposal without their results, newest first, and whether there are more.
+
+        Raises:
+            NotFoundError: there is no such proposal that this user may see.
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        proposal = await visible_proposal(self._proposals, identity, proposal_id)
+        found, more = await self._runs.of_proposal(proposal_id, after=after, limit=limit)
+        if any(run.state is RunState.QUEUED for run in found):
+            waiting = {
+                run.run_id: run.place for run in await self._runs.active(proposal.project_id)
+            }
+            for run in found:
+                run.place = waiting.get(run.run_id)
+        return found, more
 
     async def cancel(self, identity: Identity, run_id: str, kind: RunKind | None = None) -> Run:
         """Ask for the end of a run; its owner ends it within a moment.

@@ -41,7 +41,7 @@ export class Api {
   }
 
   /**
-   * The project, its lock, proposals, active runs, who is present, and the `position` of it all.
+   * The project, its lock, proposals, active and last runs, who is present, and the `position` of all.
    *
    * The proposals come in pages. A later one may be newer than the position, which does no harm:
    * events that it contains already say nothing new.
@@ -51,14 +51,15 @@ export class Api {
       "GET",
       `/projects/${enc(project)}`,
     );
-    const proposals = [...(snapshot.proposals ?? [])];
+    const lists = ["proposals", "last_runs", "last_verdicts"];
+    const whole = Object.fromEntries(lists.map((list) => [list, [...(snapshot[list] ?? [])]]));
     for (let after = next; after !== null; ) {
       const query = new URLSearchParams({ after, limit: String(PROPOSALS_A_PAGE) });
       const page = await this.request("GET", `/projects/${enc(project)}/proposals?${query}`);
-      proposals.push(...page.proposals);
+      for (const list of lists) whole[list].push(...(page[list] ?? []));
       after = page.next;
     }
-    return { ...snapshot, proposals };
+    return { ...snapshot, ...whole };
   }
 
   /**
@@ -90,6 +91,13 @@ export class Api {
 
   run(run) {
     return this.request("GET", `/runs/${enc(run)}`);
+  }
+
+  /** A page of a proposal's runs, newest first: `{runs, next}`. */
+  runs(proposal, { after = null, limit = 50 } = {}) {
+    const query = new URLSearchParams({ limit: String(limit) });
+    if (after) query.set("after", after);
+    return this.request("GET", `/proposals/${enc(proposal)}/runs?${query}`);
   }
 
   comments(proposal) {

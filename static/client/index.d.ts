@@ -242,6 +242,25 @@ export interface Proposal {
   [key: string]: unknown;
 }
 
+/** A run in a list; `Api.run` has what it said at its end. */
+export interface RunSummary {
+  run_id: string;
+  kind: "validation" | "iteration";
+  proposal_id: string;
+  state: "queued" | "running" | "passed" | "failed" | "completed" | "cancelled" | "error";
+  started_by: string;
+  started_at: string;
+  ended_at?: string;
+  place?: number;
+  replay_from?: Position;
+  /** What the validator said; of an iteration, what it said of the result. */
+  verdict?: "passed" | "failed" | "error";
+  /** The text that was judged: outdated where the proposal's `revision` has another digest. */
+  revision?: { number: number; digest: string; at: string };
+  /** Why it ended in an error. */
+  reason?: string;
+}
+
 export interface Snapshot {
   project_id: string;
   position: Position;
@@ -249,6 +268,10 @@ export interface Snapshot {
   /** All of them: `Api.snapshot` asks for as many pages as there are. */
   proposals: Proposal[];
   active_runs: ActiveRun[];
+  /** Of each proposal the newest run of each kind that has ended. */
+  last_runs: RunSummary[];
+  /** Of each proposal the newest run in which the validator passed or failed it. */
+  last_verdicts: RunSummary[];
   present: Person[];
   present_count: number;
   /** Who revises proposals; null where nobody does. */
@@ -277,6 +300,10 @@ export interface Api {
   startIteration(proposal: string, instruction: string): Promise<Started>;
   cancelRun(run: string): Promise<unknown>;
   run(run: string): Promise<Record<string, unknown>>;
+  runs(
+    proposal: string,
+    page?: { after?: string | null; limit?: number },
+  ): Promise<{ runs: RunSummary[]; next: string | null }>;
   comments(proposal: string): Promise<unknown>;
   addComment(proposal: string, comment: { text: string }): Promise<unknown>;
   updateProposal(proposal: string, changes: Partial<Proposal>): Promise<Proposal>;

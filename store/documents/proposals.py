@@ -3,7 +3,7 @@
 _id proposal id, project_id, title, author, reviewers, status, version, created_by, created_at,
 updated_at, commented_at? (of the newest comment), revision? {number, digest, at}, reviews? array of
 {reviewer, reviewer_name, verdict, revision, digest, text, at}, removed? (true: there is none of
-this id), outbox
+this id), last_runs? (see store/documents/runs.py), outbox
 
 What was removed leaves its document, without its words, for the sake of its version: one of the
 same id goes on from there, so that nobody takes the new one for an older state of the old one.
@@ -185,8 +185,8 @@ class MongoProposals:
         wanted: dict[str, Any] = {"project_id": project_id, **LIVE}
         if after is not None:
             # One range of the index, less its beginning; with `$or` it would have to be sorted.
-            wanted["created_at"] = {"$gte": after.created_at}
-            wanted["$nor"] = [{"created_at": after.created_at, "_id": {"$lte": after.proposal_id}}]
+            wanted["created_at"] = {"$gte": after.moment}
+            wanted["$nor"] = [{"created_at": after.moment, "_id": {"$lte": after.id}}]
         cursor = self._confirmed.find(wanted, {"outbox": 0}).sort([("created_at", 1), ("_id", 1)])
         return await page_of(cursor, self._proposal, limit=limit, max_bytes=max_bytes)
 

@@ -2,8 +2,11 @@
 
 _id run id, kind, project_id, proposal_id, owner, started_by, started_at, state, ended_at?,
 replay_from?, cancel_by?, stage?, files?, result? (JSON text), verdict? (what a validation in it
-said), lease_until, active (only while under way),
+said), revision? (the text that was judged), reason?, lease_until, active (only while under way),
 outbox
+
+How the last runs of a proposal ended is in the proposal's document, under `last_runs`: it is found
+without a search, and stays when the runs themselves are gone in time.
 """
 
 from collections.abc import Sequence
@@ -16,13 +19,22 @@ from pymongo.errors import DuplicateKeyError
 
 from rtserver.model.events import EventDraft
 from rtserver.model.run import RunKind, RunState
-from rtserver.runs.model import Run, RunConflictError
+from rtserver.reviews.pages import PAGE_BYTES, Place
+from rtserver.runs.model import LastRuns, Run, RunConflictError
 from store.base.client import NEWEST_MS, Database, confirmed, core_errors, newest
+from store.base.pages import BATCH_DOCUMENTS, page_of
 from store.base.relay import OutboxRelay, waiting_event
+from store.documents.proposals import LIVE, PROPOSALS
 from store.documents.run_places import RunPlaces
 
 RUNS = "runs"
+VERDICT = "verdict"
 KEPT_S = int(timedelta(days=30).total_seconds())
+NOTED = (
+    *("_id", "kind", "project_id", "proposal_id", "owner", "started_by", "started_at", "state"),
+    *("ended_at", "replay_from", "verdict", "revision", "reason"),
+)
+"""The fields of a run that its proposal's document keeps."""
 
 
 class MongoRuns:
@@ -31,6 +43,7 @@ class MongoRuns:
     def __init__(self, database: Database, relay: OutboxRelay, *, lease_s: float) -> None:
         self._runs = database[RUNS]
         self._confirmed = confirmed(database)[RUNS]
+        self._proposals = confirmed(database)[PROPOSALS]
         self._newest = newest(database)[RUNS]
         self._relay = relay
         self._lease_ms = int(lease_s * 1000)
@@ -53,6 +66,10 @@ class MongoRuns:
         )
         await self._runs.create_index(
             [("proposal_id", ASCENDING), ("ended_at", DESCENDING)], name="of_proposal"
+        )
+        await self._runs.create_index(
+            [("proposal_id", ASCENDING), ("started_at", DESCENDING), ("_id", DESCENDING)],
+            name="of_proposal_newest_first",
         )
         await self._runs.create_index("ended_at", expireAfterSeconds=KEPT_S, name="expiry")
 
@@ -184,6 +201,8 @@ class MongoRuns:
                     "state": state.value,
                     "result": _text(result),
                     "verdict": result.get("validation", result).get("status"),
+                    "revision": result.get("revision"),
+                    "reason": result.get("reason") if state is RunState.ERROR else None,
                 },
                 "$currentDate": {"ended_at": True},
                 "$unset": {"active": ""},
@@ -235,6 +254,33 @@ class MongoRuns:
         """See `RunStore.get`."""
         document = await self._confirmed.find_one({"_id": run_id})
         return None if document is None else _run(document)
+
+    @core_errors
+    async def of_proposal(
+        self, proposal_id: str, *, after: Place | None, limit: int
+    ) -> tuple[list[Run], bool]:
+        """See `RunStore.of_proposal`."""
+        wanted: dict[str, Any] = {"proposal_id": proposal_id}
+        if after is not None:
+            wanted["started_at"] = {"$lte": after.moment}
+            wanted["$nor"] = [{"started_at": after.moment, "_id": {"$gte": after.id}}]
+        cursor = self._confirmed.find(wanted, {"result": 0, "outbox": 0, "files": 0})
+        cursor = cursor.sort([("started_at", DESCENDING), ("_id", DESCENDING)])
+        return await page_of(cursor, _run, limit=limit, max_bytes=PAGE_BYTES)
+
+    @core_errors
+    async def last_of(self, proposal_ids: Sequence[str]) -> LastRuns:
+        """See `RunStore.last_of`."""
+        last = LastRuns()
+        cursor = self._proposals.find(
+            {"_id": {"$in": list(proposal_ids)}, "last_runs": {"$exists": True}}, {"last_runs": 1}
+        ).batch_size(BATCH_DOCUMENTS)
+        found = {document["_id"]: document["last_runs"] async for document in cursor}
+        for proposal_id in proposal_ids:
+            for slot, document in sorted(found.get(proposal_id, {}).items()):
+                of_slot = last.verdicts if slot == VERDICT else last.runs
+                of_slot.append(_run(document).to_summary())
+        return last
 
     @core_errors
     async def renew(self, runs: Sequence[Run], owner: str) -> list[Run]:
@@ -289,6 +335,27 @@ def _result(document: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+async def note_last_run(
+    database: Database, document: dict[str, Any], _entry: dict[str, Any]
+) -> None:
+    """Before it is told that a run has ended, note that with its proposal.
+
+    See `store.base.relay.Before`. Whoever has read an event that tells of the end finds it noted.
+    """
+    if "ended_at" not in document:
+        return
+    noted = {name: document[name] for name in NOTED if name in document}
+    slots = [document["kind"]]
+    if document.get("verdict") in ("passed", "failed"):
+        slots.append(VERDICT)
+    for slot in slots:
+        path = f"last_runs.{slot}"
+        older = {"$or": [{path: None}, {f"{path}.ended_at": {"$lt": document["ended_at"]}}]}
+        await database[PROPOSALS].update_one(
+            {"_id": document["proposal_id"], **LIVE, **older}, {"$set": {path: noted}}
+        )
+
+
 def _run(document: dict[str, Any]) -> Run:
     return Run(
         run_id=document["_id"],
@@ -305,4 +372,7 @@ def _run(document: dict[str, Any]) -> Run:
         stage=document.get("stage"),
         files=document.get("files") or [],
         result=_result(document),
+        verdict=document.get("verdict"),
+        revision=document.get("revision"),
+        reason=document.get("reason"),
     )

@@ -46,7 +46,7 @@ def _requests() -> list[tuple[str, str]]:
         for route in http_routes({})
         for method in METHODS
         if {"proposal_id", "run_id"} & set(route.parameters)
-        and route.path != STREAM
+        and route.template != STREAM
         and operation_of(route.handler, method) is not None
     ]
 

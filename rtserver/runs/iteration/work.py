@@ -14,7 +14,7 @@ from rtserver.lib.threads import finish_in_thread, see_through
 from rtserver.model.errors import RefusedError, StoreUnavailableError
 from rtserver.model.events import EventType
 from rtserver.model.identity import Identity
-from rtserver.model.run import RunState
+from rtserver.model.run import JudgedText, RunState
 from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.proposals import Proposal
 from rtserver.revisions.model import Cause
@@ -28,6 +28,7 @@ from rtserver.runs.iteration.findings import findings_of
 from rtserver.runs.iteration.prompt import MAX_NAMED, Prompt, build_prompt
 from rtserver.runs.iteration.reply_files import BadReplyError, is_complete_in_form
 from rtserver.runs.iteration.token_batcher import TokenJoiner
+from rtserver.runs.judged import judged
 from rtserver.runs.llm.errors import LlmError, cut_off
 from rtserver.runs.llm.reply import Reply
 from rtserver.runs.model import Run, RunStore
@@ -114,12 +115,15 @@ class IterationWork:
             return _failed("unsafe_path", str(error))
         except RefusedError as error:
             return _failed(error.reason, str(error))
+        validation, text = await self._validation(run, changes, interrupted=interrupted)
         fields: dict[str, Any] = {
             "files_modified": changes.paths,
-            "validation": await self._validation(run, changes, interrupted=interrupted),
+            "validation": validation,
             "usage": reply.usage or {},
             "diffs": diffs,
         }
+        if text is not None:
+            fields["revision"] = text
         if prompt.left_out:
             fields["left_out"] = dict(islice(prompt.left_out.items(), MAX_NAMED))
         return Ending(RunState.COMPLETED, EventType.ITERATION_COMPLETE, fields)
@@ -224,8 +228,10 @@ class IterationWork:
             if time.monotonic() < deadline_s:
                 return deadline_s
 
-    async def _validation(self, run: Run, changes: Changes, *, interrupted: bool) -> dict[str, Any]:
-        """Have the files judged; cancelled or not, they stay."""
+    async def _validation(
+        self, run: Run, changes: Changes, *, interrupted: bool
+    ) -> tuple[dict[str, Any], JudgedText | None]:
+        """Have the files judged, and say which text that was; cancelled or not, they stay."""
         try:
             if interrupted:
                 raise asyncio.CancelledError
@@ -234,22 +240,20 @@ class IterationWork:
                     lambda: self._parts.runs.progress(run, VALIDATING, changes.paths), run
                 )
                 await asyncio.to_thread(self._forget_write, run)
-            outcome = await self._parts.validator.validate(
-                run.project_id, run.proposal_id, _no_lines
+            outcome, text = await judged(
+                self._parts.revisions.text_of,
+                run.proposal_id,
+                lambda: self._parts.validator.validate(run.project_id, run.proposal_id, _no_lines),
             )
         except asyncio.CancelledError:
             if not changes.files:
                 raise
-            return {
-                "status": "error",
-                "reason": "cancelled",
-                "error": "The files were written; then the run was stopped, before the validator "
-                "had ended",
-            }
+            stopped = "The files were written; then the run was stopped, before the validator "
+            return {"status": "error", "reason": "cancelled", "error": f"{stopped}had ended"}, None
         validation = {"status": outcome.status, **outcome.summary}
         if outcome.status == "error":
             validation |= {"reason": outcome.reason, "error": outcome.error}
-        return validation
+        return validation, text
 
     def _forget_write(self, run: Run) -> None:
         try:

@@ -5,6 +5,7 @@ from typing import Any
 from rtserver.model.events import EventType
 from rtserver.model.run import RunState
 from rtserver.reviews.proposals import Proposal
+from rtserver.runs.judged import TextOf, judged
 from rtserver.runs.model import Run
 from rtserver.runs.process.lines import OutputLine
 from rtserver.runs.service import Emit, Ending
@@ -18,8 +19,11 @@ class ValidationWork:
     cancelled = EventType.VALIDATION_CANCELLED
     failed = EventType.VALIDATION_ERROR
 
-    def __init__(self, validator: Validator, project_id: str, proposal_id: str) -> None:
+    def __init__(
+        self, validator: Validator, text_of: TextOf, project_id: str, proposal_id: str
+    ) -> None:
         self._validator = validator
+        self._text_of = text_of
         self._project_id = project_id
         self._proposal_id = proposal_id
 
@@ -33,7 +37,11 @@ class ValidationWork:
         async def on_lines(lines: list[OutputLine]) -> None:
             await emit(EventType.OUTPUT, [_line_fields(line) for line in lines])
 
-        outcome = await self._validator.validate(run.project_id, run.proposal_id, on_lines)
+        outcome, text = await judged(
+            self._text_of,
+            run.proposal_id,
+            lambda: self._validator.validate(run.project_id, run.proposal_id, on_lines),
+        )
         dropped = outcome.summary.get("lines_dropped", 0)
         if dropped:
             shown = outcome.summary["lines"]
@@ -54,22 +62,24 @@ class ValidationWork:
                 EventType.VALIDATION_ERROR,
                 {"error": outcome.error, "reason": outcome.reason, "summary": outcome.summary},
             )
-        return Ending(
-            RunState(outcome.status),
-            EventType.VALIDATION_COMPLETE,
-            {"status": outcome.status, "summary": outcome.summary},
-        )
+        fields: dict[str, Any] = {"status": outcome.status, "summary": outcome.summary}
+        if text is not None:
+            fields["revision"] = text
+        return Ending(RunState(outcome.status), EventType.VALIDATION_COMPLETE, fields)
 
 
 class Validations:
     """Makes the work of validations."""
 
-    def __init__(self, validator: Validator) -> None:
+    def __init__(self, validator: Validator, text_of: TextOf) -> None:
         self._validator = validator
+        self._text_of = text_of
 
     def work(self, proposal: Proposal) -> ValidationWork:
         """The validation of a proposal."""
-        return ValidationWork(self._validator, proposal.project_id, proposal.proposal_id)
+        return ValidationWork(
+            self._validator, self._text_of, proposal.project_id, proposal.proposal_id
+        )
 
 
 def _line_fields(line: OutputLine) -> dict[str, Any]:

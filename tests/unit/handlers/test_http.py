@@ -46,6 +46,7 @@ ROUTES: dict[str, tuple[str, ...]] = {
     "/api/v1/proposals/{c}/revisions/2/changes?against=1": (GET,),
     "/api/v1/proposals/{c}/revisions/1/restore": (POST,),
     "/api/v1/proposals/{c}/events": (GET,),
+    "/api/v1/proposals/{c}/runs": (GET,),
     "/api/v1/proposals/{c}/validations": (POST,),
     "/api/v1/proposals/{c}/iterations": (POST,),
     "/api/v1/runs/{r}": (GET, DELETE),

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -22,7 +22,6 @@ from store.base.client import Database
 from store.documents.revocations import MongoRevocations
 from tests.support.waiting import until
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 ROOT = Identity("root", "root", frozenset(), frozenset({Role.ADMIN}), time.time() + 600)
 
 
@@ -170,20 +169,6 @@ async def test_what_no_message_told_of_is_found_after_an_outage_too(
         await one.service.revoke(ROOT, "ada")
         await until(lambda: other.ended == ["ada", "ben", "ada"], "the later one")
     assert other.store.failures == 0
-
-
-@pytest.mark.gen_test
-async def test_a_moment_never_goes_back(db: Database) -> None:
-    store = MongoRevocations(db)
-    await store.prepare()
-    late = await store.revoke("ada", NOW, "root")
-    early = await store.revoke("ada", NOW - timedelta(hours=1), "root")
-    assert (late.before, early.before) == (NOW, NOW)
-    assert early.changed >= late.changed
-    await store.revoke("ben", NOW, "root")
-    everybody = await store.changed_since(None)
-    assert {one.user_id for one in everybody} == {"ada", "ben"}
-    assert await store.changed_since(max(one.changed for one in everybody)) == []
 
 
 @pytest.mark.gen_test

@@ -10,11 +10,17 @@ import pytest
 
 from rtserver.model.audience import viewers_of
 from rtserver.model.events import EventDraft, EventType
-from rtserver.model.run import RunKind, RunState
+from rtserver.model.moments import present_moment
+from rtserver.model.run import JudgedText, RunKind, RunState
+from rtserver.reviews.editing import creation_event
+from rtserver.reviews.pages import Place
+from rtserver.reviews.proposals import Proposal
+from rtserver.reviews.statuses import ProposalStatus
 from rtserver.runs.model import Run, RunConflictError
 from store.base.client import Database
 from store.base.relay import OutboxRelay
-from store.documents.runs import RUNS, MongoRuns
+from store.documents.proposals import PROPOSALS, MongoProposals
+from store.documents.runs import RUNS, MongoRuns, note_last_run
 from store.log.writer import MongoEventLog
 from tests.support.waiting import running
 from tests.unit.store.parts import make_log
@@ -261,3 +267,96 @@ async def test_the_newest_verdict(db: Database) -> None:
             )
             assert await world.runs.last_validation("a") == expected[number]
         assert await world.runs.last_validation("b") is None
+
+
+class Relayless(OutboxRelay):
+    """A worker that dies right after a change."""
+
+    async def try_relay(self, collection: str, document: dict[str, Any]) -> None:
+        """Never get here."""
+
+
+@pytest.mark.gen_test
+async def test_a_proposals_runs_newest_first_in_pages_without_what_they_said(db: Database) -> None:
+    async with a_world(db) as world:
+        ages = [30, 20, 20, 20, 10]
+        for number, age_s in enumerate(ages):
+            # In the order of time, which is not that of the ids; several have one moment.
+            run = a_run(f"r{9 - number}")
+            run.started_at = datetime(2026, 1, 1, tzinfo=UTC) - timedelta(seconds=age_s)
+            await world.create(run)
+            said = {"validation": {"status": "failed", "report": "x" * 1000}}
+            ended = draft(run, EventType.ITERATION_COMPLETE)
+            await world.runs.finish(run, RunState.COMPLETED, said, ended)
+        await world.create(a_run("other", proposal_id="b"))
+        await world.create(a_run("now"))
+        found: list[Run] = []
+        wanted = ["now", "r5", "r8", "r7", "r6", "r9"]
+        for limit in (1, 2, 5, 6, 7):
+            found = []
+            after: Place | None = None
+            while True:
+                page, more = await world.runs.of_proposal("a", after=after, limit=limit)
+                found += page
+                if not more:
+                    break
+                after = Place.parse(str(page[-1].place_in_list))
+            assert [run.run_id for run in found] == wanted
+        assert found[0].to_summary().keys() == {
+            *("run_id", "kind", "proposal_id", "state", "started_by", "started_at")
+        }
+        assert found[1].result == {}
+        assert found[1].to_summary()["verdict"] == "failed"
+        plan = (
+            await db[RUNS]
+            .find({"proposal_id": "a"})
+            .sort([("started_at", -1), ("_id", -1)])
+            .explain()
+        )
+        assert "'SORT'" not in str(plan["queryPlanner"]["winningPlan"])
+
+
+@pytest.mark.parametrize("dies", [False, True])
+@pytest.mark.gen_test
+async def test_how_the_last_runs_ended_stands_with_their_proposal(db: Database, dies: bool) -> None:
+    async with a_world(db) as world:
+        parts: Any = (db, world.log, (RUNS, PROPOSALS), None, {RUNS: note_last_run})
+        relay = OutboxRelay(*parts)
+        runs = MongoRuns(db, Relayless(*parts) if dies else relay, lease_s=LEASE_S)
+        proposals = MongoProposals(db, relay)
+        now = present_moment()
+        for name in ("a", "b"):
+            one = Proposal(name, "p1", "T", "ada", [], ProposalStatus.DRAFT, now, now, "ada")
+            await proposals.create(one, creation_event(one, "ada"))
+        text: JudgedText = {"number": 3, "digest": "sha256:3", "at": "then"}
+
+        async def end(run_id: str, kind: RunKind, state: RunState, **said: Any) -> None:
+            run = a_run(run_id, kind=kind)
+            await runs.create(run, draft(run, EventType.VALIDATION_START))
+            ended = draft(run, EventType.VALIDATION_COMPLETE, **said)
+            assert await runs.finish(run, state, said, ended)
+
+        await end("v1", RunKind.VALIDATION, RunState.FAILED, status="failed", revision=text)
+        await end("v2", RunKind.VALIDATION, RunState.ERROR, error="x", reason="timeout")
+        judged = {"validation": {"status": "passed"}, "revision": text}
+        await end("i1", RunKind.ITERATION, RunState.COMPLETED, **judged)
+        await end("v3", RunKind.VALIDATION, RunState.CANCELLED, actor="ben")
+        await end("i2", RunKind.ITERATION, RunState.ERROR, error="x", reason="upstream_cut")
+        await asyncio.gather(relay.sweep(), relay.sweep())
+        last = await runs.last_of(["b", "a", "none"])
+        assert [(run["run_id"], run["state"]) for run in last.runs] == [
+            ("i2", "error"),
+            ("v3", "cancelled"),
+        ]
+        assert last.runs[0]["reason"] == "upstream_cut"
+        # What came to no verdict hides none.
+        (verdict,) = last.verdicts
+        assert (verdict["run_id"], verdict["verdict"]) == ("i1", "passed")
+        assert verdict["revision"] == text
+        assert verdict["ended_at"].endswith("Z")
+        # An end that is noted late takes nothing back, and the runs may be gone.
+        ended = await db[RUNS].find_one({"_id": "v1"})
+        assert ended is not None
+        await note_last_run(db, ended, {})
+        await db[RUNS].delete_many({})
+        assert await runs.last_of(["a"]) == last
