@@ -61,13 +61,14 @@ class Fences:
         """
         refused: list[tuple[Packing, Exception]] = []
         before: dict[str, list[Packing]] = {}
+        heads: dict[str, int] = {}
         for packing in packings:
             ahead = before.setdefault(packing.project_id, [])
+            # What goes in with it is not in the log yet, and what is refused never will be.
+            head = heads.setdefault(packing.project_id, packing.first - 1)
             fence = packing.fence
             if fence is not None:
-                # What goes in with it is not in the log yet.
-                upto = (ahead[0] if ahead else packing).first - 1
-                error = await self._look(packing.project_id, fence, upto)
+                error = await self._look(packing.project_id, fence, head)
                 if error is None and any(
                     fence.forbids(item) for other in ahead for item in other.items
                 ):

@@ -96,6 +96,26 @@ async def test_an_end_that_this_worker_relayed_ends_it_as_well(db: Database) -> 
 
 
 @pytest.mark.gen_test
+async def test_what_stands_behind_a_refused_pack_does_not_wait_for_it(db: Database) -> None:
+    """Its number was waited for, and nobody ever takes it: all that was published timed out."""
+    log = await make_log(db)
+    ended, lives = _fence(), _fence(run="r2")
+    async with running(log.run()):
+        await log.publish([_end()])
+        refused, stored = await asyncio.wait_for(
+            asyncio.gather(
+                log.publish([draft("p1", n=1)], fence=ended),
+                log.publish([draft("p1", n=2)], fence=lives),
+                return_exceptions=True,
+            ),
+            8,
+        )
+    assert isinstance(refused, FencedError)
+    assert not isinstance(stored, BaseException)
+    assert stored.last == 2
+
+
+@pytest.mark.gen_test
 async def test_a_fence_that_was_made_late_is_looked_for_in_the_log(db: Database) -> None:
     log = await make_log(db)
     async with running(log.run()):
