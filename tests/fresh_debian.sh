@@ -105,8 +105,9 @@ print(urllib.request.urlopen('http://127.0.0.1:$PORT/readyz', timeout=10).read()
     || fail "the server is not ready"
   # It starts the validator too.
   "${as_user[@]}" .venv/bin/python -m rtserver check || fail "the check found a problem"
-  # timeout passes it on to make and the server, and may end before them.
-  kill "$server"
+  # As Ctrl-C does: timeout passes it on to make and the server, and may end before them. Of TERM
+  # the server would get two, since make passes that on as well.
+  kill -INT "$server"
   wait "$server" || true
   for _ in {1..30}; do
     if grep -q ' stopping ' "$log"; then break; fi
