@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 WRITING = "writing"
 VALIDATING = "validating"
+SETTLE_TIMEOUT_S = 5.0
+"""How long another worker may take that looks after the same files of a lost one."""
 RETRY_S = 0.5
 
 T = TypeVar("T")
@@ -272,7 +274,7 @@ def iteration_salvage(
             return True
         if run.stage != WRITING:
             return False
-        settled = writer.settle(run.project_id, run.proposal_id, lock_timeout_s=1.0)
+        settled = writer.settle(run.project_id, run.proposal_id, lock_timeout_s=SETTLE_TIMEOUT_S)
         return settled.outcome == "committed" and settled.run_id == run.run_id
 
     async def salvage(run: Run) -> dict[str, Any]:
