@@ -11,7 +11,7 @@ from rtserver.sessions import revocation
 from store.base.client import connect
 from store.documents.revocations import MongoRevocations
 from tests.integration.conftest import Pair
-from tests.support.api import api
+from tests.support.api import Api, api
 from tests.support.event_stream import event_stream, events_path, request_stream
 from tests.support.mongo import MongodProcess
 from tests.support.raw_http import raw_http
@@ -135,6 +135,10 @@ async def test_an_ended_connection_may_come_back_and_the_answer_says_so(
             pass
 
 
+async def _is_refused(who: Api, path: str) -> bool:
+    return (await who.http.get(path)).status_code == 401
+
+
 @pytest.mark.gen_test
 async def test_a_request_whose_body_came_too_late_is_not_carried_out(
     pair: Pair, project: str
@@ -149,6 +153,8 @@ async def test_a_request_whose_body_came_too_late_is_not_carried_out(
             path = f"/api/v1/proposals/{project}/comments"
             await connection.send("POST", path, head, body[:4].decode())
             await root.post(_path(user), None, 200)
+            async with api(pair.other.address, token=old) as late:
+                await until(lambda: _is_refused(late, path), "the other worker knows of it")
             await connection.write(body[4:])
             assert (await connection.read_head()).status == 401
         assert (await root.get(path))["comments"] == []
