@@ -210,7 +210,7 @@ class ProposalHandler(ApiHandler):
         problems=(403, 404, 409, 412),
     )
     async def delete(self, proposal: str) -> None:
-        """Remove a proposal, with its comments and its runs. Its files stay.
+        """Remove a proposal, with its comments, runs and revisions. Its files stay.
 
         For its author, who made it known, and admins. Runs that are under way are cancelled. 409
         where somebody else holds the project's lock.

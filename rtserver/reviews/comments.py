@@ -287,9 +287,10 @@ class CommentService:
 
     async def _visible(self, identity: Identity, comment_id: str) -> tuple[Comment, Proposal]:
         present = await self._store.get(comment_id)
+        none = f"There is no comment {comment_id!r}"
         if present is None:
-            raise NotFoundError(f"There is no comment {comment_id!r}")
-        return present, await visible_proposal(self._proposals, identity, present.proposal_id)
+            raise NotFoundError(none)
+        return present, await visible_proposal(self._proposals, identity, present.proposal_id, none)
 
     async def of_proposal(
         self, identity: Identity, proposal_id: str, *, after: str | None, limit: int

@@ -218,15 +218,24 @@ class ProposalStore(Protocol):
         """Id, version and members of each proposal of a project; of a removed one, nobody."""
 
 
-async def visible_proposal(store: ProposalStore, identity: Identity, proposal_id: str) -> Proposal:
+async def visible_proposal(
+    store: ProposalStore, identity: Identity, proposal_id: str, none: str | None = None
+) -> Proposal:
     """A proposal that this user may see.
+
+    Args:
+        store: where proposals are.
+        identity: who asks.
+        proposal_id: which.
+        none: what to say where there is none, if something that belongs to it was asked for: who
+            may not see the proposal is not told its name.
 
     Raises:
         NotFoundError: there is none, or (`HiddenError`) it is in a project that the token does not
             open: which of the two the user is not told.
     """
     proposal = await store.get(proposal_id)
-    none = f"There is no proposal {proposal_id!r}"
+    none = none or f"There is no proposal {proposal_id!r}"
     if proposal is None:
         raise NotFoundError(none)
     if not identity.may_open(proposal.project_id):

@@ -27,6 +27,7 @@ BODY = {
     "files": {"proposal.md": "x"},
 }
 """Enough for each request that has a body."""
+NAMED = {"proposal_id", "run_id", "comment_id"}
 STREAM = "/api/v1/proposals/{proposal_id}/events"
 """It says what it is that is forbidden, as sockets do."""
 
@@ -40,12 +41,12 @@ async def _records(watcher: SocketClient, server: Server) -> list[Frame]:
 
 
 def _requests() -> list[tuple[str, str]]:
-    """Every request for a proposal or a run, by its path."""
+    """Every request for a proposal, a run or a comment, by its path."""
     return [
         (method, route.template)
         for route in http_routes({})
         for method in METHODS
-        if {"proposal_id", "run_id"} & set(route.parameters)
+        if NAMED & set(route.parameters)
         and route.template != STREAM
         and operation_of(route.handler, method) is not None
     ]
@@ -76,22 +77,21 @@ async def test_every_request_for_what_is_anothers(server: Server) -> None:
         await ada.propose("p1", "a-1")
         run = await ada.post("/api/v1/proposals/a-1/validations", None, 202)
         await ada.run_ended(run["run_id"])
+        comment = await ada.post("/api/v1/proposals/a-1/comments", {"text": "x"})
+        ids = {"proposal_id": "a-1", "run_id": run["run_id"], "comment_id": comment["id"]}
+        none = {**dict.fromkeys(NAMED, "0123456789abcdef"), "proposal_id": "a-0"}
         await _records(watcher, server)
         for method, path in requests:
             name = f"{method} {path}"
-            theirs = await _asked(
-                ben, method, path, {"proposal_id": "a-1", "run_id": run["run_id"]}
-            )
+            theirs = await _asked(ben, method, path, ids)
             (record,) = await _records(watcher, server)
             assert (record["outcome"], record["actor"]) == ("denied", "ben"), name
             assert record["project_id"] == "p1", name
-            assert record["target"] in ("a-1", run["run_id"]), name
+            assert record["target"] in ids.values(), name
             assert (record["details"]["reason"], record["details"]["status"]) == ("forbidden", 404)
             assert set(record["details"]) <= set(CATALOGUE[Action(record["action"])].details), name
             # Nothing tells the asker that there is such a thing.
-            nobodys = await _asked(
-                ben, method, path, {"proposal_id": "a-0", "run_id": "0123456789abcdef"}
-            )
+            nobodys = await _asked(ben, method, path, none)
             assert nobodys == theirs, name
             found = await _records(watcher, server)
             assert [one["outcome"] for one in found] == ([] if method == "GET" else ["failed"]), (
