@@ -397,4 +397,6 @@ def test_the_time_it_takes_grows_with_the_length(name: str) -> None:
 
         return cpu_s(parse)
 
-    assert took_s(300_000) < 15 * max(took_s(30_000), 0.01)
+    # In proportion it is 10 times, and up to 17 where others use the processor's caches; with the
+    # square of the length it would be 100 times.
+    assert took_s(300_000) < 30 * max(took_s(30_000), 0.01)
