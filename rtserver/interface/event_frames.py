@@ -52,6 +52,8 @@ class Summary(msgspec.Struct, kw_only=True):
         exit_code: null where it has none.
         lines: how many lines it printed that are shown.
         lines_dropped: how many more there were.
+        output_may_be_lost: it ended with its output's pipe full, so what it printed last is lost if
+            it did not wait for the reader.
         report: the validator's own JSON.
         report_error: why there is no report.
     """
@@ -60,6 +62,7 @@ class Summary(msgspec.Struct, kw_only=True):
     duration_ms: Count
     lines: Count
     lines_dropped: Count | UnsetType = UNSET
+    output_may_be_lost: Literal[True] | UnsetType = UNSET
     report: Any = UNSET
     report_error: str | UnsetType = UNSET
 
@@ -82,7 +85,11 @@ class Output(RunFrame, tag="output"):
         n: number of the line within the run, both streams together.
         truncated: the line was cut.
         omitted_bytes: how much of it is left out.
-        notice: the line is the server's: more lines came than are shown.
+        partial: the line has not ended (a prompt, a progress): it comes again under its number,
+            as a terminal would show it by then.
+        replaces: a line came under this number before, and this one takes its place.
+        notice: the line is the server's: more lines came than are shown, or what came last may be
+            lost.
     """
 
     line: str
@@ -90,7 +97,9 @@ class Output(RunFrame, tag="output"):
     n: Ordinal
     truncated: Literal[True] | UnsetType = UNSET
     omitted_bytes: Count | UnsetType = UNSET
-    notice: Literal["output_cut"] | UnsetType = UNSET
+    partial: Literal[True] | UnsetType = UNSET
+    replaces: Literal[True] | UnsetType = UNSET
+    notice: Literal["output_cut", "output_may_be_lost"] | UnsetType = UNSET
 
 
 class ValidationComplete(RunFrame, tag="validation_complete"):

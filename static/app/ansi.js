@@ -1,8 +1,9 @@
 /**
  * Terminal output as styled pieces of text (ECMA-48 SGR; 16, 256 and 24-bit colours).
  *
- * Everything else a terminal would obey (cursor movement, titles, links) is dropped, and a line
- * that was rewritten with carriage returns shows what was written last. Nothing is ever HTML.
+ * Everything else a terminal would obey (titles, links) is dropped; what rewrites a line was carried
+ * out by the server. What would turn a line round or hide in it is shown by its number. Nothing is
+ * ever HTML.
  */
 
 /** The colours 16 to 255: a cube of 6 by 6 by 6, then 24 greys. The first 16 are the theme's. */
@@ -28,55 +29,77 @@ const PLAIN = Object.freeze({
   strike: false,
 });
 
-// eslint-disable-next-line no-control-regex -- control characters are what this is about
+/**
+ * CSI sequences, then strings (titles, links, pictures) where they end, then short ones. Of a string
+ * that does not end only the beginning is taken away, so that it hides nothing.
+ */
 const ESCAPES =
-  /\x1b(?:\[([0-?]*)[ -/]*([@-~]|$)|\][^\x07\x1b]*(?:\x07|\x1b\\|$)|[PX^_][^\x1b]*(?:\x1b\\|$)|[ -/]*[0-~]|$)/g;
+  // eslint-disable-next-line no-control-regex -- control characters are what this is about
+  /(?:\x1b\[|\x9b)([0-?]*)[ -/]*([@-~]|$)|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])(?:[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c))?|\x1b(?:[ -/]*[0-~]|$)/g;
 // eslint-disable-next-line no-control-regex
-const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
+const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]/g;
+/** Separators of lines and paragraphs, and what changes the direction of text (UAX #9). */
+const INVISIBLE = /[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+function visible(char) {
+  return `<U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}>`;
+}
 
 /**
  * A reader of one stream's lines. Styles carry over from line to line, as in a terminal.
  *
- * @returns {(line: string) => {text: string, style: typeof PLAIN}[]}
+ * @returns {((line: string) => {text: string, style: typeof PLAIN}[]) & {style: typeof PLAIN}}
+ *   `style` is the one in which the next line begins
  */
 export function ansiReader() {
-  let style = PLAIN;
-  return (line) => {
+  function read(line) {
+    let { style } = read;
     const pieces = [];
     const add = (text) => {
-      const clean = text.replace(CONTROLS, "");
+      const clean = text.replace(CONTROLS, "").replace(INVISIBLE, visible);
       if (clean === "") return;
       const last = pieces.at(-1);
       if (last && last.style === style) last.text += clean;
       else pieces.push({ text: clean, style });
     };
     const shown = afterCarriageReturn(line);
+    for (const [, parameters, final] of shown.skipped.matchAll(ESCAPES)) {
+      if (final === "m") style = applySgr(style, parameters);
+    }
     let from = 0;
-    if (shown.skipped.includes("\x1b")) {
-      for (const [, parameters, final] of shown.skipped.matchAll(ESCAPES)) {
-        if (final === "m") style = applySgr(style, parameters);
-      }
-    }
-    if (!shown.text.includes("\x1b")) {
-      add(shown.text);
-      return pieces;
-    }
     for (const match of shown.text.matchAll(ESCAPES)) {
       add(shown.text.slice(from, match.index));
       from = match.index + match[0].length;
       if (match[2] === "m") style = applySgr(style, match[1]);
     }
     add(shown.text.slice(from));
+    read.style = style;
     return pieces;
-  };
+  }
+  read.style = PLAIN;
+  return read;
 }
 
-/** A progress bar rewrites its line: what follows the last return is what stays to be seen. */
+/** Should a line have returns in it, what follows the last one is what stays to be seen. */
 function afterCarriageReturn(line) {
   const trimmed = line.replace(/\r+$/, "");
   const at = trimmed.lastIndexOf("\r");
   return { skipped: trimmed.slice(0, at + 1), text: trimmed.slice(at + 1) };
 }
+
+/** Lines {stream, line, truncated} as they are shown, as text. */
+export function shownText(items) {
+  const readers = new Map();
+  const lines = items.map(({ stream, line, truncated }) => {
+    if (!readers.has(stream)) readers.set(stream, ansiReader());
+    const pieces = readers.get(stream)(String(line ?? ""));
+    return pieces.map(({ text }) => text).join("") + (truncated ? CUT : "");
+  });
+  return lines.join("\n");
+}
+
+/** What stands at the end of a line of which the server kept only the beginning. */
+export const CUT = " (line cut here)";
 
 /**
  * @param {typeof PLAIN} style

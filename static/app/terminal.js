@@ -5,11 +5,11 @@
  * Lines are added in batches, one for each animation frame, in blocks that the browser need not
  * lay out while they are out of sight.
  */
-import { ansiReader, pieceElement } from "./ansi.js";
-import { h, setText, show } from "./dom.js";
+import { ansiReader, CUT, pieceElement, shownText } from "./ansi.js";
+import { fill, h, setText, show } from "./dom.js";
 import { count } from "./format.js";
 import { icon } from "./icons.js";
-import { itemsOf } from "../client/index.js";
+import { itemAt, itemsOf } from "../client/index.js";
 
 const BLOCK_LINES = 100;
 const LINES_PER_FRAME = 500;
@@ -42,7 +42,9 @@ export function createTerminal({ label, onEarlier }) {
   let runId = null;
   let shown = 0;
   let seen = 0;
-  let readers = {};
+  let readers = new Map();
+  /** Rows whose line has not ended: index to {item, element, style it begins in}. */
+  const open = new Map();
   let block = null;
   let following = true;
   let frame = null;
@@ -58,24 +60,50 @@ export function createTerminal({ label, onEarlier }) {
   function clear() {
     shown = 0;
     seen = 0;
-    readers = {};
+    readers = new Map();
+    open.clear();
     block = null;
     following = true;
     content.replaceChildren();
     show(jump, false);
   }
 
-  function lineElement({ n, stream, line, truncated }) {
-    const name = stream === "stderr" ? "stderr" : "stdout";
-    readers[name] ??= ansiReader();
-    const element = h(`div.line.${name}`, { dataset: { n: String(n) } });
-    for (const piece of readers[name](String(line ?? ""))) element.append(pieceElement(piece));
-    if (truncated) element.append(h("span.line-cut", {}, " (line cut here)"));
+  const nameOf = ({ stream }) => (stream === "stderr" ? "stderr" : "stdout");
+
+  function readerOf(item) {
+    const name = nameOf(item);
+    if (!readers.has(name)) readers.set(name, ansiReader());
+    return readers.get(name);
+  }
+
+  function lineElement(item, index) {
+    const element = h(`div.line.${nameOf(item)}`, { dataset: { n: String(item.n) } });
+    if (item.partial) open.set(index, { item, element, style: readerOf(item).style });
+    write(element, item);
     return element;
+  }
+
+  function write(element, item) {
+    const pieces = readerOf(item)(String(item.line ?? ""));
+    fill(element, pieces.map(pieceElement), item.truncated && h("span.line-cut", {}, CUT));
+  }
+
+  /** A line that has not ended is drawn again as it changes; none of its stream follows it yet. */
+  function redrawOpen() {
+    for (const [index, row] of open) {
+      const item = itemAt(output, index);
+      if (item === row.item) continue;
+      readerOf(item).style = row.style;
+      write(row.element, item);
+      if (item.partial) row.item = item;
+      else open.delete(index);
+    }
+    if (following && shown > 0) toEnd();
   }
 
   function addLines() {
     frame = null;
+    redrawOpen();
     const fresh = itemsOf(output, shown).slice(0, LINES_PER_FRAME);
     const fragment = document.createDocumentFragment();
     let target = block;
@@ -84,7 +112,7 @@ export function createTerminal({ label, onEarlier }) {
         target = h("div.block");
         fragment.append(target);
       }
-      target.append(lineElement(item));
+      target.append(lineElement(item, shown));
       shown += 1;
     }
     block = target;
@@ -146,17 +174,16 @@ export function createTerminal({ label, onEarlier }) {
       missing = run?.missing ?? 0;
       show(note, missing > 0);
       if (missing > 0) setText(noteText, `${count(missing, "line is", "lines are")} missing here.`);
-      if (shown < output.length && frame === null) frame = requestAnimationFrame(addLines);
+      const changed = [...open].some(([index, { item }]) => itemAt(output, index) !== item);
+      if ((shown < output.length || changed) && frame === null) {
+        frame = requestAnimationFrame(addLines);
+      }
     },
     setWrap(on) {
       screen.classList.toggle("no-wrap", !on);
     },
     get text() {
-      return output
-        ? itemsOf(output)
-            .map((item) => item.line)
-            .join("\n")
-        : "";
+      return output ? shownText(itemsOf(output)) : "";
     },
   };
 }

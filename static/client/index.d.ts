@@ -24,6 +24,10 @@ export interface OutputEvent extends StoredEvent {
   stream: "stdout" | "stderr";
   /** Number of the line within its run, from 1. */
   n: number;
+  /** The line has not ended (a prompt, a progress): it comes again under its number. */
+  partial?: true;
+  /** It takes the place of what came under its number before. */
+  replaces?: true;
 }
 
 export interface ActiveRun {
@@ -392,6 +396,7 @@ export {
   emptyState,
   fromSnapshot,
   isActive,
+  itemAt,
   itemsOf,
   latestRun,
   reduce,

@@ -11,6 +11,7 @@ export {
   emptyState,
   fromSnapshot,
   isActive,
+  itemAt,
   itemsOf,
   latestRun,
   reduce,

@@ -1,11 +1,16 @@
 /**
  * The numbered pieces of a run's output: lines of a validation, bits of an iteration's reply.
  *
+ * A line that has not ended (`partial`: a prompt, a progress) comes again under its number, as it is by
+ * then, and takes the place of what came before.
+ *
  * A reply's bits may come joined, one frame for all from `first_n` to `n`, to whoever comes late or
  * resumes. Where such a frame begins before the end of what is known, only the rest of it is new.
  */
 
-/** An append-only list that shares all but its last chunk with the list it was made from. */
+import { comparePositions } from "./positions.js";
+
+/** A list that grows at its end, and shares what stays the same with the list it was made from. */
 export const EMPTY_LOG = Object.freeze({ length: 0, chunks: Object.freeze([]) });
 const CHUNK = 512;
 
@@ -24,6 +29,19 @@ export function appendTo(log, items) {
   return { length: log.length + items.length, chunks };
 }
 
+/** The item at an index; undefined where there is none. Chunks but the last are full. */
+export function itemAt(log, index) {
+  return log.chunks[Math.floor(index / CHUNK)]?.[index % CHUNK];
+}
+
+function withItem(log, index, item) {
+  const chunks = log.chunks.slice();
+  const at = Math.floor(index / CHUNK);
+  chunks[at] = chunks[at].slice();
+  chunks[at][index % CHUNK] = item;
+  return { length: log.length, chunks };
+}
+
 /** The items from `start` on, as an array. */
 export function itemsOf(log, start = 0) {
   const first = Math.floor(start / CHUNK);
@@ -34,18 +52,26 @@ export function itemsOf(log, start = 0) {
 }
 
 /**
- * @param {{output: object, last_n: number, missing: number}} run
+ * @param {{output: object, last_n: number, missing: number, open: number[]}} run open: the indexes of
+ *   its lines that have not ended
  * @param {object[]} events `output` or `token` of this run, in the order of the log
- * @returns {{output: object, last_n: number, missing: number}} the run's, with what is new
+ * @returns {{output: object, last_n: number, missing: number, open: number[]}} the run's, with what
+ *   is new
  */
 export function withPieces(run, events) {
   const fresh = [];
-  let { last_n: last, missing } = run;
+  let { output, open, last_n: last, missing } = run;
   for (const event of events) {
     const n = event.n ?? last + 1;
-    if (n <= last) continue;
+    if (n <= last) {
+      if (open.length === 0 || event.line === undefined) continue;
+      output = appendTo(output, fresh.splice(0));
+      ({ output, open } = withLine(output, open, event));
+      continue;
+    }
+    if (event.partial) open = [...open, output.length + fresh.length];
     const first = event.first_n ?? n;
-    const known = first > last ? 0 : lengthOf([run.output.chunks, [fresh]], first, last);
+    const known = first > last ? 0 : lengthOf([output.chunks, [fresh]], first, last);
     if (known === null) {
       // The frame begins amid pieces that came joined: which part of it is new cannot be told.
       missing += n - last;
@@ -55,12 +81,25 @@ export function withPieces(run, events) {
     }
     last = n;
   }
-  return { output: appendTo(run.output, fresh), last_n: last, missing };
+  return { output: appendTo(output, fresh), last_n: last, missing, open };
+}
+
+/** A line that came before, as it is now; the same where it is known to have ended, or is newer. */
+function withLine(output, open, event) {
+  const index = open.find((at) => itemAt(output, at).n === event.n);
+  const known = index === undefined ? undefined : itemAt(output, index);
+  const isNews = known && (!event.partial || comparePositions(event.id, known.id) > 0);
+  if (!isNews) return { output, open };
+  return {
+    output: withItem(output, index, itemFrom(event, event.n, event.n, 0)),
+    open: event.partial ? open : open.filter((at) => at !== index),
+  };
 }
 
 /** As if the run had been followed from its beginning: what is stored, then what is known here. */
 export function refilled(run, events) {
-  const stored = withPieces({ output: EMPTY_LOG, last_n: 0, missing: 0 }, events);
+  const nothing = { output: EMPTY_LOG, last_n: 0, missing: 0, open: [] };
+  const stored = withPieces(nothing, events);
   return withPieces(stored, itemsOf(run.output));
 }
 
@@ -70,7 +109,8 @@ function itemFrom(event, first_n, n, known) {
     return { n, first_n, content: "", reasoning: event.reasoning.slice(known) };
   }
   if (event.content !== undefined) return { n, first_n, content: event.content.slice(known) };
-  return { n, stream: event.stream, line: event.line, truncated: event.truncated === true };
+  const item = { n, stream: event.stream, line: event.line, truncated: event.truncated === true };
+  return event.partial ? { ...item, partial: true, id: event.id } : item;
 }
 
 /** How long the text of the pieces `first` to `last` is; null where that cannot be told. */

@@ -1,7 +1,7 @@
 /** Types of the reducer. What it does stands in docs/client.md. */
 import type { ActiveRun, Person, Proposal, Snapshot, StoredEvent } from "./index.js";
 
-/** An append-only list; read it with `itemsOf`. */
+/** A list that grows at its end; read it with `itemsOf` and `itemAt`. */
 export interface Log<Item> {
   readonly length: number;
   readonly chunks: readonly (readonly Item[])[];
@@ -14,6 +14,8 @@ export interface Line {
   line: string;
   /** The server kept only its beginning. */
   truncated: boolean;
+  /** It has not ended (a prompt, a progress), and may change. */
+  partial?: true;
 }
 
 /** A piece of an iteration's reply, or several joined: those from `first_n` to `n`. */
@@ -46,6 +48,8 @@ export interface Run {
   demo: boolean;
   output: Log<Line | Piece>;
   last_n: number;
+  /** Where in `output` lines stand that have not ended. */
+  open: number[];
   /** Lines or pieces that this client did not get. */
   missing: number;
   summary?: { exit_code: number | null; duration_ms: number; lines: number; report?: unknown };
@@ -115,4 +119,5 @@ export function latestRun(
   kind?: Run["kind"] | null,
 ): Run | null;
 export function appendTo<Item>(log: Log<Item>, items: readonly Item[]): Log<Item>;
+export function itemAt<Item>(log: Log<Item>, index: number): Item | undefined;
 export function itemsOf<Item>(log: Log<Item>, start?: number): Item[];

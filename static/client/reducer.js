@@ -11,7 +11,7 @@ import { before, comparePositions } from "./positions.js";
 import { withPresence } from "./presence.js";
 import { isActive, newRun, putRun } from "./runs.js";
 
-export { appendTo, itemsOf } from "./pieces.js";
+export { appendTo, itemAt, itemsOf } from "./pieces.js";
 export { isActive, latestRun } from "./runs.js";
 
 /** @returns {import("./reducer.d.ts").ProjectState} before anything is known */
@@ -272,9 +272,9 @@ function begin(state, event, kind) {
   });
   if (!known) return putRun(state, started);
   // It was in a list of active runs, or waited: neither says all that the event does.
-  const { output, last_n, missing, finished_at } = known;
+  const { output, last_n, missing, open, finished_at } = known;
   const status = known.status === "queued" ? "running" : known.status;
-  return putRun(state, { ...known, ...started, status, output, last_n, missing, finished_at });
+  return putRun(state, { ...known, ...started, status, output, last_n, missing, open, finished_at });
 }
 
 function enqueue(state, event) {
@@ -296,7 +296,7 @@ function appendToRun(state, events) {
   // A worker that stood still may say something more of a run that others have ended.
   const pieces = run.finished_at === null ? withPieces(run, events) : run;
   const last = events.at(-1).id;
-  if (pieces.last_n === run.last_n) return moveTo(state, last);
+  if (pieces.output === run.output && pieces.last_n === run.last_n) return moveTo(state, last);
   return moveTo(putRun(state, { ...run, ...pieces }), last);
 }
 

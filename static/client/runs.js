@@ -52,9 +52,11 @@ export function newRun(entry) {
     instruction: entry.instruction ?? null,
     /** A stand-in for a model answers. */
     demo: entry.demo === true,
-    /** Lines of a validation {n, stream, line}, or of an iteration's reply {first_n, n, content}. */
+    /** Lines of a validation {n, stream, line, partial?}, or of an iteration's reply {first_n, n, content}. */
     output: EMPTY_LOG,
     last_n: 0,
+    /** Where in the output lines stand that have not ended. */
+    open: [],
     /** Pieces that this client did not get: it joined late, or there was a gap. */
     missing: 0,
   };

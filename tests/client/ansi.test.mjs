@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ansiReader, contrast, readable } from "../../static/app/ansi.js";
+import { ansiReader, contrast, readable, shownText } from "../../static/app/ansi.js";
 
 const ESC = "\x1b";
 
@@ -107,4 +107,36 @@ test("any colour of a program can be read", () => {
     assert.ok(contrast(readable(colour, [250, 250, 250]), [250, 250, 250]) >= 4.5, String(colour));
   }
   assert.deepEqual(readable([255, 255, 255], background), [255, 255, 255]);
+});
+
+test("odd bytes come out readable, and hide or turn nothing", () => {
+  const shows = (line) => read(line)[0].map(([text]) => text).join("");
+  assert.equal(shows("rlo \u202egnp.exe\u202c iso \u2066x\u2069"), "rlo <U+202E>gnp.exe<U+202C> iso <U+2066>x<U+2069>");
+  assert.equal(shows("ls a\u2028b\u2029c nel d\u0085e vt f\x0bg ff h\x0ci nul j\x00k"), "ls a<U+2028>b<U+2029>c nel de vt fg ff hi nul jk");
+  assert.equal(shows(`osc ${ESC}]0;title never ended and text`), "osc 0;title never ended and text");
+  assert.equal(shows(`dcs ${ESC}Pq#0;2${ESC}\\ after`), "dcs  after");
+  assert.equal(shows(`${ESC}]8;id=1;https://example.org/a?b${ESC}\\link${ESC}]8;;${ESC}\\ after`), "link after");
+  assert.equal(shows("bom \ufeffx"), "bom x");
+  assert.deepEqual(read("c1 \x9b31mred\x9b0m"), [[["c1 ", {}], ["red", { fg: 1 }]]]);
+  assert.equal(shows("wide 漢字 emoji 👩‍👩‍👧 combining e\u0301"), "wide 漢字 emoji 👩‍👩‍👧 combining e\u0301");
+});
+
+test("a line is read again from the style in which it began", () => {
+  const reader = ansiReader();
+  reader(`${ESC}[31mred`);
+  const { style } = reader;
+  assert.equal(reader(`10%${ESC}[0m`)[0].style.fg, 1);
+  reader.style = style;
+  assert.equal(reader(`20%${ESC}[0m`)[0].style.fg, 1);
+  assert.equal(reader("after")[0].style.fg, null);
+});
+
+test("what is copied is what is shown", () => {
+  const items = [
+    { stream: "stdout", line: `${ESC}[1;32m✓${ESC}[0m fine` },
+    { stream: "stderr", line: "10%\r100%" },
+    { stream: "stdout", line: "long", truncated: true },
+    { stream: "stdout", line: "\u202egnp" },
+  ];
+  assert.equal(shownText(items), "✓ fine\n100%\nlong (line cut here)\n<U+202E>gnp");
 });

@@ -504,3 +504,52 @@ test("a proposal that was removed is gone with its ended runs, and comes back on
   assert.equal(state.proposals.a.title, "v3");
   assert.deepEqual(state.order, ["a"]);
 });
+
+const about = { proposal_id: "p1", run_id: "r1", stream: "stdout" };
+const line = (n, text, more = {}) => event("output", { ...about, n, line: text, ...more });
+const partial = { partial: true };
+const again = { partial: true, replaces: true };
+
+test("a line that has not ended is one line that changes", () => {
+  const events = [
+    line(1, "start"),
+    line(2, "10%", partial),
+    line(3, "a warning", { stream: "stderr" }),
+    line(2, "50%", again),
+    line(2, "100%", { replaces: true }),
+    line(4, "done"),
+  ];
+  const start = fromSnapshot(SNAPSHOT);
+  assert.deepEqual(lines(reduceAll(start, events.slice(0, 4))), ["start", "50%", "a warning"]);
+  const all = reduceAll(start, events);
+  const shown = ["start", "100%", "a warning", "done"];
+  assert.deepEqual(lines(all), shown);
+  assert.deepEqual([all.runs.r1.missing, all.runs.r1.last_n, all.runs.r1.open], [0, 4, []]);
+  assert.deepEqual(lines(events.reduce(reduce, freeze(start))), shown, "one by one");
+  assert.deepEqual(lines(reduceAll(freeze(all), events)), shown, "twice");
+  for (let from = 0; from < events.length; from += 1) {
+    const some = reduceAll(start, events.slice(0, from));
+    assert.deepEqual(lines(reduceAll(some, events)), shown, `the first ${from} twice`);
+  }
+  const early = reduceAll(start, events.slice(0, 2));
+  const late = reduceAll(early, [events[3], events[1]]);
+  assert.deepEqual(lines(late), ["start", "50%"], "an older state does not come back");
+});
+
+test("a line that changes is found again wherever it stands, and in what is filled in", () => {
+  const start = fromSnapshot(SNAPSHOT);
+  const many = Array.from({ length: 1100 }, (_, at) => line(at + 2, `line ${at + 2}`, { stream: "stderr" }));
+  const first = line(1, "waiting", partial);
+  const last = line(1, "waited", { replaces: true });
+  const state = reduceAll(start, [first, ...many, last]);
+  assert.deepEqual([lines(state)[0], lines(state).length], ["waited", 1101]);
+  const late = reduceAll(start, [...many.slice(500), last]);
+  assert.equal(late.runs.r1.missing, 501, "whoever comes late does not know of it");
+  const filled = refill(freeze(late), "r1", [first, ...many]);
+  assert.equal(filled.runs.r1.missing, 0);
+  const stored = refill(freeze(late), "r1", [first, ...many, last]);
+  assert.equal(lines(stored)[0], "waited");
+  const known = reduceAll(start, [first, last, ...many.slice(500)]);
+  const again = refill(freeze(known), "r1", [first, ...many]);
+  assert.equal(lines(again)[0], "waited", "what is known here is newer than what was stored by then");
+});

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from rtserver.runs.process.lines import LineHandOver, OutputLine
-from rtserver.runs.process.pipe import Capture, OutputPipe, OutputSink
+from rtserver.runs.process.pipe import Capture, OutputPipes, OutputSink, Ticker
 from rtserver.runs.process.spawn import spawn_guarded
 from rtserver.runs.process.supervise import ProcessWatch
 
@@ -48,6 +48,8 @@ class ProcessResult:
         lines: number of lines delivered.
         lines_dropped: number of lines that came after the limit and were not delivered.
         bytes: size of all output, dropped or not.
+        may_have_lost: it ended by itself with a pipe full to the brim, so if it was one that does
+            not wait for readers (Node.js at `process.exit`), the rest of its output is lost.
     """
 
     exit_code: int | None
@@ -59,6 +61,7 @@ class ProcessResult:
     lines_dropped: int = 0
     bytes: int = 0
     found: bool = True
+    may_have_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,9 @@ async def run_command(
 ) -> ProcessResult:
     """Run a command and hand its lines on as it prints them.
 
+    What stands in a line that has not ended, such as a prompt or a progress, is handed on within a
+    second, and again as it changes.
+
     When cancelled, and when `on_lines` raises, the command and its process group are ended
     (SIGTERM, grace, SIGKILL) before this returns; being cancelled again skips the grace.
 
@@ -110,9 +116,8 @@ async def run_command(
         Exception: whatever `on_lines` raised.
     """
     lines = LineHandOver(on_lines, max_line_bytes, max_lines)
-    ended = await _run(
-        argv, cwd, env, timeout_s, term_grace_s, lines.sink("stdout"), lines.sink("stderr")
-    )
+    sinks: list[OutputSink] = [lines.sink("stdout"), lines.sink("stderr")]
+    ended = await _run(argv, cwd, env, timeout_s, term_grace_s, sinks, lines)
     return ended.result(lines.handed_on, lines.dropped)
 
 
@@ -139,7 +144,7 @@ async def capture_command(
         How it ended, and what it printed; also where it could not be started.
     """
     stdout = Capture(max_bytes)
-    ended = await _run(argv, cwd, env, timeout_s, term_grace_s, stdout, Capture(0))
+    ended = await _run(argv, cwd, env, timeout_s, term_grace_s, [stdout, Capture(0)])
     return CapturedOutput(ended.result(), bytes(stdout.kept), stdout.truncated)
 
 
@@ -153,6 +158,7 @@ class _Ended:
     not_started: str | None = None
     found: bool = True
     output_bytes: int = 0
+    may_have_lost: bool = False
 
     def result(self, lines: int = 0, lines_dropped: int = 0) -> ProcessResult:
         code = self.returncode
@@ -166,6 +172,7 @@ class _Ended:
             lines_dropped=lines_dropped,
             bytes=self.output_bytes,
             found=self.found,
+            may_have_lost=self.may_have_lost,
         )
 
 
@@ -175,44 +182,44 @@ async def _run(
     env: Mapping[str, str],
     timeout_s: float,
     term_grace_s: float,
-    stdout: OutputSink,
-    stderr: OutputSink,
+    sinks: list[OutputSink],
+    ticker: Ticker | None = None,
 ) -> _Ended:
     started = time.monotonic()
     if refused := _refused(argv[0], cwd, env, started):
         return refused
-    pipes: list[OutputPipe] = []
+    pipes: OutputPipes | None = None
     try:
         try:
-            pipes.append(await OutputPipe.open())
-            pipes.append(await OutputPipe.open())
+            pipes = OutputPipes(len(sinks))
+            stdout, stderr = pipes.pipes
             guarded = await spawn_guarded(
                 argv,
                 cwd=cwd,
                 env=env,
                 grace_s=term_grace_s,
-                stdout=pipes[0].write_fd,
-                stderr=pipes[1].write_fd,
+                stdout=stdout.write_fd,
+                stderr=stderr.write_fd,
                 niceness=NICENESS,
             )
         except OSError as error:
             _log.warning("process_not_started", error=str(error))
             why = (error.strerror or "the system refused").lower()
             return _Ended(started, not_started=f"it could not be started: {why}")
-        for pipe in pipes:
-            pipe.close_write_end()
         watch = ProcessWatch(guarded, pipes, term_grace_s=term_grace_s)
-        timed_out = await watch.to_end(timeout_s, [stdout, stderr])
+        timed_out = await watch.to_end(timeout_s, sinks, ticker)
+        returncode = guarded.process.returncode
+        exited = returncode is not None and returncode >= 0 and not timed_out
         return _Ended(
             started,
-            returncode=guarded.process.returncode,
+            returncode=returncode,
             timed_out=timed_out,
-            output_bytes=sum(pipe.bytes for pipe in pipes),
+            output_bytes=pipes.bytes,
+            may_have_lost=exited and any(pipe.may_have_lost for pipe in pipes.pipes),
         )
     finally:
-        for pipe in pipes:
-            pipe.close_write_end()
-            pipe.close()
+        if pipes is not None:
+            pipes.close()
 
 
 def _refused(name: str, cwd: Path, env: Mapping[str, str], started: float) -> _Ended | None:

@@ -6,7 +6,7 @@ import time
 
 import structlog
 
-from rtserver.runs.process.pipe import OutputPipe, OutputSink
+from rtserver.runs.process.pipe import OutputPipes, OutputSink, Ticker
 from rtserver.runs.process.spawn import GuardedProcess
 
 # After the command and its process group have ended, only a process that left the group can still
@@ -34,19 +34,20 @@ class ProcessWatch:
         term_grace_s: time between SIGTERM and SIGKILL.
     """
 
-    def __init__(
-        self, guarded: GuardedProcess, pipes: list[OutputPipe], *, term_grace_s: float
-    ) -> None:
+    def __init__(self, guarded: GuardedProcess, pipes: OutputPipes, *, term_grace_s: float) -> None:
         self._guarded = guarded
         self._pipes = pipes
         self._term_grace_s = term_grace_s
 
-    async def to_end(self, timeout_s: float, sinks: list[OutputSink]) -> bool:
+    async def to_end(
+        self, timeout_s: float, sinks: list[OutputSink], ticker: Ticker | None = None
+    ) -> bool:
         """Wait for the command and its output; nothing of either is left afterwards.
 
         Args:
             timeout_s: how long the command may run before it is ended.
             sinks: what takes the output, one for each pipe.
+            ticker: told now and then that time has passed.
 
         Returns:
             Whether it had to be ended because its time was up.
@@ -55,37 +56,33 @@ class ProcessWatch:
             Exception: whatever a sink raised; the command is ended first. Likewise when cancelled.
         """
         exited = asyncio.create_task(self._guarded.process.wait())
-        pumps = {
-            asyncio.create_task(pipe.pump(sink))
-            for pipe, sink in zip(self._pipes, sinks, strict=True)
-        }
+        pump = asyncio.create_task(self._pipes.pump(sinks, ticker))
         try:
-            timed_out = not await self._has_exited(exited, pumps, timeout_s)
+            timed_out = not await self._has_exited(exited, pump, timeout_s)
             if timed_out:
                 await self._end(exited)
-            await self._take_the_rest(pumps)
+            self._pipes.close_write_ends()
+            await self._take_the_rest(pump)
         except BaseException:
             # Nobody wants the output any more, but it is read on so that the command, which has
             # still to be ended, does not have to wait with a full pipe.
-            for pipe in self._pipes:
-                pipe.muted = True
+            self._pipes.muted = True
             raise
         finally:
             try:
                 await self._end(exited)
             finally:
-                for pump in pumps:
-                    pump.cancel()
+                pump.cancel()
                 self._guarded.release()
-                await asyncio.gather(*pumps, return_exceptions=True)
+                await asyncio.gather(pump, return_exceptions=True)
         return timed_out
 
     async def _has_exited(
-        self, exited: asyncio.Task[int], pumps: set[asyncio.Task[None]], timeout_s: float
+        self, exited: asyncio.Task[int], pump: asyncio.Task[None], timeout_s: float
     ) -> bool:
-        """Wait until the command has ended, or for so long; raise what a pump raises."""
+        """Wait until the command has ended, or for so long; raise what the pump raises."""
         deadline = time.monotonic() + timeout_s
-        waiting: set[asyncio.Task[int] | asyncio.Task[None]] = {exited, *pumps}
+        waiting: set[asyncio.Task[int] | asyncio.Task[None]] = {exited, pump}
         while not exited.done():
             left_s = max(0.0, deadline - time.monotonic())
             done, _ = await asyncio.wait(
@@ -94,29 +91,27 @@ class ProcessWatch:
             if not done:
                 return False
             waiting -= done
-            _raise_of(pumps)
+            _raise_of(pump)
         return True
 
-    async def _take_the_rest(self, pumps: set[asyncio.Task[None]]) -> None:
+    async def _take_the_rest(self, pump: asyncio.Task[None]) -> None:
         """Take what the command printed last, though others may still hold its pipes.
 
         Takes as long as the sinks take: while the log takes no events, lines wait. A pipe and its
         buffer bound how much.
         """
-        before = sum(pipe.bytes for pipe in self._pipes)
-        looks = dict.fromkeys(self._pipes, 0)
+        before = self._pipes.bytes
+        looks = [0] * len(self._pipes.pipes)
         while True:
-            await asyncio.wait(
-                pumps, timeout=_EOF_LOOK_INTERVAL_S, return_when=asyncio.FIRST_EXCEPTION
-            )
-            _raise_of(pumps)
-            if all(pump.done() for pump in pumps):
+            await asyncio.wait({pump}, timeout=_EOF_LOOK_INTERVAL_S)
+            _raise_of(pump)
+            if pump.done():
                 return
-            too_much = sum(pipe.bytes for pipe in self._pipes) - before > _TAIL_BYTES
-            for pipe in self._pipes:
-                looks[pipe] = looks[pipe] + 1 if pipe.is_quiet() else 0
-                if too_much or looks[pipe] >= _EOF_LOOKS:
-                    pipe.close()
+            too_much = self._pipes.bytes - before > _TAIL_BYTES
+            for index, is_quiet in enumerate(self._pipes.look()):
+                looks[index] = looks[index] + 1 if is_quiet else 0
+                if too_much or looks[index] >= _EOF_LOOKS:
+                    self._pipes.end(index)
 
     async def _end(self, exited: asyncio.Task[int]) -> None:
         """End the command and its group, unless it has ended; never leaves it half done."""
@@ -159,7 +154,6 @@ class ProcessWatch:
         return True
 
 
-def _raise_of(pumps: set[asyncio.Task[None]]) -> None:
-    for pump in pumps:
-        if pump.done() and not pump.cancelled() and (error := pump.exception()):
-            raise error
+def _raise_of(pump: asyncio.Task[None]) -> None:
+    if pump.done() and not pump.cancelled() and (error := pump.exception()):
+        raise error

@@ -26,7 +26,8 @@ class ValidationOutcome:
         status: `passed` (exit status 0), `failed` (1, unless the report says that the validator
             itself failed) or `error` (everything else).
         summary: `exit_code` (None where there is none), `duration_ms`, `lines`; `lines_dropped`
-            where some were; after exit status 0 and 1 `report`, the validator's own JSON, or
+            where some were; `output_may_be_lost` where the command may have lost what it printed
+            last; after exit status 0 and 1 `report`, the validator's own JSON, or
             `report_error`, why there is none, in plain words (neither where no report is asked
             for).
         error: for `error`, what happened, in plain words; else None.
@@ -62,6 +63,8 @@ def outcome_of(
     }
     if result.lines_dropped:
         summary["lines_dropped"] = result.lines_dropped
+    if result.may_have_lost:
+        summary["output_may_be_lost"] = True
     if result.timed_out:
         reason = "timeout"
         error = f"the validator had not ended after {timeout_s:g} s"
@@ -154,6 +157,10 @@ def report_of(
         text = _relative(msgspec.json.encode(foreign_json.decode(captured.stdout)), workspace)
         report = msgspec.json.decode(text)
     except foreign_json.ForeignJsonError as error:
+        if result.may_have_lost:
+            raise NoReportError(
+                "the report command ended before all that it printed was taken: it is cut"
+            ) from None
         raise NoReportError(f"the report {error}") from None
     if len(text) > max_report_bytes:
         raise NoReportError(

@@ -42,20 +42,9 @@ class ValidationWork:
             run.proposal_id,
             lambda: self._validator.validate(run.project_id, run.proposal_id, on_lines),
         )
-        dropped = outcome.summary.get("lines_dropped", 0)
-        if dropped:
-            shown = outcome.summary["lines"]
-            await emit(
-                EventType.OUTPUT,
-                [
-                    {
-                        "line": f"[{dropped} more lines are not shown; the limit is {shown}]",
-                        "stream": "stderr",
-                        "n": shown + 1,
-                        "notice": "output_cut",
-                    }
-                ],
-            )
+        notices = _notices(outcome.summary)
+        if notices:
+            await emit(EventType.OUTPUT, notices)
         if outcome.status == "error":
             return Ending(
                 RunState.ERROR,
@@ -84,7 +73,31 @@ class Validations:
 
 def _line_fields(line: OutputLine) -> dict[str, Any]:
     fields: dict[str, Any] = {"line": line.text, "stream": line.stream, "n": line.n}
+    if line.partial:
+        fields["partial"] = True
+    if line.replaces:
+        fields["replaces"] = True
     if line.truncated:
         fields["truncated"] = True
         fields["omitted_bytes"] = line.omitted_bytes
     return fields
+
+
+def _notices(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is to be said of output that is not there, as lines after the last one."""
+    said = []
+    if dropped := summary.get("lines_dropped"):
+        said.append(
+            ("output_cut", f"{dropped} more lines are not shown; the limit is {summary['lines']}")
+        )
+    if summary.get("output_may_be_lost"):
+        said.append(
+            (
+                "output_may_be_lost",
+                "the command ended before all that it printed was taken; what follows may be lost",
+            )
+        )
+    return [
+        {"line": f"[{words}]", "stream": "stderr", "n": n, "notice": notice}
+        for n, (notice, words) in enumerate(said, start=summary["lines"] + 1)
+    ]

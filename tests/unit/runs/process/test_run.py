@@ -1,12 +1,15 @@
 """Commands that behave and commands that don't, as real processes."""
 
 import asyncio
+import itertools
 import os
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -53,9 +56,14 @@ async def run(
         max_lines=max_lines,
         term_grace_s=grace_s,
     )
-    assert result.lines == len(seen)
-    assert [line.n for line in seen] == list(range(1, len(seen) + 1))
-    return result, seen
+    ended: dict[int, OutputLine] = {}
+    for line in seen:
+        assert line.replaces is (line.n in ended)
+        assert line.n not in ended or ended[line.n].partial
+        ended[line.n] = line
+    assert list(ended) == list(range(1, result.lines + 1))
+    assert not any(line.partial for line in ended.values())
+    return result, [replace(line, replaces=False) for line in ended.values()]
 
 
 def texts(lines: Lines, stream: str = "stdout") -> list[str]:
@@ -140,7 +148,130 @@ for n in range(2000):
 async def test_line_ends_and_the_lack_of_one() -> None:
     code = r"import os; os.write(1, b'unix\ndos\r\n\n\rspinner\rdone\nno end')"
     _, lines = await run(python(code))
-    assert texts(lines) == ["unix", "dos", "", "\rspinner\rdone", "no end"]
+    assert texts(lines) == ["unix", "dos", "", "donener", "no end"]
+
+
+@pytest.mark.gen_test(timeout=LONG)
+async def test_a_prompt_is_seen_while_the_command_waits(tmp_path: Path) -> None:
+    """It waits for a file that only the arrival of its prompt makes."""
+    code = """
+import os, time
+os.write(1, b"step 1\\nOverwrite it? [y/N] ")
+while not os.path.exists("seen"):
+    time.sleep(0.005)
+os.write(1, b"no answer")
+"""
+    seen: Lines = []
+
+    async def on_lines(lines: Lines) -> None:
+        seen.extend(lines)
+        if lines[-1].text.startswith("Overwrite"):
+            (tmp_path / "seen").touch()
+
+    _, lines = await run(python(code), cwd=tmp_path, on_lines=on_lines)
+    assert texts(lines) == ["step 1", "Overwrite it? [y/N] no answer"]
+    asked = seen[1]
+    assert (asked.n, asked.text, asked.partial) == (2, "Overwrite it? [y/N] ", True)
+    assert (seen[-1].n, seen[-1].partial, seen[-1].replaces) == (2, False, True)
+
+
+@pytest.mark.gen_test(timeout=LONG)
+async def test_progress_is_one_line_that_changes() -> None:
+    code = """
+import os, time
+os.write(1, b"start\\n")
+for n in range(0, 101, 2):
+    os.write(1, b"\\rDownloading %3d%%" % n)
+    time.sleep(0.04)
+os.write(1, b"\\nfinished\\n")
+"""
+    states: list[str] = []
+
+    async def on_lines(lines: Lines) -> None:
+        states.extend(line.text for line in lines if line.partial)
+
+    _, lines = await run(python(code), on_lines=on_lines)
+    assert texts(lines) == ["start", "Downloading 100%", "finished"]
+    assert states == sorted(set(states)), "it goes forward, and says nothing twice"
+    assert 3 <= len(states) <= 10
+
+
+@pytest.mark.gen_test(timeout=LONG)
+async def test_of_a_long_progress_the_end_is_kept() -> None:
+    code = """
+import os
+for n in range(1001):
+    os.write(2, b"\\rBuilding [%-20s] %5.1f%% eta 0s" % (b"#" * (n // 50), n / 10))
+os.write(2, b"\\n")
+"""
+    _, lines = await run(python(code))
+    (line,) = lines
+    assert line.text == f"Building [{'#' * 20}] 100.0% eta 0s"
+    assert not line.truncated
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_what_is_printed_in_turns_arrives_in_turns() -> None:
+    code = """
+import os, time
+for n in range(300):
+    os.write(1 + n % 2, b"%d\\n" % n)
+    time.sleep(0.005)
+"""
+
+    async def slow(_: Lines) -> None:
+        await asyncio.sleep(0.05)  # a log that takes its time is no reason to mix them up
+
+    _, lines = await run(python(code), on_lines=slow)
+    numbers = [int(line.text) for line in lines]
+    late = sum(after < before for before, after in itertools.pairwise(numbers))
+    assert late <= 3, "all but what a machine that stood still mixed up"
+
+
+@pytest.mark.gen_test(timeout=LONG)
+async def test_a_line_that_has_begun_comes_before_what_the_other_pipe_says_then() -> None:
+    code = """
+import os, time
+os.write(1, b"compiling ... ")
+time.sleep(0.1)
+os.write(2, b"a warning\\n")
+time.sleep(0.1)
+os.write(1, b"done\\n")
+"""
+    _, lines = await run(python(code))
+    assert [line.text for line in lines] == ["compiling ... done", "a warning"]
+
+
+NODE = shutil.which("node")
+
+
+@pytest.mark.skipif(NODE is None, reason="no node is installed")
+@pytest.mark.gen_test(timeout=LONG)
+async def test_node_that_prints_much_and_exits_at_once_loses_nothing_up_to_a_mebibyte() -> None:
+    script = (
+        "for (let n = 0; n < 9000; n++) console.log(`line ${n} ${'x'.repeat(90)}`); process.exit(1)"
+    )
+    result, lines = await run(["node", "-e", script])
+    assert [int(line.text.split()[1]) for line in lines] == list(range(9000))
+    assert (result.exit_code, result.may_have_lost) == (1, False)
+
+
+@pytest.mark.skipif(NODE is None, reason="no node is installed")
+@pytest.mark.gen_test(timeout=LONG)
+async def test_what_node_may_have_lost_is_said() -> None:
+    script = "console.log('x'.repeat(3 << 20)); console.log('end'); process.exit(1)"
+    result, lines = await run(["node", "-e", script])
+    assert result.may_have_lost
+    assert result.bytes >= MIB
+    assert "end" not in texts(lines)
+    waits = "import os; os.write(1, b'x' * (3 << 20) + b'\\n'); print('end')"
+    result, lines = await run(python(waits))
+    assert texts(lines)[-1] == "end"
+    assert not result.may_have_lost
+    taken = await capture_command(
+        ["node", "-e", script], cwd=Path("/"), env=ENV, timeout_s=LONG, max_bytes=4 * MIB
+    )
+    assert taken.result.may_have_lost
 
 
 @pytest.mark.gen_test
@@ -365,7 +496,7 @@ with open("written", "wb", buffering=0) as file:
             reached.append(await stands_still())
 
     result, lines = await run(python(code), cwd=tmp_path, on_lines=on_lines)
-    assert reached[0] * 1000 < MIB
+    assert reached[0] * 1000 < 2 * MIB  # the pipe, and what was read of it
     assert result.lines + result.lines_dropped == 20_000
     assert len(lines) == 10_000
 
