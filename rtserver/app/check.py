@@ -19,7 +19,6 @@ from store.watch.places import MongoWatchPlaces
 
 MONGODB_AT_LEAST = (5, 0)
 WATCH_STALLED_S = 60.0
-WATCH_STALLED_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +93,6 @@ async def _check_mongodb(settings: Settings) -> Finding:
             problems.append(problem)
         for watch in settings.watches:
             problems += await watch_problems(database.client, watch)
-        places = MongoWatchPlaces(database, lease_s=settings.lease_s)
-        for watch in settings.watches:
-            stalled = await places.stalled(watch.name, WATCH_STALLED_S)
-            if stalled is not None:
-                for_s, why = stalled
-                problems.append(
-                    f"RT_WATCH {watch.name}: it has failed for {for_s:.0f} s and not moved: {why}"
-                )
         places = MongoWatchPlaces(database, lease_s=settings.lease_s)
         for watch in settings.watches:
             stalled = await places.stalled(watch.name, WATCH_STALLED_S)
