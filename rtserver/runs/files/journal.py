@@ -168,10 +168,7 @@ def swap_in(entry: Entry, name: str, *, area: int, parent: int) -> bool:
     except FileNotFoundError:
         return False
     # What was there is in hand only now, so only now can nobody change it unseen.
-    try:
-        return file_digest(entry.slot, dir_fd=area) == entry.old
-    except UnsafePathError:
-        return False
+    return _holds_old(entry, area)
 
 
 def _take_out(entry: Entry, name: str, *, area: int, parent: int) -> bool:
@@ -180,6 +177,11 @@ def _take_out(entry: Entry, name: str, *, area: int, parent: int) -> bool:
         os.rename(name, entry.slot, src_dir_fd=parent, dst_dir_fd=area)
     except FileNotFoundError:
         return False
+    return _holds_old(entry, area)
+
+
+def _holds_old(entry: Entry, area: int) -> bool:
+    """Whether the entry's slot has the file that the write is to replace."""
     try:
         return file_digest(entry.slot, dir_fd=area) == entry.old
     except UnsafePathError:
