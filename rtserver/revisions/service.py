@@ -118,14 +118,20 @@ class RevisionService:
             NotFoundError: there is no such proposal that this user may see, or no such revision.
             StoreUnavailableError: MongoDB does not answer.
         """
-        proposal = await visible_proposal(self._proposals, identity, proposal_id)
         if number == CURRENT:
-            await self.look(proposal)
-            proposal = await visible_proposal(self._proposals, identity, proposal_id)
-            if proposal.revision is None:
-                raise NoRevisionError(f"The proposal {proposal_id!r} has no text yet")
-            return await self._revision(proposal_id, proposal.revision.number)
+            return await self._newest(await self._looked_at(identity, proposal_id))
+        await visible_proposal(self._proposals, identity, proposal_id)
         return await self._revision(proposal_id, _number(number))
+
+    async def _looked_at(self, identity: Identity, proposal_id: str) -> Proposal:
+        """A proposal whose newest revision is the text that is in the workspace."""
+        await self.look(await visible_proposal(self._proposals, identity, proposal_id))
+        return await visible_proposal(self._proposals, identity, proposal_id)
+
+    async def _newest(self, proposal: Proposal) -> Revision:
+        if proposal.revision is None:
+            raise NoRevisionError(f"The proposal {proposal.proposal_id!r} has no text yet")
+        return await self._revision(proposal.proposal_id, proposal.revision.number)
 
     async def _revision(self, proposal_id: str, number: int) -> Revision:
         found = await self._store.get(proposal_id, number)
@@ -343,12 +349,11 @@ class RevisionService:
         Raises:
             As `write`; NoRevisionError also where its contents were pruned.
         """
-        proposal = await visible_proposal(self._proposals, identity, proposal_id)
         await self._editing.check_text(identity, proposal_id)
-        await self.look(proposal)
+        proposal = await self._looked_at(identity, proposal_id)
         earlier = await self._revision(proposal_id, number)
         wanted = {file.path: (await self.content(earlier, file.path))[1] for file in earlier.files}
-        newest = await self.get(identity, proposal_id, CURRENT)
+        newest = await self._newest(proposal)
         gone = {file.path: None for file in newest.files if file.path not in wanted}
         origin = Origin(Cause.RESTORE, identity.user_id, restored_from=number)
         # What neither may be written nor differs is left alone.
@@ -370,9 +375,7 @@ class RevisionService:
         origin: Origin,
     ) -> tuple[Revision, bool]:
         await self._editing.check_text(identity, proposal_id)
-        proposal = await visible_proposal(self._proposals, identity, proposal_id)
-        await self.look(proposal)
-        proposal = await visible_proposal(self._proposals, identity, proposal_id)
+        proposal = await self._looked_at(identity, proposal_id)
         newest = proposal.revision
         meant = None if base == 0 else await self._revision(proposal_id, base)
         there = None if newest is None else await self._revision(proposal_id, newest.number)
