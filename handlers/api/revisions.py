@@ -11,8 +11,14 @@ from handlers.base.problems import Problem
 from rtserver.audit.record.actions import Action
 from rtserver.model import ids
 from rtserver.model.field_types import Digest, ProposalId, RevisionNumber, line_of
-from rtserver.revisions.model import FileChange, Revision, RevisionFileJson, RevisionJson
-from rtserver.revisions.service import MAX_NOTE_CHARS
+from rtserver.revisions.model import (
+    FileChange,
+    NoRevisionError,
+    Revision,
+    RevisionFileJson,
+    RevisionJson,
+)
+from rtserver.revisions.service import MAX_NOTE_CHARS, revision_number
 from rtserver.revisions.spec_changes import SPECS, SpecChangesJson
 from rtserver.runs.iteration.diffs import diffs_of
 
@@ -184,12 +190,16 @@ class RestoreHandler(_RevisionMaker):
     async def post(self, proposal: str, number: str) -> None:
         """Make a new revision with the contents of an earlier one."""
         proposal_id = ids.proposal_id(proposal)
-        if not number.isdecimal():
-            raise Problem(404, "A revision that is put back is named by its number", "no_revision")
-        self.audit_details["restored_from"] = int(number)
+        try:
+            earlier = revision_number(number)
+        except NoRevisionError:
+            raise Problem(
+                404, "A revision that is put back is named by its number", "no_revision"
+            ) from None
+        self.audit_details["restored_from"] = earlier
         async with self.about(proposal_id):
             revision, made = await self.context.revisions.restore(
-                self.identity, proposal_id, int(number)
+                self.identity, proposal_id, earlier
             )
         self.answer_revision(revision, made=made)
 

@@ -113,6 +113,8 @@ async def test_every_way_in_which_a_text_changes_is_a_revision(pair: Pair, proje
         assert not (case.folder / "design.md").exists()
         again = await case.ada.post(f"{case.path}/revisions/1/restore", status=200)
         assert again["number"] == 4
+        for number in ("9" * 5_000, "0", "current", "%D9%A1"):
+            await case.ada.post(f"{case.path}/revisions/{number}/restore", status=404)
 
         page = await case.ben.get(f"{case.path}/revisions?limit=1&before=4")
         assert [each["number"] for each in page["revisions"]] == [3]
