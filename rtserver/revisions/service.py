@@ -121,7 +121,7 @@ class RevisionService:
         if number == CURRENT:
             return await self._newest(await self._looked_at(identity, proposal_id))
         await visible_proposal(self._proposals, identity, proposal_id)
-        return await self._revision(proposal_id, _number(number))
+        return await self._revision(proposal_id, revision_number(number))
 
     async def _looked_at(self, identity: Identity, proposal_id: str) -> Proposal:
         """A proposal whose newest revision is the text that is in the workspace."""
@@ -220,19 +220,37 @@ class RevisionService:
 
         Whatever goes wrong is logged: the files are written, and whoever looks next sees them.
         """
-        loop = asyncio.get_running_loop()
+        make = self._maker(proposal_id, origin)
 
         def record(contents: FolderContents) -> None:
-            recording = asyncio.run_coroutine_threadsafe(
-                self._record(proposal_id, contents, origin), loop
-            )
             try:
-                recording.result(RECORD_TIMEOUT_S)
+                make(contents)
             except Exception as error:  # noqa: BLE001 - see above
-                recording.cancel()
                 _log.warning("revision_not_made", proposal_id=proposal_id, error=str(error))
 
         return record
+
+    def _maker(
+        self, proposal_id: str, origin: Origin
+    ) -> Callable[[FolderContents], Revision | None]:
+        """`_record` for a thread that holds the files' lock."""
+        loop = asyncio.get_running_loop()
+
+        def make(contents: FolderContents) -> Revision | None:
+            # Here, because the loop has other things to do than to go through 16 MiB.
+            digest = digest_of_files(contents.files)
+            recording = asyncio.run_coroutine_threadsafe(
+                self._record(proposal_id, contents, digest, origin), loop
+            )
+            try:
+                return recording.result(RECORD_TIMEOUT_S)
+            except TimeoutError:
+                recording.cancel()
+                raise StoreUnavailableError(
+                    "The database does not answer; try again soon"
+                ) from None
+
+        return make
 
     async def _recorded(
         self,
@@ -250,30 +268,20 @@ class RevisionService:
         Raises:
             CancelledError: whoever waits was cancelled; it was seen through nevertheless.
         """
-        loop = asyncio.get_running_loop()
+        make = self._maker(proposal_id, origin)
         made: list[Revision | None] = []
 
         def record(contents: FolderContents) -> None:
-            recording = asyncio.run_coroutine_threadsafe(
-                self._record(proposal_id, contents, origin), loop
-            )
-            try:
-                made.append(recording.result(RECORD_TIMEOUT_S))
-            except TimeoutError:
-                recording.cancel()
-                raise StoreUnavailableError(
-                    "The database does not answer; try again soon"
-                ) from None
+            made.append(make(contents))
 
         if await see_through(asyncio.to_thread(work, record)):
             raise asyncio.CancelledError  # a run was, say, which only looked
         return made[0]
 
     async def _record(
-        self, proposal_id: str, contents: FolderContents, origin: Origin
+        self, proposal_id: str, contents: FolderContents, digest: str, origin: Origin
     ) -> Revision | None:
         """Make what is there a revision, unless it is the newest one already."""
-        digest = digest_of_files(contents.files)
         kept = False
         for _ in range(MAX_ATTEMPTS):
             proposal = await self._proposals.get(proposal_id)
@@ -480,7 +488,12 @@ def _wanted(files: Mapping[str, str | None]) -> dict[str, bytes | None]:
     return wanted
 
 
-def _number(text: str) -> int:
+def revision_number(text: str) -> int:
+    """The number by which a revision is named.
+
+    Raises:
+        NoRevisionError: it is no number.
+    """
     if not (text.isascii() and text.isdecimal() and len(text) < 10) or int(text) < 1:
         raise NoRevisionError("A revision is named by its number, or `current`")
     return int(text)

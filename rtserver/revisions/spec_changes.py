@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -80,7 +80,7 @@ class SpecChanges:
             for path, content in context.items()
             if path.startswith("specs/")
         }
-        key = (proposal_id, revision.digest, digest_of_files(context))
+        key = (proposal_id, revision.digest, await asyncio.to_thread(digest_of_files, context))
         if key not in self._known:
             contents = await self._revisions.contents(revision)
             changes = await asyncio.to_thread(_changes, revision, contents, specs)
@@ -129,17 +129,14 @@ def _context(workspaces: Path, project_id: str) -> dict[str, bytes]:
                 folder = stack.enter_context(open_folder((name,), dir_fd=openspec))
                 files = read_contents(folder).files
                 found |= {f"{name}/{path}": content for path, content in files.items()}
-        with contextlib.suppress(OSError, UnsafePathError), _file("config.yaml", openspec) as fd:
+        with (
+            contextlib.suppress(OSError, UnsafePathError),
+            open_file("config.yaml", dir_fd=openspec) as fd,
+        ):
             content = read_bytes(fd, MAX_CONFIG_BYTES)
             if content is not None:
                 found["config.yaml"] = content
     return found
-
-
-@contextlib.contextmanager
-def _file(name: str, dir_fd: int) -> Iterator[int]:
-    with open_file(name, dir_fd=dir_fd) as fd:
-        yield fd
 
 
 def _lay_out(

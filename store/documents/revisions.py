@@ -105,9 +105,10 @@ class MongoRevisions:
                 {"proposal_id": proposal["_id"], "pruned": {"$exists": False}},
                 {"$set": {"pruned": True}},
             )
+        long_unused = {"$expr": {"$lt": ["$used_at", {"$subtract": ["$$NOW", GRACE_MS]}]}}
         unused = self._contents.aggregate(
             [
-                {"$match": {"$expr": {"$lt": ["$used_at", {"$subtract": ["$$NOW", GRACE_MS]}]}}},
+                {"$match": long_unused},
                 {
                     "$lookup": {
                         "from": REVISIONS,
@@ -128,12 +129,7 @@ class MongoRevisions:
         gone = 0
         async for content in unused:
             # Once more by its time: a revision may have begun to use it again meanwhile.
-            result = await self._contents.delete_one(
-                {
-                    "_id": content["_id"],
-                    "$expr": {"$lt": ["$used_at", {"$subtract": ["$$NOW", GRACE_MS]}]},
-                }
-            )
+            result = await self._contents.delete_one({"_id": content["_id"], **long_unused})
             gone += result.deleted_count
         return gone
 
