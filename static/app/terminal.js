@@ -98,7 +98,6 @@ export function createTerminal({ label, onEarlier }) {
       if (item.partial) row.item = item;
       else open.delete(index);
     }
-    if (following && shown > 0) toEnd();
   }
 
   function addLines() {
