@@ -68,33 +68,30 @@ async def decide(
     try:
         position = Position.parse(last_event_id)
     except BadPositionError:
-        return await _lost(log, feed, last_event_id, lost=None)
-    if position.epoch != log.epoch:
-        return await _lost(log, feed, last_event_id, lost=None)
+        position = None
+    if position is None or position.epoch != log.epoch:
+        return _lost(feed, last_event_id, await log.oldest(feed.project_id))
     if position.seq > tip:
         # Another worker was ahead of this one when the client was there.
         if position.seq > await log.head(feed.project_id) or not await feed.reached(
             position.seq, AHEAD_WAIT_S
         ):
-            return await _lost(log, feed, last_event_id, lost=None)
+            return _lost(feed, last_event_id, await log.oldest(feed.project_id))
         tip = feed.seq
     if position.seq == tip:
         return Resumption(ResumeOutcome.NOTHING_MISSED, tip, tip, requested=last_event_id)
     if feed.recent.after(position.seq, 1) is None:
         oldest = await log.oldest(feed.project_id)
         if oldest > position.seq + 1:
-            return await _lost(log, feed, last_event_id, lost=feed.seq - position.seq)
+            return _lost(feed, last_event_id, oldest, lost=feed.seq - position.seq)
     replayed = await _count(log, feed, position.seq, tip, sees)
     return Resumption(
         ResumeOutcome.REPLAYED, position.seq, tip, requested=last_event_id, replayed=replayed
     )
 
 
-async def _lost(log: EventLog, feed: Feed, requested: str, *, lost: int | None) -> Resumption:
-    oldest = await log.oldest(feed.project_id)
+def _lost(feed: Feed, requested: str, oldest: int, *, lost: int | None = None) -> Resumption:
     tip = feed.seq
-    if lost is not None:
-        lost = tip - Position.parse(requested).seq
     return Resumption(
         ResumeOutcome.LOST,
         tip,
