@@ -1,5 +1,6 @@
 """Validations, iterations and runs over HTTP."""
 
+from collections.abc import Callable
 from typing import Annotated, ClassVar, TypedDict
 
 import msgspec
@@ -11,8 +12,10 @@ from rtserver.model import ids
 from rtserver.model.field_types import line_of
 from rtserver.model.run import RunJson, RunKind, RunSummaryJson
 from rtserver.reviews.pages import Cursor, PageLimit
+from rtserver.reviews.proposals import Proposal
 from rtserver.runs.iteration.factory import MAX_INSTRUCTION_CHARS
 from rtserver.runs.service import proposal_for_run
+from rtserver.runs.work import Work
 
 CANCELLED = {
     RunKind.VALIDATION: Action.VALIDATION_CANCELLED,
@@ -20,7 +23,21 @@ CANCELLED = {
 }
 
 
-class ValidationsHandler(ApiHandler):
+class _RunStarter(ApiHandler):
+    async def start_run(
+        self, kind: RunKind, proposal_id: str, work_of: Callable[[Proposal], Work]
+    ) -> None:
+        """Start a run on a proposal, and answer with it."""
+        async with self.about(proposal_id):
+            found = await proposal_for_run(self.context.proposals, self.identity, proposal_id)
+        self.acting.project_id = found.project_id
+        run = await self.context.runs.start(kind, found, self.identity, work_of(found))
+        self.audit_details["run_id"] = run.run_id
+        self.set_header("Location", f"/api/v1/runs/{run.run_id}")
+        self.json(run.to_json(), 202)
+
+
+class ValidationsHandler(_RunStarter):
     """`POST /api/v1/proposals/{id}/validations`."""
 
     audit_actions: ClassVar = {"POST": Action.VALIDATION_STARTED}
@@ -35,15 +52,9 @@ class ValidationsHandler(ApiHandler):
 
         409 with the running one where there is one.
         """
-        proposal_id = ids.proposal_id(proposal)
-        async with self.about(proposal_id):
-            found = await proposal_for_run(self.context.proposals, self.identity, proposal_id)
-        self.acting.project_id = found.project_id
-        work = self.context.validations.work(found)
-        run = await self.context.runs.start(RunKind.VALIDATION, found, self.identity, work)
-        self.audit_details["run_id"] = run.run_id
-        self.set_header("Location", f"/api/v1/runs/{run.run_id}")
-        self.json(run.to_json(), 202)
+        await self.start_run(
+            RunKind.VALIDATION, ids.proposal_id(proposal), self.context.validations.work
+        )
 
 
 class IterationBody(msgspec.Struct):
@@ -52,7 +63,7 @@ class IterationBody(msgspec.Struct):
     instruction: Annotated[str, line_of(MAX_INSTRUCTION_CHARS)]
 
 
-class IterationsHandler(ApiHandler):
+class IterationsHandler(_RunStarter):
     """`POST /api/v1/proposals/{id}/iterations`."""
 
     audit_actions: ClassVar = {"POST": Action.ITERATION_STARTED}
@@ -70,18 +81,14 @@ class IterationsHandler(ApiHandler):
         back to `in_review`. 409 with the running one where there is one, where it is archived, and
         where somebody else holds the lock.
         """
-        context = self.context
         proposal_id = ids.proposal_id(proposal)
         body = self.body(IterationBody)
         self.audit_details["instruction"] = body.instruction
-        async with self.about(proposal_id):
-            found = await proposal_for_run(context.proposals, self.identity, proposal_id)
-        self.acting.project_id = found.project_id
-        work = context.iterations.work(found, self.identity, body.instruction)
-        run = await context.runs.start(RunKind.ITERATION, found, self.identity, work)
-        self.audit_details["run_id"] = run.run_id
-        self.set_header("Location", f"/api/v1/runs/{run.run_id}")
-        self.json(run.to_json(), 202)
+        await self.start_run(
+            RunKind.ITERATION,
+            proposal_id,
+            lambda found: self.context.iterations.work(found, self.identity, body.instruction),
+        )
 
 
 class RunsQuery(msgspec.Struct):
