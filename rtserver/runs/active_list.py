@@ -12,21 +12,12 @@ from collections.abc import Awaitable, Callable
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventType, StoredEvent
 from rtserver.model.run import RunJson
+from rtserver.runs.run_log import RUN_ENDS
 
-RUN_EVENTS = frozenset(
+RUN_EVENTS = RUN_ENDS | {
     type_.value
-    for type_ in (
-        EventType.RUN_QUEUED,
-        EventType.VALIDATION_START,
-        EventType.VALIDATION_COMPLETE,
-        EventType.VALIDATION_ERROR,
-        EventType.VALIDATION_CANCELLED,
-        EventType.ITERATION_START,
-        EventType.ITERATION_COMPLETE,
-        EventType.ITERATION_CANCELLED,
-        EventType.ITERATION_ERROR,
-    )
-)
+    for type_ in (EventType.RUN_QUEUED, EventType.VALIDATION_START, EventType.ITERATION_START)
+}
 """The types of events that tell of a change of a run's state or place."""
 
 

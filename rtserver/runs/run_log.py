@@ -2,8 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 import structlog
 
@@ -28,8 +28,19 @@ RUN_ENDS = frozenset(
     )
 )
 """The types of terminal events."""
+T = TypeVar("T")
 
 _log = structlog.get_logger()
+
+
+async def until_answered(ask: Callable[[], Awaitable[T]], run: Run) -> T:
+    """Ask the store until it answers: a run outlives an outage of MongoDB."""
+    while True:
+        try:
+            return await ask()
+        except StoreUnavailableError as error:
+            _log.warning("run_waits_for_store", run_id=run.run_id, error=str(error))
+            await asyncio.sleep(RETRY_S)
 
 
 def run_event(run: Run, type_: EventType, fields: Mapping[str, Any]) -> EventDraft:
@@ -104,15 +115,7 @@ class RunLog:
         A run is ended in its document before its terminal event is appended. So where the document
         still has it under way, what was in the log before that was asked has no end of it.
         """
-        while True:
-            try:
-                upto = await self._log.head(self._active.run.project_id)
-            except StoreUnavailableError as error:
-                _log.warning(
-                    "run_waits_for_store", run_id=self._active.run.run_id, error=str(error)
-                )
-                await asyncio.sleep(RETRY_S)
-            else:
-                await self._active.confirmed()
-                self._fence.clear_upto = upto
-                return
+        run = self._active.run
+        upto = await until_answered(lambda: self._log.head(run.project_id), run)
+        await self._active.confirmed()
+        self._fence.clear_upto = upto

@@ -31,10 +31,10 @@ from rtserver.reviews.proposals import Proposal, ProposalStore, visible_proposal
 from rtserver.runs.active_run import ActiveRun
 from rtserver.runs.leases import RunLeases
 from rtserver.runs.metrics import RunMetrics
-from rtserver.runs.model import Run, RunConflictError, RunStore
+from rtserver.runs.model import Run, RunStore
 from rtserver.runs.queue import RunQueue
 from rtserver.runs.run_log import RunLog, run_event
-from rtserver.runs.work import Emit, Ending, Salvage, Work
+from rtserver.runs.work import Ending, Salvage, Work
 
 ENDED = {
     RunKind.VALIDATION: Action.VALIDATION_ENDED,
@@ -484,14 +484,3 @@ async def proposal_for_run(
     if project_id is not None and proposal.project_id != project_id:
         raise NotFoundError(f"There is no proposal {proposal_id!r} in this project")
     return proposal
-
-
-__all__ = [
-    "Emit",
-    "Ending",
-    "RunConflictError",
-    "RunLimits",
-    "RunService",
-    "Work",
-    "proposal_for_run",
-]

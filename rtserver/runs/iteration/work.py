@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from rtserver.lib.threads import finish_in_thread, see_through
-from rtserver.model.errors import RefusedError, StoreUnavailableError
+from rtserver.model.errors import RefusedError
 from rtserver.model.events import EventType
 from rtserver.model.identity import Identity
 from rtserver.model.run import JudgedText, RunState
@@ -32,6 +32,7 @@ from rtserver.runs.judged import judged
 from rtserver.runs.llm.errors import LlmError, cut_off
 from rtserver.runs.llm.reply import Reply
 from rtserver.runs.model import Run, RunStore
+from rtserver.runs.run_log import until_answered
 from rtserver.runs.validation.validator import Validator
 from rtserver.runs.work import Emit, Ending
 
@@ -42,7 +43,6 @@ WRITING = "writing"
 VALIDATING = "validating"
 SETTLE_TIMEOUT_S = 5.0
 """How long another worker may take that looks after the same files of a lost one."""
-RETRY_S = 0.5
 
 T = TypeVar("T")
 
@@ -131,9 +131,7 @@ class IterationWork:
         return Ending(RunState.COMPLETED, EventType.ITERATION_COMPLETE, fields)
 
     async def _prompt(self, run: Run, files: ProposalFiles) -> Prompt:
-        found = await _until_answered(
-            lambda: self._parts.runs.last_validation(run.proposal_id), run
-        )
+        found = await until_answered(lambda: self._parts.runs.last_validation(run.proposal_id), run)
         return build_prompt(
             proposal_id=run.proposal_id,
             title=self._proposal.title,
@@ -199,7 +197,7 @@ class IterationWork:
 
     async def _reopen(self, run: Run) -> None:
         """See to it that the proposal is not approved: its text is not what was approved."""
-        await _until_answered(
+        await until_answered(
             lambda: self._parts.editing.reopen(run.proposal_id, run.started_by), run
         )
 
@@ -221,11 +219,11 @@ class IterationWork:
             return asked_s + parts.lease_s if claimed else None
 
         while True:
-            deadline_s = await _until_answered(claim, run)
+            deadline_s = await until_answered(claim, run)
             if deadline_s is None:
                 raise asyncio.CancelledError  # another worker has ended this run
             # Last of all: between these answers and the write there is nothing that takes time.
-            await _until_answered(lambda: parts.editing.check_text(self._by, run.proposal_id), run)
+            await until_answered(lambda: parts.editing.check_text(self._by, run.proposal_id), run)
             await self._reopen(run)
             if time.monotonic() < deadline_s:
                 return deadline_s
@@ -238,7 +236,7 @@ class IterationWork:
             if interrupted:
                 raise asyncio.CancelledError
             if changes.files:
-                await _until_answered(
+                await until_answered(
                     lambda: self._parts.runs.progress(run, VALIDATING, changes.paths), run
                 )
                 await asyncio.to_thread(self._forget_write, run)
@@ -308,16 +306,6 @@ def _changes_in(reply: Reply, files: ProposalFiles, prompt: Prompt) -> Changes:
 
 def _failed(reason: str, message: str) -> Ending:
     return Ending(RunState.ERROR, EventType.ITERATION_ERROR, {"reason": reason, "error": message})
-
-
-async def _until_answered(ask: Callable[[], Awaitable[T]], run: Run) -> T:
-    """Ask the store until it answers: a run outlives an outage of MongoDB."""
-    while True:
-        try:
-            return await ask()
-        except StoreUnavailableError as error:
-            _log.warning("run_waits_for_store", run_id=run.run_id, error=str(error))
-            await asyncio.sleep(RETRY_S)
 
 
 async def _no_lines(_lines: list[Any]) -> None:

@@ -8,12 +8,12 @@ from rtserver.reviews.proposals import Proposal
 from rtserver.runs.judged import TextOf, judged
 from rtserver.runs.model import Run
 from rtserver.runs.process.lines import OutputLine
-from rtserver.runs.service import Emit, Ending
 from rtserver.runs.validation.validator import Validator
+from rtserver.runs.work import Emit, Ending
 
 
 class ValidationWork:
-    """Runs the validator on a proposal. See `rtserver.runs.service.Work`."""
+    """Runs the validator on a proposal. See `rtserver.runs.work.Work`."""
 
     started = EventType.VALIDATION_START
     cancelled = EventType.VALIDATION_CANCELLED
