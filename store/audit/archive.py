@@ -14,14 +14,13 @@ from typing import Any
 from bson import Int64
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
-from pymongo.read_concern import ReadConcern
 
 from rtserver.audit.archive.file import HOUR_S
 from rtserver.audit.archive.ports import Extent, Lease, LogReading
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.positions import Position
-from store.base.client import Database, core_errors
+from store.base.client import Database, confirmed, core_errors
 from store.log.collection import (
     AUDIT,
     HEADS,
@@ -46,7 +45,7 @@ class MongoArchive:
         self._database = database
         self._archives = database[ARCHIVES]
         # What a failover may take back must not be in the archive.
-        self._records = database[AUDIT].with_options(read_concern=ReadConcern("majority"))
+        self._records = confirmed(database)[AUDIT]
         self._heads = database[HEADS]
         self._lease_ms = int(lease_s * 1000)
 

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pymongo.errors import ExecutionTimeout
-from pymongo.read_concern import ReadConcern
 
 from rtserver.eventlog.api import Fence, FencedError, FenceLostError
-from store.base.client import Database
+from store.base.client import Database, confirmed
 from store.log.collection import MAX_EVENTS_PER_PACK
 from store.log.packing import Packing
 
@@ -30,7 +29,7 @@ class Fences:
 
     def __init__(self, database: Database, collection: str) -> None:
         # What is looked at must not be rolled back later and replaced by something else.
-        self._events = database[collection].with_options(read_concern=ReadConcern("majority"))
+        self._events = confirmed(database)[collection]
         self._newest = database[collection]
         self._known: dict[str, weakref.WeakSet[Fence]] = {}
 

@@ -5,9 +5,8 @@ import asyncio
 import structlog
 from bson import Int64
 from pymongo import DESCENDING, UpdateOne
-from pymongo.read_concern import ReadConcern
 
-from store.base.client import Database, DatabaseError
+from store.base.client import Database, DatabaseError, confirmed
 from store.log.collection import EVENTS, HEADS
 
 FASTEST_BYTES_PER_S = 256 * 1024 * 1024
@@ -43,7 +42,7 @@ class Heads:
         collection: str = EVENTS,
     ) -> None:
         self._heads = database[HEADS]
-        self._majority = database[collection].with_options(read_concern=ReadConcern("majority"))
+        self._majority = confirmed(database)[collection]
         self._events = database[collection]
         self._flush_interval_s = flush_interval_s
         self.buffer_bytes = buffer_bytes

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import structlog
 from bson import ObjectId
 from pymongo.errors import BulkWriteError
-from pymongo.read_concern import ReadConcern
 
 from rtserver.eventlog.api import (
     Fence,
@@ -29,7 +28,14 @@ from rtserver.eventlog.api import (
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.events import EventDraft, EventPack
 from store.base.batching import Batcher
-from store.base.client import Database, DatabaseError, core_errors, first_write_error, is_refusal
+from store.base.client import (
+    Database,
+    DatabaseError,
+    core_errors,
+    first_write_error,
+    is_refusal,
+    newest,
+)
 from store.log.access import LogAccess
 from store.log.collection import EVENTS, MAX_EVENTS_PER_PACK, read_pack
 from store.log.fences import Fences
@@ -85,7 +91,7 @@ class MongoEventLog:
         collection: str = EVENTS,
     ) -> None:
         self._events = database[collection]
-        self._confirmed = self._events.with_options(read_concern=ReadConcern("linearizable"))
+        self._confirmed = newest(database)[collection]
         self._heads = heads
         self._fences = Fences(database, collection)
         self._metrics = metrics
@@ -159,7 +165,7 @@ class MongoEventLog:
         return await self._answer(publication, timeout_s)
 
     async def publish_each(
-        self, keyed: Sequence[tuple[str, EventDraft]], *, timeout_s: float | None = None
+        self, keyed: Sequence[tuple[str, EventDraft]]
     ) -> list[Published | KeyReusedError]:
         """See `rtserver.watch.ports.ChangeLog.publish_each`."""
         publications = [
@@ -170,7 +176,7 @@ class MongoEventLog:
         answers: list[Published | KeyReusedError] = []
         for publication in publications:
             try:
-                answers.append(await self._answer(publication, timeout_s))
+                answers.append(await self._answer(publication, None))
             except KeyReusedError as error:
                 answers.append(error)
         return answers
