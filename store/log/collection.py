@@ -53,7 +53,11 @@ async def prepare_capped(
         resize: False where one that is there may have another size, and keep it.
 
     Returns:
-        A sentence for the operator where the collection is not as the setting wants it, else None.
+        A sentence for the operator where the collection has another size than the setting wants,
+        else None.
+
+    Raises:
+        CollectionProblemError: it is not capped, and is no log.
     """
     try:
         await database.create_collection(name, capped=True, size=size_bytes)
@@ -67,7 +71,7 @@ async def prepare_capped(
     wanted = -(-size_bytes // 256) * 256
     if not options.get("capped"):
         if await database[name].find_one(NOT_A_PACK, {"_id": 1}) is not None:
-            return (
+            raise CollectionProblemError(
                 f"The collection {name!r} is not capped and holds something else. Rename or drop "
                 "it, and start again: rtserver makes it anew."
             )
@@ -120,8 +124,6 @@ async def prepare_log(
         CollectionProblemError: the collection is there and cannot be used.
     """
     problem = await prepare_capped(database, name, size_bytes, resize=resize)
-    if problem is not None and "not capped" in problem:
-        raise CollectionProblemError(problem)
     if problem is not None:
         _log.warning("capped_collection_size_differs", problem=problem)
     try:
