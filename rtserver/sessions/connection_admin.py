@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol, TypedDict
 
-from rtserver.audit.record.actions import Action
+from rtserver.audit.record.actions import Acting, Action
 from rtserver.audit.record.auditor import Auditor
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.connection import ConnectionRecord
@@ -177,7 +177,7 @@ class Connections:
         self._auditor.record(
             Action.CONNECTION_DISCONNECTED,
             target=entry.connection_id,
-            project_id=None if entry.project_id == AUDIT_PROJECT else entry.project_id,
+            project_id=Acting.of(entry).project_id,
             user_id=entry.user_id,
             worker=entry.worker_id,
         )

@@ -5,9 +5,10 @@ catches up (`catch_up`), answers messages (`inbox`), keeps time (`heartbeat`) an
 """
 
 import asyncio
+import contextlib
 import enum
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from rtserver.delivery.feed import Feed
 from rtserver.delivery.resume import Resumption, decide
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.wire_forms import EVENT_STREAMS, SEPARATORS
+from rtserver.eventlog.api import at
 from rtserver.lib.timer_wheel import Timer
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.connection import ConnectionRecord
@@ -25,7 +27,6 @@ from rtserver.model.errors import ConflictError, StoreUnavailableError
 from rtserver.model.events import StoredEvent
 from rtserver.model.identity import Identity
 from rtserver.model.moments import rfc3339
-from rtserver.model.positions import Position
 from rtserver.model.visibility import Viewer, visible
 from rtserver.sessions.catch_up import CatchUp
 from rtserver.sessions.client_messages import MessageRefusedError, RequestId, type_of
@@ -125,7 +126,7 @@ class Session:
         services.tasks.start(self._open(last_event_id), name="open-session")
 
     async def _open(self, last_event_id: str | None) -> None:
-        try:
+        with self._closed_on_failure("session_not_opened"):
             services = self.services
             feed = await services.dispatcher.open(self.project_id)
             if self.is_closing():
@@ -135,10 +136,19 @@ class Session:
             resumption = await decide(services.log, feed, last_event_id, self.sight(feed))
             if not self.is_closing():
                 await self._begin(feed, resumption)
+
+    @contextlib.contextmanager
+    def _closed_on_failure(self, unavailable: str) -> Iterator[None]:
+        """End the session where something fails; `unavailable` names in the log that MongoDB did.
+
+        Else it would stay and get nothing more; and one session's failure is not the server's.
+        """
+        try:
+            yield
         except StoreUnavailableError as error:
-            _log.warning("session_not_opened", project_id=self.project_id, error=str(error))
+            _log.warning(unavailable, project_id=self.project_id, error=str(error))
             self.close(CloseCode.INTERNAL_ERROR)
-        except Exception:  # noqa: BLE001 - one session's failure is not the server's
+        except Exception:  # noqa: BLE001 - see above
             _log.exception("session_failed", project_id=self.project_id)
             self.close(CloseCode.INTERNAL_ERROR)
 
@@ -202,7 +212,7 @@ class Session:
             self._inbox.open()
 
     def _position(self, seq: int) -> str:
-        return str(Position(self.services.log.epoch, seq))
+        return str(at(self.services.log, seq))
 
     def sight(self, feed: Feed) -> Callable[[StoredEvent], bool]:
         """What this client may see, by its view and the memberships of now."""
@@ -322,14 +332,8 @@ class Session:
         self.services.tasks.start(self._guarded(work), name="replay-session")
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
+        with self._closed_on_failure("replay_failed"):
             await work
-        except StoreUnavailableError as error:
-            _log.warning("replay_failed", project_id=self.project_id, error=str(error))
-            self.close(CloseCode.INTERNAL_ERROR)
-        except Exception:  # noqa: BLE001 - else the session would stay, and get nothing more
-            _log.exception("session_failed", project_id=self.project_id)
-            self.close(CloseCode.INTERNAL_ERROR)
 
     @property
     def seq(self) -> int:
