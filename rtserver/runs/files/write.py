@@ -203,13 +203,12 @@ class ProposalWriter:
         Raises:
             WorkspaceError: the files can't be reached now, or others are at work on them.
         """
-        with _errors(), contextlib.ExitStack() as stack:
-            stack.enter_context(self._open(project_id, proposal_id, make=True))
-            root = stack.enter_context(open_root(self._root))
-            workspace = stack.enter_context(open_folder((project_id,), dir_fd=root))
-            _lock(
-                stack.enter_context(_own_folder(AREA, dir_fd=workspace, make=True)), LOCK_TIMEOUT_S
-            )
+        with (
+            _errors(),
+            self._open(project_id, proposal_id, make=True) as places,
+            _own_folder(AREA, dir_fd=places.workspace, make=True) as areas,
+        ):
+            _lock(areas, LOCK_TIMEOUT_S)
             work()
 
     def forget(self, project_id: str, proposal_id: str, run_id: str) -> None:
