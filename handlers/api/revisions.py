@@ -17,8 +17,9 @@ from rtserver.revisions.model import (
     Revision,
     RevisionFileJson,
     RevisionJson,
+    revision_number,
 )
-from rtserver.revisions.service import MAX_NOTE_CHARS, revision_number
+from rtserver.revisions.service import MAX_NOTE_CHARS
 from rtserver.revisions.spec_changes import SPECS, SpecChangesJson
 from rtserver.runs.iteration.diffs import diffs_of
 

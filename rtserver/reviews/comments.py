@@ -7,20 +7,26 @@ from typing import NotRequired, Protocol, TypedDict
 
 from rtserver.model import texts
 from rtserver.model.audience import members_of
-from rtserver.model.errors import ConflictError, ForbiddenError, NotFoundError
+from rtserver.model.errors import ForbiddenError, NotFoundError
 from rtserver.model.events import EventDraft, EventType
 from rtserver.model.field_types import CommentId, Moment, ProposalId, RevisionNumber, UserId
 from rtserver.model.identity import Identity
 from rtserver.model.moments import present_moment, rfc3339
 from rtserver.reviews.pages import PAGE_BYTES
-from rtserver.reviews.proposals import Proposal, ProposalStore, visible_proposal
+from rtserver.reviews.proposals import (
+    MAX_ATTEMPTS,
+    ContendedError,
+    Proposal,
+    ProposalStore,
+    visible_proposal,
+)
+from rtserver.reviews.rights import takes_part
 
 MAX_COMMENT_CHARS = 10_000
 MAX_QUOTE_CHARS = 2_000
 MAX_HEADING_CHARS = 300
 MAX_PATH_CHARS = 1_024
 MAX_LINE = 1_000_000
-MAX_ATTEMPTS = 20
 
 
 class AnchorJson(TypedDict):
@@ -265,7 +271,7 @@ class CommentService:
             told = _event(EventType.COMMENT_UPDATED, changed, proposal, identity)
             if await self._store.change(changed, told):
                 return changed
-        raise ConflictError("The comment is being changed by others all the time; try again")
+        raise ContendedError("comment")
 
     async def remove(self, identity: Identity, comment_id: str) -> Comment:
         """Remove a comment; what it was.
@@ -283,7 +289,7 @@ class CommentService:
             told = _event(EventType.COMMENT_DELETED, present, proposal, identity)
             if await self._store.remove(present, told):
                 return present
-        raise ConflictError("The comment is being changed by others all the time; try again")
+        raise ContendedError("comment")
 
     async def _visible(self, identity: Identity, comment_id: str) -> tuple[Comment, Proposal]:
         present = await self._store.get(comment_id)
@@ -319,7 +325,7 @@ def _check_rights(
         raise ForbiddenError("Only its author may change a comment's text")
     if resolved is None or identity.is_admin or identity.user_id == comment.author:
         return
-    if identity.user_id not in (*proposal.members, proposal.created_by):
+    if not takes_part(identity, proposal):
         raise ForbiddenError(
             "Only its author, and the proposal's author and reviewers, call a comment settled"
         )

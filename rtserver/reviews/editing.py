@@ -12,8 +12,10 @@ from rtserver.model.identity import Identity
 from rtserver.model.moments import present_moment, rfc3339
 from rtserver.reviews.locks import LockGuard
 from rtserver.reviews.proposals import (
+    MAX_ATTEMPTS,
     MAX_REVIEWERS,
     MAX_TITLE_CHARS,
+    ContendedError,
     NewProposal,
     Proposal,
     ProposalChanges,
@@ -25,7 +27,6 @@ from rtserver.reviews.rights import check_change, check_creation, check_removal,
 from rtserver.reviews.statuses import ProposalStatus, check_move
 from rtserver.reviews.verdicts import ApprovalsJson
 
-MAX_ATTEMPTS = 20
 REVISED = "revised"
 """The cause of a `status_changed` that nobody asked for by name: the text is being changed."""
 
@@ -120,7 +121,7 @@ class ProposalService:
             events = change_events(present, changed, identity.user_id, **(moved or {}))
             if await self._store.change(changed, events):
                 return changed
-        raise ConflictError("The proposal is being changed by others all the time; try again")
+        raise ContendedError
 
     async def check(
         self,
@@ -173,7 +174,7 @@ class ProposalService:
             removed = next_version(present, present)
             if await self._store.remove(removed, _removal_event(removed, identity.user_id)):
                 return removed
-        raise ConflictError("The proposal is being changed by others all the time; try again")
+        raise ContendedError
 
     async def check_text(self, identity: Identity, proposal_id: str) -> None:
         """See that a user may change a proposal's text now, or have it changed.

@@ -168,6 +168,17 @@ class Record:
     event: EventDraft
 
 
+MAX_ATTEMPTS = 20
+"""So often is a change made anew on what others have changed meanwhile."""
+
+
+class ContendedError(ConflictError):
+    """Others keep changing it."""
+
+    def __init__(self, what: str = "proposal") -> None:
+        super().__init__(f"The {what} is being changed by others all the time; try again")
+
+
 class ProposalStore(Protocol):
     """Proposals, kept where all workers see them. Each change and its events are one."""
 

@@ -69,6 +69,11 @@ def check_removal(identity: Identity, proposal: Proposal) -> None:
         )
 
 
+def takes_part(identity: Identity, proposal: Proposal) -> bool:
+    """Whether the user is the proposal's author, made it known, or is one of its reviewers."""
+    return _is_owner(identity, proposal) or identity.user_id in proposal.reviewers
+
+
 def check_text_change(identity: Identity, proposal: Proposal) -> None:
     """See that a user may change the proposal's text, or have it changed.
 
@@ -76,11 +81,7 @@ def check_text_change(identity: Identity, proposal: Proposal) -> None:
         ForbiddenError: the user may not.
         ArchivedError: nobody may any more.
     """
-    if not (
-        _is_trusted(identity)
-        or _is_owner(identity, proposal)
-        or identity.user_id in proposal.reviewers
-    ):
+    if not (_is_trusted(identity) or takes_part(identity, proposal)):
         raise ForbiddenError(
             "Only the proposal's author, who made it known, its reviewers and admins may revise it"
         )

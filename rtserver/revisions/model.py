@@ -150,10 +150,40 @@ class Revision:
         return shown
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a text comes from.
+
+    Attributes:
+        cause: how it came about.
+        actor: who made it; None where it was seen in the workspace.
+        run_id: the iteration.
+        note: what the actor says of it.
+        restored_from: the revision whose contents were put back.
+    """
+
+    cause: Cause
+    actor: str | None = None
+    run_id: str | None = None
+    note: str = ""
+    restored_from: int | None = None
+
+
 class NoRevisionError(NotFoundError):
     """The proposal has no such revision, or none with such a file."""
 
     reason = "no_revision"
+
+
+def revision_number(text: str) -> int:
+    """The number by which a revision is named.
+
+    Raises:
+        NoRevisionError: it is no number.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) < 10) or int(text) < 1:
+        raise NoRevisionError("A revision is named by its number, or `current`")
+    return int(text)
 
 
 class StaleRevisionError(ConflictError):

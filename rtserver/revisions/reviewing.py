@@ -4,19 +4,23 @@ from dataclasses import replace
 
 from rtserver.model import texts
 from rtserver.model.audience import viewers_and
-from rtserver.model.errors import ConflictError, ForbiddenError
+from rtserver.model.errors import ForbiddenError
 from rtserver.model.events import EventDraft, EventType
 from rtserver.model.identity import Identity
 from rtserver.model.moments import present_moment
 from rtserver.reviews.editing import change_events, next_version
-from rtserver.reviews.proposals import Proposal, ProposalStore, visible_proposal
+from rtserver.reviews.proposals import (
+    MAX_ATTEMPTS,
+    ContendedError,
+    Proposal,
+    ProposalStore,
+    visible_proposal,
+)
 from rtserver.reviews.rights import ArchivedError
 from rtserver.reviews.statuses import ProposalStatus
 from rtserver.reviews.verdicts import MAX_REVIEW_CHARS, Review, Verdict, standing_after
 from rtserver.revisions.model import StaleRevisionError
 from rtserver.revisions.service import RevisionService
-
-MAX_ATTEMPTS = 20
 
 
 class ReviewService:
@@ -85,7 +89,7 @@ class ReviewService:
             events = change_events(present, changed, identity.user_id)
             if await self._proposals.change(changed, [*events, told]):
                 return review, changed
-        raise ConflictError("The proposal is being changed by others all the time; try again")
+        raise ContendedError
 
 
 def _check_rights(identity: Identity, proposal: Proposal, verdict: Verdict) -> None:

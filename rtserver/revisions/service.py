@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
@@ -15,19 +15,28 @@ from rtserver.model.events import EventDraft, EventType
 from rtserver.model.identity import Identity
 from rtserver.model.moments import present_moment
 from rtserver.reviews.editing import REVISED, ProposalService, change_events, next_version
-from rtserver.reviews.proposals import Proposal, ProposalStore, Record, visible_proposal
+from rtserver.reviews.proposals import (
+    MAX_ATTEMPTS,
+    ContendedError,
+    Proposal,
+    ProposalStore,
+    Record,
+    visible_proposal,
+)
 from rtserver.reviews.statuses import ProposalStatus
 from rtserver.reviews.verdicts import RevisionRefJson
 from rtserver.revisions.model import (
     CURRENT,
     Cause,
     NoRevisionError,
+    Origin,
     Revision,
     RevisionConflictError,
     RevisionFile,
     RevisionStore,
     digest_of_files,
     files_of,
+    revision_number,
 )
 from rtserver.runs.files.folders import digest_of
 from rtserver.runs.files.paths import UnsafePathError, path_parts
@@ -36,7 +45,6 @@ from rtserver.runs.files.staging import NewFile
 from rtserver.runs.files.write import ProposalWriter
 
 MAX_NOTE_CHARS = 1_000
-MAX_ATTEMPTS = 20
 RECORD_TIMEOUT_S = 15.0
 
 _log = structlog.get_logger()
@@ -56,25 +64,6 @@ class FilesNotReachedError(ConflictError):
 
 class FilesBusyError(BusyError):
     """Another process is at work on the proposal's files."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a text comes from.
-
-    Attributes:
-        cause: how it came about.
-        actor: who made it; None where it was seen in the workspace.
-        run_id: the iteration.
-        note: what the actor says of it.
-        restored_from: the revision whose contents were put back.
-    """
-
-    cause: Cause
-    actor: str | None = None
-    run_id: str | None = None
-    note: str = ""
-    restored_from: int | None = None
 
 
 SEEN = Origin(Cause.DISK)
@@ -311,7 +300,7 @@ class RevisionService:
                 if changed.status is not proposal.status:
                     self._editing.on_reopened(changed, origin.actor or "")
                 return revision
-        raise ConflictError("The proposal is being changed by others all the time; try again")
+        raise ContendedError
 
     # Writing
 
@@ -486,17 +475,6 @@ def _wanted(files: Mapping[str, str | None]) -> dict[str, bytes | None]:
             raise InvalidError(f"{plain} is there twice")
         wanted[plain] = content
     return wanted
-
-
-def revision_number(text: str) -> int:
-    """The number by which a revision is named.
-
-    Raises:
-        NoRevisionError: it is no number.
-    """
-    if not (text.isascii() and text.isdecimal() and len(text) < 10) or int(text) < 1:
-        raise NoRevisionError("A revision is named by its number, or `current`")
-    return int(text)
 
 
 def _sha256_of(revision: Revision | None, path: str) -> str | None:

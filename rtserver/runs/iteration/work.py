@@ -17,8 +17,8 @@ from rtserver.model.identity import Identity
 from rtserver.model.run import JudgedText, RunState
 from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.proposals import Proposal
-from rtserver.revisions.model import Cause
-from rtserver.revisions.service import Origin, RevisionService
+from rtserver.revisions.model import Cause, Origin
+from rtserver.revisions.service import RevisionService
 from rtserver.runs.files.paths import UnsafePathError
 from rtserver.runs.files.read import ProposalFiles, WorkspaceError
 from rtserver.runs.files.write import ProposalWriter
