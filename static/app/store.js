@@ -144,8 +144,7 @@ export class ProjectStore {
   }
 
   async loadComments(proposalId) {
-    const answer = await this.api.comments(proposalId);
-    const comments = Array.isArray(answer) ? answer : (answer.comments ?? []);
+    const { comments } = await this.api.comments(proposalId);
     this.state = withComments(this.state, proposalId, comments);
     this.changed();
   }

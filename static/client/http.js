@@ -100,8 +100,17 @@ export class Api {
     return this.request("GET", `/proposals/${enc(proposal)}/runs?${query}`);
   }
 
-  comments(proposal) {
-    return this.request("GET", `/proposals/${enc(proposal)}/comments`);
+  /** All comments on a proposal, oldest first, from as many pages as they take: `{comments}`. */
+  async comments(proposal) {
+    const path = `/proposals/${enc(proposal)}/comments`;
+    const { comments, next = null } = await this.request("GET", path);
+    const whole = [...comments];
+    for (let after = next; after !== null; ) {
+      const page = await this.request("GET", `${path}?${new URLSearchParams({ after })}`);
+      whole.push(...page.comments);
+      after = page.next;
+    }
+    return { comments: whole };
   }
 
   addComment(proposal, comment) {

@@ -308,7 +308,7 @@ export interface Api {
     proposal: string,
     page?: { after?: string | null; limit?: number },
   ): Promise<{ runs: RunSummary[]; next: string | null }>;
-  comments(proposal: string): Promise<unknown>;
+  comments(proposal: string): Promise<{ comments: unknown[] }>;
   addComment(proposal: string, comment: { text: string }): Promise<unknown>;
   updateProposal(proposal: string, changes: Partial<Proposal>): Promise<Proposal>;
   removeProposal(proposal: string): Promise<unknown>;

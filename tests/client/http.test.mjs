@@ -41,3 +41,13 @@ test("a snapshot of a server that knows no pages is taken as it is", async () =>
   assert.deepEqual((await api.snapshot("p")).proposals, [{ id: "a" }]);
   assert.equal(asked.length, 1);
 });
+
+test("a discussion has the comments of all pages, the newest too", async () => {
+  const { api, asked } = bench({
+    "/api/v1/proposals/c/comments": { comments: [{ id: "1" }, { id: "2" }], more: true, next: "2" },
+    "/api/v1/proposals/c/comments?after=2": { comments: [{ id: "3" }], more: false, next: null },
+  });
+  const { comments } = await api.comments("c");
+  assert.deepEqual(comments.map(({ id }) => id), ["1", "2", "3"]);
+  assert.equal(asked.length, 2);
+});
