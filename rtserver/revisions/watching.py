@@ -22,6 +22,7 @@ from rtserver.model.errors import BusyError, ConflictError, StoreUnavailableErro
 from rtserver.model.events import EventDraft, EventType
 from rtserver.reviews.proposals import ProposalStore
 from rtserver.revisions.service import RevisionService
+from rtserver.runs.files.read import CHANGES
 
 DEBOUNCE_MS = 200
 """An editor writes a file in several steps, and `git pull` many files."""
@@ -31,7 +32,6 @@ MAX_ENTRIES = 2_000
 POLL_S = 2.0
 RETRY_S = 5.0
 STOP_S = 2.0
-CHANGES = ("openspec", "changes")
 ARCHIVE = "archive"
 
 _log = structlog.get_logger()

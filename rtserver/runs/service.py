@@ -91,7 +91,6 @@ class RunService:
         self._metrics = metrics
         self._auditor = auditor
         self._worker_id = worker_id
-        self._lease_s = lease_s
         self._limits = limits
         self._active: dict[str, ActiveRun] = {}
         self._under_way = 0

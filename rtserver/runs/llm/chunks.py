@@ -40,13 +40,6 @@ _ERROR_KEYS = (
 )
 
 
-class WebPageError(BrokenStreamError):
-    """The address leads to people, not to programs."""
-
-    def __init__(self) -> None:
-        super().__init__(WEB_PAGE, retry=False)
-
-
 class NoJsonError(BrokenStreamError):
     """A piece that is no JSON: where the stream ends with it, it may be half of one."""
 
@@ -182,7 +175,7 @@ def _loaded(event: bytes) -> object:
     except ValueError:  # also for a number of more than 4,300 digits
         words = text.strip()
         if words.startswith("<"):
-            raise WebPageError from None
+            raise BrokenStreamError(WEB_PAGE, retry=False) from None
         # As in `data: upstream timed out` and `data: [ERROR] out of memory`.
         if words.removeprefix("[")[:1].isalpha():
             return words

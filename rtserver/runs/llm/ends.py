@@ -189,8 +189,6 @@ ENDS: dict[str, End] = {
 }
 """Every known finish reason, by its word."""
 
-LENGTH = ENDS["length"]
-
 _MAX_SHOWN_CHARS = 60
 
 

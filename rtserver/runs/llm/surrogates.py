@@ -10,11 +10,6 @@ class SurrogateJoiner:
     def __init__(self) -> None:
         self._half = ""
 
-    @property
-    def holds(self) -> bool:
-        """Whether a half came last, and waits for its other one."""
-        return bool(self._half)
-
     def feed(self, piece: str) -> str:
         """The piece with halves joined; what is left of one becomes U+FFFD."""
         if not piece:

@@ -21,7 +21,6 @@ from rtserver.runs.process.supervise import ProcessWatch
 
 __all__ = [
     "CapturedOutput",
-    "OutputLine",
     "ProcessResult",
     "capture_command",
     "is_command",
