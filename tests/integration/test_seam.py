@@ -132,7 +132,12 @@ async def _act(who: Api, project: str, what: str, number: int) -> None:
     assert response.status_code in (200, 201, 202, 204, 403, 404, 409), response.text
 
 
-async def _scenario(addresses: list[str], project: str, steps: list[Step]) -> list[Follower]:
+async def _scenario(
+    addresses: list[str],
+    project: str,
+    steps: list[Step],
+    all_told: Callable[[], Awaitable[None]],
+) -> list[Follower]:
     async with AsyncExitStack() as stack:
 
         async def person(number: int) -> Api:
@@ -167,6 +172,7 @@ async def _scenario(addresses: list[str], project: str, steps: list[Step]) -> li
             lanes = [[step for step in steps if step[0] == who] for who in range(6)]
             await asyncio.gather(*(act_in_turn(lane) for lane in lanes))
             await _runs_over(people[0], project)
+            await all_told()
             await people[3].publish(project, END)
             async with asyncio.timeout(WAIT_S):
                 await asyncio.gather(*following)
@@ -187,6 +193,19 @@ async def _runs_over(reader: Api, project: str) -> None:
     async with asyncio.timeout(WAIT_S):
         while (await reader.get(f"/api/v1/projects/{project}"))["active_runs"]:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+
+
+async def _all_told(mongod: MongodProcess, database: str) -> None:
+    """Until every change has its event in the log.
+
+    A run is over in the state a moment before the log says so. What is published in that moment
+    would come before the run's end, and whoever stops reading there would miss it.
+    """
+    with mongod.client() as client:
+        outboxes = [client[database][name] for name in ("runs", "proposals", "locks", "comments")]
+        async with asyncio.timeout(WAIT_S):
+            while any(outbox.find_one({"outbox.key": {"$exists": True}}) for outbox in outboxes):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
 
 
 async def _compare_comments(people: list[Api], project: str, followers: list[Follower]) -> None:
@@ -273,8 +292,12 @@ def _property(steps: list[Step], io_loop: IOLoop, two: list[Worker], mongod: Mon
     project = f"p{next(_numbers)}"
     (Path(str(two[0].settings["workspace_root"])) / project).mkdir(parents=True)
     addresses = [worker.address for worker in two]
-    followers = io_loop.run_sync(lambda: _scenario(addresses, project, steps), timeout=180)
-    _check_members(_stored(mongod, str(two[0].settings["mongodb_database"]), project), followers)
+    database = str(two[0].settings["mongodb_database"])
+    followers = io_loop.run_sync(
+        lambda: _scenario(addresses, project, steps, lambda: _all_told(mongod, database)),
+        timeout=180,
+    )
+    _check_members(_stored(mongod, database, project), followers)
     if find_node() is not None:
         by_twin = [
             {key: follower.state[key] for key in ("proposals", "lock", "position")}
