@@ -29,6 +29,8 @@ REFUSED = frozenset({401, 403, 429})
 METHOD_NOT_ALLOWED = 405
 CLIENT_HAS_LEFT = 499
 """For the access log: nobody is there to get it. The number is nginx's."""
+SHOWN_ADDRESS_CHARS = 200
+"""So much of an address tells which it was; a stranger would fill logs with the rest."""
 SOCKJS_SESSION = re.compile(r"(/sockjs/[^/?]+/[^/?]+/)[^/?]+")
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -36,11 +38,13 @@ _log = structlog.get_logger()
 
 
 def shown_address(uri: str | None) -> str:
-    """A request's address for the log: without a token, and without the name of a SockJS session.
+    """A request's address for logs and records: cut, and without what nobody may read there.
 
-    A reader of the log who knows that name could take part in the session.
+    That is a token, and the name of a SockJS session: who knows it could take part in the session.
     """
-    return SOCKJS_SESSION.sub(r"\1[session]", scrub(uri or ""))
+    # Cut last: half a token would not be known for one.
+    shown = SOCKJS_SESSION.sub(r"\1[session]", scrub(uri or ""))
+    return shown if len(shown) <= SHOWN_ADDRESS_CHARS else f"{shown[:SHOWN_ADDRESS_CHARS]}..."
 
 
 class BaseHandler(web.RequestHandler):

@@ -45,8 +45,10 @@ class ClientAddresses:
             forwarded_for: the values of the X-Forwarded-For headers, in order.
         """
         nearest = self._hop(peer)
-        if nearest is None or not nearest.is_trusted:
+        if nearest is None:
             return peer
+        if not nearest.is_trusted:
+            return nearest.address
         texts = [text.strip() for value in forwarded_for for text in value.split(",")]
         for text in reversed(texts):
             hop = self._hop(text)
@@ -69,13 +71,18 @@ class ClientAddresses:
 
 
 def _parse(text: str) -> Address | None:
+    """The address, without the scope of an IPv6 one (RFC 4007 section 11).
+
+    A scope names an interface of the host that wrote it, so it says nothing here; and any text at
+    all may stand there, of any length.
+    """
     try:
         # "[::1]:443" and "192.0.2.1:443" are seen in the wild.
         if text.startswith("["):
             text = text[1:].partition("]")[0]
         elif text.count(":") == 1:
             text = text.partition(":")[0]
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None

@@ -70,13 +70,21 @@ const COLUMNS = [
   "details",
 ];
 
-/** RFC 4180. A cell that a spreadsheet would take for a formula is made text by an apostrophe. */
+/**
+ * Where a spreadsheet would see a formula begin (OWASP, "CSV Injection"): at the start of a cell, and
+ * behind what separates cells in its language. Quotes do not help with the latter: `x,"y;=1"` read by
+ * semicolons is the cells `x,"y` and `=1"`.
+ */
+const FORMULA =
+  /(^|[;\t\r\n])(?=(?:[^\S\t\r\n]|["'\0])*[=+\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r\n\0])/g;
+
+/** RFC 4180. What a spreadsheet would take for a formula is made text by an apostrophe. */
 export function asCsv(records) {
   const cell = (value) => {
     if (value === null || value === undefined) return "";
     const text = typeof value === "object" ? JSON.stringify(value) : String(value);
-    const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+    const safe = text.replace(FORMULA, "$1'");
+    return /[",;\t\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
   const rows = records.map((record) => COLUMNS.map((name) => cell(record[name])).join(","));
   return [COLUMNS.join(","), ...rows, ""].join("\r\n");

@@ -27,6 +27,13 @@ from rtserver.auth.client_address import ClientAddresses
         ("loopback", "127.0.0.1", ["203.0.113.7, <script>"], "127.0.0.1"),
         ("loopback", "127.0.0.1", ["127.0.0.1, 127.0.0.2"], "127.0.0.1"),
         ("loopback", "", ["203.0.113.7"], ""),
+        # A scope is whatever its writer wants, and is no part of the client's address.
+        ("loopback", "127.0.0.1", ["fe80::7%<script>alert(1)</script>"], "fe80::7"),
+        ("loopback", "127.0.0.1", ["[fe80::7%25eth0]:4711"], "fe80::7"),
+        ("loopback", "::1%lo", ["203.0.113.7"], "203.0.113.7"),
+        ("loopback", "fe80::7%eth0", ["203.0.113.7"], "fe80::7"),
+        # One address has one form in records, however it came.
+        ("loopback", "::ffff:203.0.113.7", [], "203.0.113.7"),
     ],
 )
 def test_only_trusted_proxies_are_believed(
