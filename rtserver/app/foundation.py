@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from handlers.base.metrics import HttpMetrics
+from handlers.base.tornado_listener import ListenerMetrics
 from rtserver.audit.record.metrics import AuditMetrics
 from rtserver.config.settings import Settings
 from rtserver.eventlog.metrics import LogMetrics
@@ -22,7 +23,7 @@ class WorkerMetrics:
     Attributes:
         registry: holds them all.
         log, audit_log: of the log of events, and of the audit log.
-        audit, sessions, runs, llm, watch, http, loop_lag: of the packages of these names.
+        audit, sessions, runs, llm, watch, http, listener, loop_lag: of the packages of these names.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,7 @@ class WorkerMetrics:
         self.llm = LlmMetrics(self.registry)
         self.watch = WatchMetrics(self.registry)
         self.http = HttpMetrics(self.registry)
+        self.listener = ListenerMetrics(self.registry)
         self.loop_lag = LoopLag(self.registry)
 
 

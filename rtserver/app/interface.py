@@ -16,6 +16,7 @@ from tornado.web import Application
 
 from handlers.base.api import MAX_BODY_BYTES
 from handlers.base.starting import starting_application
+from handlers.base.tornado_listener import Listener
 from rtserver.app.foundation import Foundation
 
 
@@ -34,7 +35,10 @@ class Interface(HTTPServerConnectionDelegate):
             OSError: it is in use, or not this host's.
         """
         settings = base.settings
-        self._sockets = bind_sockets(settings.port, settings.host, reuse_port=False)
+        self._sockets = [
+            Listener(bound.detach(), base.metrics.listener)
+            for bound in bind_sockets(settings.port, settings.host, reuse_port=False)
+        ]
         for one in self._sockets:
             base.shutdown.push("listener", one.close)
         self.port: int = self._sockets[0].getsockname()[1]
