@@ -7,22 +7,27 @@ import {
   before,
   comparePositions,
   Connection,
+  earlier,
   emptyState,
   expiresAtMs,
   fromSnapshot,
+  latestRun,
+  latestVerdict,
   reduceAll,
   reduceHistory,
   refill,
   withActiveRuns,
   withComments,
+  withRun,
 } from "../client/index.js";
 
-/** How far back a page looks for the last runs' output when it is opened. */
+/** How far back the output of a run is looked for whose beginning is not known. */
 const HISTORY_EVENTS = 2_000;
 const HISTORY_PAGES = 30;
 /** Over a stream for one proposal, the rest of the project is asked for this often. */
 const POLL_MS = 15_000;
 const QUEUE_LIMIT = 4_000;
+const RUN_ENDS = /_(complete|error|cancelled)$/;
 /** So many events in one frame are a flood: drawing it less often gets through it sooner. */
 const MANY_EVENTS = 50;
 const BUSY_MS = 100;
@@ -37,6 +42,9 @@ export class ProjectStore {
   #over = false;
   /** Replies that were asked for again: run id to how many pieces were missing then. */
   #asked = new Map();
+  #focused = null;
+  /** Runs that were asked for, because only a list said of them how they ended. */
+  #opened = new Set();
 
   /**
    * @param {object} options {project, token, transports, loadSockJS, focus}
@@ -67,6 +75,7 @@ export class ProjectStore {
       onProblem: (error) => console.warn("connection:", error.message),
     });
     this.connection = this.#connection.state;
+    this.#focused = options.focus?.[0] ?? null;
   }
 
   get api() {
@@ -89,7 +98,8 @@ export class ProjectStore {
       this.state = fromSnapshot(snapshot);
       this.load = { phase: "ready", error: null };
       this.changed();
-      await this.#readHistory(snapshot);
+      await this.#readActive(snapshot);
+      void this.#openRuns();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.load = { phase: "failed", error };
@@ -126,6 +136,8 @@ export class ProjectStore {
   }
 
   focus(proposalId) {
+    this.#focused = proposalId;
+    void this.#openRuns();
     this.#connection.view([], { focus: proposalId ? [proposalId] : [] });
   }
 
@@ -144,8 +156,9 @@ export class ProjectStore {
   }
 
   async loadComments(proposalId) {
+    const asked = this.state.proposals[proposalId]?.comments;
     const { comments } = await this.api.comments(proposalId);
-    this.state = withComments(this.state, proposalId, comments);
+    this.state = withComments(this.state, proposalId, comments, asked);
     this.changed();
   }
 
@@ -154,12 +167,58 @@ export class ProjectStore {
     const known = this.state.runs[runId];
     const reach = HISTORY_EVENTS + (known?.missing ?? 0) * 2;
     const from = known?.replay_from ?? before(this.state.position, reach);
-    const events = await this.#historyAfter(from);
+    const isEnd = ({ run_id: id, type }) => id === runId && RUN_ENDS.test(type);
+    const events = await this.#historyAfter(from, null, isEnd);
     const filled = refill(this.state, runId, events);
     if (filled === this.state) return false;
     this.state = filled;
     this.changed();
     return true;
+  }
+
+  /**
+   * A run that has ended, with all that its end said and as much of its output as is stored. It need not
+   * be one that the state keeps.
+   *
+   * @returns {Promise<import("../client/reducer.d.ts").Run>}
+   * @throws {ApiError} where there is no such run any more, or the server cannot be reached
+   */
+  async readRun(runId) {
+    const { told, events } = await this.#storedRun(runId);
+    const about = { [told.proposal_id]: { id: told.proposal_id } };
+    const alone = withRun({ ...emptyState(this.project), proposals: about }, told);
+    return refill(alone, runId, events).runs[runId];
+  }
+
+  async #storedRun(runId) {
+    const told = await this.api.run(runId);
+    const isEnd = ({ run_id: id, type }) => id === runId && RUN_ENDS.test(type);
+    const events = told.replay_from ? await this.#historyAfter(told.replay_from, null, isEnd) : [];
+    return { told, events };
+  }
+
+  /** What the reader looks at is known in full, also where it ended before the page was opened. */
+  async #openRuns() {
+    const id = this.#focused;
+    if (id === null) return;
+    const shown = [
+      latestRun(this.state, id, "validation"),
+      latestRun(this.state, id, "iteration"),
+      latestVerdict(this.state, id),
+    ];
+    for (const run of shown) {
+      if (!run?.listed || this.#opened.has(run.run_id)) continue;
+      this.#opened.add(run.run_id);
+      try {
+        const { told, events } = await this.#storedRun(run.run_id);
+        this.state = refill(withRun(this.state, told), run.run_id, events);
+        this.changed();
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        this.#opened.delete(run.run_id); // It is asked for again when it is looked at again.
+        console.warn("run:", error.message);
+      }
+    }
   }
 
   /** A reply is read as a whole: pieces that are missing in it are fetched unasked, once. */
@@ -179,15 +238,13 @@ export class ProjectStore {
 
   // ---- what comes -------------------------------------------------------------------------------
 
-  async #readHistory(snapshot) {
+  /** What the runs under way have printed until now. How others ended the snapshot says. */
+  async #readActive(snapshot) {
     const { position, active_runs: active = [] } = snapshot;
-    let after = before(position, HISTORY_EVENTS);
-    for (const run of active) {
-      if ((comparePositions(run.replay_from, after) ?? 0) < 0) after = run.replay_from;
-    }
+    const after = active.reduce((least, run) => earlier(least, run.replay_from), null);
     let events = [];
     try {
-      events = await this.#historyAfter(after, position);
+      if (after !== null) events = await this.#historyAfter(after, position);
     } catch (error) {
       // What is no longer stored cannot be shown; the page works without it.
       if (!(error instanceof ApiError)) throw error;
@@ -199,8 +256,8 @@ export class ProjectStore {
     this.changed();
   }
 
-  /** All stored events after a position, up to another or to the newest; bounded in pages. */
-  async #historyAfter(from, until = null) {
+  /** All stored events after a position, up to another, to one that ends them, or to the newest. */
+  async #historyAfter(from, until = null, isEnd = () => false) {
     const events = [];
     let after = from;
     for (let asked = 0; after !== null && asked < HISTORY_PAGES; asked += 1) {
@@ -209,7 +266,7 @@ export class ProjectStore {
         if (until === null || (comparePositions(event.id, until) ?? 1) <= 0) events.push(event);
       }
       const reached = until !== null && (comparePositions(page.position, until) ?? 0) >= 0;
-      after = page.more && !reached ? page.position : null;
+      after = page.more && !reached && !page.events.some(isEnd) ? page.position : null;
     }
     return events;
   }
@@ -217,8 +274,9 @@ export class ProjectStore {
   async #gap(gap, refetch) {
     try {
       this.#flush();
-      const snapshot = await refetch();
-      this.state = fromSnapshot(snapshot, this.state);
+      this.#tellNow("gap", { ...gap, refetched: null });
+      const missed = await refetch();
+      this.state = fromSnapshot(missed, this.state);
       this.#tellNow("gap", { ...gap, refetched: true });
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -244,6 +302,7 @@ export class ProjectStore {
       this.#flush();
       this.state = fromSnapshot(snapshot, this.state);
       this.changed();
+      void this.#openRuns();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       console.warn("snapshot:", error.message); // The connection's state says what is wrong.

@@ -129,8 +129,9 @@ export function describeGap(gap) {
     typeof gap.lost === "number" && gap.lost > 0
       ? `${count(gap.lost, "event is", "events are")} no longer stored`
       : "Some events are no longer stored";
+  if (gap.refetched === null) return `${many}. Fetching what is true now…`;
   const then = gap.refetched
-    ? "Proposals, statuses and runs are up to date again; output printed in between is not shown."
+    ? "All that you see is up to date again; output printed in between is not shown."
     : "Reload the page to bring it up to date.";
   return `${many}. ${then}`;
 }

@@ -3,6 +3,8 @@ import { ServerClock } from "./clock.js";
 import { comparePositions } from "./positions.js";
 import { Api } from "./http.js";
 import { Link } from "./link.js";
+import { TIMING } from "./policy.js";
+import { fetchMissed, persistently } from "./refetch.js";
 import { canShare, SharedLink } from "./tabs.js";
 import { claimsOf, TokenSource } from "./tokens.js";
 
@@ -44,6 +46,7 @@ export class Connection {
   #clock;
   #handlers = new Map();
   #view;
+  #ask;
   #held = null;
   #stopListening = null;
   #suspended = false;
@@ -61,6 +64,11 @@ export class Connection {
     const base = String(options.url ?? env.origin).replace(/\/+$/, "");
     /** The HTTP interface, with the same token. */
     this.api = new Api({ base, tokens: this.#tokens, clock: this.#clock, env });
+    this.#ask = persistently(env, {
+      timing: { ...TIMING, ...options.timing },
+      random: options.random ?? Math.random,
+      isOver: () => this.#stopListening === null,
+    });
     this.#view = { proposals: [...(options.proposals ?? [])], focus: [...(options.focus ?? [])] };
     for (const [name, option] of Object.entries(HANDLERS)) {
       if (typeof options[option] === "function") this.on(name, options[option]);
@@ -244,6 +252,12 @@ export class Connection {
     else this.#held.overflow = true;
   }
 
+  /** What the app looks at: all that it has open can be out of date after a gap. */
+  get #shown() {
+    const { focus, proposals } = this.#view;
+    return focus.length > 0 ? focus : proposals;
+  }
+
   /** Events wait until the app has refetched; those the snapshot contains are not told again. */
   async #gap(frame) {
     if (this.#held) {
@@ -255,9 +269,11 @@ export class Connection {
     const refetch = async () => {
       held.events = [];
       held.overflow = false;
-      const snapshot = await this.snapshot();
-      held.since = snapshot?.position ?? null;
-      return snapshot;
+      const [api, project, focus, ask] = [this.api, this.#project, this.#shown, this.#ask];
+      const missed = await fetchMissed({ api, project, focus, ask });
+      if (missed.position) this.#link.rebase(missed.position);
+      held.since = missed.position ?? null;
+      return missed;
     };
     do {
       held.again = false;

@@ -154,8 +154,11 @@ export type ConnectionState = StateBase &
   );
 
 export interface GapHelp {
-  /** Fetch the snapshot; events that it contains are not told again. */
-  refetch(): Promise<Snapshot>;
+  /**
+   * Fetch all that the gap may have changed; events that it contains are not told again. It is tried
+   * several times where the server does not answer.
+   */
+  refetch(): Promise<Missed>;
 }
 
 export interface Handlers {
@@ -282,6 +285,21 @@ export interface Snapshot {
   language_model?: { name: string; demo: boolean } | null;
 }
 
+/** What a gap may have changed: the snapshot, and of the proposals in focus what it does not have. */
+export interface Missed extends Snapshot {
+  /** The discussions, by proposal. */
+  comments: Record<string, { id: string }[]>;
+  /** Their last runs, each as `Api.run` gives it. */
+  runs: EndedRun[];
+  /** What is stored of the output of these and of all runs under way. */
+  events: StoredEvent[];
+}
+
+/** A run that has ended, with what its terminal event said. */
+export interface EndedRun extends RunSummary {
+  result?: Record<string, unknown>;
+}
+
 /** A lock as its holder is answered. */
 export interface HeldLock {
   locked: true;
@@ -383,6 +401,8 @@ export const STOPPED: Readonly<Record<string, StoppedBecause>>;
 export const TIMING: Readonly<Timing>;
 
 export function before(id: Position, count: number): Position | null;
+/** The earlier of two; where they cannot be compared, the first. A null counts as absent. */
+export function earlier(a: Position | null, b: Position | null): Position | null;
 export function comparePositions(a: Position | null, b: Position | null): number | null;
 export function withPresence(
   known: { present: readonly Person[]; count: number },
@@ -396,14 +416,18 @@ export {
   emptyState,
   fromSnapshot,
   isActive,
+  isOutdated,
   itemAt,
   itemsOf,
   latestRun,
+  latestVerdict,
   reduce,
   reduceAll,
   reduceHistory,
   refill,
   withActiveRuns,
   withComments,
+  withEndedRuns,
+  withRun,
 } from "./reducer.js";
 export type { Line, Log, Piece, ProjectState, Run } from "./reducer.js";

@@ -1,5 +1,14 @@
 /** Types of the reducer. What it does stands in docs/client.md. */
-import type { ActiveRun, Person, Proposal, Snapshot, StoredEvent } from "./index.js";
+import type {
+  ActiveRun,
+  EndedRun,
+  Missed,
+  Person,
+  Proposal,
+  RunSummary,
+  Snapshot,
+  StoredEvent,
+} from "./index.js";
 
 /** A list that grows at its end; read it with `itemsOf` and `itemAt`. */
 export interface Log<Item> {
@@ -40,6 +49,12 @@ export interface Run {
   started_by: string | null;
   started_at: string | null;
   finished_at: string | null;
+  /** Known from a list, which does not have all that its end said. */
+  listed: boolean;
+  /** What the validator said, of an iteration of its result; null where it was not asked. */
+  verdict: "passed" | "failed" | "error" | null;
+  /** The text that was judged; null where that is not known. See `isOutdated`. */
+  revision: { number: number; digest: string; at: string } | null;
   replay_from: string | null;
   command: string | null;
   model: string | null;
@@ -92,7 +107,7 @@ export interface ProjectState {
 export type Reducible = StoredEvent | { type: string; [key: string]: unknown };
 
 export function emptyState(projectId: string): ProjectState;
-export function fromSnapshot(snapshot: Snapshot, previous?: ProjectState): ProjectState;
+export function fromSnapshot(snapshot: Snapshot | Missed, previous?: ProjectState): ProjectState;
 export function reduce(state: ProjectState, event: Reducible): ProjectState;
 export function reduceAll(state: ProjectState, events: readonly Reducible[]): ProjectState;
 export function reduceHistory(state: ProjectState, events: readonly StoredEvent[]): ProjectState;
@@ -106,7 +121,10 @@ export function withComments(
   state: ProjectState,
   proposalId: string,
   fetched: readonly { id: string }[],
+  asked?: readonly { id: string }[],
 ): ProjectState;
+export function withEndedRuns(state: ProjectState, entries: readonly RunSummary[]): ProjectState;
+export function withRun(state: ProjectState, told: EndedRun): ProjectState;
 export function refill(
   state: ProjectState,
   runId: string,
@@ -118,6 +136,11 @@ export function latestRun(
   proposalId: string,
   kind?: Run["kind"] | null,
 ): Run | null;
+export function latestVerdict(state: ProjectState, proposalId: string): Run | null;
+export function isOutdated(
+  run: Run | null | undefined,
+  proposal: { revision?: unknown } | null | undefined,
+): boolean;
 export function appendTo<Item>(log: Log<Item>, items: readonly Item[]): Log<Item>;
 export function itemAt<Item>(log: Log<Item>, index: number): Item | undefined;
 export function itemsOf<Item>(log: Log<Item>, start?: number): Item[];

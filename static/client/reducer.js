@@ -6,13 +6,13 @@
  * snapshot already contains, changes nothing; a page may therefore refetch at any time.
  */
 import { dict } from "./dict.js";
-import { refilled, withPieces } from "./pieces.js";
+import { itemAt, refilled, withPieces } from "./pieces.js";
 import { before, comparePositions } from "./positions.js";
 import { withPresence } from "./presence.js";
-import { isActive, newRun, putRun } from "./runs.js";
+import { endedRun, isActive, newRun, putRun } from "./runs.js";
 
 export { appendTo, itemAt, itemsOf } from "./pieces.js";
-export { isActive, latestRun } from "./runs.js";
+export { isActive, isOutdated, latestRun, latestVerdict } from "./runs.js";
 
 /** @returns {import("./reducer.d.ts").ProjectState} before anything is known */
 export function emptyState(projectId) {
@@ -39,7 +39,7 @@ export function emptyState(projectId) {
 }
 
 /**
- * @param {object} snapshot of `GET /api/v1/projects/{id}`
+ * @param {object} snapshot of `GET /api/v1/projects/{id}`, or what `refetch` of a gap gave
  * @param {object} [previous] the state before a refetch: what it knows of the runs is kept, and
  *   what it learned of later events while the snapshot was on its way
  */
@@ -54,7 +54,7 @@ export function fromSnapshot(snapshot, previous = emptyState(snapshot.project_id
   );
   for (const proposal of given) {
     const known = previous.proposals[proposal.id];
-    const comments = sameAs(known, proposal)?.comments ?? [];
+    const comments = snapshot.comments?.[proposal.id] ?? sameAs(known, proposal)?.comments ?? [];
     const isNewer = isBehind && known?.version > proposal.version;
     proposals[proposal.id] = isNewer ? known : { comments, ...proposal };
   }
@@ -79,12 +79,50 @@ export function fromSnapshot(snapshot, previous = emptyState(snapshot.project_id
     }),
     language_model: snapshot.language_model,
   };
-  const listed = withActiveRuns(state, snapshot.active_runs ?? [], snapshot.position);
-  if (isBehind) return listed;
   const isGone = ({ proposal_id: id }) =>
-    id in previous.proposals && !sameAs(previous.proposals[id], proposals[id]);
-  return { ...listed, runs: runsWithout(listed.runs, isGone) };
+    !isBehind && id in previous.proposals && !sameAs(previous.proposals[id], proposals[id]);
+  const active = withActiveRuns(state, snapshot.active_runs ?? [], snapshot.position);
+  const kept = { ...active, runs: runsWithout(active.runs, isGone) };
+  const listed = withEndedRuns(kept, [
+    ...(snapshot.last_verdicts ?? []),
+    ...(snapshot.last_runs ?? []),
+  ]);
+  const told = (snapshot.runs ?? []).reduce(withRun, listed);
+  return refillAll(told, snapshot.events ?? []);
 }
+
+/**
+ * Take over runs that have ended, from `last_runs` and `last_verdicts` of a snapshot or from a list
+ * of a proposal's runs. What is known of a run from its events stays.
+ */
+export function withEndedRuns(state, entries) {
+  let next = state;
+  for (const entry of entries) {
+    const known = next.runs[entry.run_id];
+    const isNews = !known || isActive(known) || known.status === "unknown";
+    if (!isNews || entry.ended_at === undefined || !(entry.proposal_id in next.proposals)) continue;
+    next = putRun(next, endedRun(entry, known));
+  }
+  return next;
+}
+
+/** Take over a run as `Api.run` gives it: where it has ended, with all that its end said. */
+export function withRun(state, told) {
+  const { run_id, kind, proposal_id, ended_at, result = {} } = told;
+  if (ended_at === undefined) return state;
+  const listed = withEndedRuns(state, [told]);
+  if (!(run_id in listed.runs)) return state;
+  const type = `${kind}_${ENDINGS[told.state] ?? "complete"}`;
+  const event = { actor: null, ...result, type, run_id, proposal_id, ts: ended_at };
+  const next = HANDLERS[type]?.(listed, event) ?? listed;
+  const run = next.runs[run_id];
+  // Its output is another matter: it comes from the log, as far as that still has it.
+  const unseen = Math.max(0, (run.summary?.lines ?? 0) - run.last_n);
+  return unseen === 0 ? next : putRun(next, { ...run, missing: run.missing + unseen });
+}
+
+/** How the terminal events of runs are called; the others are `_complete`. */
+const ENDINGS = { error: "error", cancelled: "cancelled" };
 
 /**
  * Take over the list of active runs of a snapshot or a `welcome`.
@@ -167,16 +205,30 @@ export function refill(state, runId, events) {
   const mine = events.filter(
     ({ run_id: id, type }) => id === runId && (type === "output" || type === "token"),
   );
-  const pieces = refilled(run, mine);
-  return pieces.missing < run.missing ? putRun(state, { ...run, ...pieces }) : state;
+  if (mine.length === 0) return state;
+  // Of a run that began long ago the log may have the end only, and this client the beginning.
+  const first = ({ first_n, n }) => first_n ?? n;
+  const isWhole = run.output.length === 0 || first(mine[0]) <= first(itemAt(run.output, 0));
+  const pieces = isWhole ? refilled(run, mine) : withPieces(run, mine);
+  const isMore = pieces.last_n > run.last_n || pieces.missing < run.missing;
+  return isMore ? putRun(state, { ...run, ...pieces }) : state;
+}
+
+/** Fill in the output of all runs that some stored events are about. */
+function refillAll(state, events) {
+  const runs = new Set(events.map(({ run_id: id }) => id).filter((id) => id !== undefined));
+  return [...runs].reduce((next, id) => refill(next, id, events), state);
 }
 
 /**
  * The state with a proposal's comments as they were fetched. Those that came by events meanwhile stay.
+ *
+ * @param {readonly object[]} [asked] the comments that were known when they were asked for: what is
+ *   among these and was not fetched was removed. Nothing counts as removed unless given
  */
-export function withComments(state, proposalId, fetched) {
+export function withComments(state, proposalId, fetched, asked = []) {
   const known = state.proposals[proposalId]?.comments ?? [];
-  const ids = new Set(fetched.map((comment) => comment.id));
+  const ids = new Set([...fetched, ...asked].map((comment) => comment.id));
   const comments = [...fetched, ...known.filter(({ id }) => !ids.has(id))];
   return changeProposal(state, proposalId, { comments });
 }
@@ -188,7 +240,11 @@ const HANDLERS = dict({
   output: (state, event) => appendToRun(state, [event]),
   token: (state, event) => appendToRun(state, [event]),
   validation_complete: (state, event) =>
-    finish(state, event, { status: event.status, summary: event.summary ?? {} }),
+    finish(state, event, {
+      status: event.status,
+      verdict: event.status,
+      summary: event.summary ?? {},
+    }),
   validation_error: (state, event) => finish(state, event, failure(event)),
   validation_cancelled: (state, event) => finish(state, event, cancelled(event)),
   iteration_complete: (state, event) =>
@@ -196,6 +252,7 @@ const HANDLERS = dict({
       status: "complete",
       files_modified: event.files_modified ?? [],
       validation: event.validation ?? null,
+      verdict: event.validation?.status ?? null,
       usage: event.usage ?? null,
       diffs: event.diffs ?? [],
       left_out: event.left_out ?? {},
@@ -272,9 +329,10 @@ function begin(state, event, kind) {
   });
   if (!known) return putRun(state, started);
   // It was in a list of active runs, or waited: neither says all that the event does.
-  const { output, last_n, missing, open, finished_at } = known;
+  const { output, last_n, missing, open, finished_at, listed, verdict, revision } = known;
   const status = known.status === "queued" ? "running" : known.status;
-  return putRun(state, { ...known, ...started, status, output, last_n, missing, open, finished_at });
+  const heard = { status, output, last_n, missing, open, finished_at, listed, verdict, revision };
+  return putRun(state, { ...known, ...started, ...heard });
 }
 
 function enqueue(state, event) {
@@ -294,7 +352,8 @@ function appendToRun(state, events) {
   const about = { id: position, run_id: id, kind, proposal_id: proposalId };
   const run = state.runs[id] ?? newRun(about);
   // A worker that stood still may say something more of a run that others have ended.
-  const pieces = run.finished_at === null ? withPieces(run, events) : run;
+  const isOver = run.finished_at !== null && !run.listed;
+  const pieces = isOver ? run : withPieces(run, events);
   const last = events.at(-1).id;
   if (pieces.output === run.output && pieces.last_n === run.last_n) return moveTo(state, last);
   return moveTo(putRun(state, { ...run, ...pieces }), last);
@@ -305,8 +364,10 @@ function finish(state, event, result) {
   if (id === undefined) return state;
   const kind = event.type.startsWith("iteration") ? "iteration" : "validation";
   const run = state.runs[id] ?? newRun({ ...event, kind });
-  if (run.finished_at !== null) return state;
-  return putRun(state, { ...run, place: null, ...result, finished_at: event.ts ?? "" });
+  if (run.finished_at !== null && !run.listed) return state;
+  const revision = event.revision ?? null;
+  const ended = { place: null, listed: false, revision, finished_at: event.ts ?? "" };
+  return putRun(state, { ...run, ...result, ...ended });
 }
 
 function changeProposal(state, id, changes) {

@@ -1,9 +1,9 @@
 /**
  * The runs of a project's state: which began last, and which are kept.
  *
- * A run is known from its events, from a list of active runs, or from both, in any order: a page
- * reads history after it has the snapshot. So what counts is where in the log a run began, never
- * when this client heard of it.
+ * A run is known from its events, from a list, or from both, in any order: a page reads history after
+ * it has the snapshot. So what counts is where in the log a run began, never when this client heard
+ * of it.
  */
 import { dict } from "./dict.js";
 import { after, comparePositions } from "./positions.js";
@@ -27,6 +27,30 @@ export function latestRun(state, proposalId, kind = null) {
   return latest;
 }
 
+/**
+ * The newest run of a proposal in which the validator passed or failed its text; null where there is
+ * none. A later run that was cancelled, or came to no verdict, does not hide it.
+ */
+export function latestVerdict(state, proposalId) {
+  return newestVerdict(Object.values(state.runs), (run) => run.proposal_id === proposalId);
+}
+
+/** Whether the text is another one by now than the one that a run was about. */
+export function isOutdated(run, proposal) {
+  const { revision } = proposal ?? {};
+  return revision != null && run?.revision?.digest !== revision.digest;
+}
+
+/** Verdicts are compared by their end: a run that began later may have ended before. */
+function newestVerdict(runs, isMeant) {
+  let newest = null;
+  for (const run of runs) {
+    const counts = run.verdict === "passed" || run.verdict === "failed";
+    if (counts && isMeant(run) && !(run.finished_at < newest?.finished_at)) newest = run;
+  }
+  return newest;
+}
+
 /** Negative or positive as `a` began before or after `b`; 0 where that cannot be told. */
 function compareRuns(a, b) {
   // Where a run is known from a list only, it began at its position or a little later.
@@ -46,6 +70,12 @@ export function newRun(entry) {
     started_by: entry.started_by ?? null,
     started_at: entry.started_at ?? null,
     finished_at: null,
+    /** Known from a list, which does not have all that its end said. */
+    listed: false,
+    /** What the validator said: `passed`, `failed` or `error`; null where it was not asked. */
+    verdict: null,
+    /** The text that it judged; null where that is not known. */
+    revision: null,
     replay_from: entry.replay_from ?? null,
     command: entry.command ?? null,
     model: entry.model ?? null,
@@ -62,6 +92,21 @@ export function newRun(entry) {
   };
 }
 
+/** A run that has ended, as a list has it, put into what is known of it. */
+export function endedRun(entry, known = newRun(entry)) {
+  const { state, ended_at, verdict = null, revision = null, reason } = entry;
+  return {
+    ...known,
+    status: state === "completed" ? "complete" : state,
+    place: null,
+    finished_at: ended_at ?? "",
+    listed: true,
+    verdict,
+    revision,
+    ...(reason !== undefined && { reason }),
+  };
+}
+
 /** The state with a run that is new or has changed; older ones of its kind may be forgotten. */
 export function putRun(state, run) {
   const runs = dict(state.runs, { [run.run_id]: run });
@@ -73,7 +118,8 @@ function forgetOld(runs, { proposal_id: proposalId, kind }) {
   const alike = Object.values(runs)
     .filter((run) => run.proposal_id === proposalId && run.kind === kind)
     .sort(compareRuns);
+  const verdict = newestVerdict(Object.values(runs), (run) => run.proposal_id === proposalId);
   for (const run of alike.slice(0, -RUNS_KEPT)) {
-    if (!isActive(run)) delete runs[run.run_id];
+    if (!isActive(run) && run !== verdict) delete runs[run.run_id];
   }
 }

@@ -1,7 +1,13 @@
 /** `connect()` with everything but the network: a socket the test speaks for, and answers to fetch. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { CommandError, connect } from "../../static/client/index.js";
+import {
+  CommandError,
+  connect,
+  fromSnapshot,
+  itemsOf,
+  latestVerdict,
+} from "../../static/client/index.js";
 
 const WAIT_MS = 5_000;
 const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
@@ -368,4 +374,64 @@ test("what worked is remembered for the next visit", async (t) => {
   const { socket, memory } = bench(t);
   (await socket(0)).accept();
   assert.equal(JSON.parse([...memory.values()][0]).transport, "websocket");
+});
+
+test("after a gap all that is looked at is fetched: its discussion, its runs, their output", async (t) => {
+  const ended = { kind: "validation", started_by: "ben", started_at: "t1", ended_at: "t2" };
+  const r1 = { ...ended, run_id: "r1", proposal_id: "p1", state: "failed", verdict: "failed" };
+  const r2 = { ...r1, run_id: "r2", proposal_id: "p2", replay_from: "e-5" };
+  const answers = {
+    "/projects/demo": {
+      project_id: "demo",
+      position: "e-60",
+      proposals: [{ id: "p1" }, { id: "p2" }],
+      active_runs: [],
+      last_runs: [{ ...r1, replay_from: "e-45" }, r2],
+      last_verdicts: [{ ...r1, replay_from: "e-45" }],
+    },
+    "/proposals/p1/comments": { comments: [{ id: "c2", text: "of the gap" }] },
+    "/runs/r1": { ...r1, result: { status: "failed", summary: { exit_code: 1, lines: 2 } } },
+    "/projects/demo/events?limit=1000&after=e-45": {
+      events: [
+        { id: "e-46", type: "validation_start", run_id: "r1", proposal_id: "p1" },
+        { id: "e-47", type: "output", run_id: "r1", proposal_id: "p1", n: 1, line: "a" },
+        { id: "e-48", type: "output", run_id: "r1", proposal_id: "p1", n: 2, line: "b" },
+        { id: "e-49", type: "output", run_id: "r2", proposal_id: "p2", n: 1, line: "other's" },
+      ],
+      position: "e-60",
+      more: false,
+      lost: 0,
+    },
+  };
+  let refused = 1;
+  let state = fromSnapshot({
+    project_id: "demo",
+    position: "e-1",
+    proposals: [{ id: "p1", comments: [{ id: "c1", text: "removed in the gap" }] }, { id: "p2" }],
+    active_runs: [{ run_id: "r1", kind: "validation", proposal_id: "p1", replay_from: "e-45" }],
+  });
+  let done = false;
+  const { socket, seen } = bench(t, {
+    focus: ["p1", "gone"],
+    onGap: async (gap, { refetch }) => {
+      state = fromSnapshot(await refetch(), state);
+      done = true;
+    },
+    answer: (url) => {
+      const path = url.replace("http://server.test/base/api/v1", "");
+      refused -= 1;
+      if (refused === 0) return new Response("{}", { status: 503 });
+      return new Response(JSON.stringify(answers[path] ?? {}), { status: answers[path] ? 200 : 404 });
+    },
+  });
+  (await socket(0)).accept();
+  (await socket(0)).give({ type: "gap", requested: "e-1", lost: 38 });
+  await until("the refetch", () => done);
+  assert.deepEqual(seen.reported, []);
+  assert.deepEqual(state.proposals.p1.comments, [{ id: "c2", text: "of the gap" }]);
+  const { r1: run, r2: other } = state.runs;
+  assert.deepEqual([run.status, run.summary.exit_code, run.listed], ["failed", 1, false]);
+  assert.deepEqual(itemsOf(run.output).map(({ line }) => line), ["a", "b"]);
+  assert.deepEqual([other.status, other.listed, other.output.length], ["failed", true, 0]);
+  assert.equal(latestVerdict(state, "p2").run_id, "r2");
 });

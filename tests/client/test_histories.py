@@ -16,8 +16,8 @@ IDS = ["constructor", "toString", "__proto__", "hasOwnProperty", "10", "9", "pla
 """What an object of JavaScript has by itself, or sorts by itself."""
 
 SCRIPT = """
-const { emptyState, fromSnapshot, isActive, latestRun, reduceAll, reduceHistory, reduce,
-  withActiveRuns } = await import(CLIENT);
+const { emptyState, fromSnapshot, isActive, latestRun, latestVerdict, reduceAll, reduceHistory,
+  reduce, withActiveRuns } = await import(CLIENT);
 let text = ""; for await (const part of process.stdin) text += part;
 const does = {
   snapshot: (state, { of }) => fromSnapshot(of, state),
@@ -34,8 +34,12 @@ const told = (state) => {
       latest.push([id, kind, latestRun(state, id, kind)?.run_id ?? null]);
     }
   }
+  const verdicts = Object.keys(proposals).flatMap((id) => {
+    const run = latestVerdict(state, id);
+    return run ? [[id, run.run_id, run.verdict, run.revision.digest]] : [];
+  });
   const active = Object.values(runs).filter(isActive).map(({ run_id }) => run_id).sort();
-  return { position, lock, proposals: Object.values(proposals), order, active, latest };
+  return { position, lock, proposals: Object.values(proposals), order, active, latest, verdicts };
 };
 console.log(JSON.stringify(JSON.parse(text).map((steps) => {
   let state = emptyState("p");
@@ -57,6 +61,7 @@ def _by_the_page(walks: list[list[Frame]]) -> list[list[Frame]]:
             del proposal["comments"]
         state["proposals"].sort(key=lambda proposal: proposal["id"])
         state["latest"].sort()
+        state["verdicts"].sort()
     return told
 
 
@@ -85,6 +90,11 @@ def _by_the_twin(steps: list[Frame]) -> list[Frame]:
                     for proposal_id in state["proposals"]
                     for kind in KINDS
                 ),
+                "verdicts": sorted(
+                    [proposal_id, *verdict]
+                    for proposal_id in state["proposals"]
+                    if (verdict := twin.latest_verdict(state, proposal_id))
+                ),
             }
         )
     return told
@@ -92,13 +102,8 @@ def _by_the_twin(steps: list[Frame]) -> list[Frame]:
 
 def _check_against(server: Server, steps: list[Frame], told: list[Frame]) -> None:
     """Compare what the page shows with what is true at the position where it is."""
-    newest = listed_at = 0
-    known: set[str] = set()
+    newest = 0
     for step, shown in zip(steps, told, strict=True):
-        known.update(event.get("run_id", "") for event in step.get("events", []))
-        if "of" in step and twin.seq_of(step["of"]["position"]) >= listed_at:
-            listed_at = twin.seq_of(step["of"]["position"])
-            known.update(run["run_id"] for run in step["of"]["active_runs"])
         here = twin.seq_of(shown["position"])
         newest = max(newest, step.get("read_at", 0))
         if here < newest:
@@ -110,9 +115,10 @@ def _check_against(server: Server, steps: list[Frame], told: list[Frame]) -> Non
         assert shown["proposals"] == sorted(truth["proposals"], key=lambda one: one["id"])
         for proposal_id, kind, latest in shown["latest"]:
             begun = server.begun[here].get((proposal_id, kind), [])
-            heard_of = [run_id for run_id in begun if run_id in known]
             is_stray = latest in server.strays and latest not in begun
-            assert is_stray or latest == (heard_of[-1] if heard_of else None)
+            assert is_stray or latest == (begun[-1] if begun else None)
+        verdicts = {proposal_id: tuple(rest) for proposal_id, *rest in shown["verdicts"]}
+        assert verdicts == server.verdicts[here]
 
 
 def test_the_page_its_twin_and_the_server_agree_at_every_step() -> None:

@@ -24,6 +24,8 @@ class Server:
         events: the log.
         states: after each event, what a snapshot says; the first one is of the empty log.
         begun: for each proposal and kind the ids of its runs, in the order in which they began.
+        verdicts: after each event, of each proposal the run with the newest verdict: its id, what
+            was said, and of which text.
         strays: runs that were under way when their proposal was removed, and so are of none.
     """
 
@@ -32,12 +34,15 @@ class Server:
     events: list[Frame] = field(default_factory=list)
     states: list[Frame] = field(default_factory=list)
     begun: list[dict[tuple[str, str], list[str]]] = field(default_factory=list)
+    verdicts: list[dict[str, tuple[str, str, str]]] = field(default_factory=list)
     strays: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._proposals: dict[str, Frame] = {}
         self._active: dict[tuple[str, str], Frame] = {}
         self._begun: dict[tuple[str, str], list[str]] = {}
+        self._ended: dict[tuple[str, str], Frame] = {}
+        self._verdicts: dict[str, Frame] = {}
         self._removed: dict[str, int] = {}
         self._lock: Frame | None = None
         self._runs = 0
@@ -64,7 +69,7 @@ class Server:
 
     def _append(self, type_: str, **fields: Any) -> None:
         here = len(self.events) + 1
-        at = f"2026-01-01T00:00:{here % 60:02}.000Z"
+        at = _moment(here)
         event = {"type": type_, "id": _position(here), "project_id": "p", "ts": at, **fields}
         self.events.append(event)
 
@@ -76,11 +81,19 @@ class Server:
                 "lock": self._lock,
                 "proposals": list(self._proposals.values()),
                 "active_runs": [dict(run) for run in self._active.values()],
+                "last_runs": list(self._ended.values()),
+                "last_verdicts": list(self._verdicts.values()),
                 "present": [],
                 "present_count": 0,
             }
         )
         self.begun.append({key: list(runs) for key, runs in self._begun.items()})
+        self.verdicts.append(
+            {
+                proposal_id: (run["run_id"], run["verdict"], run["revision"]["digest"])
+                for proposal_id, run in self._verdicts.items()
+            }
+        )
 
     def _propose(self) -> None:
         proposal_id = self.chance.choice(self.ids)
@@ -122,6 +135,8 @@ class Server:
         active = [(key, run) for key, run in self._active.items() if key[0] == proposal_id]
         for kind in KINDS:
             self._begun.pop((proposal_id, kind), None)
+            self._ended.pop((proposal_id, kind), None)
+        self._verdicts.pop(proposal_id, None)
         self.strays.update(run["run_id"] for _, run in active)
         self._append("proposal_deleted", proposal_id=proposal_id, version=version)
         self._note()
@@ -152,9 +167,27 @@ class Server:
             self._begin(key, run["run_id"], queued=False)
         elif self.chance.random() < 0.4:
             del self._active[key]
-            self._about(key, run, self.chance.choice(ENDS[key[1]]), status="passed", summary={})
+            self._end(key, run, self.chance.choice(ENDS[key[1]]))
         elif run["state"] == "running":
             self._about(key, run, PIECES[key[1]], line="l", content="l", n=len(self.events))
+
+    def _end(self, key: tuple[str, str], run: Frame, type_: str) -> None:
+        """End a run, which its proposal keeps as its last one."""
+        state = {"error": "error", "cancelled": "cancelled"}.get(type_.rpartition("_")[2])
+        ended: Frame = {**run, "ended_at": _moment(len(self.events) + 1)}
+        fields: Frame = {}
+        if state is None:
+            verdict = self.chance.choice(["passed", "failed"])
+            revision = {"number": 1, "digest": f"sha256:{len(self.events)}", "at": "then"}
+            of_iteration = key[1] == "iteration"
+            state = "completed" if of_iteration else verdict
+            ended |= {"verdict": verdict, "revision": revision}
+            fields = {"validation": {"status": verdict}} if of_iteration else {"status": verdict}
+            fields["revision"] = revision
+        self._ended[key] = ended | {"state": state}
+        if "verdict" in ended:
+            self._verdicts[key[0]] = self._ended[key]
+        self._about(key, run, type_, **fields)
 
     def _new_id(self) -> str:
         if self._runs < len(self.ids):
@@ -181,6 +214,10 @@ class Server:
         more = {"kind": key[1]} if type_ == "run_queued" else {}
         self._append(type_, proposal_id=key[0], run_id=run["run_id"], **fields, **more)
         self._note()
+
+
+def _moment(seq: int) -> str:
+    return f"2026-01-01T00:{seq // 60:02}:{seq % 60:02}.000Z"
 
 
 def _position(seq: int) -> str:

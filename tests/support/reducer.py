@@ -43,6 +43,7 @@ def from_snapshot(snapshot: Frame, previous: State | None = None) -> State:
         "runs": {} if previous is None else previous["runs"],
         "listed_at": 0 if previous is None else previous["listed_at"],
     }
+    told = [*snapshot["last_verdicts"], *snapshot["last_runs"]]
     if previous is not None and seq_of(snapshot["position"]) < seq_of(previous["position"]):
         state["position"], state["lock"] = previous["position"], previous["lock"]
         # What is not known was removed since; what is newer there comes by an event as well.
@@ -54,10 +55,11 @@ def from_snapshot(snapshot: Frame, previous: State | None = None) -> State:
             )
             for proposal_id, known in previous["proposals"].items()
         }
-        return with_active_runs(state, snapshot["active_runs"], snapshot["position"])
+        listed = with_active_runs(state, snapshot["active_runs"], snapshot["position"])
+        return with_ended_runs(listed, told)
     listed = with_active_runs(state, snapshot["active_runs"], snapshot["position"])
     if previous is None:
-        return listed
+        return with_ended_runs(listed, told)
     gone = {
         proposal_id
         for proposal_id, known in previous["proposals"].items()
@@ -68,7 +70,20 @@ def from_snapshot(snapshot: Frame, previous: State | None = None) -> State:
         for run_id, run in listed["runs"].items()
         if run["active"] or run["proposal_id"] not in gone
     }
-    return {**listed, "runs": runs}
+    return with_ended_runs({**listed, "runs": runs}, told)
+
+
+def with_ended_runs(state: State, entries: list[Frame]) -> State:
+    """The state after a list of runs that have ended; what events told of them stays."""
+    runs = dict(state["runs"])
+    for entry in entries:
+        known = runs.get(entry["run_id"]) or _run(
+            entry, entry["kind"], seq_of(entry["replay_from"]) + 1, queued=False
+        )
+        if known["over"] or entry["proposal_id"] not in state["proposals"]:
+            continue
+        runs[entry["run_id"]] = {**known, **_ended(entry, entry["ended_at"])}
+    return {**state, "runs": runs}
 
 
 def with_active_runs(state: State, active: list[Frame], position: str) -> State:
@@ -173,7 +188,10 @@ def _after(state: State, event: Frame) -> Frame:
         event, run_kind, here, queued=kind == "run_queued"
     )
     if kind in _ENDS:
-        return {**run, "active": False, "over": True, "queued": False}
+        if run["over"]:
+            return run
+        said = event["validation"]["status"] if "validation" in event else event.get("status")
+        return {**run, **_ended({**event, "verdict": said}, event["ts"])}
     if kind in _STARTS:
         active = run["active"] or run["queued"]
         return {**run, "began": here, "queued": False, "active": active and not run["over"]}
@@ -201,6 +219,19 @@ def latest_run(state: State, proposal_id: str, kind: str) -> str | None:
     return None if latest is None else str(latest["run_id"])
 
 
+def latest_verdict(state: State, proposal_id: str) -> tuple[str, str, str] | None:
+    """The run of a proposal that was judged last: its id, the verdict, and of which text."""
+    judged = [
+        run
+        for run in state["runs"].values()
+        if run["proposal_id"] == proposal_id and run["verdict"] in ("passed", "failed")
+    ]
+    latest = max(judged, key=lambda run: str(run["ended_at"]), default=None)
+    if latest is None:
+        return None
+    return latest["run_id"], latest["verdict"], (latest["revision"] or {}).get("digest", "")
+
+
 def as_snapshot(state: State) -> Frame:
     """Of a state what a snapshot says."""
     told = {key: state[key] for key in ("position", "lock", "proposals")}
@@ -216,6 +247,12 @@ def _lock(lock: Frame) -> Frame:
     return {key: lock[key] for key in ("by", "reason", "at")}
 
 
+def _ended(told: Frame, ended_at: str) -> Frame:
+    """What is known of a run that has ended."""
+    news = {"active": False, "over": True, "queued": False, "ended_at": ended_at}
+    return {**news, "verdict": told.get("verdict"), "revision": told.get("revision")}
+
+
 def _run(run: Frame, kind: str, began: int, *, queued: bool) -> Frame:
     return {
         "run_id": run["run_id"],
@@ -225,4 +262,7 @@ def _run(run: Frame, kind: str, began: int, *, queued: bool) -> Frame:
         "queued": queued,
         "active": True,
         "over": False,
+        "ended_at": None,
+        "verdict": None,
+        "revision": None,
     }

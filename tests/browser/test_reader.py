@@ -1,0 +1,71 @@
+"""What a page's reader is told is true, after a gap and after a reload, and nothing is missed."""
+
+import json
+import re
+
+from playwright.sync_api import Page, WebSocketRoute, expect
+
+from tests.browser.conftest import Complaints, NewContext, Site
+from tests.browser.views import expect_lines, expect_live, lines, outcome, start_validation
+
+MISSED = re.compile(r'"type": ?"(comment_created|comment_deleted|validation_\w+|output)"')
+ENTRY = ".proposal-list .item"
+
+
+def test_after_a_gap_runs_and_comments_are_as_they_would_be_after_a_reload(
+    new_context: NewContext, site: Site
+) -> None:
+    """What came meanwhile is withheld from the page, as if the log had been overwritten."""
+    page = new_context().new_page()
+    shown, other = site.propose(page, "count.5"), site.propose(page, "count.6")
+    comments = f"/proposals/{shown}/comments"
+    removed = site.post(page, comments, {"text": "Removed in the gap."})
+    held: list[WebSocketRoute] = []
+    withholds = True
+
+    def between(route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+        held.append(route)
+
+        def pass_on(message: str | bytes) -> None:
+            if not (withholds and MISSED.search(str(message))):
+                route.send(message)
+
+        server.on_message(pass_on)
+
+    page.route_web_socket(re.compile("/ws/"), between)
+    page.goto(site.address(proposal=shown) + "&tab=discussion")
+    expect_live(page)
+    expect(page.locator(".comment")).to_have_count(1)
+    site.post(page, comments, {"text": "Said in the gap."})
+    site.delete(page, f"/comments/{removed['id']}")
+    run = site.post(page, f"/proposals/{shown}/validations", {})
+    elsewhere = site.post(page, f"/proposals/{other}/validations", {})
+    for run_id in (run["run_id"], elsewhere["run_id"]):
+        while site.call(page, "GET", f"/runs/{run_id}")["state"] in ("queued", "running"):
+            page.wait_for_timeout(20)
+    expect(page.locator(ENTRY).first).not_to_contain_text("Passed")
+    withholds = False
+    held[-1].send(json.dumps({"type": "gap", "requested": "e-1", "lost": 12, "refetch": None}))
+    expect(page.get_by_text("All that you see is up to date again")).to_be_visible()
+    expect(page.locator(".comment-text")).to_have_text(["Said in the gap."])
+    expect(page.locator(ENTRY).nth(1)).to_contain_text("Passed")
+    page.get_by_role("link", name="Validation", exact=True).click()
+    expect(outcome(page)).to_contain_text("Passed")
+    expect(outcome(page)).to_contain_text("exit status 0")
+    expect_lines(page, 5)
+
+
+def test_verdicts_need_no_history(page: Page, site: Site, complaints: Complaints) -> None:
+    validated = site.propose(page, "count.3")
+    page.goto(site.address(proposal=validated))
+    expect_live(page)
+    start_validation(page)
+    expect(outcome(page)).to_contain_text("Passed")
+    page.route(re.compile("/events\\?"), lambda route: route.fulfill(status=503, json={}))
+    page.reload()
+    expect_live(page)
+    expect(page.locator(ENTRY)).to_contain_text("Passed")
+    expect(outcome(page)).to_contain_text("Passed")
+    expect(lines(page)).to_have_count(0)
+    complaints.expect("503")
