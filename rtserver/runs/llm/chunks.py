@@ -36,8 +36,11 @@ _NO_CHUNK = "a piece of the reply is no chat completion chunk"
 _FAILED = ("error", "failed", "fail", "failure")
 _ERROR_KEYS = (
     *("detail", "error_code", "error_msg", "error_message", "errorMessage", "error_description"),
-    *("err_msg", "errmsg", "errcode", "msg", "status_msg", "fault"),
+    *("err_msg", "errmsg", "errcode", "msg", "status_msg", "fault", "exception"),
 )
+_STATUS_KEYS = ("status", "status_code", "statusCode", "code")
+_KEEP_ALIVE = ("ping", "pong", "keepalive", "heartbeat")
+"""Said by proxies as data, since not every client ignores comments."""
 
 
 class NoJsonError(BrokenStreamError):
@@ -106,12 +109,17 @@ class _Choice(msgspec.Struct):
     error: None = None
 
 
+class _Groq(msgspec.Struct):
+    error: None = None
+
+
 class _Document(msgspec.Struct):
     choices: Annotated[list[_Choice], msgspec.Meta(min_length=1, max_length=1)]
     usage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     error: None = None
     errors: _EmptyList = None
     base_resp: None = None
+    x_groq: _Groq | None = None
 
 
 _decode = msgspec.json.Decoder(_Document).decode
@@ -174,6 +182,8 @@ def _loaded(event: bytes) -> object:
         raise BrokenStreamError(_NO_CHUNK) from None
     except ValueError:  # also for a number of more than 4,300 digits
         words = text.strip()
+        if words.strip("[]:. ").lower().replace("-", "") in _KEEP_ALIVE:
+            return {}
         if words.startswith("<"):
             raise BrokenStreamError(WEB_PAGE, retry=False) from None
         # As in `data: upstream timed out` and `data: [ERROR] out of memory`.
@@ -312,7 +322,13 @@ def _texts(value: object, depth: int) -> Iterator[str]:
 
 def _failure(document: Mapping[str, Any], choice: Mapping[str, Any]) -> object:
     """What a piece says of a failure; null where it says nothing of one."""
-    for holder, key in ((document, "error"), (document, "errors"), (choice, "error")):
+    groq = document.get("x_groq")
+    for holder, key in (
+        (document, "error"),
+        (document, "errors"),
+        (choice, "error"),
+        (groq if isinstance(groq, Mapping) else {}, "error"),
+    ):
         if is_said(holder.get(key)):
             return holder[key]
     state = document.get("base_resp")  # MiniMax; it comes with success too
@@ -326,9 +342,14 @@ def _failure(document: Mapping[str, Any], choice: Mapping[str, Any]) -> object:
         or document.get("status") in _FAILED
         or document.get("success") is False
         or any(is_said(document.get(key)) for key in _ERROR_KEYS)
+        or any(_is_status_of_error(document.get(key)) for key in _STATUS_KEYS)
         or (isinstance(document.get("message"), str) and is_said(document["message"]))
     )
     return document if told else None
+
+
+def _is_status_of_error(status: object) -> bool:
+    return isinstance(status, int) and 400 <= status < 600
 
 
 def _dumped(usage: Mapping[str, Any]) -> bytes:

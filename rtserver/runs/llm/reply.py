@@ -1,6 +1,7 @@
 """One chat completion, from its bytes to its text: the answer, the thoughts, and how it ended."""
 
 import contextlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,9 @@ OnText = Callable[[str], None]
 MAX_REFUSAL_CHARS = 2000
 MAX_TOOLS = 5
 MAX_NOTES = 8
-_DONE = b"[DONE]"
+_DONE = re.compile(rb"""\s*["']?\[?DONE\]?["']?\s*""", re.IGNORECASE)
+"""`[DONE]`, as it is written by hand and by gateways too."""
+_LONGEST_DONE_BYTES = 16
 _MOST_TOKENS = 2**63 - 1
 """The largest whole number that BSON holds."""
 
@@ -210,7 +213,7 @@ class ReplyReader:
     def _take(self, event: bytes) -> None:
         if self.done or not event or event.isspace():
             return
-        if event.startswith(b"[") and event.strip() == _DONE:
+        if len(event) <= _LONGEST_DONE_BYTES and _DONE.fullmatch(event):
             self.done = True
             return
         chunk = chunk_of(event)

@@ -13,7 +13,7 @@ _KEY_LIKE = re.compile(r"(?i)\b(?:bearer\s+|sk-|key-)[^\s\"',;]{4,}")
 _WORDS_IN = (
     *("error", "errors", "message", "detail", "details", "error_msg", "error_message"),
     *("errorMessage", "error_description", "err_msg", "errmsg", "msg", "status_msg", "fault"),
-    *("faultstring", "description", "title"),
+    *("faultstring", "exception", "description", "title"),
     *("reason", "text", "raw", "type", "code", "error_code", "status"),
 )
 """Keys under which words of an error stand, the best first."""

@@ -118,7 +118,9 @@ class SseReader:
             self._at_start = not line  # a mark may stand alone on a line, before the first event
         if line.startswith(b"data:"):
             yield from self._end_document()
-            self._add(line[5:].removeprefix(b" "))
+            data = line[5:].removeprefix(b" ")
+            # Some gateways make events of the lines that they get, and not of what is in them.
+            self._add(data[5:].lstrip() if data.startswith(b"data:") else data)
         elif not line:
             if self._document:
                 yield from self._bare(line)
@@ -194,6 +196,7 @@ class SseReader:
             and chunk.endswith(b"\n\n")
             and chunk.find(b"\n") == len(chunk) - 2
             and b"\r" not in chunk
+            and not chunk.startswith(b"data: data:")
             and len(chunk) <= self._max_event_bytes
         )
 

@@ -19,7 +19,7 @@ _BATCH_LINES = 256
 PARTIAL_AFTER_S = 0.5
 
 # What rewrites a line. CR at its end is part of the line's end, or of one that is yet to come.
-_REWRITES = re.compile(rb"\r(?!\r*\Z)|\x08|(?:\x1b\[|\xc2\x9b)[0-?]*[ -/]*[CDGJKP`]")
+_REWRITES = re.compile(rb"\r(?!\r*\Z)|\x08|(?:\x1b\[|\xc2\x9b)[0-?]*[ -/]*[@CDGJKPXu`]|\x1b8")
 # One of these is in it. To look for each by itself takes a hundredth of the time.
 _SIGNS = (b"\r", b"\x08", b"\x1b", b"\xc2\x9b")
 # What is rewritten is looked at character by character: others get their turn in between.

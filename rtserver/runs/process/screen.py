@@ -22,6 +22,7 @@ _TOKEN = re.compile(
     r"(?P<text>[^\x00-\x1f\x7f-\x9f]+)"
     r"|(?:\x1b\[|\x9b)(?P<parameters>[0-?]*)[ -/]*(?P<final>[@-~])"
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b(?P<cursor>[78])"
     r"|\x1b(?![\[\]PX^_])[ -/]*[0-~]"
     r"|(?P<control>[\s\S])"
 )
@@ -67,7 +68,7 @@ class Screen:
         # One string a column. A wide character is followed by an empty one.
         self._cells: list[str] = []
         self._styles: list[str] = []
-        self._column = 0
+        self._column = self._saved_column = 0
         self._omitted_bytes = 0
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._begun = ""
@@ -84,6 +85,8 @@ class Screen:
                 self._print(printed)
             elif final := token["final"]:
                 self._obey(final, token["parameters"])
+            elif cursor := token["cursor"]:
+                self._obey("s" if cursor == "7" else "u", "")
             elif control := token["control"]:
                 rest = len(text) - token.start()
                 if rest < _MAX_SEQUENCE_CHARS and _BEGUN.fullmatch(text, token.start()):
@@ -187,6 +190,8 @@ class Screen:
         if final == "m":
             self._style = _styled(self._style, parameters)
             return
+        if final in "su" and parameters:
+            return  # other things of that name
         first = parameters.partition(";")[0]
         number = int(first[:5]) if first.isascii() and first.isdigit() else 0
         match final:
@@ -202,6 +207,26 @@ class Screen:
                 self._split_wide(self._column)
                 end = self._column + max(1, number)
                 del self._cells[self._column : end], self._styles[self._column : end]
+            case "X":
+                count = min(max(1, number), _FURTHEST_COLUMN)
+                end = min(self._column + count, len(self._cells))
+                self._split_wide(self._column)
+                self._split_wide(end)
+                self._blank(self._column, max(self._column, end))
+            case "@":
+                self._insert(max(1, number))
+            case "s":
+                self._saved_column = self._column
+            case "u":
+                self._to(self._saved_column)
+
+    def _insert(self, count: int) -> None:
+        at = self._column
+        room = min(count, max(_FURTHEST_COLUMN, len(self._cells)) - len(self._cells))
+        if at < len(self._cells) and room > 0:
+            self._split_wide(at)
+            self._cells[at:at] = [" "] * room
+            self._styles[at:at] = [""] * room
 
     def _erase(self, what: int) -> None:
         if what == 0:

@@ -251,6 +251,27 @@ BAD: dict[str, Dialect] = {
         reason=_FAILED,
         words=("bad",),
     ),
+    "an error in Groq's own field": Dialect(
+        sse(says("x"), {**says(""), "x_groq": {"error": "over capacity"}}, DONE),
+        reason=_FAILED,
+        handed_on="x",
+        words=("over capacity",),
+    ),
+    "an exception, then [DONE]": Dialect(
+        sse(says(FILE), {"exception": "RuntimeError: died"}, DONE),
+        reason=_FAILED,
+        handed_on=FILE,
+        words=("RuntimeError: died",),
+    ),
+    "a status of HTTP, then [DONE]": Dialect(
+        sse(says(FILE), {"status": 500, "title": "Internal trouble"}, DONE),
+        reason=_FAILED,
+        handed_on=FILE,
+        words=("Internal trouble",),
+    ),
+    "a status of HTTP alone": Dialect(
+        sse(says(FILE), {"statusCode": 503}, DONE), reason=_FAILED, handed_on=FILE, words=("503",)
+    ),
     "an error in no known form": Dialect(
         sse({"error": {"weird": {"code": 7}}}), reason=_FAILED, words=("weird",)
     ),

@@ -99,6 +99,30 @@ GOOD: dict[str, Dialect] = {
         FILE,
     ),
     "[DONE] in small letters aside": Dialect(sse(says(FILE), STOP) + b"data:[DONE] \n\n", FILE),
+    "[DONE] in small letters": Dialect(sse(says(FILE), STOP, "[done]"), FILE),
+    "[DONE] as a JSON text": Dialect(sse(says(FILE), STOP, '"[DONE]"'), FILE),
+    "DONE without brackets": Dialect(sse(says(FILE), STOP, "DONE"), FILE),
+    "a tab after the colon": Dialect(sse(says(FILE), STOP, DONE).replace(b"a: ", b"a:\t"), FILE),
+    "data: twice": Dialect(sse(says(FILE), STOP, DONE).replace(b"data: ", b"data: data: "), FILE),
+    "words that keep the connection open": Dialect(
+        sse("ping", says(FILE), "[keep-alive]", "heartbeat", STOP, DONE), FILE
+    ),
+    "events that keep the connection open": Dialect(
+        b'event: ping\ndata: {"type":"ping"}\n\n' + sse(says(FILE), STOP, DONE), FILE
+    ),
+    "Groq's own field": Dialect(
+        sse({**says(FILE), "x_groq": {"id": "r"}}, {**STOP, "x_groq": {"usage": {}}}, DONE), FILE
+    ),
+    "Azure's own fields": Dialect(
+        sse(
+            {"choices": [], "prompt_filter_results": [{"content_filter_results": {}}]},
+            says(FILE),
+            {"choices": [{"delta": {}, "content_filter_offsets": {"check_offset": 1}}]},
+            STOP,
+            DONE,
+        ),
+        FILE,
+    ),
     "text after [DONE]": Dialect(sse(says(FILE), STOP, DONE, says("more")), FILE),
     "usage after the finish": Dialect(
         sse(says(FILE), STOP, {"choices": [], "usage": {"total_tokens": 3}}, DONE), FILE

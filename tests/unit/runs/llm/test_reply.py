@@ -146,11 +146,15 @@ def test_what_is_not_whole_without_an_end_of_the_stream() -> None:
 
 def test_the_table_in_the_documents_names_tests_that_there_are() -> None:
     text = (REPOSITORY / "docs" / "iterations.md").read_text(encoding="utf-8")
-    rows = [line.split("|") for line in text.partition("### Dialects")[2].splitlines()]
-    names = [name for row in rows if len(row) == 6 for name in re.findall(r"`([^`]+)`", row[4])]
-    assert len(names) > 25
+    lines = [line for line in text.partition("### Dialects")[2].splitlines() if line[:1] == "|"]
+    rows = [line.split("|") for line in lines]
+    assert all(len(row) == 6 for row in rows), "each has four columns"
+    named = {row[1].strip(): re.findall(r"`([^`]+)`", row[4]) for row in rows}
+    heads = {"server", "what is sent", "---"}
+    assert {head for head, names in named.items() if not names} == heads, "each names its tests"
+    assert len(named) > 35
     files = "".join(path.read_text() for path in (REPOSITORY / "tests/unit/runs").rglob("*.py"))
-    for name in names:
+    for name in {name for names in named.values() for name in names}:
         there = (
             any((REPOSITORY / "tests" / "unit" / "runs").rglob(name))
             if name.endswith(".py")

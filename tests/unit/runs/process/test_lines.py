@@ -32,6 +32,10 @@ PIECES = st.lists(
             b"\x1b]0;title",
             b"\x07",
             b"\x1b[5G",
+            b"\x1b7",
+            b"\x1b8",
+            b"\x1b[s",
+            b"\x1b[u",
             "漢字".encode(),
         ]
     ),
