@@ -38,6 +38,13 @@ from rtserver.interface import asyncapi
 
 OPENAPI = "/api/v1/openapi.json"
 ASYNCAPI = "/api/v1/asyncapi.json"
+VENDORED = (
+    (r"(sockjs\.min\.js)", "sockjs-client/dist"),
+    (r"(markdown-it\.esm\.min\.mjs)", "markdown-it/dist/browser"),
+    (r"(purify\.es\.mjs)", "dompurify/dist"),
+    (r"diff/((?:diff|util)/\w+\.js)", "diff/libesm"),
+)
+"""Other people's libraries that pages load: their files, and where npm puts these."""
 REVISION = "/api/v1/proposals/{proposal_id}/revisions/{revision}"
 
 
@@ -142,12 +149,15 @@ def application(
 def _pages(given: dict[str, Any], static_dir: Path) -> Iterable[Any]:
     page = {**given, "path": str(static_dir / "index.html")}
     console = {**given, "path": str(static_dir / "admin.html")}
-    # As npm installs it; the page and the iframe of SockJS need the same release.
-    sockjs_dir = static_dir.parent / "node_modules" / "sockjs-client" / "dist"
+    # As npm installs them; the page and the iframe of SockJS need the same release.
+    modules = static_dir.parent / "node_modules"
     return [
         (r"/", PageHandler, page),
         (r"/admin", PageHandler, console),
         (r"/legacy", PageHandler, {**given, "path": str(static_dir / "legacy.html")}),
-        (r"/static/vendor/(sockjs\.min\.js)", AssetHandler, {**given, "path": str(sockjs_dir)}),
+        *(
+            (rf"/static/vendor/{files}", AssetHandler, {**given, "path": str(modules / folder)})
+            for files, folder in VENDORED
+        ),
         (r"/static/(.*)", AssetHandler, {**given, "path": str(static_dir)}),
     ]

@@ -28,8 +28,18 @@ export function createActions({ store, toasts, busy, onSignOut, onSignIn }) {
   return {
     me: () => {
       const { sub, roles } = claimsOf(store.token);
-      return { id: sub, admin: Array.isArray(roles) && roles.includes("admin") };
+      const has = (role) => Array.isArray(roles) && roles.includes(role);
+      return { id: sub, admin: has("admin"), service: has("service") };
     },
+    /** @param {() => Promise<any>} work what it resolves with; false where it failed, and was told */
+    attempt: (work) => attempt(null, "", work),
+    restore: (id, number) =>
+      attempt(id, "restoring", async () => {
+        const path = `/proposals/${encodeURIComponent(id)}/revisions/${number}/restore`;
+        const made = await store.api.request("POST", path);
+        toasts.say(`The text of revision ${number} is back, as revision ${made.number}.`);
+        return made;
+      }),
     signOut: onSignOut,
     reconnect: () => store.reconnect(),
     reload: () => location.reload(),

@@ -22,22 +22,43 @@ export function takeTokenFromAddress() {
   return true;
 }
 
-/** @returns {{project: string | null, proposal: string | null, tab: string | null}} */
+/** The parts of a place, in the order in which an address has them. */
+const PLACE = [
+  "project",
+  "proposal",
+  /** `text`, `changes`, `discussion`, `checks` or `revise`. */
+  "view",
+  /** Of the text: a file's path, the revision's number (without: the newest), a line. */
+  "file",
+  "revision",
+  "line",
+  /** What changes are seen from: a revision's number, or `specs`. */
+  "against",
+  /** A comment's id. */
+  "thread",
+  /** A run's id. */
+  "run",
+];
+const NUMBERS = new Set(["revision", "line"]);
+
+/** @returns {Record<string, string | number | null>} each of `PLACE`; null where it is not said */
 export function route() {
   const parts = fragment();
-  return {
-    project: parts.get("project"),
-    proposal: parts.get("proposal"),
-    tab: parts.get("tab"),
-  };
+  return Object.fromEntries(
+    PLACE.map((name) => {
+      const value = parts.get(name) || null;
+      if (value === null || !NUMBERS.has(name)) return [name, value];
+      return [name, /^[1-9]\d{0,8}$/.test(value) ? Number(value) : null];
+    }),
+  );
 }
 
 /** The address of a place in the page, for links: the browser's own history does the rest. */
-export function addressOf({ project, proposal = null, tab = null }) {
+export function addressOf(place) {
   const parts = new URLSearchParams();
-  if (project) parts.set("project", project);
-  if (proposal) parts.set("proposal", proposal);
-  if (tab) parts.set("tab", tab);
+  for (const name of PLACE) {
+    if (place[name]) parts.set(name, String(place[name]));
+  }
   return `#${parts}`;
 }
 

@@ -71,7 +71,7 @@ export function createShell({ store, onSignOut, onSignIn }) {
     fill(main, ...children);
   }
 
-  function drawMain(tab) {
+  function drawMain(place) {
     if (store.load.phase === "failed") {
       showInMain("failed", failure(store, onSignIn));
     } else if (store.load.phase === "loading") {
@@ -79,7 +79,7 @@ export function createShell({ store, onSignOut, onSignIn }) {
     } else if (store.state.order.length === 0) {
       showInMain("empty", empty(store.project));
     } else if (selected && store.state.proposals[selected]) {
-      detail.update(selected, tab, busy.get(selected));
+      detail.update(selected, place, busy.get(selected));
       showInMain("detail", detail.element);
     } else if (selected) {
       showInMain(`missing ${selected}`, missing(selected, store.project));
@@ -114,7 +114,7 @@ export function createShell({ store, onSignOut, onSignIn }) {
     if (ready) keeper.update(store.state.lock);
     expiryBanner.update();
     list.update(selected);
-    drawMain(place.tab);
+    drawMain(place);
     const title = store.state.proposals[selected]?.title;
     document.title = [title, store.project, "rtserver"].filter(Boolean).join(" · ");
     announce();

@@ -20,6 +20,7 @@ import {
   withComments,
   withRun,
 } from "../client/index.js";
+import { Texts } from "./review/texts.js";
 
 /** How far back the output of a run is looked for whose beginning is not known. */
 const HISTORY_EVENTS = 2_000;
@@ -76,6 +77,10 @@ export class ProjectStore {
     });
     this.connection = this.#connection.state;
     this.#focused = options.focus?.[0] ?? null;
+    this.texts = new Texts(
+      (method, path, given) => this.api.request(method, path, given),
+      () => this.changed(),
+    );
   }
 
   get api() {
@@ -286,6 +291,7 @@ export class ProjectStore {
 
   #connectionChanged(state) {
     const wasPartial = this.#poll !== null;
+    if (state.name === "live" && this.connection.name !== "live") this.texts.retry();
     this.connection = state;
     if (state.partial && !wasPartial) {
       this.#poll = setInterval(() => void this.#refresh(), POLL_MS);
@@ -312,6 +318,7 @@ export class ProjectStore {
   #enqueue(event) {
     this.#queue.push(event);
     if (event.type === "lock_changed") this.#tell("lock", event); // The state has no causes.
+    if (event.type === "revision_created") this.texts.heard(event);
     if (this.#queue.length >= QUEUE_LIMIT) this.#flush();
     this.changed();
   }

@@ -140,15 +140,16 @@ export class Api {
   /**
    * @param {string} method
    * @param {string} path below `/api/v1`
+   * @param {{body?: unknown, raw?: boolean}} [options] raw: what is asked for is a text, not JSON
    * @returns {Promise<any>} the JSON of the answer; null for an empty one
    * @throws {ApiError} for every answer but 2xx, and with status 0 where there was none
    */
-  async request(method, path, { body } = {}) {
+  async request(method, path, { body, raw = false } = {}) {
     const token = await this.#tokens.get();
     const response = await this.#send(method, path, body, token);
-    if (response.status !== 401 || !this.#tokens.canRenew) return this.#read(response);
+    if (response.status !== 401 || !this.#tokens.canRenew) return this.#read(response, raw);
     const renewed = await this.#tokens.get({ force: true, reason: "rejected" });
-    return this.#read(await this.#send(method, path, body, renewed));
+    return this.#read(await this.#send(method, path, body, renewed), raw);
   }
 
   async #send(method, path, body, token) {
@@ -175,9 +176,10 @@ export class Api {
     }
   }
 
-  async #read(response) {
+  async #read(response, raw) {
     this.#clock.atLeast(response.headers.get("date"));
     const text = await response.text();
+    if (raw && response.ok) return text;
     let value = null;
     try {
       value = text === "" ? null : JSON.parse(text);

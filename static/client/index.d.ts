@@ -334,7 +334,11 @@ export interface Api {
   /** Rejects with 409 where the caller does not hold the lock (any more). */
   renewLock(project: string): Promise<HeldLock>;
   unlock(project: string): Promise<unknown>;
-  request(method: string, path: string, options?: { body?: unknown }): Promise<unknown>;
+  request(
+    method: string,
+    path: string,
+    options?: { body?: unknown; raw?: boolean },
+  ): Promise<unknown>;
 }
 
 export interface EventMap {

@@ -203,11 +203,17 @@ class Site:
         return f"http://{self.front or self.worker.address}"
 
     def address(
-        self, user: str = "ada", *, proposal: str = "", query: str = "", **token_options: Any
+        self,
+        user: str = "ada",
+        *,
+        proposal: str = "",
+        view: str = "checks",
+        query: str = "",
+        **token_options: Any,
     ) -> str:
         """The page's address with a ready token, as `make run` prints it."""
         signed = token(user, self.project, **token_options)
-        place = f"&proposal={proposal}" if proposal else ""
+        place = f"&proposal={proposal}&view={view}" if proposal else ""
         return f"{self.base}/{query}#token={signed}&project={self.project}{place}"
 
     def call(

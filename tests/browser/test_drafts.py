@@ -12,11 +12,11 @@ def _comment(page: Page) -> Locator:
     return page.get_by_label("Your comment")
 
 
-def _open(page: Page, site: Site, proposal: str, tab: str = "discussion") -> None:
-    """Go to a tab of a proposal as a link does: the page is not loaded anew."""
+def _open(page: Page, site: Site, proposal: str, view: str = "discussion") -> None:
+    """Go to a view of a proposal as a link does: the page is not loaded anew."""
     page.evaluate(
         "place => { location.hash = new URLSearchParams(place).toString(); }",
-        {"project": site.project, "proposal": proposal, "tab": tab},
+        {"project": site.project, "proposal": proposal, "view": view},
     )
     expect(page.locator(".meta code")).to_have_text(proposal)
 
@@ -74,16 +74,16 @@ def test_an_instruction_that_is_not_sent_stays_with_its_proposal(page: Page, dem
     field = page.get_by_label("What should change?")
     page.goto(demo.address(proposal=first))
     expect_live(page)
-    _open(page, demo, first, "revision")
+    _open(page, demo, first, "revise")
     field.fill("Shorter queues")
     _open(page, demo, first, "discussion")
     _comment(page).fill("Longer ones?")
-    _open(page, demo, second, "revision")
+    _open(page, demo, second, "revise")
     expect(field).to_have_value("")
     page.reload()
     expect_live(page)
     expect(field).to_have_value("")
-    _open(page, demo, first, "revision")
+    _open(page, demo, first, "revise")
     expect(field).to_have_value("Shorter queues")
     _open(page, demo, first, "discussion")
     expect(_comment(page)).to_have_value("Longer ones?")

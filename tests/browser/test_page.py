@@ -250,7 +250,7 @@ def test_narrow_screens_scroll_in_one_direction_only(new_context: NewContext, de
     expect(outcome(page)).to_contain_text("Failed")
     expect(page.locator(".finding").first).to_be_visible()
     assert sideways_px(page) <= 0
-    for tab in ("Revision", "Discussion"):
+    for tab in ("Revise", "Discussion"):
         page.get_by_role("link", name=tab).click()
         expect(page.locator("textarea")).to_be_visible()
         assert sideways_px(page) <= 0

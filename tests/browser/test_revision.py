@@ -12,7 +12,7 @@ WISH = "Say what becomes of old cards"
 
 
 def _open(page: Page, demo: Site, user: str, proposal: str = PROPOSAL, *, query: str = "") -> None:
-    page.goto(f"{demo.address(user, proposal=proposal, query=query)}&tab=revision")
+    page.goto(demo.address(user, proposal=proposal, view="revise", query=query))
     expect_live(page)
 
 

@@ -1,17 +1,20 @@
-/** One proposal: what it is, what can be done with it, and its three panels. */
+/** One proposal: what it is, what can be done with it, and its panels. */
 import { fill, h, setText, show } from "../dom.js";
 import { listOf, words } from "../format.js";
 import { icon, spinner } from "../icons.js";
 import { addressOf } from "../address.js";
 import { isActive, latestRun } from "../../client/index.js";
+import { Seen } from "../review/seen.js";
+import { createText } from "../review/text.js";
 import { createDiscussion } from "./discussion.js";
 import { createIteration } from "./iteration.js";
 import { createValidation } from "./validation.js";
 
-const TABS = [
-  ["validation", "Validation", createValidation],
-  ["revision", "Revision", createIteration],
+const VIEWS = [
+  ["text", "Text", createText],
   ["discussion", "Discussion", createDiscussion],
+  ["checks", "Checks", createValidation],
+  ["revise", "Revise", createIteration],
 ];
 
 const BUSY_LABELS = { starting: "Starting…", cancelling: "Cancelling…" };
@@ -22,8 +25,9 @@ function mayCancel(run, proposal, me) {
   return unknown || me.admin || run.started_by === me.id || proposal.author === me.id;
 }
 
-export function createDetail(context) {
-  const { store, actions } = context;
+export function createDetail({ store, actions, drafts }) {
+  const seen = new Seen({ user: actions.me().id, project: store.project });
+  const context = { store, actions, drafts, seen };
   const title = h("h1", { tabIndex: -1 });
   const status = h("span.badge");
   const meta = h("p.meta");
@@ -36,8 +40,8 @@ export function createDetail(context) {
   const runIcon = h("span.button-icon");
   const runText = h("span");
   const run = h("button.primary.run-button", { type: "button" }, runIcon, runText);
-  const tabs = TABS.map(([name, label]) => ({ name, link: h("a.tab", {}, label) }));
-  const panels = new Map(TABS.map(([name, , create]) => [name, create(context)]));
+  const tabs = VIEWS.map(([name, label]) => ({ name, link: h("a.tab", {}, label) }));
+  const panels = new Map(VIEWS.map(([name, , create]) => [name, create(context)]));
   const panel = h("div.panel");
   const element = h(
     "article.detail",
@@ -53,24 +57,33 @@ export function createDetail(context) {
   );
   let current = { id: null, run: null };
   let drawn = null;
-  let shownTab = null;
+  let shownView = null;
 
   run.addEventListener("click", () => {
     const { id, run: active } = current;
     if (run.getAttribute("aria-disabled") === "true") return;
-    if (active) void actions.cancel(active);
-    else void actions.startValidation(id);
+    if (active) {
+      void actions.cancel(active);
+      return;
+    }
+    void actions.startValidation(id);
+    if (shownView !== "checks") location.hash = addressOf(placeOf(id, "checks"));
   });
+
+  function placeOf(proposal, view) {
+    return { project: store.project, proposal, view };
+  }
 
   function drawButton(active, proposal, busy) {
     const mine = !active || mayCancel(active, proposal, actions.me());
     const stop = active?.kind === "iteration" ? "Stop" : "Cancel";
     const label = BUSY_LABELS[busy] ?? (active ? (mine ? stop : "Running") : "Validate");
-    if (runText.textContent === label) return;
-    setText(runText, label);
     const cancels = busy === "cancelling" || (Boolean(active) && mine);
-    fill(runIcon, busy || !mine ? spinner() : icon(active ? "stop" : "play"));
-    run.classList.toggle("primary", !active && !cancels);
+    if (runText.textContent !== label) {
+      setText(runText, label);
+      fill(runIcon, busy || !mine ? spinner() : icon(active ? "stop" : "play"));
+    }
+    run.classList.toggle("primary", !active && !cancels && shownView === "checks");
     run.classList.toggle("danger", cancels);
     run.title = mine ? "" : "Whoever started it and the proposal's author may cancel it";
     // Not `disabled`, which would throw the keyboard's focus away.
@@ -81,32 +94,34 @@ export function createDetail(context) {
     element,
     /** @returns {HTMLElement} where the focus belongs when the proposal is opened */
     heading: title,
-    update(proposalId, tabName, busy) {
+    /** @param {ReturnType<import("../address.js").route>} place */
+    update(proposalId, place, busy) {
       const proposal = store.state.proposals[proposalId];
       if (!proposal) return;
-      const tab = panels.has(tabName) ? tabName : "validation";
+      const view = panels.has(place.view) ? place.view : VIEWS[0][0];
+      if (current.id !== proposalId) for (const panel of panels.values()) panel.left?.();
       if (proposal !== drawn) {
         drawn = proposal;
         setText(title, proposal.title || proposal.id);
         drawMeta(meta, status, proposal);
       }
-      const kind = tab === "revision" ? "iteration" : "validation";
+      const kind = view === "revise" ? "iteration" : "validation";
       const latest = latestRun(store.state, proposalId, kind);
       const active = isActive(latest) ? latest : null;
       current = { id: proposalId, run: active };
-      show(run, tab === "validation" || (tab === "revision" && active !== null));
+      if (shownView !== view) {
+        shownView = view;
+        fill(panel, panels.get(view).element);
+      }
+      show(run, view !== "revise" || active !== null);
       drawButton(active, proposal, busy);
       for (const { name, link } of tabs) {
-        const address = addressOf({ project: store.project, proposal: proposalId, tab: name });
+        const address = addressOf(placeOf(proposalId, name));
         if (link.getAttribute("href") !== address) link.href = address;
-        if (name === tab) link.setAttribute("aria-current", "page");
+        if (name === view) link.setAttribute("aria-current", "page");
         else link.removeAttribute("aria-current");
       }
-      if (shownTab !== tab) {
-        shownTab = tab;
-        fill(panel, panels.get(tab).element);
-      }
-      panels.get(tab).update(proposalId);
+      panels.get(view).update(proposalId, place);
     },
   };
 }

@@ -1,0 +1,99 @@
+"""The text of a proposal on the page: read, live, and safe whatever stands in it."""
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Complaints, Site
+from tests.browser.views import expect_live, poor_contrasts, sideways_px
+
+PROPOSAL_MD = """# Fair queue
+
+Some **bold** words, a [spec](specs/holds/spec.md), a [site](https://example.org/), a
+[trap](javascript:alert(1)) and ![picture](https://example.org/p.png).
+
+<img src=x onerror="document.title='run'"><script>document.title = "run"</script>
+
+| a | b |
+|:-:|---|
+| 1 | 2 |
+"""
+FILES = {
+    "proposal.md": PROPOSAL_MD,
+    "specs/holds/spec.md": "## ADDED Requirements\n\n### Requirement: Queue\n\nIt SHALL queue.\n",
+    "tasks.md": "# Tasks\n\n- [x] 1.1 Order\n- [ ] 1.2 Show\n",
+}
+
+
+def write(site: Site, proposal: str, files: dict[str, str]) -> None:
+    """Put files into a proposal's folder, as an editor does."""
+    folder = site.workspaces / site.project / "openspec" / "changes" / proposal
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+
+
+def test_a_text_is_read_file_by_file_and_is_never_run(page: Page, site: Site) -> None:
+    proposal = f"read.{site.project}"
+    write(site, proposal, FILES)
+    site.propose(page, "read")
+    page.goto(site.address(proposal=proposal, view=""))
+    body = page.locator(".text-body")
+    expect(body.get_by_role("heading", name="Fair queue")).to_be_visible()
+    expect(page.locator(".revision-bar")).to_contain_text("Revision 1 (newest)")
+    assert body.locator("img, script").count() == 0
+    assert "<script>" in body.inner_text()
+    assert body.locator("a[href^='javascript']").count() == 0
+    expect(body.get_by_role("link", name="site")).to_have_attribute(
+        "rel", "noopener noreferrer nofollow"
+    )
+    assert poor_contrasts(page) == []
+    body.get_by_role("link", name="spec", exact=True).click()
+    expect(body.get_by_role("heading", name="Requirement: Queue")).to_be_visible()
+    assert "file=specs%2Fholds%2Fspec.md" in page.url
+    page.get_by_role("link", name="Next: tasks.md").click()
+    expect(body.get_by_role("img", name="Done:")).to_have_count(1)
+    expect(page.locator(".files")).to_contain_text("1 of 2 tasks done")
+    page.get_by_role("button", name="Source").click()
+    expect(page.locator(".source-line").nth(2)).to_contain_text("- [x] 1.1 Order")
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert sideways_px(page) <= 0
+    page.get_by_role("button", name="Rendered").click()
+    assert sideways_px(page) <= 0
+    assert page.title() != "run"
+
+
+def test_a_text_appears_changes_and_is_put_back_while_one_looks(
+    page: Page, site: Site, complaints: Complaints
+) -> None:
+    proposal = site.propose(page, "live")
+    page.goto(site.address(proposal=proposal, view="text"))
+    expect_live(page)
+    expect(page.get_by_role("heading", name="No text yet")).to_be_visible()
+    site.post(
+        page, f"/proposals/{proposal}/revisions", {"base": 0, "files": {"proposal.md": "# First\n"}}
+    )
+    body = page.locator(".text-body")
+    expect(body.get_by_role("heading", name="First")).to_be_visible()
+    site.post(
+        page,
+        f"/proposals/{proposal}/revisions",
+        {"base": 1, "files": {"proposal.md": "# Second\n"}, "note": "better"},
+        user="ada",
+    )
+    expect(body.get_by_role("heading", name="Second")).to_be_visible()
+    expect(page.locator(".revision-facts")).to_contain_text("Sent by ada: “better”")
+    expect(page.locator(".text-notice")).to_contain_text("Changed since you last looked")
+    page.get_by_label("Revision", exact=True).select_option("1")
+    expect(body.get_by_role("heading", name="First")).to_be_visible()
+    expect(page.locator(".text-notice")).to_contain_text("The newest is revision 2")
+    page.get_by_role("button", name="Put this text back").click()
+    expect(page.locator(".revision-bar")).to_contain_text("Revision 3 (newest)")
+    expect(body.get_by_role("heading", name="First")).to_be_visible()
+    page.evaluate("location.hash += '&revision=9'")
+    expect(page.locator(".stand")).to_contain_text("There is no revision 9")
+    page.route("**/revisions?**", lambda route: route.abort())
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("The server cannot be reached")
+    page.unroute("**/revisions?**")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".stand")).to_contain_text("There is no revision 9")
+    complaints.expect("Failed to load resource")
