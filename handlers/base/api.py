@@ -1,81 +1,51 @@
 """The handler of the HTTP interface: a token, a bounded body, JSON in and out."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
-from tornado import web
 
-from handlers.base.context import HandlerContext
 from handlers.base.handler import CHANGING_METHODS, BaseHandler
+from handlers.base.operations import operation_of
 from handlers.base.problems import Problem
-from handlers.base.tornado_body import expect_body, reading_on
+from handlers.base.tornado_body import MAX_BODY_BYTES
 from rtserver.audit.record.actions import Action
 from rtserver.lib.decode_errors import complaint, why_not_json
 from rtserver.model.errors import HiddenError, RefusedError, StoreUnavailableError
 from rtserver.model.identity import Identity
 
-MAX_BODY_BYTES = 4 * 1024 * 1024
-DISCARD_BYTES = 64 * 1024 * 1024
-"""Of a body whose length is not announced, so much is read and thrown away beyond its bound. One
-that is announced is read over for as long as the server lets a body take."""
-MAX_LENGTH_DIGITS = 18
+UNUSED_BODY_BYTES = 64 * 1024
+"""Of a body that an operation has no use for: some clients send `{}` with every request."""
+KNOWN_DISCARD_BYTES = 64 * 1024 * 1024
+"""So much is read over of what somebody with a token sends: they are to see what was wrong."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-def _too_large() -> Problem:
-    return Problem(413, f"A body may have {MAX_BODY_BYTES} bytes at most", "too_large")
-
-
-@web.stream_request_body
 class ApiHandler(BaseHandler):
     """A handler of the HTTP interface: needs a token, takes and gives JSON."""
 
     identity: Identity
 
-    def initialize(self, context: HandlerContext) -> None:
-        """Take what the composition root gives."""
-        super().initialize(context)
-        self._received = bytearray()
-        self._is_too_large = False
-
     async def prepare(self) -> None:
         """Check size, origin and token before the body is read."""
-        announced_bytes = self._announced_bytes()
-        expect_body(self, max(announced_bytes, DISCARD_BYTES))
         self._set_cors_headers()
+        self.check_body()
         if self.request.method == "OPTIONS":
             return
-        if announced_bytes > MAX_BODY_BYTES:
-            raise _too_large()
         self.identity = await self.context.gateway.identify(self.found_token())
+        self.discard_bytes = KNOWN_DISCARD_BYTES
+        self.expect_body()
         if self.request.method in CHANGING_METHODS:
             self.context.auditor.ensure(self.audit_action)
 
-    def _announced_bytes(self) -> int:
-        """The length that the request says; Tornado refuses what is no length."""
-        length = self.request.headers.get("Content-Length", "")
-        return int(length[:MAX_LENGTH_DIGITS]) if length.isascii() and length.isdigit() else 0
-
-    def data_received(self, chunk: bytes) -> None:
-        """Gather the body, up to its bound; the rest is thrown away."""
-        if len(self._received) + len(chunk) > MAX_BODY_BYTES:
-            self._is_too_large = True
-            self._received.clear()
-        if not self._is_too_large:
-            self._received.extend(chunk)
-
-    def finish(self, chunk: Any = None) -> "asyncio.Future[None]":
-        """Answer; a body that is still coming in is read all the same.
-
-        Closing a socket with unread data resets it, and the client would not get to read what
-        was wrong with what it sends.
-        """
-        with reading_on(self):
-            return super().finish(chunk)
+    @property
+    def max_body_bytes(self) -> int:  # type: ignore[override]
+        """What the operation takes."""
+        described = operation_of(type(self), self.request.method or "")
+        takes_body = described is not None and bool(described.body)
+        return MAX_BODY_BYTES if takes_body else UNUSED_BODY_BYTES
 
     @property
     def _body(self) -> bytearray:
@@ -85,10 +55,10 @@ class ApiHandler(BaseHandler):
             Problem: 413 where it is too large.
             TokenRefused: the token was revoked while the body came in, which may take a minute.
         """
-        if self._is_too_large:
-            raise _too_large()
+        if self.is_too_large:
+            raise self.too_large()
         self.context.gateway.check(self.identity)
-        return self._received
+        return self.received
 
     def options(self, *_args: str) -> None:
         """Answer a preflight request (Fetch standard, CORS protocol)."""

@@ -15,6 +15,7 @@ from handlers.base.context import HandlerContext
 from handlers.base.inputs import InputError, read_flat
 from handlers.base.operations import operation_of
 from handlers.base.problems import PROBLEM_TYPE, Problem, problem_of
+from handlers.base.tornado_body import EarlyHandler
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.outcomes import outcome_of_status
 from rtserver.auth.bearer import FoundToken, find_token, offered_subprotocols
@@ -47,7 +48,7 @@ def shown_address(uri: str | None) -> str:
     return shown if len(shown) <= SHOWN_ADDRESS_CHARS else f"{shown[:SHOWN_ADDRESS_CHARS]}..."
 
 
-class BaseHandler(web.RequestHandler):
+class BaseHandler(EarlyHandler):
     """A handler whose errors are problem documents and whose logs carry no token.
 
     A request that would change something, or that is refused, is recorded in the audit log when it
@@ -84,6 +85,33 @@ class BaseHandler(web.RequestHandler):
         self.audit_details: dict[str, Any] = {}
         self._problem_reason: str | None = None
         self._hidden = False
+
+    def prepare(self) -> Any:
+        """See whether there is a use for the body, before it is read."""
+        self.check_body()
+        return super().prepare()
+
+    def check_body(self) -> None:
+        """See whether the body may come in.
+
+        Raises:
+            web.HTTPError: 405, which says more of a request than that it has a body.
+            Problem: 413, it is too large, or there should be none.
+        """
+        announced_bytes = self.announced_bytes
+        if announced_bytes == 0:
+            return
+        if self.request.method not in (*self._allowed_methods(), "OPTIONS"):
+            raise web.HTTPError(METHOD_NOT_ALLOWED)
+        if self.max_body_bytes == 0 or (announced_bytes or 0) > self.max_body_bytes:
+            raise self.too_large()
+        self.expect_body()
+
+    def too_large(self) -> Problem:
+        """The answer to a body that is too large."""
+        limit = self.max_body_bytes
+        words = f"A body may have {limit} bytes at most" if limit else "There is no body to be sent"
+        return Problem(413, words, "too_large")
 
     def on_finish(self) -> None:
         """Record the request, where it is one to be recorded and nobody did."""

@@ -64,10 +64,10 @@ class Operation:
 
     def __post_init__(self) -> None:
         """Gather all statuses that a client has to reckon with."""
-        statuses = {*self.answers, *self.problems}
+        statuses = {*self.answers, *self.problems, 413}
         if self.needs_token:
-            # An address or a token that is wrong, a body too large, MongoDB gone.
-            statuses |= {400, 401, 413, 503}
+            # An address or a token that is wrong, MongoDB gone.
+            statuses |= {400, 401, 503}
         if self.roles:
             statuses.add(403)
         if self.query is not None or self.headers is not None:

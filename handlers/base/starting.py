@@ -7,12 +7,13 @@ from tornado import web
 from handlers.base.access_log import access_log
 from handlers.base.metrics import HttpMetrics
 from handlers.base.problems import PROBLEM_TYPE
+from handlers.base.tornado_body import EarlyHandler
 from rtserver.observe.readiness import Readiness
 
 RETRY_AFTER_S = 2
 
 
-class StartingHandler(web.RequestHandler):
+class StartingHandler(EarlyHandler):
     """Every address of a worker that does not serve yet."""
 
     def initialize(self, readiness: Readiness) -> None:

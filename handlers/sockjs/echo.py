@@ -49,6 +49,8 @@ class EchoSocket(SocketHandler):
 class EchoConnection(SockJSConnection):  # type: ignore[misc]
     """Every message comes back."""
 
+    is_early = False
+
     def on_message(self, message: str | bytes) -> None:
         """Send it back."""
         self.send(message)

@@ -58,6 +58,11 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
         self._session: Session | None = None
         self._acting = Acting(path=PREFIX)
 
+    @property
+    def is_early(self) -> bool:
+        """Whether nobody was let in yet."""
+        return self._session is None
+
     # What sockjs-tornado calls
 
     def on_open(self, request: Any) -> None:

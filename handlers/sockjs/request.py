@@ -17,7 +17,7 @@ What is wrong with the library's:
 import re
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from tornado import web
@@ -71,7 +71,7 @@ class CorrectedHandler(BaseHandler):
         self.logged = False  # some of the library's handlers forget it
         super(BaseHandler, self).initialize(server)
 
-    def prepare(self) -> None:
+    def prepare(self) -> Any:
         """Keep strangers out."""
         # A form that a page without referrers posts has the origin null, as jsonp_send's; newer
         # browsers say besides that the page is our own.
@@ -81,7 +81,7 @@ class CorrectedHandler(BaseHandler):
         # Only what opens a session takes room: a poll of one that is known goes on.
         if self.opens_sessions and self.server.get_session(self.path_kwargs["session_id"]) is None:
             check_room(self.server.strangers.room_for(self.client_ip))
-        super().prepare()
+        return super().prepare()
 
     def refuses_act(self, status: int) -> bool:
         """Only what would open a session is a connection; messages of one that is over are none."""

@@ -5,6 +5,7 @@ for what was an error of ours. Anybody who knows a session may send to it.
 """
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -13,6 +14,11 @@ from handlers.base.problems import Problem
 from handlers.realtime.socket_base import HARD_LIMIT_FACTOR
 from handlers.sockjs.library import transports
 from handlers.sockjs.request import CorrectedHandler
+from handlers.sockjs.sessions import PollSession
+
+EARLY_FACTOR = 4
+"""Of a session without a hello, so many times `max_message_bytes` are read: a message takes more
+than it has, escaped and in its array."""
 
 _decode_messages = msgspec.json.Decoder(list[str]).decode
 
@@ -20,18 +26,47 @@ _decode_messages = msgspec.json.Decoder(list[str]).decode
 class SendingHandler(CorrectedHandler):
     """A request that carries messages from the client."""
 
-    def take(self, session_id: str, body: Callable[[], bytes]) -> bool:
-        """Hand the messages to the session; whether that worked (else it was said)."""
+    @property
+    def max_body_bytes(self) -> int:  # type: ignore[override]
+        """What a session takes at once; of one that nobody is let into yet, a hello at most."""
+        session = self.server.get_session(self.path_kwargs["session_id"])
+        factor = EARLY_FACTOR if session is None or session.is_early else HARD_LIMIT_FACTOR
+        return self.context.max_message_bytes * factor
+
+    def prepare(self) -> Any:
+        """Refuse, before they are read, messages to a session that there is not."""
+        prepared = super().prepare()
+        if self.request.method == "POST" and self._session() is None:
+            self._begin()
+            self.set_status(404)
+            self.finish()
+        return prepared
+
+    def too_large(self) -> Problem:
+        """The answer to messages that are not even read."""
+        return Problem(413, "The messages are far too large", "too_large")
+
+    def _begin(self) -> None:
         self.preflight()
         self.handle_session_cookie()
         self.disable_cache()
-        session = self.server.get_session(session_id)
+
+    def _session(self) -> PollSession | None:
+        session: PollSession | None = self.server.get_session(self.path_kwargs["session_id"])
         if session is None or session.is_closed or not session.is_peer(self):
+            return None
+        return session
+
+    def take(self, body: Callable[[], bytes]) -> bool:
+        """Hand the messages to the session; whether that worked (else it was said)."""
+        self._begin()
+        session = self._session()
+        if session is None:
             self.set_status(404)
             return False
+        if self.is_too_large:
+            raise self.too_large()
         data = body()
-        if len(data) > self.context.max_message_bytes * HARD_LIMIT_FACTOR:
-            raise Problem(413, "The messages are far too large", "too_large")
         if not data:
             self.complain("Payload expected.")
             return False
@@ -47,9 +82,9 @@ class SendingHandler(CorrectedHandler):
 class XhrSend(SendingHandler, transports.XhrSendHandler):  # type: ignore[misc]
     """`/xhr_send`."""
 
-    def post(self, session_id: str) -> None:
+    def post(self, session_id: str) -> None:  # noqa: ARG002 - Tornado's signature
         """Take messages; 204."""
-        if self.take(session_id, lambda: self.request.body):
+        if self.take(lambda: bytes(self.received)):
             self.set_status(204)
             # Firefox takes an answer without a type for XML. Sent at once, since Tornado drops the
             # type of an answer without a body when it finishes.
@@ -60,14 +95,14 @@ class XhrSend(SendingHandler, transports.XhrSendHandler):  # type: ignore[misc]
 class JsonpSend(SendingHandler, transports.JSONPSendHandler):  # type: ignore[misc]
     """`/jsonp_send`."""
 
-    def post(self, session_id: str) -> None:
+    def post(self, session_id: str) -> None:  # noqa: ARG002 - Tornado's signature
         """Take messages; `ok`, since some browsers make a page of a 204."""
-        if self.take(session_id, self._payload):
+        if self.take(self._payload):
             self.set_header("Content-Type", "text/plain; charset=UTF-8")
             self.finish("ok")
 
     def _payload(self) -> bytes:
-        body: bytes = self.request.body
+        body = bytes(self.received)
         content_type = self.request.headers.get("Content-Type", "").partition(";")[0].strip()
         if content_type.lower() != "application/x-www-form-urlencoded":
             return body

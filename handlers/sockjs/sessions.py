@@ -54,6 +54,11 @@ class CorrectedSession(BaseSession):  # type: ignore[misc]
         self._outbox: Outbox | None = None
         super().__init__(server.get_connection_class(), server)
 
+    @property
+    def is_early(self) -> bool:
+        """Whether nobody was let in on it yet."""
+        return self.conn is None or self.conn.is_early
+
     def _on_timer(self) -> None:
         """Its time has come: what for depends on the state."""
 

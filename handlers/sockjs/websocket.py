@@ -48,6 +48,7 @@ class CorrectedSocket(SocketHandler):
         if not self.context.origins.allows(self.request.headers.get("Origin"), self.request.host):
             raise origin_refused()
         check_room(self.server.strangers.room_for(self.client_ip))
+        self.check_body()
 
     def attach(self, session: Any) -> None:
         """Begin a session."""

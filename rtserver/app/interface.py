@@ -14,8 +14,8 @@ from tornado.httputil import (
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
-from handlers.base.api import MAX_BODY_BYTES
 from handlers.base.starting import starting_application
+from handlers.base.tornado_body import MAX_BODY_BYTES
 from handlers.base.tornado_listener import Listener
 from rtserver.app.foundation import Foundation
 

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import re
+import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from rtserver.app.server import Server
 from tests.support.mongo import MongodProcess
+from tests.support.raw_http import raw_http
 from tests.support.recorder import LogRecorder
 from tests.support.tokens import token
 from tests.support.waiting import until
@@ -133,6 +135,61 @@ async def test_a_stranger_is_refused_before_the_body_is_read(served: Server) -> 
     status, head, _ = await raw_request(served.port, request)  # none of the body is sent
     assert status == 401
     assert b"www-authenticate: bearer" in head.lower()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("method", "path", "statuses"),
+    [
+        *(
+            (method, path, {"GET": (413,), "POST": (405, 404)}[method])
+            for path in ("/", "/admin", "/legacy", "/static/app.js", "/healthz", "/readyz")
+            for method in ("GET", "POST")
+        ),
+        ("GET", "/metrics", (413,)),
+        ("GET", "/api/v1/openapi.json", (413,)),
+        ("POST", "/api/v1/nothing", (404,)),
+        ("FOO", "/", (405,)),
+        ("GET", "/ws/projects/p1", (413,)),
+        ("GET", "/ws/audit", (413,)),
+        ("GET", "/sockjs/projects", (413,)),
+        ("GET", "/sockjs/projects/info", (413,)),
+        ("GET", "/sockjs/projects/websocket", (413,)),
+        ("GET", "/sockjs/projects/000/new/websocket", (413,)),
+        ("GET", "/sockjs/projects/000/new/eventsource", (413,)),
+        ("POST", "/sockjs/projects/000/new/xhr", (413,)),
+        ("POST", "/sockjs/projects/000/new/xhr_streaming", (413,)),
+        ("POST", "/sockjs/projects/000/new/xhr_send", (413,)),
+        ("POST", "/sockjs/projects/000/new/jsonp_send", (413,)),
+        ("GET", "/api/v1/projects/p1", (401, 413)),
+        ("DELETE", "/api/v1/projects/p1/lock", (401, 413)),
+    ],
+)
+@pytest.mark.parametrize("length", [f"Content-Length: {33 * LIMIT}", "Transfer-Encoding: chunked"])
+async def test_a_stranger_is_answered_before_any_body(
+    served: Server, method: str, path: str, statuses: tuple[int, ...], length: str
+) -> None:
+    """None of the body is sent: who waits for it answers nothing."""
+    request = f"{method} {path} HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode()
+    status, head, _ = await raw_request(served.port, request)
+    if path.endswith("_send") and "chunked" in length:
+        statuses = (404,)
+    assert status in statuses, head
+
+
+@pytest.mark.gen_test
+async def test_sockjs_messages_have_a_bound_and_a_session(served: Server) -> None:
+    """One without a hello takes a hello at most; a client that leaves amid one leaves nothing."""
+    session = f"/sockjs/projects/000/{uuid.uuid4().hex}"
+    async with raw_http(f"127.0.0.1:{served.port}") as http:
+        await http.send("POST", session + "/xhr")
+        assert await (await http.read_head()).read_body() == "o\n"
+        bound = 4 * 8 * 1024 * 1024
+        await http.send("POST", session + "/xhr_send", {"Content-Length": str(bound + 1)})
+        await http.read_head()
+        assert (http.status, json.loads(await http.read_body())["reason"]) == (413, "too_large")
+    async with raw_http(f"127.0.0.1:{served.port}") as http:
+        await http.send("POST", session + "/xhr_send", {"Content-Length": "100"}, '["x')
 
 
 @pytest.mark.gen_test

@@ -5,7 +5,9 @@ been mended, or the work-around may do nothing any more.
 """
 
 import asyncio
+import contextlib
 import inspect
+from collections.abc import AsyncIterator
 
 import pytest
 from tornado import web
@@ -13,24 +15,17 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
-from handlers.base.tornado_body import expect_body, reading_on
+from handlers.base.tornado_body import EarlyHandler
+from tests.support.raw_http import RawHttp, raw_http
 
 BODY = b"x" * 3_000_000
 
 
-@web.stream_request_body
-class _Early(web.RequestHandler):
+class _Early(EarlyHandler):
     """Answers before the body has come in."""
 
-    reads_on = True
-
     def prepare(self) -> None:
-        expect_body(self, len(BODY))
-        if self.reads_on:
-            with reading_on(self):
-                self.finish("early")
-        else:
-            self.finish("early")
+        self.finish("early")
 
     def data_received(self, chunk: bytes) -> None:
         raise AssertionError("a request that was answered gets no more of its body")
@@ -39,8 +34,31 @@ class _Early(web.RequestHandler):
         raise AssertionError("a request that was answered is not carried out")
 
 
-class _EarlyAndClosing(_Early):
-    reads_on = False
+class _Impatient(_Early):
+    """Reads over less than comes."""
+
+    discard_bytes = len(BODY) - 1
+
+
+@web.stream_request_body
+class _EarlyInTornado(web.RequestHandler):
+    """The same without what the module does."""
+
+    def prepare(self) -> None:
+        self.request.connection.set_max_body_size(len(BODY))  # type: ignore[union-attr]
+        self.finish("early")
+
+
+class _Late(EarlyHandler):
+    """Takes a body, up to a bound."""
+
+    max_body_bytes = 10
+
+    def prepare(self) -> None:
+        self.expect_body()
+
+    def post(self) -> None:
+        self.finish(b"too large" if self.is_too_large else bytes(self.received))
 
 
 async def _exchange(handler: type[web.RequestHandler]) -> bytes:
@@ -88,9 +106,72 @@ async def test_the_rest_of_a_body_is_read_over_and_the_connection_goes_on() -> N
 
 
 @pytest.mark.gen_test
+async def test_what_is_far_too_long_ends_the_connection() -> None:
+    assert b"HTTP/1.1 404" not in await _exchange(_Impatient)
+
+
+@pytest.mark.gen_test
 async def test_by_itself_tornado_still_closes() -> None:
     """Else the module could go."""
-    assert b"HTTP/1.1 404" not in await _exchange(_EarlyAndClosing)
+    assert b"HTTP/1.1 404" not in await _exchange(_EarlyInTornado)
+
+
+@contextlib.asynccontextmanager
+async def _served(handler: type[web.RequestHandler]) -> AsyncIterator[RawHttp]:
+    server = HTTPServer(web.Application([("/", handler)]), max_body_size=5)
+    sock, port = bind_unused_port()
+    server.add_socket(sock)
+    try:
+        async with raw_http(f"127.0.0.1:{port}") as connection:
+            yield connection
+    finally:
+        server.stop()
+        await server.close_all_connections()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": "0"}])
+async def test_a_connection_goes_on_after_an_early_answer(headers: dict[str, str]) -> None:
+    async with _served(_Early) as connection:
+        for _ in range(2):
+            await connection.send("GET", "/", headers)
+            assert await (await connection.read_head()).read_body() == "early"
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Connection": "close"},
+        {"Connection": "close", "Content-Length": "5"},
+        {"Connection": "close", "Transfer-Encoding": "chunked"},
+        {"Content-Length": str(EarlyHandler.discard_bytes + 1)},
+        {"Content-Length": "5", "Expect": "100-continue"},
+    ],
+    ids=str,
+)
+async def test_a_connection_ends_where_it_should(method: str, headers: dict[str, str]) -> None:
+    async with _served(_Early) as connection:
+        await connection.send(method, "/", headers)
+        assert await (await connection.read_head()).read_body() == "early"
+        await connection.ended()
+        assert connection.headers["connection"] == "close"
+
+
+@pytest.mark.gen_test
+async def test_a_body_is_kept_up_to_its_bound() -> None:
+    async with _served(_Late) as connection:
+        for body, answer in (("1234567890", "1234567890"), ("12345678901", "too large"), ("", "")):
+            await connection.send("POST", "/", body=body)
+            assert await (await connection.read_head()).read_body() == answer
+
+
+@pytest.mark.gen_test
+async def test_nothing_waits_for_a_client_that_left_amid_its_body() -> None:
+    """`io_loop` sees what is left behind."""
+    async with _served(_Late) as connection:
+        await connection.send("POST", "/", {"Content-Length": "8"}, "1234")
 
 
 def test_the_names_are_still_there() -> None:
