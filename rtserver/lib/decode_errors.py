@@ -6,7 +6,8 @@ import msgspec
 from msgspec import inspect
 
 _HALF_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u)")
-"""Near the end of a text msgspec takes it for the text's own end."""
+"""Near the end of a text msgspec takes it for the text's own end, or for a wrong escape."""
+_HALF = "half of a surrogate pair (such as \\ud800), which is no character"
 _AT = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
 
 
@@ -28,24 +29,28 @@ def complaint(error: msgspec.ValidationError, kind: type[msgspec.Struct] | None 
     return f"{where}: {what[:1].lower()}{what[1:]}{listed}"
 
 
-def why_not_json(body: bytes | bytearray, error: Exception) -> str:
+def why_not_json(body: bytes | bytearray, error: Exception, what: str = "The body") -> str:
     """Why a body could not be read as JSON.
 
     Args:
         body: what was sent.
         error: what reading it raised: `msgspec.DecodeError`, `UnicodeError` or `RecursionError`.
+        what: how people call it.
     """
     if not body.strip():
-        return "The body is empty; JSON is needed"
+        return f"{what} is empty; JSON is needed"
     match error:
         case RecursionError():
-            return "The body is nested too deeply"
+            return f"{what} is nested too deeply"
+        case UnicodeEncodeError():
+            return f"{what} has {_HALF}"
         case UnicodeError():
-            return "The body is not JSON: it is not UTF-8 (one that is compressed is not taken)"
-    cut = "truncated" in str(error) and _HALF_PAIR.search(body)
-    if cut or "surrogate" in str(error):
-        return "The body has half of a surrogate pair (such as \\ud800), which is no character"
-    return f"The body is not JSON: {error}"
+            return f"{what} is not JSON: it is not UTF-8 (one that is compressed is not taken)"
+    said = str(error)
+    cut = ("truncated" in said or "hex escape" in said) and _HALF_PAIR.search(body)
+    if cut or "surrogate" in said:
+        return f"{what} has {_HALF}"
+    return f"{what} is not JSON: {error}"
 
 
 def _allowed(kind: type[msgspec.Struct] | None, where: str) -> list[str]:

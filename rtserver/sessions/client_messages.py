@@ -8,7 +8,7 @@ from typing import Union
 
 import msgspec
 
-from rtserver.lib.decode_errors import complaint
+from rtserver.lib.decode_errors import complaint, why_not_json
 from rtserver.model.field_types import EventId, ProjectId, ProposalId
 
 RequestId = str | int | None
@@ -95,14 +95,12 @@ class CommandParser:
         """
         try:
             command: Command = self._decode(text)
-        except RecursionError:
-            raise MessageRefusedError("malformed", "The message is nested too deeply") from None
-        except UnicodeError:
-            raise MessageRefusedError("malformed", "The message is not valid Unicode") from None
         except msgspec.ValidationError as error:
             raise _explain(text, complaint(error), self.names) from None
-        except msgspec.DecodeError as error:
-            raise MessageRefusedError("malformed", f"The message is not JSON: {error}") from None
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            body = text.encode("utf-8", "surrogatepass")
+            said = why_not_json(body, error, "The message")
+            raise MessageRefusedError("malformed", said) from None
         return command
 
 

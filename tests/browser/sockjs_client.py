@@ -23,9 +23,11 @@ TRANSPORTS = (
 
 _OPEN = """([url, greetings]) => {
     window.got = {};
+    window.sockets = {};
     for (const [transport, greeting] of Object.entries(greetings)) {
         const one = (got[transport] = { by: null, frames: [], strange: [], end: null });
         const socket = new SockJS(url, null, { transports: [transport], timeout: 20_000 });
+        sockets[transport] = socket;
         socket.onopen = () => {
             one.by = socket.transport;
             socket.send(JSON.stringify(greeting));

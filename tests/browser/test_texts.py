@@ -27,6 +27,9 @@ PARTIES = (
 SEED = 1981
 TEXTS, TEXTS_IN_EVENT = 2000, 50
 COMMENTS = 20
+COMMANDS = 8
+"""No more may be under way at once."""
+HALF = "half of a pair: \ud83d"
 END = "texts.end"
 OPEN_NATIVE = """([project, proposal, tokens, types]) => {
     const names = Object.keys(tokens);
@@ -40,6 +43,7 @@ OPEN_NATIVE = """([project, proposal, tokens, types]) => {
         }
     };
     const ws = new WebSocket(`/ws/projects/${project}`, ["bearer", tokens[names[0]]]);
+    sockets[names[0]] = ws;
     ws.onmessage = take(socket);
     ws.onclose = ({ code }) => { socket.end = String(code); };
     const source = new EventSource(
@@ -47,6 +51,12 @@ OPEN_NATIVE = """([project, proposal, tokens, types]) => {
     for (const type of types) source.addEventListener(type, take(stream));
     source.onerror = () => { stream.end = "error"; };
 }"""
+SAY = """ids => {
+    for (const socket of Object.values(sockets))
+        for (const request_id of ids)
+            socket.send(JSON.stringify({ type: "view", proposal_ids: [], request_id }));
+}"""
+"""A command of each connection for each id, which comes back with the answer."""
 ECHO = """([url, transports, texts]) => {
     window.echoed = {};
     for (const transport of transports) {
@@ -91,6 +101,31 @@ def _publish(page: Page, site: Site, events: list[dict[str, Any]]) -> None:
     assert answer.status == 201, answer.text()
 
 
+def _refuse_halves(page: Page, site: Site, proposal: str) -> None:
+    """Half of a surrogate pair is refused wherever it is sent, and nothing of it is stored."""
+    events = f"/projects/{site.project}/events"
+    comments = f"/proposals/{proposal}/comments"
+    for path, body in (
+        (events, {"type": "x.y", "data": HALF}),
+        (events, {"type": "x.y", "data": {HALF: 1}}),
+        (events, {"type": f"x.{HALF}"}),
+        (comments, {"text": HALF}),
+    ):
+        answer = page.request.post(
+            f"{site.base}/api/v1{path}",
+            data=json.dumps(body),
+            headers={
+                **bearer(token("svc", roles=("service",))),
+                "Content-Type": "application/json",
+            },
+        )
+        assert answer.status == 400, answer.text()
+        assert "half of a surrogate pair" in answer.json()["detail"]
+    signed = token("svc", site.project, name=HALF)
+    answer = page.request.get(f"{site.base}/api/v1{events}", headers={**bearer(signed)})
+    assert answer.status == 401, answer.text()
+
+
 def _received(page: Page) -> dict[str, Any]:
     """What came, by transport."""
     got: dict[str, Any] = json.loads(page.evaluate("JSON.stringify(got)"))
@@ -125,21 +160,33 @@ def test_every_text_arrives_as_published_and_as_one_frame_by_every_transport(
     ]
     for text in said:
         site.post(pages[0], f"/proposals/{proposal}/comments", {"text": text})
+    _refuse_halves(pages[0], site, proposal)
     _publish(pages[0], site, [{"type": END}])
     history = site.events(pages[0], begin)
     own = [event for event in history if "data" in event and event["type"] != END]
     assert [(one["type"], one["data"]) for one in own] == [(e["type"], e["data"]) for e in events]
     assert [e["comment"]["text"] for e in history if e["type"] == "comment_created"] == said
 
+    asked = ["".join(texts[at :: COMMANDS * 3]) for at in range(COMMANDS)]
     for page, transports in zip(pages, parties, strict=True):
         wait_for(page, transports, END)
+        page.evaluate(f"({SAY})({json.dumps([*asked, HALF])})")
+        wait_for(page, [one for one in transports if one != NATIVE[1]], "ack", COMMANDS)
+        wait_for(page, [one for one in transports if one != NATIVE[1]], "error")
         page.wait_for_function(KNOW_ALL, arg=len(everyone))
         for transport, one in _received(page).items():
             assert (one["end"], one["strange"]) == (None, []), transport
             stored = [f for f in one["frames"] if "id" in f and f["type"] != "position"]
             assert stored == history, transport
+            answers = [f for f in one["frames"] if f["type"] in ("ack", "error")]
+            if transport != NATIVE[1]:
+                acked = [f["request_id"] for f in answers if f["type"] == "ack"]
+                assert sorted(acked) == sorted(asked), transport
+                (refused,) = [f for f in answers if f["type"] == "error"]
+                assert refused["reason"] == "malformed", transport
+                assert "half of a surrogate pair" in refused["error"], transport
             kinds = {frame["type"] for frame in one["frames"] if "id" not in frame}
-            assert kinds == {"welcome", "presence"}, transport
+            assert kinds <= {"welcome", "presence", "ack", "error"}, transport
             known = {}
             for frame in one["frames"]:
                 for person in (*frame.get("present", ()), *frame.get("joined", ())):

@@ -41,6 +41,7 @@ def test_values_are_listed_where_the_field_may_be_left_out() -> None:
         (b"\x1f\x8b\x08", "The body is not JSON"),
         (b'"\xff"', "it is not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
+        (rb'{"x":{"\ud800":1}}', "half of a surrogate pair"),
         (rb'["\ud800"]', "half of a surrogate pair (such as \\ud800)"),
         (rb'{"\udc00": 1}', "half of a surrogate pair"),
         (rb'["\ud800 and more text"]', "half of a surrogate pair"),

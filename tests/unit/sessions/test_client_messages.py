@@ -1,6 +1,6 @@
 import pytest
 
-from rtserver.sessions.client_messages import MessageRefusedError, parse_hello
+from rtserver.sessions.client_messages import CommandParser, MessageRefusedError, View, parse_hello
 
 NO_HELLO = "The first message must be a hello with project_id and token"
 
@@ -35,3 +35,19 @@ def test_of_a_hello_it_is_said_what_is_wrong_and_nothing_is_quoted(text: str, sa
     with pytest.raises(MessageRefusedError) as caught:
         parse_hello(text)
     assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (r'{"type": "view", "proposal_ids": [], "request_id": "a\ud83d"}', "half of a surrogate"),
+        ('{"type": "view", "proposal_ids": [], "request_id": "a\ud83d"}', "half of a surrogate"),
+        ('{"x":' + "[" * 100_000, "The message is nested too deeply"),
+        ("{", "The message is not JSON: Input data was truncated"),
+        ("", "The message is empty; JSON is needed"),
+    ],
+)
+def test_a_command_that_is_no_json_is_told_why(text: str, said: str) -> None:
+    with pytest.raises(MessageRefusedError, match=said) as caught:
+        CommandParser([View])(text)
+    assert caught.value.reason == "malformed"
