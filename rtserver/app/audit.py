@@ -58,6 +58,7 @@ async def build_audit(base: Foundation, mongo: MongoAccess) -> Audit:
         MongoAuditBuffer(mongo.database, log.writer),
         worker_id=settings.worker_id,
         lease_s=settings.lease_s,
+        trust=base.lease_trust,
         anchor_interval_s=settings.audit_anchor_interval_s,
     )
     tasks = shutdown.tasks("audit")

@@ -7,6 +7,7 @@ from handlers.base.tornado_listener import ListenerMetrics
 from rtserver.audit.record.metrics import AuditMetrics
 from rtserver.config.settings import Settings
 from rtserver.eventlog.metrics import LogMetrics
+from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.lib.shutdown import Shutdown
 from rtserver.observe.loop_lag import LoopLag
 from rtserver.observe.metrics import MetricsRegistry
@@ -49,9 +50,11 @@ class Foundation:
         metrics: of the worker.
         shutdown: takes the step that stops what a builder starts.
         readiness: asks those parts that the worker can't serve without.
+        lease_trust: says whether other workers' leases that look lapsed are.
     """
 
     settings: Settings
     metrics: WorkerMetrics
     shutdown: Shutdown
     readiness: Readiness
+    lease_trust: LeaseTrust

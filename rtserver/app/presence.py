@@ -45,6 +45,7 @@ async def build_presence(
         tasks,
         worker_id=settings.worker_id,
         lease_s=settings.lease_s,
+        trust=base.lease_trust,
     )
     await fleet.begin()
     tasks.start(fleet.run(), name="presence")

@@ -52,7 +52,10 @@ def build_reviews(
     """Make the services, let locks expire, and watch the workspaces."""
     records = _ReviewRecords(audit.auditor)
     locks = LockService(
-        documents.locks, lease_s=base.settings.lock_lease_s, on_expired=records.lock_expired
+        documents.locks,
+        lease_s=base.settings.lock_lease_s,
+        trust=base.lease_trust,
+        on_expired=records.lock_expired,
     )
     base.shutdown.tasks("locks").start(locks.run(), name="locks")
     editing = ProposalService(

@@ -64,6 +64,7 @@ async def build_runs(
         audit.auditor,
         worker_id=settings.worker_id,
         lease_s=settings.lease_s,
+        trust=base.lease_trust,
         limits=RunLimits(
             per_worker=settings.max_runs_per_worker,
             per_project=settings.max_runs_per_project,

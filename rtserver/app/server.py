@@ -26,6 +26,7 @@ from rtserver.app.tokens import build_tokens
 from rtserver.app.watches import build_watches
 from rtserver.auth.tokens import TokenVerifier
 from rtserver.config.settings import Settings
+from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.lib.shutdown import Shutdown
 from rtserver.observe.readiness import Readiness
 from store.base.client import DatabaseError
@@ -60,7 +61,9 @@ class Server:
         self.metrics = WorkerMetrics()
         self.port = settings.port
         shutdown = Shutdown(grace_s=settings.shutdown_grace_s)
-        self._base = Foundation(settings, self.metrics, shutdown, Readiness())
+        self._base = Foundation(
+            settings, self.metrics, shutdown, Readiness(), LeaseTrust(settings.lease_s)
+        )
         self._base.readiness.add("stopping", shutdown)
         self._secret = secret
         self._demo = demo

@@ -22,6 +22,7 @@ import msgspec
 import structlog
 
 from rtserver.eventlog.worker_messages import Control, sender_of
+from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import BusyError, StoreUnavailableError
@@ -86,6 +87,7 @@ class PresenceFleet:
         *,
         worker_id: str,
         lease_s: float,
+        trust: LeaseTrust,
     ) -> None:
         """Make it; `begin` finds the others, `run` watches them.
 
@@ -97,6 +99,7 @@ class PresenceFleet:
             tasks: owns what runs beside.
             worker_id: this worker.
             lease_s: how long a worker counts as alive without renewal.
+            trust: says whether leases that look lapsed are.
         """
         self._rooms = rooms
         self._registry = registry
@@ -112,7 +115,7 @@ class PresenceFleet:
         self._publishing = False
         self._to_load: dict[str, None] = {}
         self._loading: dict[str, list[tuple[str, _Changes]]] | None = None
-        self._trusts_leases = True
+        self._trust = trust
         self._to_refresh = 0.0
         self._refreshed = 0
         control.hear("hello", self._on_hello)
@@ -287,11 +290,8 @@ class PresenceFleet:
             await asyncio.sleep(wait_s)
             try:
                 wait_s = await self._look()
-                self._trusts_leases = True
             except StoreUnavailableError as error:
-                # Nobody could renew either: the others get a round to do so.
-                self._trusts_leases = False
-                wait_s = self._lease_s / 2
+                wait_s = self._lease_s / 3
                 _log.warning("workers_not_seen", error=str(error))
             self._refresh(wait_s)
 
@@ -301,10 +301,11 @@ class PresenceFleet:
         # and after it missed two renewals: what it leaves is gone within the lease.
         margin_s = self._lease_s / 6
         alive: dict[str, float] = {}
+        believed = self._trust.holds()
         for worker_id, left_s in await self._leases.leases():
             if worker_id != self._worker_id and left_s > margin_s:
                 alive[worker_id] = max(left_s, alive.get(worker_id, left_s))
-        if self._trusts_leases:
+        if believed:
             for worker_id in [other for other in self._others if other not in alive]:
                 _log.info("presence_worker_gone", worker_id=worker_id)
                 del self._others[worker_id]

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, TypedDict
 
 import structlog
 
+from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.model import texts
 from rtserver.model.errors import ConflictError, InvalidError, StoreUnavailableError
 from rtserver.model.events import EventDraft, EventType
@@ -160,6 +161,7 @@ class LockService:
         store: LockStore,
         *,
         lease_s: float,
+        trust: LeaseTrust,
         on_expired: Callable[[Lock], None] = lambda _lock: None,
     ) -> None:
         """Make the service.
@@ -167,9 +169,11 @@ class LockService:
         Args:
             store: where locks are.
             lease_s: how long a lock is held without renewal, unless its holder says.
+            trust: says whether leases that look lapsed are.
             on_expired: told of each lock that ended because nobody renewed it, once.
         """
         self._store = store
+        self._trust = trust
         self._on_expired = on_expired
         self.lease_s = lease_s
 
@@ -183,9 +187,13 @@ class LockService:
 
     async def check(self, project_id: str, identity: Identity) -> None:
         """See `LockGuard.check`."""
+        believed = self._believes_lapsed()
         lock = await self._store.get(project_id)
-        if lock is not None and not lock.lapsed and lock.by != identity.user_id:
+        if lock is not None and lock.by != identity.user_id and not (lock.lapsed and believed):
             raise LockedError(lock)
+
+    def _believes_lapsed(self) -> bool:
+        return self._trust.holds(self.lease_s)
 
     async def acquire(
         self, identity: Identity, project_id: str, reason: str | None, lease_s: float | None
@@ -213,9 +221,10 @@ class LockService:
             renewed = await self._store.renew(project_id, by, reason, lease_s)
             if renewed is not None:
                 return renewed
+            believed = self._believes_lapsed()
             held = await self._store.get(project_id)
             if held is not None and held.by != by:
-                if not held.lapsed:
+                if not (held.lapsed and believed):
                     raise LockedError(held)
                 await self._expire(held)
             now = present_moment()
@@ -242,8 +251,9 @@ class LockService:
         renewed = await self._store.renew(project_id, by, None, self.lease_of(lease_s))
         if renewed is not None:
             return renewed
+        believed = self._believes_lapsed()
         held = await self._store.get(project_id)
-        if held is not None and held.by != by and not held.lapsed:
+        if held is not None and held.by != by and not (held.lapsed and believed):
             raise LockedError(held)
         raise NotHeldError
 
@@ -266,9 +276,10 @@ class LockService:
             LockedError: somebody else holds it, and the caller is no admin.
             StoreUnavailableError: MongoDB does not answer.
         """
+        believed = self._believes_lapsed()
         while (lock := await self._store.get(project_id)) is not None:
             mine = lock.by == identity.user_id
-            if lock.lapsed and not mine:
+            if lock.lapsed and believed and not mine:
                 await self._expire(lock)
                 continue
             if not mine and not identity.is_admin:
@@ -286,16 +297,14 @@ class LockService:
 
     async def run(self) -> None:
         """End lapsed locks until cancelled."""
-        wait_s = SWEEP_INTERVAL_S
         while True:
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+            if not self._believes_lapsed():
+                continue
             try:
                 for lock in await self._store.lapsed():
                     await self._expire(lock)
-                wait_s = SWEEP_INTERVAL_S
             except StoreUnavailableError as error:
-                # Nobody could renew either: holders get the time to before their locks are ended.
-                wait_s = max(SWEEP_INTERVAL_S, self.lease_s / 3)
                 _log.warning("locks_not_swept", error=str(error))
 
 

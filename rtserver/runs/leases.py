@@ -1,12 +1,12 @@
 """Leases of runs: a worker keeps those of its own, and ends the runs whose lease lapsed."""
 
 import asyncio
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import structlog
 
+from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventDraft, EventType
 from rtserver.model.run import RunKind, RunState
@@ -36,6 +36,7 @@ class RunLeases:
         worker_id: str,
         lease_s: float,
         *,
+        trust: LeaseTrust,
         active: Callable[[], Iterable[ActiveRun]],
         draft: Draft,
         salvage: Mapping[RunKind, Salvage],
@@ -47,6 +48,7 @@ class RunLeases:
             runs: the store.
             worker_id: this worker.
             lease_s: how long a lease lasts.
+            trust: says whether leases that look lapsed are.
             active: the runs of this worker.
             draft: makes an event of a run.
             salvage: by kind, what to do about what a lost worker left.
@@ -59,30 +61,17 @@ class RunLeases:
         self._draft = draft
         self._salvage = salvage
         self._on_lost = on_lost
-        self._trusted_from_s = -math.inf
+        self._trust = trust
 
     async def run(self) -> NoReturn:
-        """Renew and look, until cancelled.
-
-        While MongoDB was away nobody could renew, and all leases have lapsed although their owners
-        live. So after an outage, or a read that took suspiciously long, other workers' runs are
-        left alone for a lease's time. At the start one round is enough: the owners' rounds are as
-        short.
-        """
+        """Renew and look, until cancelled."""
         interval_s = min(self._lease_s / 3, MAX_INTERVAL_S)
-        now_s = asyncio.get_running_loop().time
-        self._trusted_from_s = now_s() + interval_s
         while True:
-            began_s = now_s()
             try:
                 await self._renew()
-                lapsed = await self._runs.lapsed()
-                if now_s() - began_s > self._lease_s / 2:
-                    self._trusted_from_s = now_s() + self._lease_s
-                elif began_s >= self._trusted_from_s:
-                    await self._end(lapsed)
+                if self._trust.holds():
+                    await self._end(await self._runs.lapsed())
             except StoreUnavailableError as error:
-                self._trusted_from_s = now_s() + self._lease_s
                 _log.warning("run_leases_not_renewed", error=str(error))
             except Exception:  # noqa: BLE001 - without this loop no run would be safe any more
                 _log.exception("run_leases_failed")

@@ -13,6 +13,7 @@ from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.auditor import Auditor
 from rtserver.eventlog.api import EventLog, at
 from rtserver.eventlog.worker_messages import Control
+from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.errors import (
     BusyError,
@@ -79,6 +80,7 @@ class RunService:
         *,
         worker_id: str,
         lease_s: float,
+        trust: LeaseTrust,
         limits: RunLimits,
         salvage: Mapping[RunKind, Salvage] | None = None,
     ) -> None:
@@ -105,6 +107,7 @@ class RunService:
             runs,
             worker_id,
             lease_s,
+            trust=trust,
             active=lambda: tuple(self._active.values()),
             draft=run_event,
             salvage=salvage or {},

@@ -1,6 +1,7 @@
 """Sees what in-process code logs, so that no error passes unnoticed."""
 
 import logging
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,7 +41,9 @@ class LogRecorder:
         """As a structlog processor; the last, for nothing need be printed."""
         self.lines.append({**event, "level": method})
         if method in _ALARMS or event.get("exc_info"):
-            self.add(str(event["event"]), f"{method}: {event}")
+            # Without the traceback nobody could say what happened once under load.
+            told = traceback.format_exc() if event.get("exc_info") else ""
+            self.add(str(event["event"]), f"{method}: {event}\n{told}")
         raise structlog.DropEvent
 
 

@@ -103,7 +103,7 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.runs.files rtserver.runs.process
     """,
     "rtserver.reviews": """
-        rtserver.model
+        rtserver.lib rtserver.model
     """,
     "rtserver.runs": """
         rtserver.audit.record rtserver.eventlog rtserver.lib rtserver.model

@@ -19,6 +19,7 @@ from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.buffer_usage import AuditBuffer
 from rtserver.audit.record.chain import Head
+from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.version import VERSION
 
@@ -105,6 +106,7 @@ class Workers:
         *,
         worker_id: str,
         lease_s: float,
+        trust: LeaseTrust,
         anchor_interval_s: float,
     ) -> None:
         """Make the registry's client.
@@ -115,6 +117,7 @@ class Workers:
             buffer: what the log holds.
             worker_id: this worker.
             lease_s: how long a worker counts as alive without renewal.
+            trust: told of each renewal, and says whether leases that look lapsed are.
             anchor_interval_s: time between two records with the heads of the other chains.
         """
         self._store = store
@@ -122,6 +125,7 @@ class Workers:
         self._buffer = buffer
         self._worker_id = worker_id
         self._lease_s = lease_s
+        self._trust = trust
         self._anchor_interval_s = anchor_interval_s
         self._anchored: dict[str, int] = {}
         self._ended: dict[str, int] = {}
@@ -214,21 +218,18 @@ class Workers:
         interval_s = self._lease_s / 3
         loop = asyncio.get_running_loop()
         next_anchor_s = loop.time() + min(interval_s, self._anchor_interval_s)
-        confident = False
         while True:
             await asyncio.sleep(min(interval_s, self._anchor_interval_s))
             try:
                 await self._store.renew(entry_of(self._auditor))
+                self._trust.renewed()
                 await self._withdraw_ended()
-                if confident:
+                if self._trust.holds():
                     await self._tell_of_lost()
-                confident = True
                 if loop.time() >= next_anchor_s:
                     await self.anchor()
                     next_anchor_s = loop.time() + self._anchor_interval_s
             except StoreUnavailableError as error:
-                # After an outage every lease has lapsed: give the others a round to renew.
-                confident = False
                 _log.warning("worker_lease_not_renewed", error=str(error))
 
     async def _tell_of_lost(self) -> None:

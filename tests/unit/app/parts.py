@@ -11,6 +11,7 @@ from rtserver.app.event_log import EventLog, build_event_log
 from rtserver.app.foundation import Foundation, WorkerMetrics
 from rtserver.app.mongo import MongoAccess, build_mongo
 from rtserver.config.settings import Settings
+from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.lib.shutdown import Shutdown
 from rtserver.observe.readiness import Readiness
 from tests.support.workers import QUICK_SETTINGS
@@ -32,7 +33,9 @@ async def foundation(settings: Settings) -> AsyncIterator[Foundation]:
     """What builders are given; what they start is stopped."""
     shutdown = Shutdown(grace_s=settings.shutdown_grace_s)
     try:
-        yield Foundation(settings, WorkerMetrics(), shutdown, Readiness())
+        yield Foundation(
+            settings, WorkerMetrics(), shutdown, Readiness(), LeaseTrust(settings.lease_s)
+        )
     finally:
         await shutdown.run()
 

@@ -18,6 +18,7 @@ from rtserver.presence.fleet import PresenceFleet
 from rtserver.presence.room import Bounds
 from rtserver.presence.service import PresenceService
 from tests.support.fakes import FakeSubscriber, MemoryLog
+from tests.support.lease_trust import ScriptedTrust
 from tests.support.people import Frame, People
 from tests.support.wire_reader import messages
 
@@ -84,6 +85,7 @@ class World:
         is_down: whether nothing of this answers.
         lose: so many of the next messages reach nobody.
         messages: those that were sent.
+        trust: of all workers.
         on_message: called with each, before it reaches anybody.
     """
 
@@ -96,6 +98,7 @@ class World:
         self.messages: list[Frame] = []
         self.on_message: Callable[[Frame], None] = lambda _message: None
         self.reads = 0
+        self.trust = ScriptedTrust()
         self._log = MemoryLog()
 
     async def publish(
@@ -192,6 +195,7 @@ class PresenceWorker:
             self.tasks,
             worker_id=worker_id,
             lease_s=LEASE_S,
+            trust=world.trust,
         )
 
     def open(self, user: str, connection: str = "", **where: Any) -> ConnectionRecord:

@@ -258,6 +258,7 @@ def test_an_outage_of_the_database_makes_nobody_leave() -> None:
         _, his = other.watch("ben")
         await asyncio.sleep(SOON_S)
         world.is_down = True
+        world.trust.outage()
         one.move(ada, "x")
         one.open("cleo")
         await asyncio.sleep(3 * LEASE_S)
@@ -268,6 +269,7 @@ def test_an_outage_of_the_database_makes_nobody_leave() -> None:
         world.dead = {"w1", "w2"}
         await asyncio.sleep(LEASE_S / 2)
         world.dead.clear()
+        world.trust.over()
         await asyncio.sleep(LEASE_S)
         assert hers.names == his.names == ["ada", "ben", "cleo"]
         assert his.read().known["ada"]["proposal_ids"] == ["x"]

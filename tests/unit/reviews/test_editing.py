@@ -18,6 +18,7 @@ from store.base.client import Database
 from store.base.relay import OutboxRelay
 from store.documents.locks import LOCKS, MongoLocks
 from store.documents.proposals import PROPOSALS, MongoProposals
+from tests.support.lease_trust import ScriptedTrust
 from tests.support.waiting import running
 from tests.unit.store.parts import make_log
 
@@ -41,7 +42,7 @@ class World:
         self.log = log
         self.relay = OutboxRelay(db, log, (PROPOSALS, LOCKS))
         self.store = MongoProposals(db, self.relay)
-        self.locks = LockService(MongoLocks(db, self.relay), lease_s=60)
+        self.locks = LockService(MongoLocks(db, self.relay), lease_s=60, trust=ScriptedTrust())
         self.reopened: list[tuple[str, str]] = []
         self.service = ProposalService(
             self.store,

@@ -18,6 +18,7 @@ from rtserver.reviews.locks import (
     LockService,
     NotHeldError,
 )
+from tests.support.lease_trust import ScriptedTrust
 
 
 def user(name: str, *roles: Role) -> Identity:
@@ -39,8 +40,12 @@ class Locks:
         self.held: dict[str, Lock] = {}
         self.told: list[dict[str, Any]] = []
         self.expired: list[str] = []
+        self.trust = ScriptedTrust()
         self.service = LockService(
-            self, lease_s=120, on_expired=lambda lock: self.expired.append(lock.by)
+            self,
+            lease_s=120,
+            trust=self.trust,
+            on_expired=lambda lock: self.expired.append(lock.by),
         )
 
     async def get(self, project_id: str) -> Lock | None:
@@ -120,6 +125,28 @@ async def test_a_lapsed_lock_is_ended_for_the_next_and_told_once() -> None:
     assert taken.by == "ben"
     assert locks.expired == ["ada"]
     assert [event.get("cause") for event in locks.told] == [None, "expired", None]
+
+
+@pytest.mark.gen_test
+async def test_after_an_outage_a_lapsed_lock_is_its_holder_s_until_they_could_renew_it() -> None:
+    """Its page could not renew it either: it must not be lost to who asks first."""
+    locks = Locks()
+    await locks.service.acquire(ADA, "p1", "Reworking", None)
+    locks.lapse()
+    locks.trust.outage()
+    for attempt in (
+        locks.service.check("p1", BEN),
+        locks.service.acquire(BEN, "p1", None, None),
+        locks.service.renew(BEN, "p1", None),
+        locks.service.release(BEN, "p1"),
+    ):
+        with pytest.raises(LockedError):
+            await attempt
+    await locks.service.renew(ADA, "p1", None)
+    locks.trust.over()
+    with pytest.raises(LockedError):
+        await locks.service.acquire(BEN, "p1", None, None)
+    assert locks.expired == []
 
 
 @pytest.mark.gen_test

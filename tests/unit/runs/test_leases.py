@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from rtserver.model.errors import StoreUnavailableError
+from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.model.events import EventDraft, EventType
 from rtserver.model.run import RunKind, RunState
 from rtserver.runs.active_run import ActiveRun
 from rtserver.runs.leases import MAX_INTERVAL_S, RunLeases
 from rtserver.runs.model import Run
 from rtserver.runs.work import Salvage
+from tests.support.lease_trust import ScriptedTrust
 from tests.support.recorder import LogRecorder
 from tests.support.waiting import running, until
 from tests.unit.runs.test_active_run import ScriptedWork, never
@@ -32,7 +33,6 @@ class ScriptedStore:
         ended: terminal events and fields, by run id.
         rounds: how often it was asked for lapsed runs.
         failure: raised instead of every answer.
-        slow_s: how long an answer takes.
     """
 
     def __init__(self, *runs: Run) -> None:
@@ -41,10 +41,8 @@ class ScriptedStore:
         self.ended: dict[str, tuple[str, dict[str, Any]]] = {}
         self.rounds = 0
         self.failure: Exception | None = None
-        self.slow_s = 0.0
 
     async def _answer(self) -> None:
-        await asyncio.sleep(self.slow_s)
         if self.failure is not None:
             raise self.failure
 
@@ -91,6 +89,7 @@ async def leases(
     *mine: ActiveRun,
     worker_id: str = "w1",
     lease_s: float = LEASE_S,
+    trust: LeaseTrust | None = None,
     salvage: Mapping[RunKind, Salvage] | None = None,
     on_lost: Callable[[Run, RunState, dict[str, Any]], None] = lambda *_: None,
 ) -> AsyncIterator[None]:
@@ -99,6 +98,7 @@ async def leases(
         parts,
         worker_id,
         lease_s,
+        trust=trust or ScriptedTrust(),
         active=lambda: mine,
         draft=draft,
         salvage=salvage or {},
@@ -179,31 +179,20 @@ async def test_what_others_did_to_a_run_is_noticed() -> None:
 
 
 @pytest.mark.gen_test
-async def test_after_an_outage_others_get_a_lease_to_come_back() -> None:
+async def test_after_an_outage_others_get_the_time_to_come_back() -> None:
     """Nobody could renew meanwhile, so that all leases have lapsed although their owners live."""
-    store = ScriptedStore(a_run("i", "other"))
-    store.failure = StoreUnavailableError("away")
+    mine = carried_out(a_run("mine", "w1"))
+    store = ScriptedStore(mine.run, a_run("i", "other"))
     store.lapsed_ids = {"i"}
-    async with leases(store):
-        await store.rounds_later(3)
-        store.failure = None
-        back_s = asyncio.get_running_loop().time()
-        await until(lambda: bool(store.ended), "its end, for the owner did not come back")
-        waited_s = asyncio.get_running_loop().time() - back_s
-    # Less the interval in which the last failure happened.
-    assert waited_s >= LEASE_S * 2 / 3 * 0.9
-
-
-@pytest.mark.gen_test
-async def test_a_slow_answer_counts_as_an_outage() -> None:
-    store = ScriptedStore(a_run("i", "other"))
-    store.lapsed_ids = {"i"}
-    store.slow_s = LEASE_S * 0.6
-    async with leases(store):
-        await store.rounds_later(3)
+    trust = ScriptedTrust()
+    trust.outage()
+    async with leases(store, mine, trust=trust):
+        await until(lambda: mine.confirmed_s > 0, "a round")
+        renewed_s = mine.confirmed_s
+        await until(lambda: mine.confirmed_s > renewed_s, "another round")
         assert store.ended == {}
-        store.slow_s = 0.0
-        await until(lambda: bool(store.ended), "its end")
+        trust.over()
+        await until(lambda: bool(store.ended), "its end, for the owner did not come back")
 
 
 @pytest.mark.gen_test

@@ -32,6 +32,7 @@ from store.documents.locks import LOCKS, MongoLocks
 from store.documents.proposals import PROPOSALS, MongoProposals
 from store.documents.runs import RUNS, MongoRuns
 from store.log.writer import MongoEventLog
+from tests.support.lease_trust import ScriptedTrust
 from tests.support.recorder import LogRecorder
 from tests.support.waiting import running, until
 from tests.unit.store.parts import make_log
@@ -130,7 +131,7 @@ class World:
         self.log = log
         self.relay = OutboxRelay(db, log, (RUNS, PROPOSALS, LOCKS))
         self.proposals = MongoProposals(db, self.relay)
-        self.locks = LockService(MongoLocks(db, self.relay), lease_s=60)
+        self.locks = LockService(MongoLocks(db, self.relay), lease_s=60, trust=ScriptedTrust())
         self.editing = ProposalService(self.proposals, self.locks)
         self.workers: list[WorkerParts] = []
 
@@ -158,6 +159,7 @@ class World:
             audit,
             worker_id=worker_id,
             lease_s=LEASE_S,
+            trust=ScriptedTrust(),
             limits=RunLimits(per_worker, per_project, queued),
         )
         worker = WorkerParts(service, store, control, audit, tasks)

@@ -30,6 +30,7 @@ from rtserver.cli.audit_verify import _files, _read_archive
 from rtserver.cli.main import main
 from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.positions import Position
+from tests.support.lease_trust import ScriptedTrust
 from tests.support.recorder import recording
 from tests.unit.audit.parts import KeyedLog, auditing
 
@@ -157,6 +158,7 @@ class Site:
                 Buffer(self.log),
                 worker_id="w1",
                 lease_s=10,
+                trust=ScriptedTrust(),
                 anchor_interval_s=10,
             )
             await workers.begin()

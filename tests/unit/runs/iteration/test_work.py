@@ -35,6 +35,7 @@ from store.documents.revisions import (
     revision_event_fields,
 )
 from store.documents.runs import RUNS, MongoRuns
+from tests.support.lease_trust import ScriptedTrust
 from tests.support.waiting import running
 from tests.unit.store.parts import make_log
 
@@ -87,7 +88,7 @@ class World:
     def __init__(self, db: Database, log: Any, root: Path) -> None:
         relay = OutboxRelay(db, log, (PROPOSALS, LOCKS, RUNS), {REVISIONS: revision_event_fields})
         self.store = MongoProposals(db, relay, records={Revision: (REVISIONS, revision_document)})
-        locks = LockService(MongoLocks(db, relay), lease_s=60)
+        locks = LockService(MongoLocks(db, relay), lease_s=60, trust=ScriptedTrust())
         self.service = ProposalService(self.store, locks)
         self.runs = MongoRuns(db, relay, lease_s=60)
         self.folder = root / "p1" / "openspec" / "changes" / "a"

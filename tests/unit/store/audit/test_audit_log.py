@@ -24,6 +24,7 @@ from store.documents.workers import WORKERS, MongoWorkers
 from store.log.collection import AUDIT, META
 from store.log.writer import MongoEventLog
 from tests.support.cutting_proxy import cutting_proxy
+from tests.support.lease_trust import ScriptedTrust
 from tests.support.mongo import MongodProcess
 from tests.support.waiting import running, until
 from tests.unit.audit.parts import auditing_on, check_chain
@@ -55,6 +56,7 @@ async def _worker(db: Database, directory: Path) -> AsyncIterator[tuple[Auditor,
             MongoAuditBuffer(db, log),
             worker_id="w1",
             lease_s=10,
+            trust=ScriptedTrust(),
             anchor_interval_s=10,
         )
         await workers.begin()
