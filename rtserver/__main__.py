@@ -4,9 +4,14 @@ import logging
 import os
 import sys
 
-from rtserver.cli.main import FAILURE, main
+from rtserver.cli.clean_start import start_clean
 
-status = main(sys.argv[1:])
+arguments, environ = start_clean(sys.argv[1:])
+
+# Not before: it is most of what a start costs, and the process may just have been executed anew.
+from rtserver.cli.main import FAILURE, main  # noqa: E402
+
+status = main(arguments, environ)
 logging.shutdown()
 for stream in (sys.stdout, sys.stderr):
     try:

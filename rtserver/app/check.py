@@ -112,7 +112,7 @@ async def _check_mongodb(settings: Settings) -> Finding:
 
 
 async def _check_validator(settings: Settings) -> Finding:
-    return Finding(validator_of(settings).check())
+    return Finding(await validator_of(settings).check())
 
 
 async def _check_language_model(settings: Settings) -> Finding:

@@ -1,6 +1,7 @@
 """Folders: the server's own, its data directory, and the workspaces of proposals."""
 
 import asyncio
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from rtserver.lib.data_folder import make_folder
 from rtserver.model.errors import OperatorError
 from rtserver.runs.files.schema import shared_schema_folders
 from rtserver.runs.files.write import ProposalWriter
+from rtserver.runs.process.limits import ToolLimits
 from rtserver.runs.validation.validator import Validator
 
 SERVER_ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +41,17 @@ class Workspaces:
     writer: ProposalWriter
 
 
+def tool_limits(settings: Settings) -> ToolLimits:
+    """What the validator and the tools beside it may take of the machine."""
+    return ToolLimits(
+        address_space_bytes=settings.validation_address_space_bytes,
+        memory_bytes=settings.validation_memory_bytes,
+        processes=settings.validation_processes,
+        file_bytes=settings.validation_file_bytes,
+        cpu_s=math.ceil(settings.validation_cpu_s),
+    )
+
+
 def validator_of(settings: Settings) -> Validator:
     """The validator that the settings ask for."""
     return Validator(
@@ -47,6 +60,7 @@ def validator_of(settings: Settings) -> Validator:
         settings.validation_timeout_s,
         settings.workspaces_dir,
         SERVER_ROOT,
+        limits=tool_limits(settings),
         # A report is one event, and one event must fit into every viewer's outbox.
         max_report_bytes=min(MAX_REPORT_BYTES, settings.outbox_bytes // 2),
     )

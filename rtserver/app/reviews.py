@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rtserver.app.audit import Audit
 from rtserver.app.documents import Documents
 from rtserver.app.event_log import EventLog
-from rtserver.app.folders import SERVER_ROOT, Workspaces
+from rtserver.app.folders import SERVER_ROOT, Workspaces, tool_limits
 from rtserver.app.foundation import Foundation
 from rtserver.app.mongo import MongoAccess
 from rtserver.audit.record.actions import Acting, Action
@@ -73,7 +73,7 @@ def build_reviews(
     )
     if base.settings.workspace_watch == "on":
         _watch_workspaces(base, mongo, events, documents, revisions)
-    openspec = OpenSpec(tool_environment(SERVER_ROOT))
+    openspec = OpenSpec(tool_environment(SERVER_ROOT), tool_limits(base.settings))
     comments = CommentService(documents.comments, documents.proposals)
     return Reviews(
         editing=editing,

@@ -8,7 +8,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -279,8 +279,13 @@ def _checked(check_id: Callable[[str], str]) -> Callable[[str], str]:
     return parse
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run a command; its exit status."""
+def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
+    """Run a command; its exit status.
+
+    Args:
+        arguments: the command and its arguments.
+        environ: where the settings are.
+    """
     try:
         if list(arguments[:2]) == AUDIT_VERIFY.split():
             arguments = [AUDIT_VERIFY, *arguments[2:]]
@@ -289,7 +294,7 @@ def main(arguments: Sequence[str]) -> int:
         return SUCCESS if stop.code == 0 else USAGE
     try:
         flags = flags_of(given, SETTING_SPECS) if given.command == "serve" else {}
-        settings = Settings.load(os.environ, flags)
+        settings = Settings.load(environ, flags)
         configure_logs(settings.log_format, settings.log_level, settings.secrets)
         return _run(given, settings)
     except (SettingError, KeyConfigurationError, UsageError) as error:

@@ -316,6 +316,38 @@ class Declarations:
     validation_timeout_s: float = setting(
         300.0, seconds(0.1, 86_400), "How long a validation may take before it is ended."
     )
+    validation_address_space_bytes: int = setting(
+        32 * GIB,
+        size(0, 1024 * TIB),
+        "Address space that a process of a validation may reserve; 0: as much as the server. "
+        "Node.js reserves some 10 GiB for each piece of WebAssembly, and uses next to nothing of "
+        "it: what is used has a bound of its own.",
+    )
+    validation_memory_bytes: int = setting(
+        4 * GIB,
+        size(0, 1024 * TIB),
+        "Memory that a process of a validation may have for itself; 0: as much as the server. So "
+        "much is where Node.js itself gives up, so that OpenSpec never meets it.",
+    )
+    validation_processes: int = setting(
+        4096,
+        count(0, 4_194_304),
+        "Processes and threads that the server's account may have in all when a validation starts "
+        "one more; 0: as many as for the server. The kernel counts by account, so it leaves room "
+        "for what else runs under it; it counts nothing for root.",
+    )
+    validation_file_bytes: int = setting(
+        GIB,
+        size(0, 1024 * TIB),
+        "Largest file that a validation may write; 0: as the server. A validator writes caches and "
+        "logs at most.",
+    )
+    validation_cpu_s: float = setting(
+        600.0,
+        seconds(0, 1_000_000),
+        "Processor time that a process of a validation may use; 0: as much as it wants to. Twice "
+        "`RT_VALIDATION_TIMEOUT_S`, since it may use two processors.",
+    )
     max_runs_per_worker: int = setting(
         50, count(1, 10_000), "Runs under way on one worker: each may hold a process or a request."
     )

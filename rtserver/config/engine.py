@@ -167,7 +167,7 @@ def add_flags(parser: argparse.ArgumentParser, specs: Sequence[SettingSpec]) -> 
     for spec in specs:
         if spec.section not in groups:
             groups[spec.section] = parser.add_argument_group(spec.section.lower())
-        note = " Visible in the process list: prefer the environment." if spec.secret else ""
+        note = " Visible to others for a moment: prefer the environment." if spec.secret else ""
         groups[spec.section].add_argument(
             spec.flag,
             dest=spec.attribute,

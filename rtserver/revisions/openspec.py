@@ -8,6 +8,7 @@ from typing import Any
 
 from rtserver.lib import foreign_json
 from rtserver.model.errors import ConflictError
+from rtserver.runs.process.limits import ToolLimits
 from rtserver.runs.process.run import capture_command
 
 TIMEOUT_S = 60.0
@@ -37,9 +38,15 @@ class Archived:
 class OpenSpec:
     """Runs `openspec`. Nothing that it is given is a shell's to read."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        """Take the environment that it runs in; see `rtserver.runs.process.environment`."""
+    def __init__(self, environment: Mapping[str, str], limits: ToolLimits) -> None:
+        """Take what it runs with.
+
+        Args:
+            environment: all of its environment; see `rtserver.runs.process.environment`.
+            limits: what it may take of the machine.
+        """
         self._environment = environment
+        self._limits = limits
 
     def is_there(self) -> bool:
         """Whether it is installed."""
@@ -90,6 +97,7 @@ class OpenSpec:
             env=self._environment,
             timeout_s=TIMEOUT_S,
             max_bytes=MAX_ANSWER_BYTES,
+            limits=self._limits,
         )
         if captured.result.timed_out or captured.truncated:
             raise OpenSpecError("OpenSpec did not answer in time, or said too much")

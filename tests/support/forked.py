@@ -18,7 +18,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from multiprocessing import connection
 from pathlib import Path
+from unittest import mock
 
+from rtserver.cli import clean_start
 from tests.support.processes import ROOT
 
 PRELOADED = [
@@ -106,4 +108,6 @@ def _run(argv: list[str], environ: dict[str, str], stdout: Path, stderr: Path) -
         warnings.resetwarnings()
         warnings.simplefilter("default")
     sys.argv = argv
+    # Tests look into it, also where they run as a plain user.
+    mock.patch.object(clean_start, "_close_to_others").start()
     runpy.run_module("rtserver", run_name="__main__", alter_sys=True)

@@ -1,8 +1,13 @@
 """The guard: runs a command that must not outlive the server, even one killed with SIGKILL.
 
-Run as a script, never imported by the server: ``python -I -S guard.py PIPE_FD GRACE_S COMMAND...``,
-as the leader of a process group of its own. ``PIPE_FD`` is the read end of a pipe whose write end
-only the server holds: the kernel closes that end however the server dies, and the guard sees it.
+Run as a script, never imported by the server: ``python -I -S guard.py PIPE_FD GRACE_S LIMITS
+COMMAND...``, as the leader of a process group of its own. ``PIPE_FD`` is the read end of a pipe
+whose write end only the server holds: the kernel closes that end however the server dies, and the
+guard sees it.
+
+``LIMITS`` are those of setrlimit(2) that the command gets, and the guard with it:
+``AS=34359738368,CPU=600``. A command with limits is not trusted: it may not look into other
+processes either, which as root it could. ``-`` is none.
 
 The guard starts the command in its own process group and then waits for one of two things:
 
@@ -25,10 +30,14 @@ import time
 EXIT_GUARD_FAILED = 125
 EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
+_NO_LIMITS = "-"
 
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 _POLL_S = 0.02
 _KILL_ROUNDS = 50
+_CPU_SPARE_S = 5
+_CAPABILITIES_TO_LOOK = (19, 21, 38)  # CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_PERFMON
+_PR_CAPBSET_DROP = 24
 
 
 def _fail(status: int, message: str) -> None:
@@ -56,6 +65,36 @@ def _environment() -> dict[bytes, bytes]:
     except OSError:
         return dict(os.environb)
     return dict(entry.split(b"=", 1) for entry in entries if entry.find(b"=") > 0)
+
+
+def _limit(limits: str) -> None:
+    """Take on the limits, as far as they are tighter than what there is."""
+    import resource  # noqa: PLC0415  as above
+
+    for item in filter(None, limits.split(",")):
+        name, _, text = item.partition("=")
+        kind = getattr(resource, f"RLIMIT_{name}")
+        hard = resource.getrlimit(kind)[1]
+        wanted = int(text)
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        # At the soft limit of processor time a signal says what it is; only then comes SIGKILL.
+        spare = _CPU_SPARE_S if name == "CPU" and (limit + _CPU_SPARE_S <= hard or hard < 0) else 0
+        resource.setrlimit(kind, (limit, limit + spare))
+
+
+def _look_into_no_other() -> None:
+    """Let root's command read memory and environment of other processes no more than a user's.
+
+    Root may by its capabilities, of which it takes one more (CAP_SETPCAP) to be rid.
+    """
+    with open("/proc/self/status", "rb") as file:  # noqa: PTH123
+        bounding = int(file.read().partition(b"CapBnd:")[2].split()[0], 16)
+    held = [number for number in _CAPABILITIES_TO_LOOK if bounding >> number & 1]
+    if os.geteuid() == 0 and held:
+        import ctypes  # noqa: PLC0415  as above
+
+        for number in held:
+            ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
 
 
 def _others_in_group() -> list[int]:
@@ -153,16 +192,19 @@ def main(argv: list[str]) -> None:
     # Blocked rather than ignored: a signal to the group must not end the guard, yet one that came
     # before the command was there must not be lost on it either.
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    if len(argv) < 4:
-        _fail(EXIT_GUARD_FAILED, "usage: guard.py PIPE_FD GRACE_S COMMAND [ARGUMENT...]")
-    pipe_fd, grace_s, command = int(argv[1]), float(argv[2]), argv[3:]
+    if len(argv) < 5:
+        _fail(EXIT_GUARD_FAILED, "usage: guard.py PIPE_FD GRACE_S LIMITS COMMAND [ARGUMENT...]")
+    pipe_fd, grace_s, limits, command = int(argv[1]), float(argv[2]), argv[3], argv[4:]
     if os.getpgrp() != os.getpid():
         _fail(EXIT_GUARD_FAILED, "guard: must lead a process group of its own")
     try:
         os.set_inheritable(pipe_fd, False)
         os.close(os.pidfd_open(os.getpid()))
+        if limits != _NO_LIMITS:
+            _look_into_no_other()
+            _limit(limits)
     except OSError as error:
-        _fail(EXIT_GUARD_FAILED, f"guard: needs its pipe and Linux 5.3: {error.strerror}")
+        _fail(EXIT_GUARD_FAILED, f"guard: needs its pipe, /proc and Linux 5.3: {error.strerror}")
     for signum in signal.sigpending() & _STOP_SIGNALS:
         _die_by(signum)
 

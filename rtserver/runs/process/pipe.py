@@ -103,6 +103,7 @@ class OutputPipe:
         self._nearly_full_at = -1
         self._has_waited = False
         self._never_waits = False
+        self._was_full_at_end = False
 
     def fileno(self) -> int:
         """The reading end."""
@@ -136,21 +137,21 @@ class OutputPipe:
         return self.has_ended and self._full_at == self.bytes and does_not_wait
 
     def _is_full(self) -> bool:
-        """Whether a writer would have to wait."""
-        try:
-            other_end = os.open(f"/proc/self/fd/{self._read_fd}", os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:
-            return False  # there is no /proc here, or it has ended: nothing can be said
-        try:
-            poll = select.poll()
-            poll.register(other_end, select.POLLOUT)
-            return not poll.poll(0)
-        finally:
-            os.close(other_end)
+        """Whether a writer would have to wait; when the command has ended, whether it would have.
+
+        The latter once: then there is room, and nobody who fills it.
+        """
+        if self.write_fd < 0:
+            was_full, self._was_full_at_end = self._was_full_at_end, False
+            return was_full
+        poll = select.poll()
+        poll.register(self.write_fd, select.POLLOUT)
+        return not poll.poll(0)
 
     def close_write_end(self) -> None:
         """Leave the other end to the command alone, so that the pipe ends when that does."""
         if self.write_fd >= 0:
+            self._was_full_at_end = self._is_full()
             os.close(self.write_fd)
             self.write_fd = -1
 

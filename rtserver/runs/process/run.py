@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from rtserver.runs.process.limits import ToolLimits
 from rtserver.runs.process.lines import LineHandOver, OutputLine
 from rtserver.runs.process.pipe import Capture, OutputPipes, OutputSink, Ticker
 from rtserver.runs.process.spawn import spawn_guarded
@@ -29,6 +30,8 @@ __all__ = [
 
 NICENESS = 10
 """Many commands may start at once; what people are being shown comes before their work."""
+
+NO_LIMITS = ToolLimits()
 
 _log = structlog.get_logger()
 
@@ -88,6 +91,7 @@ async def run_command(
     max_line_bytes: int = 16_384,
     max_lines: int = 10_000,
     term_grace_s: float = 2.0,
+    limits: ToolLimits = NO_LIMITS,
 ) -> ProcessResult:
     """Run a command and hand its lines on as it prints them.
 
@@ -107,6 +111,7 @@ async def run_command(
         max_line_bytes: longer lines are cut, between characters, to at most this much UTF-8.
         max_lines: later lines are read and counted, but not delivered.
         term_grace_s: time between SIGTERM and SIGKILL.
+        limits: what it may take of the machine.
 
     Returns:
         How it ended; also where it could not be started.
@@ -116,7 +121,7 @@ async def run_command(
     """
     lines = LineHandOver(on_lines, max_line_bytes, max_lines)
     sinks: list[OutputSink] = [lines.sink("stdout"), lines.sink("stderr")]
-    ended = await _run(argv, cwd, env, timeout_s, term_grace_s, sinks, lines)
+    ended = await _run(argv, cwd, env, timeout_s, term_grace_s, limits, sinks, lines)
     return ended.result(lines.handed_on, lines.dropped)
 
 
@@ -128,6 +133,7 @@ async def capture_command(
     timeout_s: float,
     max_bytes: int,
     term_grace_s: float = 2.0,
+    limits: ToolLimits = NO_LIMITS,
 ) -> CapturedOutput:
     """Run a command and keep its stdout; stderr is read and dropped.
 
@@ -138,12 +144,13 @@ async def capture_command(
         timeout_s: how long it may run.
         max_bytes: how much of stdout is kept.
         term_grace_s: time between SIGTERM and SIGKILL.
+        limits: what it may take of the machine.
 
     Returns:
         How it ended, and what it printed; also where it could not be started.
     """
     stdout = Capture(max_bytes)
-    ended = await _run(argv, cwd, env, timeout_s, term_grace_s, [stdout, Capture(0)])
+    ended = await _run(argv, cwd, env, timeout_s, term_grace_s, limits, [stdout, Capture(0)])
     return CapturedOutput(ended.result(), bytes(stdout.kept), stdout.truncated)
 
 
@@ -181,6 +188,7 @@ async def _run(
     env: Mapping[str, str],
     timeout_s: float,
     term_grace_s: float,
+    limits: ToolLimits,
     sinks: list[OutputSink],
     ticker: Ticker | None = None,
 ) -> _Ended:
@@ -200,6 +208,7 @@ async def _run(
                 stdout=stdout.write_fd,
                 stderr=stderr.write_fd,
                 niceness=NICENESS,
+                limits=limits,
             )
         except OSError as error:
             _log.warning("process_not_started", error=str(error))

@@ -12,7 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from rtserver.runs.process.limits import ToolLimits
+
 _GUARD = Path(__file__).with_name("guard.py")
+_NO_LIMITS = "-"
 _STREAM_LIMIT_BYTES = 64 * 1024
 
 
@@ -71,6 +74,7 @@ async def spawn_guarded(
     stdout: int | IO[bytes],
     stderr: int | IO[bytes],
     niceness: int = 0,
+    limits: ToolLimits | None = None,
     limit_bytes: int = _STREAM_LIMIT_BYTES,
 ) -> GuardedProcess:
     """Start a command that does not outlive this process, in a process group of its own.
@@ -87,6 +91,8 @@ async def spawn_guarded(
         stdout: A file, ``asyncio.subprocess.PIPE`` or ``DEVNULL``.
         stderr: Likewise, or ``asyncio.subprocess.STDOUT``.
         niceness: How far it stands below this process where both want the processor, 0 to 19.
+        limits: What it may take of the machine; it may not look into other processes then either.
+            None where it is as trusted as this process.
         limit_bytes: What a pipe's StreamReader buffers before it stops reading.
 
     Returns:
@@ -108,6 +114,7 @@ async def spawn_guarded(
             _GUARD,
             str(read_fd),
             str(grace_s),
+            _NO_LIMITS if limits is None else limits.to_argument(),
             *argv,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=stdout,

@@ -11,6 +11,11 @@ import msgspec
 from rtserver.lib import foreign_json
 from rtserver.runs.process.run import CapturedOutput, ProcessResult
 
+_LIMITS: dict[int, str] = {
+    signal.SIGXCPU: "RT_VALIDATION_CPU_S",
+    signal.SIGXFSZ: "RT_VALIDATION_FILE_BYTES",
+}
+"""The limits of which a signal tells; the others show as errors of the command."""
 # What a shell says too, and the guard: not found, and found but not executable.
 _EXIT_NOT_FOUND = 127
 _EXIT_NOT_EXECUTABLE = 126
@@ -182,6 +187,8 @@ def _relative(text: bytes, workspace: Path) -> bytes:
 
 def _signal_name(number: int) -> str:
     try:
-        return signal.Signals(number).name
+        name = signal.Signals(number).name
     except ValueError:
         return f"signal {number}"  # a real-time signal has no name of its own
+    limit = _LIMITS.get(number)
+    return name if limit is None else f"{name}: it took more than {limit} allows"

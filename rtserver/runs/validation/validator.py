@@ -3,14 +3,14 @@
 import asyncio
 import shlex
 import shutil
-import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from rtserver.model import ids
 from rtserver.runs.process.environment import tool_environment
+from rtserver.runs.process.limits import ToolLimits
 from rtserver.runs.process.lines import OutputLine
-from rtserver.runs.process.run import capture_command, is_command, run_command
+from rtserver.runs.process.run import NO_LIMITS, capture_command, is_command, run_command
 from rtserver.runs.validation.outcome import (
     NoReportError,
     ValidationOutcome,
@@ -31,6 +31,7 @@ OnLines = Callable[[list[OutputLine]], Awaitable[None]]
 _MAX_CAPTURE_BYTES = 4 * 1024 * 1024
 _MAX_REPORT_BYTES = 512 * 1024
 _VERSION_TIMEOUT_S = 30.0
+_KEPT_LINES = 50
 _INSTALL_OPENSPEC = "run `npm ci` in the server's folder"
 
 
@@ -44,6 +45,7 @@ class Validator:
         timeout_s: how long either may run.
         workspace_root: folder with one folder for each project.
         server_root: folder that may have `node_modules/.bin`, which comes first on the PATH.
+        limits: what either may take of the machine.
         max_report_bytes: a report that is larger (as compact JSON) is left out, since every
             viewer's outbox has to hold it.
 
@@ -59,6 +61,7 @@ class Validator:
         workspace_root: Path,
         server_root: Path,
         *,
+        limits: ToolLimits = NO_LIMITS,
         max_report_bytes: int = _MAX_REPORT_BYTES,
     ) -> None:
         self._is_default = command is None
@@ -73,6 +76,7 @@ class Validator:
         self._workspace_root = workspace_root
         self._max_report_bytes = max_report_bytes
         self._env = tool_environment(server_root)
+        self._limits = limits
 
     def command_line(self, project_id: str, proposal_id: str) -> str:
         """The streamed command as it is run for a proposal, quoted as for a shell, to be shown."""
@@ -117,6 +121,7 @@ class Validator:
             env=self._env | {"FORCE_COLOR": "1"},  # its words are for people
             timeout_s=self._timeout_s,
             on_lines=on_lines,
+            limits=self._limits,
         )
         outcome = outcome_of(
             result,
@@ -132,6 +137,7 @@ class Validator:
                 env=self._env,
                 timeout_s=self._timeout_s,
                 max_bytes=_MAX_CAPTURE_BYTES,
+                limits=self._limits,
             )
             try:
                 # In a thread: a few MiB take a second or two, and connections wait meanwhile.
@@ -146,7 +152,7 @@ class Validator:
                 outcome.summary["report_error"] = str(error)
         return unless_tool_failed(outcome)
 
-    def check(self) -> list[str]:
+    async def check(self) -> list[str]:
         """What would keep validations from working, each with the way to mend it.
 
         Starts `openspec --version` where that is the validator, so it may take seconds.
@@ -164,7 +170,7 @@ class Validator:
                 "RT_VALIDATION_COMMAND."
             )
         elif self._is_default:
-            problems += self._try_openspec()
+            problems += await self._try_openspec()
         if (
             self._report_words
             and not self._is_default_report
@@ -181,26 +187,31 @@ class Validator:
             return True  # different for each project, so nothing can be said here
         return is_command(command, cwd=Path("/"), env=self._env)
 
-    def _try_openspec(self) -> list[str]:
-        mend = f"{_INSTALL_OPENSPEC} with Node.js 20.19 or newer, or set RT_VALIDATION_COMMAND."
-        try:
-            tried = subprocess.run(
-                [self._words[0], "--version"],
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_VERSION_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return [f"openspec --version took more than {_VERSION_TIMEOUT_S:g} s: {mend}"]
-        except OSError as error:
-            return [f"openspec can't be started ({error.strerror}): {mend}"]
-        if tried.returncode == 0:
+    async def _try_openspec(self) -> list[str]:
+        said: list[OutputLine] = []
+
+        async def keep(lines: list[OutputLine]) -> None:
+            said.extend(lines[: _KEPT_LINES - len(said)])
+
+        tried = await run_command(
+            [self._words[0], "--version"],
+            cwd=Path("/"),
+            env=self._env,
+            timeout_s=_VERSION_TIMEOUT_S,
+            on_lines=keep,
+            limits=self._limits,
+        )
+        if tried.exit_code == 0:
             return []
-        said = tried.stderr.decode("utf-8", "replace").strip().splitlines()
-        first = said[0][:200] if said else f"exit status {tried.returncode}"
-        return [f"openspec --version failed ({first}): {mend}"]
+        mend = f"{_INSTALL_OPENSPEC} with Node.js 20.19 or newer, or set RT_VALIDATION_COMMAND."
+        if tried.timed_out:
+            return [f"openspec --version took more than {_VERSION_TIMEOUT_S:g} s: {mend}"]
+        words = [line.text.strip() for line in said if line.stream == "stderr"]
+        first = next(filter(None, words), tried.not_started or f"exit status {tried.exit_code}")
+        if tried.signal is not None:
+            first = f"signal {tried.signal}; {first}"
+            mend += " Or the limits are too low: RT_VALIDATION_MEMORY_BYTES and its like."
+        return [f"openspec --version failed ({first[:200]}): {mend}"]
 
     def _workspace(self, project_id: str) -> Path | None:
         """The project's folder, unless it is not there or is a link to somewhere else.

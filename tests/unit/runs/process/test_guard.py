@@ -229,7 +229,7 @@ def test_refuses_a_group_that_is_not_its_own() -> None:
     """It would signal the group of whoever started it."""
     read_fd, write_fd = os.pipe()
     done = subprocess.run(
-        [sys.executable, "-I", "-S", GUARD, str(read_fd), "1", "true"],
+        [sys.executable, "-I", "-S", GUARD, str(read_fd), "1", "-", "true"],
         pass_fds=(read_fd,),
         capture_output=True,
         timeout=LIMIT_S,
@@ -248,7 +248,7 @@ def test_signal_that_comes_before_the_command_is_not_lost_on_it(tmp_path: Path) 
 
     read_fd, write_fd = os.pipe()
     done = subprocess.run(
-        [sys.executable, "-I", "-S", GUARD, str(read_fd), "1", "touch", tmp_path / "was-run"],
+        [sys.executable, "-I", "-S", GUARD, str(read_fd), "1", "-", "touch", tmp_path / "was-run"],
         pass_fds=(read_fd,),
         start_new_session=True,
         preexec_fn=with_sigterm_pending,

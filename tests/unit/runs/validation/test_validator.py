@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from rtserver.app.folders import tool_limits
+from rtserver.config.settings import Settings
 from rtserver.model import ids
+from rtserver.runs.process.limits import ToolLimits
 from rtserver.runs.process.lines import OutputLine
 from rtserver.runs.validation.validator import ValidationOutcome, Validator
 from tests.support.node import need_openspec
@@ -107,8 +110,22 @@ async def test_the_real_validator_fails_a_bad_proposal(openspec: Path, workspace
     assert {issue["level"] for issue in issues} >= {"ERROR", "WARNING"}
 
 
-def test_check_is_content_with_the_real_validator(openspec: Path, workspaces: Path) -> None:
-    assert Validator(None, None, LONG, workspaces, openspec).check() == []
+@pytest.mark.gen_test
+async def test_check_is_content_with_the_real_validator_within_the_usual_limits(
+    openspec: Path, workspaces: Path
+) -> None:
+    limits = tool_limits(Settings())
+    assert limits.memory_bytes
+    usual = Validator(None, None, LONG, workspaces, openspec, limits=limits)
+    assert await usual.check() == []
+
+
+@pytest.mark.gen_test
+async def test_check_tells_of_limits_that_are_too_low(workspaces: Path, tmp_path: Path) -> None:
+    tool(tmp_path, "openspec", "bytearray(64 * 2**20); print('1.0')")
+    low = ToolLimits(memory_bytes=32 * 2**20)
+    (problem,) = await Validator(None, None, LONG, workspaces, tmp_path, limits=low).check()
+    assert "--version failed" in problem
 
 
 ECHO = "print(json.dumps(sys.argv[1:])); print(os.getcwd()); print(json.dumps(dict(os.environ)))"
@@ -375,21 +392,23 @@ def test_command_lines_that_are_none(workspaces: Path, command: str) -> None:
         Validator(command, None, 1, workspaces, workspaces)
 
 
-def test_check_names_what_is_wrong_and_how_to_mend_it(
+@pytest.mark.gen_test
+async def test_check_names_what_is_wrong_and_how_to_mend_it(
     workspaces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    missing, no_openspec = Validator(None, None, 1, tmp_path / "gone", tmp_path).check()
+    missing, no_openspec = await Validator(None, None, 1, tmp_path / "gone", tmp_path).check()
     assert "RT_WORKSPACE_ROOT" in missing
     assert "npm ci" in no_openspec
     assert "RT_VALIDATION_COMMAND" in no_openspec
 
-    command, report = Validator("no-tool", "no-report", 1, workspaces, tmp_path).check()
+    command, report = await Validator("no-tool", "no-report", 1, workspaces, tmp_path).check()
     assert "no-tool was not found" in command
     assert "RT_VALIDATION_REPORT_COMMAND" in report
-    assert Validator(f"{sys.executable} x", "./relative", 1, workspaces, tmp_path).check() == []
+    relative = Validator(f"{sys.executable} x", "./relative", 1, workspaces, tmp_path)
+    assert await relative.check() == []
 
     tool(tmp_path, "openspec", "sys.exit('this Node.js is too old')")
-    (broken,) = Validator(None, None, 1, workspaces, tmp_path).check()
+    (broken,) = await Validator(None, None, 1, workspaces, tmp_path).check()
     assert "this Node.js is too old" in broken
     assert "20.19" in broken
