@@ -27,7 +27,7 @@ export function h(spec, props = {}, ...children) {
 function append(parent, children) {
   for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
-    parent.append(child instanceof Node ? child : String(child));
+    parent.append(child instanceof Node ? child : upright(child));
   }
 }
 
@@ -40,7 +40,18 @@ export function fill(parent, ...children) {
 
 /** Set text only where it differs, so that a screen reader is not told of nothing. */
 export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  const shown = upright(text);
+  if (element.textContent !== shown) element.textContent = shown;
+}
+
+/** What people wrote, amid other words: whichever way it runs, they stay in their order. */
+export function said(text) {
+  return h("bdi", {}, text);
+}
+
+/** Without what turns a line round: an override of the direction is shown as what it is, a mark. */
+function upright(text) {
+  return String(text).replace(/[\u202d\u202e]/g, "\ufffd");
 }
 
 export function show(element, visible) {

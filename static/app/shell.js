@@ -93,7 +93,7 @@ export function createShell({ store, onSignOut, onSignIn }) {
     const ready = store.load.phase === "ready";
     if (!place.proposal && ready && wide.matches && store.state.order.length > 0) {
       // On a wide screen there is room for one beside the list, so show the first.
-      replaceRoute({ project: store.project, proposal: store.state.order[0] });
+      replaceRoute({ project: store.project, proposal: list.first() });
       update();
       return;
     }
@@ -102,6 +102,7 @@ export function createShell({ store, onSignOut, onSignIn }) {
       selected = place.proposal;
       store.focus(selected);
       mainShows = null;
+      main.scrollTop = 0;
       if (moved && selected) queueMicrotask(() => detail.heading.focus({ preventScroll: true }));
     }
     const nothing = store.load.phase === "failed" || (ready && store.state.order.length === 0);

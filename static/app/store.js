@@ -41,7 +41,7 @@ export class ProjectStore {
   #listeners = new Set();
   #poll = null;
   #over = false;
-  /** Replies that were asked for again: run id to how many pieces were missing then. */
+  /** Runs whose output was asked for again: run id to how much of it was missing then. */
   #asked = new Map();
   #focused = null;
   /** Runs that were asked for, because only a list said of them how they ended. */
@@ -226,10 +226,14 @@ export class ProjectStore {
     }
   }
 
-  /** A reply is read as a whole: pieces that are missing in it are fetched unasked, once. */
-  async #completeReplies() {
+  /**
+   * A reply is read as a whole, and so is what the reader looks at: what is missing in them is fetched
+   * unasked, once for each connection.
+   */
+  async #completeRuns() {
     for (const run of Object.values(this.state.runs)) {
-      if (run.kind !== "iteration" || run.missing === 0) continue;
+      const isRead = run.kind === "iteration" || run.proposal_id === this.#focused;
+      if (!isRead || run.missing === 0) continue;
       if (this.#asked.get(run.run_id) === run.missing) continue;
       this.#asked.set(run.run_id, run.missing);
       try {
@@ -291,7 +295,13 @@ export class ProjectStore {
 
   #connectionChanged(state) {
     const wasPartial = this.#poll !== null;
-    if (state.name === "live" && this.connection.name !== "live") this.texts.retry();
+    if (state.name === "live" && this.connection.name !== "live") {
+      // What could not be had before may be had now.
+      this.texts.retry();
+      this.#asked.clear();
+      void this.#openRuns();
+      void this.#completeRuns();
+    }
     this.connection = state;
     if (state.partial && !wasPartial) {
       this.#poll = setInterval(() => void this.#refresh(), POLL_MS);
@@ -328,7 +338,7 @@ export class ProjectStore {
     const events = this.#queue;
     this.#queue = [];
     this.state = reduceAll(this.state, events);
-    void this.#completeReplies();
+    void this.#completeRuns();
   }
 
   /** Tell the views, in the next frame. A hidden page draws no frames, but goes on working. */

@@ -153,7 +153,7 @@ export function describeRun(run, live = true) {
       return { tone: "good", label: "Passed" };
     case "complete":
       // Its files are written; what they are worth is the validator's word.
-      return { tone: run.validation?.status === "failed" ? "warning" : "good", label: "Done" };
+      return { tone: run.verdict === "failed" ? "warning" : "good", label: "Done" };
     case "failed":
       return { tone: "bad", label: "Failed" };
     case "error":

@@ -194,24 +194,25 @@ export function reduce(state, event) {
 }
 
 /**
- * Fill in what this client did not get of a run's output.
+ * Fill in what this client did not get of a run's output, and of what its first event said.
  *
  * @param {object[]} events the run's events as they are stored, from its first one on
  * @returns {object} the same state where they do not have what is missing
  */
 export function refill(state, runId, events) {
-  const run = state.runs[runId];
-  if (!run) return state;
-  const mine = events.filter(
-    ({ run_id: id, type }) => id === runId && (type === "output" || type === "token"),
-  );
-  if (mine.length === 0) return state;
+  if (!(runId in state.runs)) return state;
+  const about = events.filter(({ run_id: id }) => id === runId);
+  const start = about.find(({ type }) => type === `${state.runs[runId].kind}_start`);
+  const begun = start ? begin(state, start, state.runs[runId].kind) : state;
+  const run = begun.runs[runId];
+  const mine = about.filter(({ type }) => type === "output" || type === "token");
+  if (mine.length === 0) return begun;
   // Of a run that began long ago the log may have the end only, and this client the beginning.
   const first = ({ first_n, n }) => first_n ?? n;
   const isWhole = run.output.length === 0 || first(mine[0]) <= first(itemAt(run.output, 0));
   const pieces = isWhole ? refilled(run, mine) : withPieces(run, mine);
   const isMore = pieces.last_n > run.last_n || pieces.missing < run.missing;
-  return isMore ? putRun(state, { ...run, ...pieces }) : state;
+  return isMore ? putRun(begun, { ...run, ...pieces }) : begun;
 }
 
 /** Fill in the output of all runs that some stored events are about. */

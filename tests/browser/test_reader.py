@@ -6,10 +6,18 @@ import re
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.conftest import Complaints, NewContext, Site
-from tests.browser.views import expect_lines, expect_live, lines, outcome, start_validation
+from tests.browser.views import (
+    expect_lines,
+    expect_live,
+    lines,
+    outcome,
+    sideways_px,
+    start_validation,
+)
 
 MISSED = re.compile(r'"type": ?"(comment_created|comment_deleted|validation_\w+|output)"')
 ENTRY = ".proposal-list .item"
+RTL = "\u05d4\u05e6\u05e2\u05d4"
 
 
 def test_after_a_gap_runs_and_comments_are_as_they_would_be_after_a_reload(
@@ -54,6 +62,44 @@ def test_after_a_gap_runs_and_comments_are_as_they_would_be_after_a_reload(
     expect(outcome(page)).to_contain_text("Passed")
     expect(outcome(page)).to_contain_text("exit status 0")
     expect_lines(page, 5)
+
+
+def test_one_of_many_is_found_and_in_view(new_context: NewContext, site: Site) -> None:
+    page = new_context(width=900, height=700).new_page()
+    for number in range(30):
+        fields = {"reviewers": ["ada"] if number == 7 else [], "author": "ben" if number else "ada"}
+        site.propose(page, f"{'n' * (50 if number % 2 else 5)}.{number:02}", **fields)
+    turned = site.propose(page, "turned", title=f"\u202e{RTL} or not", author="ben")
+    page.goto(site.address(proposal=turned))
+    expect_live(page)
+    entries = page.locator(ENTRY)
+    expect(entries).to_have_count(31)
+    current = page.locator(f'{ENTRY}[aria-current="page"]')
+    expect(current).to_be_in_viewport(ratio=1)
+    title = current.locator(".item-title")
+    expect(title).to_have_text(f"\ufffd{RTL} or not")
+    expect(title).to_have_attribute("dir", "auto")
+    assert sideways_px(page) == 0
+    main = page.locator(".main")
+    rights = "all => Math.max(...all.map((one) => one.getBoundingClientRect().right))"
+    assert entries.evaluate_all(rights) <= main.evaluate(
+        "main => main.getBoundingClientRect().left"
+    )
+    assert page.evaluate("document.documentElement.scrollHeight <= window.innerHeight")
+    entries.first.click()
+    expect(page.get_by_role("heading", level=1)).to_be_in_viewport()
+    expect(current).to_have_attribute("href", re.compile("nnnnn.00"))
+    page.get_by_label("Search proposals").fill("TURNED")
+    expect(entries).to_have_count(1)
+    expect(page.locator(".list-count")).to_have_text("1 of 31 proposals")
+    page.get_by_label("Search proposals").fill("no such thing")
+    page.get_by_role("button", name="Show all").click()
+    expect(entries).to_have_count(31)
+    page.get_by_label("Whose").select_option("mine")
+    expect(entries).to_have_count(1)
+    page.reload()
+    expect_live(page)
+    expect(entries).to_have_count(1)
 
 
 def test_verdicts_need_no_history(page: Page, site: Site, complaints: Complaints) -> None:

@@ -393,7 +393,7 @@ test("after a gap all that is looked at is fetched: its discussion, its runs, th
     "/runs/r1": { ...r1, result: { status: "failed", summary: { exit_code: 1, lines: 2 } } },
     "/projects/demo/events?limit=1000&after=e-45": {
       events: [
-        { id: "e-46", type: "validation_start", run_id: "r1", proposal_id: "p1" },
+        { id: "e-46", type: "validation_start", run_id: "r1", proposal_id: "p1", command: "check" },
         { id: "e-47", type: "output", run_id: "r1", proposal_id: "p1", n: 1, line: "a" },
         { id: "e-48", type: "output", run_id: "r1", proposal_id: "p1", n: 2, line: "b" },
         { id: "e-49", type: "output", run_id: "r2", proposal_id: "p2", n: 1, line: "other's" },
@@ -431,6 +431,7 @@ test("after a gap all that is looked at is fetched: its discussion, its runs, th
   assert.deepEqual(state.proposals.p1.comments, [{ id: "c2", text: "of the gap" }]);
   const { r1: run, r2: other } = state.runs;
   assert.deepEqual([run.status, run.summary.exit_code, run.listed], ["failed", 1, false]);
+  assert.equal(run.command, "check");
   assert.deepEqual(itemsOf(run.output).map(({ line }) => line), ["a", "b"]);
   assert.deepEqual([other.status, other.listed, other.output.length], ["failed", true, 0]);
   assert.equal(latestVerdict(state, "p2").run_id, "r2");
