@@ -42,7 +42,7 @@ def test_after_a_gap_runs_and_comments_are_as_they_would_be_after_a_reload(
         server.on_message(pass_on)
 
     page.route_web_socket(re.compile("/ws/"), between)
-    page.goto(site.address(proposal=shown) + "&tab=discussion")
+    page.goto(site.address(proposal=shown, view="discussion"))
     expect_live(page)
     expect(page.locator(".comment")).to_have_count(1)
     site.post(page, comments, {"text": "Said in the gap."})
@@ -58,7 +58,7 @@ def test_after_a_gap_runs_and_comments_are_as_they_would_be_after_a_reload(
     expect(page.get_by_text("All that you see is up to date again")).to_be_visible()
     expect(page.locator(".comment-text")).to_have_text(["Said in the gap."])
     expect(page.locator(ENTRY).nth(1)).to_contain_text("Passed")
-    page.get_by_role("link", name="Validation", exact=True).click()
+    page.get_by_role("link", name="Checks").click()
     expect(outcome(page)).to_contain_text("Passed")
     expect(outcome(page)).to_contain_text("exit status 0")
     expect_lines(page, 5)
