@@ -6,6 +6,8 @@ const MAX_KEPT = 500;
 export class Seen {
   #storage;
   #scope;
+  /** The proposal that is open, and what had been looked at before it was opened. */
+  #visit = { id: null, number: null };
 
   /** @param {{user: string, project: string}} scope @param {Storage} [storage] */
   constructor({ user, project }, storage = localStorage) {
@@ -13,9 +15,21 @@ export class Seen {
     this.#scope = PREFIX + JSON.stringify([user, project]);
   }
 
-  /** @returns {number | null} the number of the revision; null where none was looked at here */
-  get(proposal) {
-    return this.#read()[proposal] ?? null;
+  /**
+   * What somebody looked at before they opened a proposal this time; it stays so until they leave it.
+   *
+   * @param {number} newest what counts as looked at where nothing is known
+   */
+  before(proposal, newest) {
+    if (this.#visit.id !== proposal) {
+      this.#visit = { id: proposal, number: this.#read()[proposal] ?? newest };
+    }
+    return Math.min(this.#visit.number, newest);
+  }
+
+  /** Another proposal is opened, or none: what came meanwhile has been looked at. */
+  left() {
+    this.#visit = { id: null, number: null };
   }
 
   set(proposal, number) {

@@ -61,8 +61,6 @@ export function createText(context) {
   let drawn = "";
   let standing = "";
   let aimed = "";
-  /** What was looked at before this visit, by which "what changed" is told. */
-  let baseline = { id: null, number: null };
 
   function modeButton(label, on) {
     const button = h("button.mode", { type: "button", dataset: { mode: String(on) } }, label);
@@ -142,16 +140,17 @@ export function createText(context) {
 
   function drawNotice(known, revision) {
     const newest = known.list[0];
+    const looked = seen.before(proposal.id, newest.number);
     const parts = [];
     if (revision.number !== newest.number) {
       parts.push(
         h("span", {}, `You are reading an earlier text. The newest is revision ${newest.number}.`),
         h("a", { href: addressOf(here({ file: place.file })) }, "Read the newest"),
       );
-    } else if (baseline.number !== null && baseline.number < newest.number) {
+    } else if (looked < newest.number) {
       parts.push(
-        h("span", {}, `Changed since you last looked, at revision ${baseline.number}.`),
-        h("a", { href: addressOf(here({ view: "changes", against: baseline.number })) }, "See what changed"),
+        h("span", {}, `Changed since you last looked, at revision ${looked}.`),
+        h("a", { href: addressOf(here({ view: "changes", against: looked })) }, "See what changed"),
       );
     }
     if (!asSource && renderProblem === "missing") parts.push(h("span", {}, NO_RENDERER));
@@ -239,9 +238,6 @@ export function createText(context) {
     const shown = revisionShown();
     if (!shown) return;
     const { known, revision } = shown;
-    if (baseline.id !== proposalId) {
-      baseline = { id: proposalId, number: seen.get(proposalId) ?? known.list[0].number };
-    }
     const previous = known.list.find(({ number }) => number === revision.number - 1);
     picker.update(revision, known, {
       mayRestore: mayRevise(actions.me(), proposal),
@@ -274,10 +270,6 @@ export function createText(context) {
   return {
     element,
     update,
-    /** Somebody leaves the proposal: what came meanwhile has been looked at. */
-    left() {
-      baseline = { id: null, number: null };
-    },
     toggleSource: () => setMode(!asSource),
     /** @param {1 | -1} step to the file after or before */
     step(by) {

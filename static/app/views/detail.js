@@ -4,7 +4,9 @@ import { listOf, words } from "../format.js";
 import { icon, spinner } from "../icons.js";
 import { addressOf } from "../address.js";
 import { isActive, latestRun } from "../../client/index.js";
+import { createDecide } from "../review/decide.js";
 import { Seen } from "../review/seen.js";
+import { createChanges } from "../review/changes.js";
 import { createText } from "../review/text.js";
 import { createDiscussion } from "./discussion.js";
 import { createIteration } from "./iteration.js";
@@ -12,6 +14,7 @@ import { createValidation } from "./validation.js";
 
 const VIEWS = [
   ["text", "Text", createText],
+  ["changes", "Changes", createChanges],
   ["discussion", "Discussion", createDiscussion],
   ["checks", "Checks", createValidation],
   ["revise", "Revise", createIteration],
@@ -43,11 +46,13 @@ export function createDetail({ store, actions, drafts }) {
   const tabs = VIEWS.map(([name, label]) => ({ name, link: h("a.tab", {}, label) }));
   const panels = new Map(VIEWS.map(([name, , create]) => [name, create(context)]));
   const panel = h("div.panel");
+  const decide = createDecide(context);
   const element = h(
     "article.detail",
     {},
     back,
     h("div.detail-head", {}, h("div.detail-title", {}, title, meta), run),
+    decide.element,
     h(
       "nav.tabs",
       { "aria-label": "About this proposal" },
@@ -99,7 +104,7 @@ export function createDetail({ store, actions, drafts }) {
       const proposal = store.state.proposals[proposalId];
       if (!proposal) return;
       const view = panels.has(place.view) ? place.view : VIEWS[0][0];
-      if (current.id !== proposalId) for (const panel of panels.values()) panel.left?.();
+      if (current.id !== proposalId) seen.left();
       if (proposal !== drawn) {
         drawn = proposal;
         setText(title, proposal.title || proposal.id);
@@ -113,6 +118,7 @@ export function createDetail({ store, actions, drafts }) {
         shownView = view;
         fill(panel, panels.get(view).element);
       }
+      decide.update(proposalId);
       show(run, view !== "revise" || active !== null);
       drawButton(active, proposal, busy);
       for (const { name, link } of tabs) {
