@@ -29,7 +29,7 @@ class ApiHandler(BaseHandler):
     identity: Identity
 
     async def prepare(self) -> None:
-        """Check size, origin and token before the body is read."""
+        """Check size, origin and token before the body is read, and whether there is an answer."""
         self._set_cors_headers()
         self.check_body()
         if self.request.method == "OPTIONS":
@@ -39,6 +39,9 @@ class ApiHandler(BaseHandler):
         self.expect_body()
         if self.request.method in CHANGING_METHODS:
             self.context.auditor.ensure(self.audit_action)
+        else:
+            # What changes something may wait for a new primary; who reads asks again.
+            self.context.answering.check()
 
     @property
     def max_body_bytes(self) -> int:  # type: ignore[override]

@@ -7,6 +7,7 @@ from rtserver.audit.live.service import AuditWatch
 from rtserver.audit.record.auditor import Auditor
 from rtserver.auth.client_address import ClientAddresses
 from rtserver.auth.origins import Origins
+from rtserver.eventlog.answering import Answering
 from rtserver.eventlog.api import EventLog
 from rtserver.eventlog.history import History
 from rtserver.interface.snapshot import Snapshots
@@ -37,6 +38,7 @@ class HandlerContext:
     """The parts of the server that handlers hand over to. One object for all of them.
 
     Attributes:
+        answering: whether MongoDB answers, so that nobody is kept waiting where it does not.
         max_message_bytes: bound of a socket message and of one published event.
         ping_interval_s: how often a client is asked for a sign of life, or sent one.
         max_strangers_per_address: SockJS sessions of one address that have not said hello yet.
@@ -44,6 +46,7 @@ class HandlerContext:
     """
 
     gateway: Gateway
+    answering: Answering
     sessions: ProjectSessions
     log: EventLog
     history: History

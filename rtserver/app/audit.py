@@ -10,7 +10,6 @@ from rtserver.app.foundation import Foundation
 from rtserver.app.mongo import MongoAccess
 from rtserver.audit.archive.archiver import Archiver
 from rtserver.audit.archive.directory import ArchiveDirectory
-from rtserver.audit.archive.metrics import ArchiveMetrics
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.spool import SPOOL_FOLDER
@@ -100,7 +99,7 @@ def _build_archive(base: Foundation, mongo: MongoAccess, auditor: Auditor) -> No
         MongoArchive(mongo.database, lease_s=settings.lease_s),
         ArchiveDirectory(settings.audit_archive_dir),
         auditor,
-        ArchiveMetrics(base.metrics.registry),
+        base.metrics.archive,
         lease_s=settings.lease_s,
     )
     shutdown.push("audit-archive-thread", archiver.close)

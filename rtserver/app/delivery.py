@@ -140,6 +140,7 @@ async def build_tails(
         on_epoch=feeds.on_epoch,
         is_durable=events.writer.is_durable,
         under_way=events.writer.under_way,
+        answering=events.answering,
     )
     feed = _AuditFeed(audit, delivery.audit_dispatcher, table)
     audit_tail = EventTail(
@@ -157,6 +158,7 @@ async def build_tails(
     )
     tasks.start(tail.run(), name="tail")
     base.readiness.add("tail", tail)
+    base.readiness.add("mongodb", events.answering)
     tasks.start(audit_tail.run(), name="audit-tail")
     # A tailing cursor on an empty collection ends at once, so there has to be something.
     await events.control.hello()

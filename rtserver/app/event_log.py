@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from rtserver.app.foundation import Foundation
 from rtserver.app.logs import LogStore
 from rtserver.app.mongo import MongoAccess
+from rtserver.eventlog.answering import Answering
 from rtserver.eventlog.worker_messages import Control
 from store.log.collection import AUDIT, EVENTS
 from store.log.writer import MongoEventLog
@@ -29,9 +30,11 @@ class EventLog(Log):
 
     Attributes:
         control: carries messages between workers, in this log.
+        answering: whether MongoDB answers, as the log's tail sees it.
     """
 
     control: Control
+    answering: Answering
 
 
 async def build_event_log(base: Foundation, mongo: MongoAccess) -> EventLog:
@@ -40,7 +43,8 @@ async def build_event_log(base: Foundation, mongo: MongoAccess) -> EventLog:
         base.settings, mongo.database, base.metrics.log, EVENTS, access=mongo.log_access()
     )
     writer = await _start(base, store, "event-log")
-    return EventLog(store, writer, Control(writer, worker_id=base.settings.worker_id))
+    control = Control(writer, worker_id=base.settings.worker_id)
+    return EventLog(store, writer, control, Answering())
 
 
 async def build_audit_log(base: Foundation, mongo: MongoAccess) -> Log:

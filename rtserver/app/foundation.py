@@ -1,9 +1,11 @@
 """The foundation of a worker: settings, metrics, shutdown and readiness, for every builder."""
 
+import functools
 from dataclasses import dataclass
 
 from handlers.base.metrics import HttpMetrics
 from handlers.base.tornado_listener import ListenerMetrics
+from rtserver.audit.archive.metrics import ArchiveMetrics
 from rtserver.audit.record.metrics import AuditMetrics
 from rtserver.config.settings import Settings
 from rtserver.eventlog.metrics import LogMetrics
@@ -39,6 +41,11 @@ class WorkerMetrics:
         self.http = HttpMetrics(self.registry)
         self.listener = ListenerMetrics(self.registry)
         self.loop_lag = LoopLag(self.registry)
+
+    @functools.cached_property
+    def archive(self) -> ArchiveMetrics:
+        """Of the audit archive: once, though a start may be tried more than once."""
+        return ArchiveMetrics(self.registry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ def _context(base: Foundation, features: Features) -> HandlerContext:
     runs, sessions = features.runs, features.sessions
     return HandlerContext(
         gateway=sessions.gateway,
+        answering=features.events.answering,
         sessions=sessions.of_projects,
         log=log,
         history=History(log, features.delivery.membership.table),

@@ -1,6 +1,8 @@
 """The address that a worker listens on, and Tornado's server behind it."""
 
-from collections.abc import Awaitable
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Iterator
 
 from tornado.httpserver import HTTPServer
 from tornado.httputil import (
@@ -18,6 +20,9 @@ from handlers.base.starting import starting_application
 from handlers.base.tornado_body import MAX_BODY_BYTES
 from handlers.base.tornado_listener import Listener
 from rtserver.app.foundation import Foundation
+
+QUICK_START_S = 1.0
+"""A start that takes no longer is not spoken of: who connects meanwhile waits for its end."""
 
 
 class Interface(HTTPServerConnectionDelegate):
@@ -39,8 +44,7 @@ class Interface(HTTPServerConnectionDelegate):
             Listener(bound.detach(), base.metrics.listener)
             for bound in bind_sockets(settings.port, settings.host, reuse_port=False)
         ]
-        for one in self._sockets:
-            base.shutdown.push("listener", one.close)
+        base.shutdown.push("listener", self._close)
         self.port: int = self._sockets[0].getsockname()[1]
         self._starting = starting_application(base.readiness, base.metrics.http)
         self._application: Application | None = None
@@ -54,16 +58,31 @@ class Interface(HTTPServerConnectionDelegate):
         """What answers each request that comes from now on."""
         return self._application or self._starting
 
-    def answer(self, application: Application | None = None) -> None:
-        """Begin to answer, or go on with an application.
+    @contextlib.contextmanager
+    def answering_meanwhile(self) -> Iterator[None]:
+        """Say that the worker is starting, where that takes longer than clients like to wait."""
+        saying = asyncio.get_running_loop().call_later(QUICK_START_S, self._answer)
+        try:
+            yield
+        finally:
+            saying.cancel()
 
-        Args:
-            application: what answers; None: that the worker is starting.
-        """
+    def answer(self, application: Application) -> None:
+        """Go on with the application of a worker that has started."""
         self._application = application
+        self._answer()
+
+    def _answer(self) -> None:
         if not self._answers:
             self._answers = True
             self.server.add_sockets(self._sockets)
+
+    async def _close(self) -> None:
+        if self._answers:
+            self.server.stop()
+            await self.server.close_all_connections()
+        for one in self._sockets:
+            one.close()
 
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection

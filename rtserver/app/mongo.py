@@ -1,14 +1,18 @@
 """How a process gets at MongoDB: the configured one, a shared one, or one of its own."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import structlog
 
 from rtserver.app.folders import make_data_folder
 from rtserver.app.foundation import Foundation
 from rtserver.config.settings import Settings
-from rtserver.model.errors import OperatorError
-from store.base.client import Database, connect, is_replica_set
+from rtserver.lib.shutdown import Shutdown
+from rtserver.model.errors import OperatorError, StoreUnavailableError
+from store.base.client import Database, DatabaseError, connect, is_replica_set
+from store.base.outage import require_majority, what_is_missing
 from store.base.topology import PrimaryWatch
 from store.log.access import DriverAccess, LogAccess
 from store.log.wire_access import WireAccess, is_plain
@@ -19,6 +23,10 @@ from store.mongod.reach import attach, reach
 NO_REPLICA_SET = "MongoDB is not a replica set: start it with --replSet and initiate it"
 MONGOD_STOP_S = 10.0
 MONGOD_RESTART_S = (0.5, 1.0, 2.0, 5.0)
+START_AGAIN_S = 0.5
+"""Between two attempts to start. Each takes seconds where nobody answers."""
+
+T = TypeVar("T")
 
 _log = structlog.get_logger()
 
@@ -115,7 +123,7 @@ async def build_mongo(base: Foundation) -> MongoAccess:
 
     Raises:
         OperatorError: there is no MongoDB to be had, or it is no replica set.
-        DatabaseError: it does not answer.
+        DatabaseError: it does not answer, or has no majority.
     """
     mongo = MongoAccess(base.settings)
     base.shutdown.push("mongodb", mongo.close, least_s=MONGOD_STOP_S)
@@ -124,7 +132,62 @@ async def build_mongo(base: Foundation) -> MongoAccess:
         base.shutdown.tasks("mongod").start(mongo.watch(), name="mongod-watch")
     if not await is_replica_set(database):
         raise OperatorError(NO_REPLICA_SET)
+    await require_majority(database)
     return mongo
+
+
+class PatientStart:
+    """Starts what needs MongoDB again until it is there, as what runs waits for it."""
+
+    def __init__(self, shutdown: Shutdown, *, wait_s: float) -> None:
+        """Make it.
+
+        Args:
+            shutdown: gets the steps that undo what a start did.
+            wait_s: how long to wait.
+        """
+        self._shutdown = shutdown
+        self._wait_s = wait_s
+        self._missing: str | None = None
+
+    def problem(self) -> str | None:
+        """See `rtserver.observe.readiness.Part`."""
+        return self._missing or "the worker is starting"
+
+    async def run(self, start: Callable[[], Awaitable[T]]) -> T:
+        """Start; what a start did that MongoDB let down is undone.
+
+        Raises:
+            OperatorError: MongoDB did not answer in time, or refuses the worker.
+            StoreUnavailableError: it did not answer in time.
+        """
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
+        mark = self._shutdown.mark()
+        while True:
+            try:
+                started = await start()
+            except (DatabaseError, StoreUnavailableError) as error:
+                missing = what_is_missing(error)
+                if missing is None or clock() + START_AGAIN_S >= began_s + self._wait_s:
+                    if isinstance(error, DatabaseError):
+                        raise no_answer(error) from error
+                    raise
+                await self._shutdown.back_to(mark)
+                self._tell(missing, error)
+                await asyncio.sleep(START_AGAIN_S)
+            else:
+                if self._missing is not None:
+                    _log.info("mongodb_there", waited_s=round(clock() - began_s, 1))
+                return started
+
+    def _tell(self, missing: str, error: Exception) -> None:
+        """One line for as long as it is the same that is missing."""
+        if missing != self._missing:
+            self._missing = missing
+            _log.warning(
+                "waiting_for_mongodb", problem=missing, longest_s=self._wait_s, error=str(error)
+            )
 
 
 async def run_shared_mongod(settings: Settings) -> None:

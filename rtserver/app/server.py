@@ -18,7 +18,7 @@ from rtserver.app.folders import build_workspaces, make_data_folder
 from rtserver.app.foundation import Foundation, WorkerMetrics
 from rtserver.app.http import build_application
 from rtserver.app.interface import Interface
-from rtserver.app.mongo import build_mongo, no_answer
+from rtserver.app.mongo import PatientStart, build_mongo
 from rtserver.app.reviews import build_reviews
 from rtserver.app.runs import build_runs
 from rtserver.app.sessions import build_sessions
@@ -29,7 +29,6 @@ from rtserver.config.settings import Settings
 from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.lib.shutdown import Shutdown
 from rtserver.observe.readiness import Readiness
-from store.base.client import DatabaseError
 
 _log = structlog.get_logger()
 
@@ -88,9 +87,6 @@ class Server:
         """
         try:
             await self._start()
-        except DatabaseError as error:
-            await self.stop()
-            raise no_answer(error) from error
         except BaseException:
             await self.stop()
             raise
@@ -102,7 +98,12 @@ class Server:
         # Before all else: a port that is in use is said before anything is started.
         interface = Interface(base)
         self.port = interface.port
-        self._features = features = await self._build(interface, verifier)
+        patient = PatientStart(base.shutdown, wait_s=base.settings.startup_wait_s)
+        base.readiness.add("start", patient)
+        with interface.answering_meanwhile():
+            features = await patient.run(lambda: self._build(interface, verifier))
+        base.readiness.remove("start")
+        self._features = features
         application = build_application(base, features, test_endpoints=self._test_endpoints)
         Drain(features).push(base.shutdown)
         interface.answer(application)

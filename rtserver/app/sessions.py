@@ -84,6 +84,7 @@ async def build_sessions(
         tasks,
         base.metrics.sessions,
         auditor,
+        events.answering,
         worker_id=settings.worker_id,
     )
     revocation = await _revocation(base, verifier, events, audit, documents, gateway)
@@ -105,6 +106,7 @@ async def build_sessions(
         on_closed=gateway.closed,
         on_refused=recorded_refusals(auditor, recorded),
         presence=presence.service,
+        answering=events.answering,
     )
     return Sessions(
         table=table,

@@ -119,6 +119,14 @@ class Declarations:
         "mongod` shares in the data directory. 0: it does not wait, and starts one for itself "
         "where none is shared. Set it where both are started together.",
     )
+    startup_wait_s: float = setting(
+        300.0,
+        seconds(0, 86_400),
+        "How long a worker that starts waits for a MongoDB that does not answer, or has no "
+        "majority: a worker that runs waits too, and both may be started together. Longer than a "
+        "replica set takes to come back; then the worker ends, so that a wrong address is noticed. "
+        "0: it does not wait.",
+    )
     mongodb_database: str = setting(
         "rtserver",
         text_like(r"[A-Za-z0-9_-]{1,63}", "1 to 63 letters, digits, _ and -"),

@@ -43,6 +43,7 @@ class Shutdown:
         self._grace_s = grace_s
         self._deadline_s: float | None = None
         self._steps: list[_Step] = []
+        self._going_back = False
 
     def push(
         self,
@@ -68,14 +69,27 @@ class Shutdown:
         self.push(f"{name}-tasks", _TasksEnd(tasks, self).stop, share=TASKS_SHARE)
         return tasks
 
+    def mark(self) -> int:
+        """Where the steps stand now, for `back_to`."""
+        return len(self._steps)
+
+    async def back_to(self, mark: int) -> None:
+        """Take only the steps that were pushed since: what they undo will be tried again."""
+        self._going_back = True
+        try:
+            while len(self._steps) > mark:
+                await self._take(self._steps.pop())
+        finally:
+            self._going_back = False
+
     def problem(self) -> str | None:
         """See `rtserver.observe.readiness.Part`."""
-        return "the worker is stopping" if self.has_begun else None
+        return None if self._deadline_s is None else "the worker is stopping"
 
     @property
     def has_begun(self) -> bool:
-        """Whether the process is being taken apart."""
-        return self._deadline_s is not None
+        """Whether the process, or a start that failed, is being taken apart."""
+        return self._going_back or self._deadline_s is not None
 
     def left_s(self) -> float:
         """How much of the grace period is left; a moment where nothing is."""

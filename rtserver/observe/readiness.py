@@ -20,6 +20,10 @@ class Readiness:
         """Ask a part too, from now on, under its name."""
         self._parts[name] = part
 
+    def remove(self, name: str) -> None:
+        """Ask a part no more."""
+        del self._parts[name]
+
     def problems(self) -> dict[str, str]:
         """What is wrong, by part; empty where the worker can serve."""
         found = {name: part.problem() for name, part in self._parts.items()}

@@ -122,7 +122,9 @@ class CatchUp:
 
     async def _read(self, after: int) -> list[StoredEvent]:
         upto = self._feed.seq
-        packs = await self._session.services.log.read(
-            self._feed.project_id, after=after, upto=upto, limit=READ_EVENTS
-        )
+        services = self._session.services
+        async with services.answering.required():
+            packs = await services.log.read(
+                self._feed.project_id, after=after, upto=upto, limit=READ_EVENTS
+            )
         return [event for pack in packs for event in pack.events(after=after, upto=upto)]

@@ -11,6 +11,7 @@ from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.outcomes import record_failed
 from rtserver.auth.bearer import FoundToken
 from rtserver.auth.tokens import TokenRefused, TokenVerifier
+from rtserver.eventlog.answering import Answering
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.connection import ConnectionRecord
@@ -45,6 +46,7 @@ class Gateway:
         tasks: TaskOwner,
         metrics: SessionMetrics,
         auditor: Auditor,
+        answering: Answering,
         *,
         worker_id: str,
     ) -> None:
@@ -57,6 +59,7 @@ class Gateway:
             tasks: owns what gives places back.
             metrics: counts refused tokens.
             auditor: records who comes and goes.
+            answering: whether MongoDB answers.
             worker_id: this worker.
         """
         self._verifier = verifier
@@ -65,6 +68,7 @@ class Gateway:
         self._tasks = tasks
         self._metrics = metrics
         self._auditor = auditor
+        self._answering = answering
         self._worker_id = worker_id
 
     async def identify(self, found: FoundToken | None) -> Identity:
@@ -172,7 +176,8 @@ class Gateway:
         try:
             if refusal is not None:
                 raise refusal
-            evicted = await self._admission.admit(entry)
+            async with self._answering.required():
+                evicted = await self._admission.admit(entry)
         except (ForbiddenError, ProjectFullError, StoreUnavailableError) as error:
             record_failed(
                 self._auditor, Action.CONNECTION_DENIED, error, by=acting, transport=transport

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rtserver.delivery.dispatcher import Dispatcher
+from rtserver.eventlog.answering import Answering
 from rtserver.eventlog.api import EventLog
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
@@ -70,6 +71,7 @@ class SessionServices:
     """What a session needs of the server. One object for all sessions of a kind.
 
     Attributes:
+        answering: whether MongoDB answers, so that nobody is kept waiting where it does not.
         now_s: the clock of `wheel`.
     """
 
@@ -84,4 +86,5 @@ class SessionServices:
     on_closed: Callable[["Session", Ended], None]
     on_refused: Callable[[ConnectionRecord, MessageRefusedError], None]
     presence: PresenceKeeper
+    answering: Answering
     now_s: Callable[[], float] = _loop_now_s

@@ -128,12 +128,13 @@ class Session:
     async def _open(self, last_event_id: str | None) -> None:
         with self._closed_on_failure("session_not_opened"):
             services = self.services
-            feed = await services.dispatcher.open(self.project_id)
-            if self.is_closing():
-                services.dispatcher.release(feed)
-                return
-            self._feed = feed
-            resumption = await decide(services.log, feed, last_event_id, self.sight(feed))
+            async with services.answering.required():
+                feed = await services.dispatcher.open(self.project_id)
+                if self.is_closing():
+                    services.dispatcher.release(feed)
+                    return
+                self._feed = feed
+                resumption = await decide(services.log, feed, last_event_id, self.sight(feed))
             if not self.is_closing():
                 await self._begin(feed, resumption)
 
@@ -155,7 +156,8 @@ class Session:
     async def _begin(self, feed: Feed, resumption: Resumption) -> None:
         """Welcome the client and send what it missed."""
         # After the tip was fixed: a run that starts meanwhile is then in both, never in none.
-        active_runs = await self.services.active_runs.of(self.project_id)
+        async with self.services.answering.required():
+            active_runs = await self.services.active_runs.of(self.project_id)
         if self.is_closing():
             return
         self._welcome(

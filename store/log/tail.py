@@ -16,13 +16,16 @@ to an insert is on its way.
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
 from bson import Timestamp
+from pymongo.errors import OperationFailure
 
+from rtserver.eventlog.answering import Answering
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.events import EventPack
 from store.base.client import Database, DatabaseError
@@ -74,6 +77,7 @@ class EventTail:
         watched: asyncio.Event | None = None,
         is_durable: Callable[[Any], Awaitable[bool]] | None = None,
         under_way: asyncio.Event | None = None,
+        answering: Answering | None = None,
     ) -> None:
         """Make a tail; `run` starts it.
 
@@ -93,12 +97,14 @@ class EventTail:
                 batch needs no barrier. Unless given, nothing is known.
             under_way: set while this worker stores something that is to come here. It ends the
                 pause that lets more come together: while that is stored, more does.
+            answering: told of what is asked of MongoDB, and of each answer.
         """
         self._database = database
         self._collection = collection
         self._watched = watched
         self._is_durable = is_durable or _is_unknown
         self._under_way = under_way or asyncio.Event()
+        self._answering = answering or Answering()
         self._heads = heads
         self._metrics = metrics
         self._access = access
@@ -107,6 +113,7 @@ class EventTail:
         self._on_packs = on_packs
         self._on_epoch = on_epoch
         self._rewind_to: Timestamp | None = None
+        self._since_s = 0.0
         self.ready = asyncio.Event()
 
     def problem(self) -> str | None:
@@ -114,7 +121,14 @@ class EventTail:
         return None if self.ready.is_set() else "the log is not tailed"
 
     async def run(self) -> None:
-        """Tail until cancelled."""
+        """Tail until cancelled. What is stored from now on is handed on, however slow the start."""
+        self._since_s = time.monotonic()
+        try:
+            await self._keep_reading()
+        finally:
+            self._answering.answered()
+
+    async def _keep_reading(self) -> None:
         failures = 0
         while True:
             lost = True
@@ -137,15 +151,20 @@ class EventTail:
             failures += 1
 
     async def _read(self) -> None:
+        self._answering.asked()
         epoch = await self._prepare()
+        self._answering.answered()
         if epoch != self._epoch:
             _log.error("log_lost", epoch_before=self._epoch, epoch_now=epoch)
             self._epoch = epoch
             self._rewind_to = None
+            self._since_s = time.monotonic()
             self._on_epoch(epoch)
         if self._rewind_to is None:
             reply = await self._database.command("ping")
-            self._rewind_to = reply["operationTime"]
+            # MongoDB's time of when it answered. What was stored while it was waited for counts.
+            waited_s = math.ceil(time.monotonic() - self._since_s)
+            self._rewind_to = Timestamp(max(0, reply["operationTime"].time - waited_s), 0)
         since = Timestamp(max(0, self._rewind_to.time - REWIND_S), 0)
         async with self._access.following() as command:
             await self._follow(command, since)
@@ -175,14 +194,25 @@ class EventTail:
                     self.ready.set()
                     self._metrics.tail_up.set(1)
                 await self._rest()
-                reply = await command(
-                    {"getMore": cursor_id, "collection": self._collection, "maxTimeMS": AWAIT_MS}
+                reply = await self._ask(
+                    command,
+                    {"getMore": cursor_id, "collection": self._collection, "maxTimeMS": AWAIT_MS},
                 )
                 batch = reply["cursor"]["nextBatch"]
                 cursor_id = reply["cursor"]["id"]
         finally:
             if cursor_id:
                 await self._kill_cursor(cursor_id)
+
+    async def _ask(self, command: Command, request: dict[str, Any]) -> dict[str, Any]:
+        self._answering.asked()
+        try:
+            reply = await command(request)
+        except OperationFailure:
+            self._answering.answered()
+            raise
+        self._answering.answered()
+        return reply
 
     async def _rest(self) -> None:
         """Let more come together while nobody waits for it."""

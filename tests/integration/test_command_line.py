@@ -65,6 +65,7 @@ def test_mongodb_that_is_not_there(tmp_path: Path) -> None:
     nowhere = {
         **WITH_SECRET,
         "mongodb_uri": "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=300",
+        "startup_wait_s": 0,
         "port": 0,
         "data_dir": tmp_path,
         "validation_command": "true",

@@ -62,9 +62,10 @@ class AuditSession(Session):
     async def _begin(self, feed: Feed, resumption: Resumption) -> None:
         records: list[StoredEvent] = []
         if self._history and resumption.outcome is ResumeOutcome.FRESH:
-            records = await self._reader.newest(
-                self.filter, upto=resumption.tip_seq, limit=self._history
-            )
+            async with self.services.answering.required():
+                records = await self._reader.newest(
+                    self.filter, upto=resumption.tip_seq, limit=self._history
+                )
         if self.is_closing():
             return
         welcome = AuditWelcome(

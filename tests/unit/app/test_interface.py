@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tornado.web import Application, RequestHandler
 
+from rtserver.app import interface as app_interface
 from rtserver.app.interface import Interface
 from tests.unit.app.parts import foundation, settings_of
 
@@ -18,11 +19,15 @@ class Echo(RequestHandler):
 
 
 @pytest.mark.gen_test
-async def test_connections_are_kept_when_the_worker_has_started(tmp_path: Path) -> None:
+async def test_connections_are_kept_when_the_worker_has_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     request = b"POST /healthz HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\n\r\nhi"
     async with foundation(settings_of(tmp_path)) as base:
         interface = Interface(base)
-        interface.answer()
+        monkeypatch.setattr(app_interface, "QUICK_START_S", 0.0)
+        with interface.answering_meanwhile():
+            await asyncio.sleep(0.001)
         reader, writer = await asyncio.open_connection("127.0.0.1", interface.port)
         _, unused = await asyncio.open_connection("127.0.0.1", interface.port)
         writer.write(request)
@@ -33,8 +38,6 @@ async def test_connections_are_kept_when_the_worker_has_started(tmp_path: Path) 
             assert b" 200 " in await reader.readuntil(b"you said hi")
         writer.close()
         unused.close()
-        interface.server.stop()
-        await interface.server.close_all_connections()
 
 
 @pytest.mark.gen_test

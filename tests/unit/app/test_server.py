@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +215,7 @@ async def test_a_start_that_fails_undoes_what_it_did(
     is_async = inspect.iscoroutinefunction(original)
     monkeypatch.setattr(owner, method, start_async if is_async else start_sync)
     before = files_open()
-    server = Server(settings, secret=SECRET, demo=True)
+    server = Server(replace(settings, startup_wait_s=0), secret=SECRET, demo=True)
     with pytest.raises(StoreUnavailableError, match="broken"):
         await server.start()
     assert not await end_leftovers()
@@ -223,6 +223,32 @@ async def test_a_start_that_fails_undoes_what_it_did(
     await until(lambda: files_open() <= before, "nothing is left open")
     await server.stop()
     assert not [line for line in logs.lines if line["event"].startswith("shutdown_step")]
+
+
+@pytest.mark.gen_test
+async def test_a_start_that_mongodb_lets_down_at_its_end_is_tried_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, logs: LogRecorder
+) -> None:
+    original = Control.hello
+    calls = 0
+
+    async def fail_once(self: Control) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise StoreUnavailableError("broken")
+        await original(self)
+
+    monkeypatch.setattr(Control, "hello", fail_once)
+    before = files_open()
+    server = Server(settings, secret=SECRET, demo=True)
+    await server.start()
+    assert calls == 2
+    assert server._base.readiness.problems() == {}
+    await server.stop()
+    assert not await end_leftovers()
+    await until(lambda: files_open() <= before, "nothing is left open")
+    assert [line["event"] for line in logs.lines].count("waiting_for_mongodb") == 1
 
 
 def files_open() -> set[str]:

@@ -11,6 +11,7 @@ from rtserver.delivery.feed import Feed
 from rtserver.delivery.membership import Membership, NoMembers
 from rtserver.delivery.sender import Sender
 from rtserver.delivery.wire_forms import Encoding
+from rtserver.eventlog.answering import Answering
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
@@ -78,6 +79,7 @@ class Stage:
         **settings: float,
     ) -> None:
         self.log = MemoryLog()
+        self.answering = Answering()
         self.tasks = TaskOwner()
         registry = MetricsRegistry()
         self.metrics = SessionMetrics(registry)
@@ -114,6 +116,7 @@ class Stage:
             on_refused=lambda _entry, refusal: self.refused.append(refusal),
             on_closed=lambda _session, ended: self.ended.append(ended),
             presence=presence,
+            answering=self.answering,
             now_s=lambda: self.now_s,
         )
 

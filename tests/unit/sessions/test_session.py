@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from rtserver.delivery.wire_forms import Encoding
+from rtserver.eventlog import answering
 from rtserver.model.audience import viewers_of
 from rtserver.model.close_codes import ADVICE, CloseCode
 from rtserver.model.errors import ConflictError, StoreUnavailableError
@@ -314,6 +315,30 @@ async def test_a_replay_that_fails_ends_the_session_instead_of_leaving_it_deaf(
         await until(client.session.is_closing, "the end")
         assert client.frames[-1]["code"] == 1011
         del stage.log.read
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("hanging", ["head", "read", "of"])
+async def test_who_is_let_in_while_mongodb_hangs_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, hanging: str
+) -> None:
+    """Such a client waited for 20 s, welcomed or not."""
+    monkeypatch.setattr(answering, "SILENT_S", 0.0)
+    monkeypatch.setattr(answering, "SECOND_LOOK_S", 0.0)
+    stage = Stage(recent_bytes=0)
+    await stage.publish(3)
+    never = asyncio.Event()
+
+    async def hang(*_args: object, **_options: object) -> None:
+        stage.answering.asked()
+        await never.wait()
+
+    monkeypatch.setattr(stage if hanging == "of" else stage.log, hanging, hang)
+    client = stage.client()
+    client.session.start(f"{EPOCH}-0")
+    await until(client.session.is_closing, "the end")
+    assert client.frames[-1]["code"] == 1011
+    await stage.idle()
 
 
 @pytest.mark.gen_test

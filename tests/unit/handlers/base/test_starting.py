@@ -1,11 +1,13 @@
 """`handlers.base.starting`."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
+from rtserver.app import interface as app_interface
 from rtserver.app.interface import Interface
 from tests.unit.app.parts import foundation, settings_of
 
@@ -27,11 +29,15 @@ async def fetch(interface: Interface, path: str, method: str = "GET") -> HTTPRes
 
 
 @pytest.mark.gen_test
-async def test_until_the_worker_serves_it_says_what_it_waits_for(tmp_path: Path) -> None:
+async def test_until_the_worker_serves_it_says_what_it_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with foundation(settings_of(tmp_path)) as base:
         base.readiness.add("mongodb", Waits())
+        monkeypatch.setattr(app_interface, "QUICK_START_S", 0.0)
         interface = Interface(base)
-        interface.answer()
+        with interface.answering_meanwhile():
+            await asyncio.sleep(0.001)
         health = await fetch(interface, "/healthz")
         assert (health.code, json.loads(health.body)) == (200, {"status": "ok"})
         ready = await fetch(interface, "/readyz")
@@ -43,5 +49,3 @@ async def test_until_the_worker_serves_it_says_what_it_waits_for(tmp_path: Path)
             assert other.headers["Content-Type"] == "application/problem+json"
             assert int(other.headers["Retry-After"]) >= 1
             assert json.loads(other.body)["reason"] == "starting"
-        interface.server.stop()
-        await interface.server.close_all_connections()

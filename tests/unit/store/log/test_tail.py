@@ -1,11 +1,17 @@
 """The tail on a real MongoDB, and what can happen to it."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from bson import Timestamp
 
+from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.events import EventPack
+from rtserver.observe.metrics import MetricsRegistry
 from store.base.client import Database
 from store.log import tail as event_tail
 from store.log.collection import EVENTS, prepare_log
@@ -290,6 +296,71 @@ async def test_a_tail_starts_before_there_is_anything_to_follow(
         await until(follower.tail.ready.is_set, "the tail")
     assert follower.restarts() == 0
     assert "tail_lost" not in {line["event"] for line in logs.lines}
+
+
+class SlowMongo:
+    """Takes `slow_s` to prepare the log and to tell its time; nothing else is asked of it.
+
+    Attributes:
+        since: from when on the tail wants to have what was stored.
+    """
+
+    def __init__(self, slow_s: float) -> None:
+        self.now_s = 1000.0
+        self.since: Timestamp | None = None
+        self._slow_s = slow_s
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    async def prepare(self) -> str:
+        self.now_s += self._slow_s
+        return "another"
+
+    async def command(self, _ping: str) -> dict[str, Any]:
+        self.now_s += self._slow_s
+        return {"operationTime": Timestamp(int(self.now_s), 1)}
+
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[Any]:
+        yield self._find
+
+    async def _find(self, find: dict[str, Any]) -> dict[str, Any]:
+        self.since = find["filter"]["stamp"]["$gte"]
+        await asyncio.Event().wait()
+        return {}
+
+
+@pytest.mark.gen_test
+async def test_what_is_stored_while_mongodb_is_slow_to_begin_with_is_not_left_out(
+    monkeypatch: pytest.MonkeyPatch, logs: LogRecorder
+) -> None:
+    """The tail began 5 s before MongoDB said its time, which came later than the first event."""
+    logs.expect("log_lost")
+    mongo: Any = SlowMongo(slow_s=40)
+    monkeypatch.setattr(event_tail, "time", SimpleNamespace(monotonic=mongo.monotonic))
+    epochs: list[float] = []
+
+    async def nobody(_packs: list[EventPack]) -> None:
+        pass
+
+    for epoch, begins_s in (("another", 1000.0), ("first", 1120.0)):
+        tail = EventTail(
+            mongo,
+            mongo,
+            LogMetrics(MetricsRegistry()),
+            mongo,
+            epoch=epoch,
+            prepare=mongo.prepare,
+            on_packs=nobody,
+            # From here on clients may come, who want to have what comes next.
+            on_epoch=lambda _epoch: epochs.append(mongo.now_s),
+        )
+        mongo.since = None
+        async with running(tail.run()):
+            await until(lambda: mongo.since is not None, "a cursor")
+        assert mongo.since.time <= begins_s
+    assert epochs == [1120.0]
 
 
 @pytest.mark.gen_test
