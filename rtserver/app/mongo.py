@@ -9,6 +9,7 @@ import structlog
 from rtserver.app.folders import make_data_folder
 from rtserver.app.foundation import Foundation
 from rtserver.config.settings import Settings
+from rtserver.lib.backoff import Backoff
 from rtserver.lib.shutdown import Shutdown
 from rtserver.model.errors import OperatorError, StoreUnavailableError
 from store.base.client import Database, DatabaseError, connect, is_replica_set
@@ -22,7 +23,7 @@ from store.mongod.reach import attach, reach
 
 NO_REPLICA_SET = "MongoDB is not a replica set: start it with --replSet and initiate it"
 MONGOD_STOP_S = 10.0
-MONGOD_RESTART_S = (0.5, 1.0, 2.0, 5.0)
+RESTART_S, MAX_RESTART_S = 0.5, 5.0
 START_AGAIN_S = 0.5
 """Between two attempts to start. Each takes seconds where nobody answers."""
 
@@ -95,18 +96,17 @@ class MongoAccess:
 
     async def watch(self) -> None:
         """Start a private mongod again whenever it ends, until cancelled."""
-        failures = 0
+        backoff = Backoff(RESTART_S, MAX_RESTART_S)
         while self.private is not None:
             status = await asyncio.shield(self.private.exited)
             _log.error("private_mongod_ended", status=status)
             while True:
                 try:
                     await self.private.restart()
-                    failures = 0
+                    backoff.reset()
                     break
                 except MongodError as error:
-                    wait_s = MONGOD_RESTART_S[min(failures, len(MONGOD_RESTART_S) - 1)]
-                    failures += 1
+                    wait_s = backoff.next_s()
                     _log.error("private_mongod_not_restarted", error=str(error), retry_s=wait_s)
                     await asyncio.sleep(wait_s)
 

@@ -22,6 +22,7 @@ import msgspec
 import structlog
 
 from rtserver.eventlog.worker_messages import Control, sender_of
+from rtserver.lib.backoff import Backoff
 from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.connection import ConnectionRecord
@@ -30,7 +31,7 @@ from rtserver.presence.messages import Person
 from rtserver.presence.room import Bounds, Room
 
 PUBLISH_INTERVAL_S = 0.1
-RETRY_S = 0.5
+RETRY_S, MAX_RETRY_S = 0.5, 2.0
 MESSAGE_PEOPLE = 50
 READ_PROJECTS = 100
 BYE_S = 3.0
@@ -142,6 +143,7 @@ class PresenceFleet:
             self._tasks.start(self._publish(), name="presence-publish")
 
     async def _publish(self) -> None:
+        backoff = Backoff(RETRY_S, MAX_RETRY_S)
         try:
             while self._news or self._moved:
                 batch = list(islice(self._news, MESSAGE_PEOPLE))
@@ -155,8 +157,9 @@ class PresenceFleet:
                     _log.warning("presence_not_told", error=str(error))
                     self._news.update(dict.fromkeys(batch))
                     self._moved = {**moved, **self._moved}
-                    await asyncio.sleep(RETRY_S)
+                    await backoff.wait()
                 else:
+                    backoff.reset()
                     await asyncio.sleep(PUBLISH_INTERVAL_S)
         finally:
             self._publishing = False
@@ -244,6 +247,7 @@ class PresenceFleet:
             self._tasks.start(self._load_rooms(), name="presence-load")
 
     async def _load_rooms(self) -> None:
+        backoff = Backoff(RETRY_S, MAX_RETRY_S)
         try:
             while self._to_load:
                 projects = list(islice(self._to_load, READ_PROJECTS))
@@ -254,7 +258,9 @@ class PresenceFleet:
                 except StoreUnavailableError as error:
                     _log.warning("presence_not_read", error=str(error))
                     self._to_load.update(dict.fromkeys(projects))
-                    await asyncio.sleep(RETRY_S)
+                    await backoff.wait()
+                else:
+                    backoff.reset()
         finally:
             self._loading = None
 

@@ -17,6 +17,7 @@ import structlog
 from watchfiles import Change, awatch
 
 from rtserver.eventlog.api import EventLog, KeyReusedError
+from rtserver.lib.backoff import Backoff
 from rtserver.model import ids
 from rtserver.model.errors import BusyError, ConflictError, StoreUnavailableError
 from rtserver.model.events import EventDraft, EventType
@@ -30,7 +31,7 @@ STEP_MS = 50
 MAX_FOLDERS = 10_000
 MAX_ENTRIES = 2_000
 POLL_S = 2.0
-RETRY_S = 5.0
+RETRY_S, MAX_RETRY_S = 1.0, 10.0
 STOP_S = 2.0
 ARCHIVE = "archive"
 
@@ -98,17 +99,19 @@ class WorkspaceWatch:
 
     async def run(self) -> NoReturn:
         """Watch whenever it is this worker's turn, until cancelled. Never gives up."""
+        backoff = Backoff(RETRY_S, MAX_RETRY_S)
         while True:
             wait_s = self._poll_s
             try:
                 if await self._turns.claim(self._name, self._holder) is not None:
                     await self._hold()
+                backoff.reset()
             except* StoreUnavailableError as group:
                 _log.warning("workspaces_not_watched", error=str(group.exceptions[0]))
-                wait_s = RETRY_S
+                wait_s = backoff.next_s()
             except* Exception:  # noqa: BLE001 - whatever it is, the next try may go well
                 _log.exception("workspaces_not_watched")
-                wait_s = RETRY_S
+                wait_s = backoff.next_s()
             await asyncio.sleep(wait_s)
 
     async def _hold(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import structlog
 
 from rtserver.eventlog.api import EventLog, Fence, FencedError, FenceLostError
+from rtserver.lib.backoff import Backoff
 from rtserver.model.audience import viewers_of
 from rtserver.model.errors import BusyError, StoreUnavailableError
 from rtserver.model.events import EventDraft, EventType
@@ -15,7 +16,7 @@ from rtserver.model.positions import Position
 from rtserver.runs.active_run import ActiveRun
 from rtserver.runs.model import Run
 
-RETRY_S = 0.5
+RETRY_S, MAX_RETRY_S = 0.25, 2.0
 RUN_ENDS = frozenset(
     type_.value
     for type_ in (
@@ -35,12 +36,13 @@ _log = structlog.get_logger()
 
 async def until_answered(ask: Callable[[], Awaitable[T]], run: Run) -> T:
     """Ask the store until it answers: a run outlives an outage of MongoDB."""
+    backoff = Backoff(RETRY_S, MAX_RETRY_S)
     while True:
         try:
             return await ask()
         except StoreUnavailableError as error:
             _log.warning("run_waits_for_store", run_id=run.run_id, error=str(error))
-            await asyncio.sleep(RETRY_S)
+            await backoff.wait()
 
 
 def run_event(run: Run, type_: EventType, fields: Mapping[str, Any]) -> EventDraft:

@@ -13,6 +13,7 @@ from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.auditor import Auditor
 from rtserver.eventlog.api import EventLog, at
 from rtserver.eventlog.worker_messages import Control
+from rtserver.lib.backoff import Backoff
 from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.errors import (
@@ -41,7 +42,7 @@ ENDED = {
     RunKind.VALIDATION: Action.VALIDATION_ENDED,
     RunKind.ITERATION: Action.ITERATION_ENDED,
 }
-RETRY_S = (0.1, 0.5, 1.0, 2.0)
+RETRY_S, MAX_RETRY_S = 0.2, 2.0
 QUEUE_POLL_S = 0.5
 QUEUE_TELL_S = 2.0
 STOP_S = 10.0
@@ -298,15 +299,14 @@ class RunService:
 
     async def _begin(self, active: ActiveRun) -> bool:
         run = active.run
-        failures = 0
+        backoff = Backoff(RETRY_S, MAX_RETRY_S)
         while True:
             try:
                 run.replay_from = str(at(self._log, await self._log.head(run.project_id)))
                 begun = await self._runs.begin(run, self._started(active))
             except StoreUnavailableError as error:
                 _log.warning("run_not_begun_yet", run_id=run.run_id, error=str(error))
-                await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
-                failures += 1
+                await backoff.wait()
             else:
                 run.state, run.place = RunState.RUNNING, None
                 return begun
@@ -314,7 +314,7 @@ class RunService:
     async def _finish(self, active: ActiveRun, ending: Ending) -> None:
         run = active.run
         active.finishing = True
-        failures = 0
+        backoff = Backoff(RETRY_S, MAX_RETRY_S)
         try:
             while True:
                 ended = run_event(run, ending.type, ending.fields)
@@ -322,8 +322,7 @@ class RunService:
                     stored = await self._runs.finish(run, ending.state, ending.fields, ended)
                 except StoreUnavailableError as error:
                     _log.warning("run_end_not_stored", run_id=run.run_id, error=str(error))
-                    await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
-                    failures += 1
+                    await backoff.wait()
                     continue
                 except UnstorableError as error:
                     if ending.left_out:

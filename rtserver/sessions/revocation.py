@@ -18,6 +18,7 @@ from rtserver.audit.record.actions import Action
 from rtserver.audit.record.auditor import Auditor
 from rtserver.auth.revocations import Revocations
 from rtserver.eventlog.worker_messages import Control
+from rtserver.lib.backoff import Backoff
 from rtserver.model import texts
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.field_types import ConnectionId, Moment, UserId
@@ -143,14 +144,16 @@ class RevocationService:
 
     async def run(self) -> NoReturn:
         """Look for what no message told of, until cancelled."""
+        backoff = Backoff(RETRY_S, POLL_S)
         wait_s = POLL_S
         while True:
             await asyncio.sleep(wait_s)
             try:
                 await self.load()
+                backoff.reset()
                 wait_s = POLL_S
             except StoreUnavailableError as error:
-                wait_s = RETRY_S
+                wait_s = backoff.next_s()
                 _log.warning("revocations_not_read", error=str(error))
 
     def _learn(self, revocation: Revocation) -> None:

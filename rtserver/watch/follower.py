@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import structlog
 
 from rtserver.eventlog.api import LogBusyError
+from rtserver.lib.backoff import Backoff
 from rtserver.model.errors import BusyError, StoreUnavailableError
 from rtserver.model.events import EventDraft
 from rtserver.model.watch import Watch
@@ -38,8 +39,7 @@ NOTE_INTERVAL_S = 5.0
 """So often a quiet collection's place is noted: it must not grow older than the oplog."""
 REPORT_INTERVAL_S = 60.0
 RELEASE_S = 2.0
-RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
-BUSY_RETRY_S = 0.2
+RETRY_S, MAX_RETRY_S = 0.2, 5.0
 MAX_EXAMPLE_CHARS = 100
 MAX_TOGETHER = 500
 MAX_TOGETHER_BYTES = 1024 * 1024
@@ -85,7 +85,7 @@ class Watching:
         self._holder = holder
         self._poll_s = min(lease_s / 3, MAX_POLL_S)
         self._teller = ChangeTeller(watch, max_data_bytes)
-        self._failures = 0
+        self._backoff = Backoff(RETRY_S, MAX_RETRY_S)
         self._failing_since_s: float | None = None
         self._unreported: Counter[ChangeOutcome] = Counter()
         self._example: Any = None
@@ -107,8 +107,7 @@ class Watching:
             except* LeaseLostError:
                 _log.warning("watch_taken_over", watch=self.name)
             except* (StoreUnavailableError, BusyError) as group:
-                wait_s = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
-                self._failures += 1
+                wait_s = self._backoff.next_s()
                 error = group.exceptions[0]
                 _log.warning(
                     "watch_interrupted",
@@ -134,7 +133,7 @@ class Watching:
             _log.debug("watch_failure_not_noted", watch=self.name, error=str(error))
 
     def _moved(self) -> None:
-        self._failures = 0
+        self._backoff.reset()
         if self._failing_since_s is not None:
             self._failing_since_s = None
             self._metrics.watch_stalled_seconds.labels(self.name).set(0)
@@ -226,11 +225,12 @@ class Watching:
             return
         # A key that is known with other content is this change again: the document, which is read
         # as it is now, was changed once more meanwhile.
+        backoff = Backoff(RETRY_S, MAX_RETRY_S)
         while True:
             try:
                 await self._log.publish_each(keyed)
             except LogBusyError:
-                await asyncio.sleep(BUSY_RETRY_S)
+                await backoff.wait()
             else:
                 return
 

@@ -27,6 +27,7 @@ from pymongo.errors import OperationFailure
 
 from rtserver.eventlog.answering import Answering
 from rtserver.eventlog.metrics import LogMetrics
+from rtserver.lib.backoff import Backoff
 from rtserver.model.events import EventPack
 from store.base.client import Database, DatabaseError
 from store.log.access import Command, LogAccess
@@ -36,7 +37,7 @@ from store.log.heads import Heads
 AWAIT_MS = 1_000
 BARRIER_TIMEOUT_MS = 5_000
 REWIND_S = 5
-BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+RETRY_S, MAX_RETRY_S = 0.05, 2.0
 LEAST_PAUSE_S = 0.001
 MAX_PAUSE_S = 0.02
 UNWATCHED_S = 0.25
@@ -129,7 +130,7 @@ class EventTail:
             self._answering.answered()
 
     async def _keep_reading(self) -> None:
-        failures = 0
+        backoff = Backoff(RETRY_S, MAX_RETRY_S)
         while True:
             lost = True
             try:
@@ -138,7 +139,7 @@ class EventTail:
                 lost = False  # every log begins like this
             except (DatabaseError, CollectionProblemError, _TailLostError) as error:
                 if self.ready.is_set():
-                    failures = 0
+                    backoff.reset()
                 _log.warning("tail_lost", error=str(error))
             except Exception:  # noqa: BLE001 - a worker without its tail is of no use
                 _log.exception("tail_failed")
@@ -147,8 +148,7 @@ class EventTail:
                 self._metrics.tail_up.set(0)
             if lost:
                 self._metrics.tail_restarts_total.inc()
-            await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
-            failures += 1
+            await backoff.wait()
 
     async def _read(self) -> None:
         self._answering.asked()

@@ -26,6 +26,7 @@ from rtserver.eventlog.api import (
     Published,
 )
 from rtserver.eventlog.metrics import LogMetrics
+from rtserver.lib.backoff import Backoff
 from rtserver.model.events import EventDraft, EventPack
 from store.base.batching import Batcher
 from store.base.client import (
@@ -48,7 +49,7 @@ LEAST_PUBLICATION_BYTES = 64 * 1024
 MAX_KNOWN_HEADS = 100_000
 MAX_KNOWN_ANSWERS = 4_096
 ANSWER_S = 1.0
-RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+RETRY_S, MAX_RETRY_S = 0.1, 1.0
 
 _log = structlog.get_logger()
 
@@ -270,7 +271,7 @@ class MongoEventLog:
                 self._give_up(packing.publications, "The event log did not confirm the event")
 
     async def _write(self, packings: list[Packing]) -> None:
-        failures = 0
+        backoff = Backoff(RETRY_S, MAX_RETRY_S)
         while packings:
             try:
                 packings = await self._insert(packings)
@@ -282,13 +283,12 @@ class MongoEventLog:
             # The outcome is unknown: wait until MongoDB answers, then look each pack up.
             self._last.clear()
             while True:
-                await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
-                failures += 1
+                await backoff.wait()
                 try:
                     packings = await self._settle(packings)
                     break
                 except DatabaseError as error:
-                    _log.warning("log_unreachable", error=str(error), attempts=failures)
+                    _log.warning("log_unreachable", error=str(error))
 
     async def _insert(self, packings: list[Packing]) -> list[Packing]:
         """Insert packs as far as it goes; those that are left to be numbered anew."""

@@ -118,7 +118,7 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.runs.validation
     """,
     "rtserver.runs.llm": """
-        rtserver.observe
+        rtserver.lib rtserver.observe
     """,
     "rtserver.runs.validation": """
         rtserver.lib rtserver.model rtserver.reviews rtserver.runs rtserver.runs.process
@@ -128,7 +128,7 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.lib rtserver.model rtserver.observe
     """,
     "rtserver.watch": """
-        rtserver.eventlog rtserver.model rtserver.observe
+        rtserver.eventlog rtserver.lib rtserver.model rtserver.observe
     """,
     "store.audit": """
         rtserver.audit.archive rtserver.audit.record rtserver.eventlog rtserver.model
@@ -142,7 +142,7 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.runs store.base
     """,
     "store.log": """
-        rtserver.eventlog rtserver.model store.base
+        rtserver.eventlog rtserver.lib rtserver.model store.base
     """,
     "store.mongod": """
         rtserver.runs.process

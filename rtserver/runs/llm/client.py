@@ -4,13 +4,13 @@ Imported only where a model is configured: an HTTP client takes memory and time 
 """
 
 import asyncio
-import random
 from dataclasses import dataclass
 
 import aiohttp
 import structlog
 from aiohttp.http import HttpProcessingError
 
+from rtserver.lib.backoff import Backoff
 from rtserver.runs.llm.endpoint import Endpoint
 from rtserver.runs.llm.errors import LlmError, broken, error_of_connection
 from rtserver.runs.llm.message import Message
@@ -146,6 +146,7 @@ class LanguageModel:
         self, messages: list[Message], on_text: OnText, on_reasoning: OnText
     ) -> Reply:
         attempt = 1
+        backoff = Backoff(RETRY_S, RETRY_S * 2**MAX_ATTEMPTS)
         while True:
             reader = ReplyReader(
                 on_text,
@@ -164,7 +165,7 @@ class LanguageModel:
                     raise
                 pause_s = error.retry_after_s
                 if pause_s is None:
-                    pause_s = RETRY_S * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)  # noqa: S311
+                    pause_s = backoff.next_s()
                 _log.warning(
                     "llm_retried", reason=error.reason, attempt=attempt, pause_s=round(pause_s, 2)
                 )

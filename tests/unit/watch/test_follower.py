@@ -12,7 +12,6 @@ from bson import Binary, DatetimeMS, Decimal128, Int64, ObjectId
 
 from rtserver.model.watch import Watch, parse_watches
 from rtserver.observe.metrics import MetricsRegistry
-from rtserver.watch import follower
 from rtserver.watch.change import ChangeOutcome
 from rtserver.watch.follower import Watching
 from rtserver.watch.metrics import WatchMetrics
@@ -402,7 +401,6 @@ async def test_a_watch_that_fails_and_does_not_move_is_seen(
 
     real = one.watching._read
     monkeypatch.setattr(one.watching, "_read", read)
-    monkeypatch.setattr(follower, "RETRY_S", (0.01,))
 
     def stalled_s() -> float:
         return float(one.metrics.watch_stalled_seconds.labels(one.watch.name)._value.get())
