@@ -27,9 +27,9 @@ export function createActions({ store, toasts, busy, onSignOut, onSignIn }) {
   }
   return {
     me: () => {
-      const { sub, roles } = claimsOf(store.token);
+      const { sub, name, roles } = claimsOf(store.token);
       const has = (role) => Array.isArray(roles) && roles.includes(role);
-      return { id: sub, admin: has("admin"), service: has("service") };
+      return { id: sub, name: name ?? sub, admin: has("admin"), service: has("service") };
     },
     /** @param {() => Promise<any>} work what it resolves with; false where it failed, and was told */
     attempt: (work) => attempt(null, "", work),

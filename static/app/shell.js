@@ -5,6 +5,9 @@ import { fill, h, setText } from "./dom.js";
 import { describeConnection, describeGap, describeResume, describeRun } from "./words.js";
 import { Drafts } from "./drafts.js";
 import { LockKeeper } from "./lock-keeper.js";
+import { Names } from "./names.js";
+import { createNews } from "./news.js";
+import { Unread } from "./unread.js";
 import { createConnectionBanner, createExpiryBanner, createGapBanner } from "./views/banner.js";
 import { createDetail } from "./views/detail.js";
 import { createLock, describeEndedLock } from "./views/lock.js";
@@ -31,7 +34,10 @@ export function createShell({ store, onSignOut, onSignIn }) {
   const busy = new Map();
   const actions = createActions({ store, toasts, busy, onSignOut, onSignIn });
   const drafts = new Drafts({ user: actions.me().id, project: store.project });
-  const context = { store, actions, drafts };
+  const me = actions.me();
+  const names = new Names(me);
+  const unread = new Unread({ user: me.id, project: store.project }, {}, () => store.changed());
+  const context = { store, actions, drafts, names, unread, say: toasts.say };
   const lock = createLock(context);
   const people = createPeople(context);
   const topbar = createTopbar(context, people.element, lock.button);
@@ -55,8 +61,9 @@ export function createShell({ store, onSignOut, onSignIn }) {
     announcer,
   );
 
+  const news = createNews({ store, unread, names, me, say: toasts.say, place: route });
   const keeper = new LockKeeper({
-    me: actions.me().id,
+    me: me.id,
     renew: () => store.api.renewLock(store.project),
     onEnded: (ended) => toasts.say(describeEndedLock(ended), { tone: "warning" }),
   });
@@ -108,6 +115,7 @@ export function createShell({ store, onSignOut, onSignIn }) {
     const nothing = store.load.phase === "failed" || (ready && store.state.order.length === 0);
     layout.classList.toggle("has-selection", selected !== null || nothing);
     layout.classList.toggle("alone", nothing);
+    news.update();
     topbar.update();
     banner.update();
     people.update();
@@ -117,7 +125,8 @@ export function createShell({ store, onSignOut, onSignIn }) {
     list.update(selected);
     drawMain(place);
     const title = store.state.proposals[selected]?.title;
-    document.title = [title, store.project, "rtserver"].filter(Boolean).join(" · ");
+    const many = unread.total > 0 ? `(${unread.total}) ` : "";
+    document.title = many + [title, store.project, "rtserver"].filter(Boolean).join(" · ");
     announce();
   }
 
@@ -149,6 +158,10 @@ export function createShell({ store, onSignOut, onSignIn }) {
       if (words) toasts.say(words);
     } else if (kind === "lock") {
       keeper.heard(detailOf);
+    } else if (kind === "event") {
+      news.heard(detailOf);
+    } else if (kind === "fetched") {
+      void news.catchUp(detailOf);
     } else if (kind === "gap") {
       gapBanner.say(describeGap(detailOf));
     }
@@ -160,6 +173,10 @@ export function createShell({ store, onSignOut, onSignIn }) {
     if (!document.hidden) update();
   }, TICK_MS);
   wide.addEventListener("change", update);
+  const leaving = () => unread.flush();
+  const otherTab = (event) => unread.heard(event);
+  window.addEventListener("pagehide", leaving);
+  window.addEventListener("storage", otherTab);
 
   return {
     element,
@@ -169,6 +186,10 @@ export function createShell({ store, onSignOut, onSignIn }) {
       clearInterval(tick);
       keeper.stop();
       people.destroy();
+      news.stop();
+      leaving();
+      window.removeEventListener("pagehide", leaving);
+      window.removeEventListener("storage", otherTab);
       wide.removeEventListener("change", update);
     },
   };

@@ -87,7 +87,10 @@ export class ProjectStore {
     return this.#connection.api;
   }
 
-  /** @param {(kind: "change" | "resumed" | "gap" | "lock", detail?: unknown) => void} listener */
+  /**
+   * @param {(kind: "change" | "resumed" | "gap" | "lock" | "event" | "fetched", detail?: unknown) => void}
+   *   listener fetched: the position of a snapshot, which may hold what no event told of
+   */
   subscribe(listener) {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -102,7 +105,7 @@ export class ProjectStore {
       if (this.#over) return;
       this.state = fromSnapshot(snapshot);
       this.load = { phase: "ready", error: null };
-      this.changed();
+      this.#tellNow("fetched", snapshot.position);
       await this.#readActive(snapshot);
       void this.#openRuns();
     } catch (error) {
@@ -158,6 +161,11 @@ export class ProjectStore {
     return run.kind === "iteration"
       ? this.#connection.cancelIteration(run.run_id)
       : this.#connection.cancelValidation(run.run_id);
+  }
+
+  /** A page of the stored events after a position. */
+  history(after) {
+    return this.#connection.history(after, 1000);
   }
 
   async loadComments(proposalId) {
@@ -287,6 +295,7 @@ export class ProjectStore {
       const missed = await refetch();
       this.state = fromSnapshot(missed, this.state);
       this.#tellNow("gap", { ...gap, refetched: true });
+      this.#tell("fetched", missed.position);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.#tellNow("gap", { ...gap, refetched: false });
@@ -317,7 +326,7 @@ export class ProjectStore {
       const snapshot = await this.#connection.snapshot();
       this.#flush();
       this.state = fromSnapshot(snapshot, this.state);
-      this.changed();
+      this.#tellNow("fetched", snapshot.position);
       void this.#openRuns();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -328,6 +337,7 @@ export class ProjectStore {
   #enqueue(event) {
     this.#queue.push(event);
     if (event.type === "lock_changed") this.#tell("lock", event); // The state has no causes.
+    if (event.id !== undefined) this.#tell("event", event);
     if (event.type === "revision_created") this.texts.heard(event);
     if (this.#queue.length >= QUEUE_LIMIT) this.#flush();
     this.changed();

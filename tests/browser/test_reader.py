@@ -102,6 +102,46 @@ def test_one_of_many_is_found_and_in_view(new_context: NewContext, site: Site) -
     expect(entries).to_have_count(1)
 
 
+def test_what_others_do_is_missed_nowhere(new_context: NewContext, site: Site) -> None:
+    """In another proposal, in the title, in all tabs, after a reload, and while it was closed."""
+    context = new_context()
+    page = context.new_page()
+    shown = site.propose(page, "count.3")
+    other = site.propose(page, "count.4", author="ada", reviewers=["ben"])
+    page.goto(site.address(proposal=shown))
+    expect_live(page)
+    news = page.locator(f"{ENTRY} .item-news")
+    expect(news.nth(1)).to_be_hidden()
+    comments = f"/proposals/{other}/comments"
+    site.post(page, comments, {"text": "Look at this."}, user="ben")
+    line = page.locator(".toasts .toast")
+    expect(line).to_contain_text("commented on “About count.4”")
+    expect(page.locator(".toasts")).to_have_attribute("aria-live", "polite")
+    expect(news.nth(1)).to_have_text("1 new")
+    expect(page).to_have_title(re.compile(r"^\(1\) "))
+    site.post(page, comments, {"text": "My own."})
+    page.reload()
+    expect_live(page)
+    expect(news.nth(1)).to_have_text("1 new")
+    second = context.new_page()
+    page.goto("about:blank")
+    run = site.post(page, f"/proposals/{other}/validations", {})["run_id"]
+    while site.call(page, "GET", f"/runs/{run}")["state"] in ("queued", "running"):
+        page.wait_for_timeout(20)
+    second.goto(site.address(proposal=shown))
+    expect_live(second)
+    expect(second.locator(f"{ENTRY} .item-news").nth(1)).to_have_text("2 new")
+    page.goto(site.address(proposal=other, view="text"))
+    expect_live(page)
+    expect(page.get_by_role("link", name="Discussion")).to_contain_text("1 new")
+    page.get_by_role("link", name="Discussion").click()
+    expect(news.nth(1)).to_have_text("1 new")
+    page.get_by_role("link", name="Checks").click()
+    expect(news.nth(1)).to_be_hidden()
+    expect(page).to_have_title(re.compile(r"^About"))
+    expect(second.locator(f"{ENTRY} .item-news").nth(1)).to_be_hidden()
+
+
 def test_verdicts_need_no_history(page: Page, site: Site, complaints: Complaints) -> None:
     validated = site.propose(page, "count.3")
     page.goto(site.address(proposal=validated))

@@ -28,7 +28,7 @@ function mayCancel(run, proposal, me) {
   return unknown || me.admin || run.started_by === me.id || proposal.author === me.id;
 }
 
-export function createDetail({ store, actions, drafts }) {
+export function createDetail({ store, actions, drafts, unread }) {
   const seen = new Seen({ user: actions.me().id, project: store.project });
   const context = { store, actions, drafts, seen };
   const title = h("h1", { tabIndex: -1 });
@@ -43,7 +43,7 @@ export function createDetail({ store, actions, drafts }) {
   const runIcon = h("span.button-icon");
   const runText = h("span");
   const run = h("button.primary.run-button", { type: "button" }, runIcon, runText);
-  const tabs = VIEWS.map(([name, label]) => ({ name, link: h("a.tab", {}, label) }));
+  const tabs = VIEWS.map(([name, label]) => ({ name, link: h("a.tab", {}, label, h("span.item-news")) }));
   const panels = new Map(VIEWS.map(([name, , create]) => [name, create(context)]));
   const panel = h("div.panel");
   const decide = createDecide(context);
@@ -126,6 +126,9 @@ export function createDetail({ store, actions, drafts }) {
         if (link.getAttribute("href") !== address) link.href = address;
         if (name === view) link.setAttribute("aria-current", "page");
         else link.removeAttribute("aria-current");
+        const news = unread.count(proposalId, name);
+        show(link.lastChild, news > 0);
+        setText(link.lastChild, `${news} new`);
       }
       panels.get(view).update(proposalId, place);
     },

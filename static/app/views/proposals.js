@@ -13,7 +13,7 @@ const RUN_ICONS = { good: "check", bad: "cross", warning: "warning", quiet: "sto
 const STATUSES = ["draft", "in_review", "approved", "rejected", "archived"];
 const CHOICE_KEY = "rtserver.list ";
 
-export function createProposalList({ store, actions }) {
+export function createProposalList({ store, actions, unread }) {
   const choice = { ...EVERYTHING, ...storedChoice(store.project) };
   const heading = h("h2.list-title", { id: "proposals-title" }, "Proposals");
   const total = h("span.list-count", { role: "status" });
@@ -50,7 +50,9 @@ export function createProposalList({ store, actions }) {
   function shown() {
     const { proposals, order } = store.state;
     const all = order.map((id) => proposals[id]);
-    return chosen(all, choice, { me: actions.me().id });
+    // One that is being read stays, or it would go while it is looked at.
+    const isUnread = (id) => id === selected || unread.count(id) > 0;
+    return chosen(all, choice, { me: actions.me().id, isUnread });
   }
 
   function update(now) {
@@ -70,6 +72,7 @@ export function createProposalList({ store, actions }) {
         proposal,
         ...runsOf(state, proposal.id),
         live,
+        news: unread.count(proposal.id),
         selected: proposal.id === selected,
         people: peopleAt(state.present, proposal.id, me),
         address: addressOf({ project: store.project, proposal: proposal.id }),
@@ -185,7 +188,8 @@ function makeItem() {
   const runText = h("span");
   const run = h("span.item-run", {}, runMark, runText);
   const people = h("span.item-people");
-  const link = h("a.item", {}, title, id, h("span.item-foot", {}, status, run, people));
+  const news = h("span.item-news", { hidden: true });
+  const link = h("a.item", {}, title, id, h("span.item-foot", {}, news, status, run, people));
   let drawn = {};
   return {
     element: h("li", {}, link),
@@ -195,6 +199,7 @@ function makeItem() {
         drawn.run?.status === next.run?.status &&
         drawn.run?.verdict === next.run?.verdict &&
         drawn.outdated === next.outdated &&
+        drawn.news === next.news &&
         drawn.selected === next.selected &&
         namesOf(drawn.people) === namesOf(next.people) &&
         drawn.live === next.live
@@ -209,6 +214,8 @@ function makeItem() {
       setText(title, proposal.title || proposal.id);
       setText(id, proposal.id);
       id.title = proposal.id;
+      show(news, next.news > 0);
+      setText(news, `${next.news} new`);
       setText(status, words(proposal.status));
       status.hidden = !proposal.status;
       drawPeople(people, next.people);

@@ -4,7 +4,7 @@ import { icon } from "../icons.js";
 
 const SHOWN_MS = 7_000;
 const MOST = 3;
-const TONE_ICONS = { good: "check", warning: "warning", bad: "warning" };
+const TONE_ICONS = { good: "check", info: "bell", warning: "warning", bad: "warning" };
 
 export function createToasts() {
   const element = h("div.toasts", { role: "status", "aria-live": "polite" });

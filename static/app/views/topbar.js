@@ -2,12 +2,36 @@
 import { fill, h, setText } from "../dom.js";
 import { icon, spinner } from "../icons.js";
 import { addressOf } from "../address.js";
+import { notifications } from "../news.js";
 import { describeConnection } from "../words.js";
 import { claimsOf } from "../../client/index.js";
 
 const NOT_CONNECTED = { tone: "bad", short: "Not connected", title: "Not connected", detail: "" };
 
-export function createTopbar({ store, actions }, ...more) {
+const REFUSED = "Your browser does not allow this page to notify you; its settings can change that.";
+
+/** Turns notifications of the browser on and off; the choice goes for all tabs. */
+function createBell(say) {
+  const label = h("span.visually-hidden", {}, "Notify me");
+  const bell = h(
+    "button.quiet.bell",
+    { type: "button", title: "Notify me of what concerns me while this tab is hidden" },
+    icon("bell"),
+    label,
+  );
+  bell.addEventListener("click", async () => {
+    const now = await notifications.toggle();
+    if (now === "denied") say(REFUSED, { tone: "warning" });
+    else say(now === "on" ? "You are notified while this tab is hidden." : "You are not notified.");
+    update();
+  });
+  const update = () => bell.setAttribute("aria-pressed", String(notifications.on));
+  bell.hidden = !notifications.can;
+  update();
+  return bell;
+}
+
+export function createTopbar({ store, actions, say }, ...more) {
   const dot = h("span.pill-mark");
   const pillText = h("span");
   const pill = h("span.pill", {}, dot, pillText);
@@ -29,6 +53,7 @@ export function createTopbar({ store, actions }, ...more) {
     ),
     h("div.topbar-space"),
     more,
+    createBell(say),
     pill,
     h(
       "button.quiet.sign-out",
