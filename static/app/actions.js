@@ -55,9 +55,21 @@ export function createActions({ store, toasts, busy, onSignOut, onSignIn }) {
         if (!found) toasts.say("They are no longer stored.", { tone: "warning" });
         return found;
       }),
-    comment: (id, text) =>
+    /** @param {{anchor?: object, reply_to?: string}} [about] */
+    comment: (id, text, about = {}) =>
       attempt(null, "", async () => {
-        await store.api.addComment(id, { text });
+        await store.api.addComment(id, { text, ...about });
+        await store.loadComments(id);
+      }),
+    /** @param {{text?: string, resolved?: boolean}} changes */
+    changeComment: (id, comment, changes) =>
+      attempt(null, "", async () => {
+        await store.api.request("PATCH", `/comments/${comment}`, { body: changes });
+        await store.loadComments(id);
+      }),
+    removeComment: (id, comment) =>
+      attempt(null, "", async () => {
+        await store.api.request("DELETE", `/comments/${comment}`);
         await store.loadComments(id);
       }),
   };

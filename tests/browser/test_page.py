@@ -252,7 +252,7 @@ def test_narrow_screens_scroll_in_one_direction_only(new_context: NewContext, de
     assert sideways_px(page) <= 0
     for tab in ("Revise", "Discussion"):
         page.get_by_role("link", name=tab).click()
-        expect(page.locator("textarea")).to_be_visible()
+        expect(page.locator(".panel textarea")).to_be_visible()
         assert sideways_px(page) <= 0
     page.get_by_role("link", name="All proposals").first.click()
     expect(page.get_by_role("link", name="Waive late fees")).to_be_visible()

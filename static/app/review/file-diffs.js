@@ -49,9 +49,18 @@ function fileDiff(file, how) {
     h(
       "div.diff-table",
       { tabIndex: 0, role: "region", "aria-label": `Changes of ${path}` },
-      h("table", {}, h("tbody", {}, table(rows, how, path))),
+      h("table", {}, columnsOf(how.beside), h("tbody", {}, table(rows, how, path))),
     ),
   );
+}
+
+function columnsOf(beside) {
+  const numbers = () => h("col.diff-number-column");
+  const text = () => h("col");
+  const columns = beside
+    ? [numbers(), text(), numbers(), text()]
+    : [numbers(), numbers(), text()];
+  return h("colgroup", {}, columns);
 }
 
 /** Each line with the one that stands in its place on the other side. */

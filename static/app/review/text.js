@@ -5,11 +5,13 @@ import { timeOf } from "../format.js";
 import { icon } from "../icons.js";
 import { mayRevise } from "./rights.js";
 import { createFiles } from "./files.js";
+import { createInline } from "./inline.js";
 import { loadMarkdown } from "./markdown.js";
 import { createPicker } from "./picker.js";
 import { sourceOf } from "./source.js";
 import { readingOrder, tasksOf } from "./sources.js";
 import { failed, loading, nothing } from "./states.js";
+import { openByFile, threadsOf } from "./threads.js";
 
 const SOURCE_KEY = "rtserver.source";
 const NO_RENDERER =
@@ -17,7 +19,7 @@ const NO_RENDERER =
   "operator gets one with `make run`, which needs Node.js.";
 
 export function createText(context) {
-  const { store, actions, seen } = context;
+  const { store, actions, seen, comments } = context;
   const { texts } = store;
   const picker = createPicker({
     onChoose: (number) => go({ revision: number, file: place?.file ?? null }),
@@ -30,6 +32,7 @@ export function createText(context) {
   const source = modeButton("Source", true);
   const name = h("h2.file-title");
   const body = h("div.text-body");
+  const inline = createInline(context, body);
   const next = h("a.next-file", { hidden: true });
   const article = h(
     "div.text-main",
@@ -164,7 +167,7 @@ export function createText(context) {
     fill(notice, parts.length > 0 && icon("info"), h("p", {}, parts.flatMap((each) => [each, " "])));
   }
 
-  function drawFile(revision, file, ordered) {
+  function drawFile(known, revision, file, ordered) {
     const entry = texts.file(proposal.id, revision, file);
     const isMarkdown = file.path.endsWith(".md");
     if (isMarkdown && !asSource) needRenderer();
@@ -183,13 +186,19 @@ export function createText(context) {
       if (shown === "loading") fill(body, loading(file.path));
       else if (shown === "failed") fill(body, failed(entry.error, retry));
       else if (entry.value === "") fill(body, h("p.muted", {}, "This file is empty."));
-      else if (plain) fill(body, sourceOf(entry.value, { path: file.path, onLine: null }));
+      else if (plain) fill(body, sourceOf(entry.value, { path: file.path, onLine: inline.onLine }));
       else fill(body, renderer.file(entry.value, (path) => addressOfLink(path, file, ordered)));
       files.outline(plain ? [] : [...body.querySelectorAll(".md-heading")]);
+      if (shown === "ready") {
+        const isNewest = revision === known.list[0];
+        inline.attach({ plain, path: file.path, text: entry.value, revision, isNewest, proposal });
+      }
       drawNext(file, ordered);
       aimed = "";
     }
-    if (shown === "ready") aim(plain);
+    if (shown !== "ready") return;
+    inline.update(threadsOf(proposal.comments), { proposal, isNewest: revision === known.list[0] });
+    aim();
   }
 
   function addressOfLink(path, from, ordered) {
@@ -211,12 +220,18 @@ export function createText(context) {
     next.href = addressOf(here({ file: following.path, revision: place.revision }));
   }
 
-  /** Bring the line that the address names into view, once. */
+  /** Bring the thread or the line that the address names into view, once. */
   function aim() {
-    if (place.line === null) return;
-    const key = `${drawn} ${place.line}`;
+    if (place.line === null && place.thread === null) return;
+    const key = `${drawn} ${place.line} ${place.thread}`;
     if (key === aimed) return;
+    if (place.thread !== null && !inline.has(place.thread) && !comments.loaded) return;
     aimed = key;
+    if (inline.has(place.thread)) {
+      inline.aim(place.thread);
+      return;
+    }
+    if (place.line === null) return;
     const target = blockAt(body, place.line);
     if (!target) return;
     target.scrollIntoView({ block: "center" });
@@ -255,14 +270,14 @@ export function createText(context) {
     standing = "";
     show(stand, false);
     show(columns, true);
-    drawFile(revision, file, ordered);
+    drawFile(known, revision, file, ordered);
     drawTasks(revision, ordered);
     files.update(
       revision,
       ordered,
       file.path,
       (path) => addressOf(here({ file: path, revision: place.revision })),
-      new Map(),
+      openByFile(proposal.comments),
     );
     if (!document.hidden && revision === known.list[0]) seen.set(proposalId, revision.number);
   }
@@ -271,6 +286,7 @@ export function createText(context) {
     element,
     update,
     toggleSource: () => setMode(!asSource),
+    comment: inline.comment,
     /** @param {1 | -1} step to the file after or before */
     step(by) {
       const { revision } = revisionShown() ?? {};

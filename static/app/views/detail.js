@@ -4,10 +4,12 @@ import { listOf, words } from "../format.js";
 import { icon, spinner } from "../icons.js";
 import { addressOf } from "../address.js";
 import { isActive, latestRun } from "../../client/index.js";
+import { Comments } from "../review/comments.js";
 import { createDecide } from "../review/decide.js";
 import { Seen } from "../review/seen.js";
 import { createChanges } from "../review/changes.js";
 import { createText } from "../review/text.js";
+import { openThreads } from "../review/threads.js";
 import { createDiscussion } from "./discussion.js";
 import { createIteration } from "./iteration.js";
 import { createValidation } from "./validation.js";
@@ -30,7 +32,8 @@ function mayCancel(run, proposal, me) {
 
 export function createDetail({ store, actions, drafts, unread }) {
   const seen = new Seen({ user: actions.me().id, project: store.project });
-  const context = { store, actions, drafts, seen };
+  const comments = new Comments(store);
+  const context = { store, actions, drafts, seen, comments };
   const title = h("h1", { tabIndex: -1 });
   const status = h("span.badge");
   const meta = h("p.meta");
@@ -43,7 +46,11 @@ export function createDetail({ store, actions, drafts, unread }) {
   const runIcon = h("span.button-icon");
   const runText = h("span");
   const run = h("button.primary.run-button", { type: "button" }, runIcon, runText);
-  const tabs = VIEWS.map(([name, label]) => ({ name, link: h("a.tab", {}, label, h("span.item-news")) }));
+  const threadsOpen = h("span.tab-count", { hidden: true });
+  const tabs = VIEWS.map(([name, label]) => ({
+    name,
+    link: h("a.tab", {}, label, name === "discussion" && threadsOpen, h("span.item-news")),
+  }));
   const panels = new Map(VIEWS.map(([name, , create]) => [name, create(context)]));
   const panel = h("div.panel");
   const decide = createDecide(context);
@@ -116,8 +123,12 @@ export function createDetail({ store, actions, drafts, unread }) {
       current = { id: proposalId, run: active };
       if (shownView !== view) {
         shownView = view;
+        const { link } = tabs.find(({ name }) => name === view);
+        link.parentElement.scrollLeft = link.offsetLeft - link.parentElement.offsetLeft - 40;
         fill(panel, panels.get(view).element);
       }
+      comments.update(proposal);
+      drawThreads(threadsOpen, openThreads(proposal.comments).length);
       decide.update(proposalId);
       show(run, view !== "revise" || active !== null);
       drawButton(active, proposal, busy);
@@ -133,6 +144,13 @@ export function createDetail({ store, actions, drafts, unread }) {
       panels.get(view).update(proposalId, place);
     },
   };
+}
+
+function drawThreads(element, many) {
+  show(element, many > 0);
+  if (element.dataset.many === String(many)) return;
+  element.dataset.many = String(many);
+  fill(element, String(many), h("span.visually-hidden", {}, ` open ${many === 1 ? "thread" : "threads"}`));
 }
 
 function drawMeta(meta, status, proposal) {
