@@ -21,6 +21,7 @@ from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.positions import Position
 from store.base.client import Database, confirmed, core_errors
+from store.base.leases import lapsed, until
 from store.log.collection import (
     AUDIT,
     HEADS,
@@ -47,19 +48,16 @@ class MongoArchive:
         # What a failover may take back must not be in the archive.
         self._records = confirmed(database)[AUDIT]
         self._heads = database[HEADS]
-        self._lease_ms = int(lease_s * 1000)
-
-    def _until(self) -> dict[str, Any]:
-        return {"$add": ["$$NOW", self._lease_ms]}
+        self._lease_s = lease_s
 
     @core_errors
     async def acquire(self, archive_id: str, owner: str, *, above: int) -> Lease:
         """See `ArchiveStore.acquire`."""
-        free = {"$or": [{"$lt": ["$until", "$$NOW"]}, {"$eq": ["$owner", owner]}]}
+        free = {"$or": [lapsed(), {"$eq": ["$owner", owner]}]}
         taken = {
             "owner": owner,
             "term": {"$add": [{"$max": ["$term", above]}, 1]},
-            "until": self._until(),
+            "until": until(self._lease_s),
         }
         document = await self._archives.find_one_and_update(
             {"_id": archive_id, "$expr": free},
@@ -88,7 +86,7 @@ class MongoArchive:
         self, archive_id: str, owner: str, term: int, position: Position | None
     ) -> bool:
         """See `ArchiveStore.renew`."""
-        fields: dict[str, Any] = {"until": self._until()}
+        fields: dict[str, Any] = {"until": until(self._lease_s)}
         if position is not None:
             fields |= {"epoch": position.epoch, "seq": Int64(position.seq)}
         result = await self._archives.update_one(
@@ -101,7 +99,7 @@ class MongoArchive:
         """See `ArchiveStore.release`."""
         await self._archives.update_one(
             {"_id": archive_id, "owner": owner, "term": term},
-            [{"$set": {"until": {"$subtract": ["$$NOW", 1]}}}],
+            [{"$set": {"until": "$$NOW"}}],
         )
 
     @core_errors

@@ -14,22 +14,23 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from pymongo import ReturnDocument, UpdateOne
-from pymongo.errors import DuplicateKeyError
+from pymongo import UpdateOne
 
 from rtserver.model.connection import ConnectionRecord
 from store.base.batching import Batcher
 from store.base.client import Database, confirmed, core_errors
+from store.base.leases import LIVE, Expression, change_or_make, until
 
 CONNECTIONS = "connections"
 KEPT_S = 3600
 
 
-def _live(now: Any = "$$NOW") -> dict[str, Any]:
+def _live(*conditions: Expression) -> Expression:
+    """The entries that have their lease, and what else is asked of them."""
     return {
         "$filter": {
             "input": {"$ifNull": ["$entries", []]},
-            "cond": {"$gt": ["$$this.until", now]},
+            "cond": {"$and": [LIVE, *conditions]},
         }
     }
 
@@ -40,7 +41,7 @@ class MongoLeases:
     def __init__(self, database: Database, *, lease_s: float) -> None:
         self._connections = database[CONNECTIONS]
         self._confirmed = confirmed(database)[CONNECTIONS]
-        self._lease_ms = int(lease_s * 1000)
+        self._lease_s = lease_s
         # A project's document grows with its connections, and each change writes all of it: one at
         # a time, two thousand came in at 44 a second.
         self._admissions = Batcher(self._admit)
@@ -49,9 +50,6 @@ class MongoLeases:
     async def prepare(self) -> None:
         """Make the index that removes documents of users and projects who are long gone."""
         await self._connections.create_index("expires_at", expireAfterSeconds=0, name="expiry")
-
-    def _until(self) -> dict[str, Any]:
-        return {"$add": ["$$NOW", self._lease_ms]}
 
     def _document(self, entry: ConnectionRecord) -> dict[str, Any]:
         # `$literal`: an id that begins with a dollar sign must not be read as an expression.
@@ -66,27 +64,8 @@ class MongoLeases:
             "at": {"$literal": entry.opened_at},
             "ip": {"$literal": entry.ip},
             "b": entry.behind_bytes,
-            "until": self._until(),
+            "until": until(self._lease_s),
         }
-
-    def _kept(self) -> dict[str, Any]:
-        return {"$add": ["$$NOW", self._lease_ms + KEPT_S * 1000]}
-
-    async def _change(
-        self, identity: str, pipeline: list[dict[str, Any]], answer: dict[str, Any]
-    ) -> Any:
-        """Change a document; of what it is then only what `answer` (a projection) names."""
-        while True:
-            try:
-                return await self._connections.find_one_and_update(
-                    {"_id": identity},
-                    pipeline,
-                    upsert=True,
-                    projection=answer,
-                    return_document=ReturnDocument.AFTER,
-                )
-            except DuplicateKeyError:
-                continue  # two made the document at once: it is there now
 
     @core_errors
     async def admit(self, entry: ConnectionRecord, *, limit: int) -> bool:
@@ -99,10 +78,16 @@ class MongoLeases:
         connection_ids = [entry.connection_id for entry in entries]
         room = {"$subtract": [limit, {"$size": "$entries"}]}
         newcomers = [self._document(entry) for entry in entries]
-        document = await self._change(
+        document = await change_or_make(
+            self._connections,
             f"project:{project_id}",
             [
-                {"$set": {"entries": _others(connection_ids), "expires_at": self._kept()}},
+                {
+                    "$set": {
+                        "entries": _others(connection_ids),
+                        "expires_at": until(self._lease_s + KEPT_S),
+                    }
+                },
                 {
                     "$set": {
                         "entries": {
@@ -130,10 +115,16 @@ class MongoLeases:
     ) -> list[ConnectionRecord]:
         """See `LeaseStore.register`. Entries stand in the order of their arrival."""
         others, this = "$entries", [self._document(entry)]
-        document = await self._change(
+        document = await change_or_make(
+            self._connections,
             f"user:{entry.user_id}",
             [
-                {"$set": {"entries": _others([entry.connection_id]), "expires_at": self._kept()}},
+                {
+                    "$set": {
+                        "entries": _others([entry.connection_id]),
+                        "expires_at": until(self._lease_s + KEPT_S),
+                    }
+                },
                 {
                     "$set": {
                         "entries": {"$concatArrays": [this, others] if oldest else [others, this]}
@@ -199,7 +190,7 @@ class MongoLeases:
                                     self._still_listed(mine),
                                 ]
                             },
-                            "expires_at": self._kept(),
+                            "expires_at": until(self._lease_s + KEPT_S),
                         }
                     }
                 ],
@@ -218,13 +209,18 @@ class MongoLeases:
                                     "in": {
                                         "$cond": [
                                             {"$in": ["$$this.c", {"$literal": mine}]},
-                                            {"$mergeObjects": ["$$this", {"until": self._until()}]},
+                                            {
+                                                "$mergeObjects": [
+                                                    "$$this",
+                                                    {"until": until(self._lease_s)},
+                                                ]
+                                            },
                                             "$$this",
                                         ]
                                     },
                                 }
                             },
-                            "expires_at": self._kept(),
+                            "expires_at": until(self._lease_s + KEPT_S),
                         }
                     }
                 ],
@@ -278,13 +274,10 @@ class MongoLeases:
         self, project_ids: Sequence[str], *, but_worker: str | None = None
     ) -> dict[str, list[ConnectionRecord]]:
         """The live connections of projects, over all workers but one, the oldest first."""
-        live = _live()
-        if but_worker is not None:
-            others = {"$ne": ["$$this.w", {"$literal": but_worker}]}
-            live["$filter"]["cond"] = {"$and": [others, live["$filter"]["cond"]]}
+        others = {"$ne": ["$$this.w", {"$literal": but_worker}]}
         pipeline: list[dict[str, Any]] = [
             {"$match": {"_id": {"$in": [f"project:{project_id}" for project_id in project_ids]}}},
-            {"$project": {"entries": live}},
+            {"$project": {"entries": _live(others)}},
         ]
         return {
             document["_id"].removeprefix("project:"): [_entry(e) for e in document["entries"]]
@@ -345,17 +338,7 @@ def _which_of(connection_ids: list[str]) -> dict[str, Any]:
 
 def _others(connection_ids: list[str]) -> dict[str, Any]:
     """The live entries but these: also this worker's own, which may just have been let in."""
-    return {
-        "$filter": {
-            "input": {"$ifNull": ["$entries", []]},
-            "cond": {
-                "$and": [
-                    {"$not": {"$in": ["$$this.c", {"$literal": connection_ids}]}},
-                    {"$gt": ["$$this.until", "$$NOW"]},
-                ]
-            },
-        }
-    }
+    return _live({"$not": {"$in": ["$$this.c", {"$literal": connection_ids}]}})
 
 
 def _entry(found: dict[str, Any]) -> ConnectionRecord:

@@ -10,6 +10,7 @@ from pymongo.errors import DuplicateKeyError
 
 from rtserver.model.events import EventDraft
 from rtserver.reviews.locks import MAX_REASON_CHARS, Lock
+from store.base import leases
 from store.base.client import NEWEST_MS, Database, confirmed, core_errors, newest
 from store.base.relay import OutboxRelay, waiting_event
 from store.base.schemas import OUTBOX, USER_ID, prepare_validated, schema
@@ -24,7 +25,7 @@ SCHEMA = schema(
         "until": {"bsonType": "date"},
     },
 )
-_LAPSED = {"$lte": ["$until", "$$NOW"]}
+_LAPSED = leases.lapsed()
 _SEEN = {"by": 1, "reason": 1, "at": 1, "until": 1, "lapsed": _LAPSED}
 
 
@@ -60,7 +61,9 @@ class MongoLocks:
         if reason is not None:
             wanted["reason"] = reason
         document = await self._locks.find_one_and_update(
-            wanted, [{"$set": {"until": _until(lease_s)}}], return_document=ReturnDocument.AFTER
+            wanted,
+            [{"$set": {"until": leases.until(lease_s)}}],
+            return_document=ReturnDocument.AFTER,
         )
         return None if document is None else _lock(document)
 
@@ -74,7 +77,7 @@ class MongoLocks:
             "by": {"$literal": lock.by},
             "reason": {"$literal": lock.reason},
             "at": lock.at,
-            "until": _until(lease_s),
+            "until": leases.until(lease_s),
             "outbox": {
                 "$concatArrays": [
                     {"$ifNull": ["$outbox", []]},
@@ -121,10 +124,6 @@ class MongoLocks:
         """See `LockStore.lapsed`."""
         cursor = self._locks.find({"until": {"$exists": True}, "$expr": _LAPSED}, _SEEN)
         return [_lock(document) async for document in cursor]
-
-
-def _until(lease_s: float) -> dict[str, Any]:
-    return {"$add": ["$$NOW", int(lease_s * 1000)]}
 
 
 def _what(lock: Lock) -> str:

@@ -1,40 +1,33 @@
 """Places of runs: how many of a project are under way, one document a project.
 
-    _id        project id
-    entries    array of {r: run, until: end of lease}: those that have a place
-    asking     array of {r: run, at: when it was asked for, until}: those that asked just now
-    expires_at when MongoDB may remove the document (TTL index)
-
-Time is the database's ($$NOW), so workers' clocks need not agree.
+_id        project id
+entries    array of {r: run, until: end of lease}: those that have a place
+asking     array of {r: run, at: when it was asked for, until}: those that asked just now
+expires_at when MongoDB may remove the document (TTL index)
 """
 
 from collections.abc import Iterable
 from typing import Any
 
-from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError
-
 from rtserver.runs.model import Run
 from store.base.client import Database
+from store.base.leases import LIVE, change_or_make, until
 
 RUN_PLACES = "run_places"
 KEPT_S = 3600
-ASKING_MS = 3_000
+ASKING_S = 3.0
 
 
 class RunPlaces:
     """Places on a lease. Errors are the driver's."""
 
-    def __init__(self, database: Database, *, lease_ms: int) -> None:
+    def __init__(self, database: Database, *, lease_s: float) -> None:
         self._places = database[RUN_PLACES]
-        self._lease_ms = lease_ms
+        self._lease_s = lease_s
 
     async def prepare(self) -> None:
         """Make the index that removes documents of projects that are long quiet."""
         await self._places.create_index("expires_at", expireAfterSeconds=0, name="expiry")
-
-    def _kept(self) -> dict[str, Any]:
-        return {"$add": ["$$NOW", self._lease_ms + KEPT_S * 1000]}
 
     async def take(self, run: Run, limit: int) -> bool:
         """Take a place; False where all are taken, or others wait who were first.
@@ -51,14 +44,14 @@ class RunPlaces:
                 {"$and": [{"$eq": ["$$this.at", at]}, {"$lt": ["$$this.r", me]}]},
             ]
         }
-        place = {"r": me, "until": {"$add": ["$$NOW", self._lease_ms]}}
-        wish = {"r": me, "at": at, "until": {"$add": ["$$NOW", ASKING_MS]}}
+        place = {"r": me, "until": until(self._lease_s)}
+        wish = {"r": me, "at": at, "until": until(ASKING_S)}
         change: list[dict[str, Any]] = [
             {
                 "$set": {
                     "entries": _live("entries", {"$ne": ["$$this.r", me]}),
                     "asking": _live("asking", {"$ne": ["$$this.r", me]}),
-                    "expires_at": self._kept(),
+                    "expires_at": until(self._lease_s + KEPT_S),
                 }
             },
             {
@@ -84,17 +77,8 @@ class RunPlaces:
             },
             {"$unset": "granted"},
         ]
-        while True:
-            try:
-                document = await self._places.find_one_and_update(
-                    {"_id": run.project_id},
-                    change,
-                    upsert=True,
-                    return_document=ReturnDocument.AFTER,
-                )
-            except DuplicateKeyError:
-                continue  # two made the document at once: it is there now
-            return any(entry["r"] == run.run_id for entry in document["entries"])
+        document = await change_or_make(self._places, run.project_id, change)
+        return any(entry["r"] == run.run_id for entry in document["entries"])
 
     async def release(self, run: Run) -> None:
         """Give a place back, or stop asking for one."""
@@ -111,7 +95,7 @@ class RunPlaces:
         """
         known = list(runs)
         mine = {"$literal": [run.run_id for run in known]}
-        renewed = {"until": {"$add": ["$$NOW", self._lease_ms]}}
+        renewed = {"until": until(self._lease_s)}
         await self._places.update_many(
             {"_id": {"$in": list({run.project_id for run in known})}},
             [
@@ -129,7 +113,7 @@ class RunPlaces:
                                 },
                             }
                         },
-                        "expires_at": self._kept(),
+                        "expires_at": until(self._lease_s + KEPT_S),
                     }
                 }
             ],
@@ -140,7 +124,7 @@ def _live(name: str, condition: dict[str, Any]) -> dict[str, Any]:
     return {
         "$filter": {
             "input": {"$ifNull": [f"${name}", []]},
-            "cond": {"$and": [{"$gt": ["$$this.until", "$$NOW"]}, condition]},
+            "cond": {"$and": [LIVE, condition]},
         }
     }
 

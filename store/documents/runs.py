@@ -22,6 +22,7 @@ from rtserver.model.run import RunKind, RunState
 from rtserver.reviews.pages import PAGE_BYTES, Place
 from rtserver.runs.model import LastRuns, Run, RunConflictError
 from store.base.client import NEWEST_MS, Database, confirmed, core_errors, newest
+from store.base.leases import lapsed, until
 from store.base.pages import BATCH_DOCUMENTS, page_of
 from store.base.relay import OutboxRelay, waiting_event
 from store.documents.proposals import LIVE, PROPOSALS
@@ -46,8 +47,8 @@ class MongoRuns:
         self._proposals = confirmed(database)[PROPOSALS]
         self._newest = newest(database)[RUNS]
         self._relay = relay
-        self._lease_ms = int(lease_s * 1000)
-        self._places = RunPlaces(database, lease_ms=self._lease_ms)
+        self._lease_s = lease_s
+        self._places = RunPlaces(database, lease_s=lease_s)
 
     async def prepare(self) -> None:
         """Make the indexes: one run of a kind under way a proposal; what is over goes in time."""
@@ -104,7 +105,9 @@ class MongoRuns:
             else:  # an attempt whose answer was lost: its event waits under the key of then
                 document = await self._as_confirmed(run.run_id) or document
         # The lease is set by the database's clock, which an insert cannot name.
-        await self._runs.update_one({"_id": run.run_id}, [{"$set": {"lease_until": self._until()}}])
+        await self._runs.update_one(
+            {"_id": run.run_id}, [{"$set": {"lease_until": until(self._lease_s)}}]
+        )
         await self._relay.try_relay(RUNS, document)
 
     @core_errors
@@ -138,7 +141,7 @@ class MongoRuns:
                     "$set": {
                         "stage": {"$literal": stage},
                         "files": {"$literal": list(files)},
-                        "lease_until": self._until(),
+                        "lease_until": until(self._lease_s),
                     }
                 }
             ],
@@ -165,9 +168,6 @@ class MongoRuns:
         validation: dict[str, Any] = result.get("validation", result)
         return validation
 
-    def _until(self) -> dict[str, Any]:
-        return {"$add": ["$$NOW", self._lease_ms]}
-
     @core_errors
     async def finish(
         self, run: Run, state: RunState, result: dict[str, Any], ended: EventDraft
@@ -180,8 +180,8 @@ class MongoRuns:
     @core_errors
     async def lose(self, run: Run, result: dict[str, Any], ended: EventDraft) -> bool:
         """See `RunStore.lose`."""
-        lapsed = {"$expr": {"$lt": ["$lease_until", "$$NOW"]}}
-        return await self._end(lapsed, run, RunState.ERROR, result, ended, made=None)
+        condition = {"$expr": lapsed("$lease_until")}
+        return await self._end(condition, run, RunState.ERROR, result, ended, made=None)
 
     async def _end(
         self,
@@ -287,7 +287,7 @@ class MongoRuns:
         """See `RunStore.renew`."""
         ids = [run.run_id for run in runs]
         mine = {"_id": {"$in": ids}, "active": True, "owner": owner}
-        await self._runs.update_many(mine, [{"$set": {"lease_until": self._until()}}])
+        await self._runs.update_many(mine, [{"$set": {"lease_until": until(self._lease_s)}}])
         await self._places.renew(runs)
         return [_run(document) async for document in self._confirmed.find(mine)]
 
@@ -310,17 +310,9 @@ class MongoRuns:
     @core_errors
     async def lapsed(self) -> list[Run]:
         """See `RunStore.lapsed`. A run whose creator died before the lease was set counts too."""
-        cursor = self._confirmed.find(
-            {
-                "active": True,
-                "$expr": {
-                    "$lt": [
-                        {"$ifNull": ["$lease_until", {"$add": ["$started_at", self._lease_ms]}]},
-                        "$$NOW",
-                    ]
-                },
-            }
-        )
+        unset = {"$add": ["$started_at", int(self._lease_s * 1000)]}
+        end = {"$ifNull": ["$lease_until", unset]}
+        cursor = self._confirmed.find({"active": True, "$expr": lapsed(end)})
         return [_run(document) async for document in cursor]
 
 

@@ -11,6 +11,7 @@ from pymongo import ReturnDocument
 
 from rtserver.audit.record.workers import Worker
 from store.base.client import Database, core_errors
+from store.base.leases import lapsed, until
 
 WORKERS = "workers"
 
@@ -23,10 +24,7 @@ class MongoWorkers:
 
     def __init__(self, database: Database, *, lease_s: float) -> None:
         self._workers = database[WORKERS]
-        self._lease_ms = int(lease_s * 1000)
-
-    def _until(self) -> dict[str, Any]:
-        return {"$add": ["$$NOW", self._lease_ms]}
+        self._lease_s = lease_s
 
     @core_errors
     async def renew(self, worker: Worker) -> None:
@@ -39,7 +37,7 @@ class MongoWorkers:
             "hash": worker.hash,
             "id": worker.id,
             "ended": worker.ended,
-            "lease_until": self._until(),
+            "lease_until": until(self._lease_s),
         }
         await self._workers.update_one({"_id": worker.chain}, [{"$set": fields}], upsert=True)
 
@@ -63,18 +61,18 @@ class MongoWorkers:
     @core_errors
     async def claim_lapsed(self) -> Worker | None:
         """See `WorkerStore.claim_lapsed`."""
-        lapsed = {
+        wanted = {
             "ended": {"$ne": True},
             "$expr": {
                 "$and": [
-                    {"$lt": ["$lease_until", "$$NOW"]},
-                    {"$lt": [{"$ifNull": ["$claimed_until", "$lease_until"]}, "$$NOW"]},
+                    lapsed("$lease_until"),
+                    lapsed({"$ifNull": ["$claimed_until", "$lease_until"]}),
                 ]
             },
         }
         document = await self._workers.find_one_and_update(
-            lapsed,
-            [{"$set": {"claimed_until": self._until()}}],
+            wanted,
+            [{"$set": {"claimed_until": until(self._lease_s)}}],
             return_document=ReturnDocument.AFTER,
         )
         return None if document is None else _worker(document)

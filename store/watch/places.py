@@ -5,13 +5,9 @@ _id name of the watch, holder, until (end of its lease), token (place in the cha
 failed and not moved since)
 """
 
-from typing import Any
-
-from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError
-
 from rtserver.watch.ports import WatchPlace
 from store.base.client import Database, core_errors
+from store.base.leases import change_or_make, lapsed, until
 
 WATCHES = "watches"
 
@@ -21,10 +17,7 @@ class MongoWatchPlaces:
 
     def __init__(self, database: Database, *, lease_s: float) -> None:
         self._watches = database[WATCHES]
-        self._lease_ms = int(lease_s * 1000)
-
-    def _until(self) -> dict[str, Any]:
-        return {"$add": ["$$NOW", self._lease_ms]}
+        self._lease_s = lease_s
 
     @core_errors
     async def claim(self, name: str, holder: str) -> WatchPlace | None:
@@ -33,25 +26,15 @@ class MongoWatchPlaces:
         free = {
             "$or": [
                 {"$eq": [{"$ifNull": ["$holder", me]}, me]},
-                {"$lte": ["$until", "$$NOW"]},
+                lapsed(),
             ]
         }
         # Nothing is written where it is not free: the document stays as it is.
         taken = {
             "holder": {"$cond": [free, me, "$holder"]},
-            "until": {"$cond": [free, self._until(), "$until"]},
+            "until": {"$cond": [free, until(self._lease_s), "$until"]},
         }
-        while True:
-            try:
-                document = await self._watches.find_one_and_update(
-                    {"_id": name},
-                    [{"$set": taken}],
-                    upsert=True,
-                    return_document=ReturnDocument.AFTER,
-                )
-                break
-            except DuplicateKeyError:
-                continue  # two made the document at once: it is there now
+        document = await change_or_make(self._watches, name, [{"$set": taken}])
         if document["holder"] != holder:
             return None
         return WatchPlace(document.get("token"), document.get("resync"))
@@ -60,7 +43,7 @@ class MongoWatchPlaces:
     async def renew(self, name: str, holder: str) -> bool:
         """See `WatchPlaces.renew`."""
         result = await self._watches.update_one(
-            {"_id": name, "holder": holder}, [{"$set": {"until": self._until()}}]
+            {"_id": name, "holder": holder}, [{"$set": {"until": until(self._lease_s)}}]
         )
         return bool(result.matched_count)
 
@@ -74,7 +57,7 @@ class MongoWatchPlaces:
                     "$set": {
                         "token": {"$literal": place.token},
                         "resync": {"$literal": place.resync},
-                        "until": self._until(),
+                        "until": until(self._lease_s),
                         "noted_at": "$$NOW",
                         "failed_at": "$$REMOVE",
                         "problem": "$$REMOVE",

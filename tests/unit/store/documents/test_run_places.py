@@ -20,7 +20,7 @@ def a_run(run_id: str, *, at: int = 0, project_id: str = "p1") -> Run:
 
 
 def places(db: Database) -> RunPlaces:
-    return RunPlaces(db, lease_ms=60_000)
+    return RunPlaces(db, lease_s=60)
 
 
 async def lapse(db: Database, array: str, run_id: str) -> None:
