@@ -11,6 +11,7 @@ from rtserver.app.mongo import MongoAccess
 from rtserver.audit.live.fanout import AuditFanout
 from rtserver.delivery.dispatcher import Dispatcher
 from rtserver.delivery.fanout import Fanout
+from rtserver.delivery.log_pages import LogPages
 from rtserver.delivery.membership import Membership, NoMembers
 from rtserver.delivery.sender import Sender, open_ring
 from rtserver.lib.tasks import TaskOwner
@@ -30,11 +31,14 @@ class Delivery:
     """The feeds of projects, and that of the audit log.
 
     Attributes:
+        pages, audit_pages: what those read who catch up.
         membership: who may see what of a proposal.
     """
 
     dispatcher: Dispatcher
     audit_dispatcher: Dispatcher
+    pages: LogPages
+    audit_pages: LogPages
     membership: Membership
 
 
@@ -62,9 +66,15 @@ def build_delivery(
         Membership(NoMembers()),
         recent_bytes=settings.recent_events_bytes,
     )
-    tasks.start(FeedUpkeep(dispatcher, events.writer).run(), name="positions")
-    tasks.start(FeedUpkeep(audit_dispatcher, audit.log.writer).run(), name="audit-positions")
-    return Delivery(dispatcher, audit_dispatcher, membership)
+    # Half of what may be on its way to those who catch up; the other half waits for their sockets.
+    # Admins who watch the audit log are few.
+    pages = LogPages(events.writer, settings.catch_up_bytes * 3 // 8)
+    audit_pages = LogPages(audit.log.writer, settings.catch_up_bytes // 8)
+    upkeep = FeedUpkeep(dispatcher, events.writer, pages)
+    audit_upkeep = FeedUpkeep(audit_dispatcher, audit.log.writer, audit_pages)
+    tasks.start(upkeep.run(), name="positions")
+    tasks.start(audit_upkeep.run(), name="audit-positions")
+    return Delivery(dispatcher, audit_dispatcher, pages, audit_pages, membership)
 
 
 class _EventFeeds:

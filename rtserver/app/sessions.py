@@ -15,6 +15,7 @@ from rtserver.audit.live.commands import AuditCommands
 from rtserver.audit.live.service import AuditWatch
 from rtserver.auth.tokens import TokenVerifier
 from rtserver.config.settings import Settings
+from rtserver.lib.byte_budget import ByteBudget
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.model.events import AUDIT_PROJECT
@@ -98,6 +99,8 @@ async def build_sessions(
         settings=_session_settings(settings),
         log=events.writer,
         dispatcher=delivery.dispatcher,
+        pages=delivery.pages,
+        catch_up_budget=ByteBudget(settings.catch_up_bytes // 2),
         wheel=wheel,
         tasks=tasks,
         metrics=base.metrics.sessions,
@@ -184,6 +187,7 @@ def _audit_watch(
             services,
             log=log,
             dispatcher=delivery.audit_dispatcher,
+            pages=delivery.audit_pages,
             commands=CommandTable(
                 audited(auditor, AuditCommands(gateway, log, auditor).table(), commands.RECORDED)
             ),

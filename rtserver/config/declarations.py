@@ -286,6 +286,14 @@ class Declarations:
         "Most bytes that wait for one slow connection; past it, it is closed with 4008 and can "
         "resume.",
     )
+    catch_up_bytes: int = setting(
+        32 * MIB,
+        size(MIB, 64 * GIB),
+        "Most bytes of the log that are on their way to clients that catch up, on one worker: half "
+        "are pages that those share who resume nearby, half have not been taken by their sockets "
+        "yet. Past it they are served in turn, so that a thousand that come back at once, or that "
+        "do not read, take no more memory than this.",
+    )
     max_message_bytes: int = setting(
         64 * KIB, size(256, 64 * MIB), "Largest message that is taken from a client."
     )

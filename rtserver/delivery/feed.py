@@ -102,15 +102,31 @@ class Recent:
         self._events.clear()
         self._bytes = 0
 
-    def after(self, seq: int, limit: int) -> list[StoredEvent] | None:
-        """The events after `seq`, at most `limit`; None where the first of them is not here.
+    def after(self, seq: int, limit_bytes: int) -> list[StoredEvent] | None:
+        """The events after `seq`, as many as fit; None where the first of them is not here.
 
         So a list that is given out is never empty, and each answer gets the caller further.
         """
-        if not self._events or not self._events[0].seq - 1 <= seq < self._events[-1].seq:
+        if not self.reaches(seq):
             return None
-        start = seq + 1 - self._events[0].seq
-        return list(islice(self._events, start, start + limit))
+        found: list[StoredEvent] = []
+        for event in islice(self._events, seq + 1 - self._events[0].seq, None):
+            limit_bytes -= len(event.payload)
+            if limit_bytes < 0 and found:
+                break
+            found.append(event)
+        return found
+
+    def between(self, after: int, upto: int) -> Iterator[StoredEvent] | None:
+        """The events with `after < seq <= upto`; None where the first of them is not here."""
+        if not self.reaches(after):
+            return None
+        first = self._events[0].seq
+        return islice(self._events, after + 1 - first, upto + 1 - first)
+
+    def reaches(self, seq: int) -> bool:
+        """Whether the event after `seq` is here."""
+        return bool(self._events) and self._events[0].seq - 1 <= seq < self._events[-1].seq
 
 
 class Feed:

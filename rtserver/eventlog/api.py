@@ -1,12 +1,16 @@
 """The port of the durable log: what the core asks of it. `store/` keeps these promises."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from rtserver.model.audience import Audience
 from rtserver.model.errors import BusyError, ConflictError, InvalidError, StoreUnavailableError
 from rtserver.model.events import EventDraft, EventPack
 from rtserver.model.positions import Position
+
+READ_BYTES = 1024 * 1024
+"""What is read of a log at once unless the reader says otherwise."""
 
 
 class LogBusyError(BusyError):
@@ -139,8 +143,48 @@ class EventLog(Protocol):
     async def oldest(self, project_id: str) -> int:
         """The oldest sequence number still in the buffer; head + 1 where there is none."""
 
-    async def read(self, project_id: str, *, after: int, upto: int, limit: int) -> list[EventPack]:
-        """Packs that hold events with `after < seq <= upto`, in order, about `limit` events."""
+    async def read(
+        self,
+        project_id: str,
+        *,
+        after: int,
+        upto: int,
+        limit: int,
+        limit_bytes: int = READ_BYTES,
+    ) -> list[EventPack]:
+        """The next packs that hold events with `after < seq <= upto`, in order, without a hole.
+
+        None where there is no such event; else one at least, so each part gets the reader further.
+        Few parts are read at once, and others wait for their turn.
+
+        Args:
+            project_id: whose events.
+            after: events behind this number.
+            upto: and not behind this one.
+            limit: about so many events.
+            limit_bytes: what the packs have together as they are stored. Of one that is larger by
+                itself a part is given.
+
+        Raises:
+            StoreUnavailableError: MongoDB does not answer, or there are too many who read.
+        """
+
+    async def count(
+        self, project_id: str, *, after: int, upto: int, sees: Callable[[Audience], bool]
+    ) -> int:
+        """How many events with `after < seq <= upto` are for somebody; none of them is read.
+
+        Those who ask for the same range meanwhile share the work.
+
+        Args:
+            project_id: whose events.
+            after: events behind this number.
+            upto: and not behind this one.
+            sees: whether they are, by whom an event is for.
+
+        Raises:
+            StoreUnavailableError: as for `read`.
+        """
 
 
 def at(log: EventLog, seq: int) -> Position:

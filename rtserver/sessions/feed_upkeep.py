@@ -1,8 +1,9 @@
-"""Upkeep of feeds: position frames for filtered connections, and the sweep of idle feeds."""
+"""Upkeep of feeds: position frames for filtered connections, and sweeps of what nobody uses."""
 
 import asyncio
 
 from rtserver.delivery.dispatcher import Dispatcher
+from rtserver.delivery.log_pages import LogPages
 from rtserver.delivery.wire_forms import Encoding
 from rtserver.eventlog.api import EventLog, at
 from rtserver.sessions.server_frames import wrap_position
@@ -11,14 +12,15 @@ INTERVAL_S = 1.0
 
 
 class FeedUpkeep:
-    """Once a second tells positions, and forgets feeds that nobody holds.
+    """Once a second tells positions, and forgets feeds that nobody holds, and pages.
 
     A connection whose view left out the newest events would otherwise resume from far behind.
     """
 
-    def __init__(self, dispatcher: Dispatcher, log: EventLog) -> None:
+    def __init__(self, dispatcher: Dispatcher, log: EventLog, pages: LogPages) -> None:
         self._dispatcher = dispatcher
         self._log = log
+        self._pages = pages
 
     def tell_positions(self) -> None:
         """Send one frame to each connection that was passed over since the last."""
@@ -33,8 +35,9 @@ class FeedUpkeep:
                 subscriber.outbox.send(frames[subscriber.encoding])
 
     async def run(self) -> None:
-        """Do both until cancelled."""
+        """Do all of it until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL_S)
             self.tell_positions()
             self._dispatcher.sweep()
+            self._pages.sweep()

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rtserver.delivery.dispatcher import Dispatcher
+from rtserver.delivery.log_pages import LogPages
 from rtserver.eventlog.answering import Answering
 from rtserver.eventlog.api import EventLog
+from rtserver.lib.byte_budget import ByteBudget
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.model.connection import ConnectionRecord
@@ -72,12 +74,16 @@ class SessionServices:
 
     Attributes:
         answering: whether MongoDB answers, so that nobody is kept waiting where it does not.
+        pages: what sessions that catch up read of the log.
+        catch_up_budget: for what they have sent and no socket has taken yet.
         now_s: the clock of `wheel`.
     """
 
     settings: SessionSettings
     log: EventLog
     dispatcher: Dispatcher
+    pages: LogPages
+    catch_up_budget: ByteBudget
     wheel: TimerWheel
     tasks: TaskOwner
     metrics: SessionMetrics

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import enum
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from rtserver.delivery.feed import Feed
-from rtserver.delivery.resume import Resumption, decide
+from rtserver.delivery.resume import Resumption, Sight, decide
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.wire_forms import EVENT_STREAMS, SEPARATORS
 from rtserver.eventlog.api import at
@@ -24,7 +24,6 @@ from rtserver.lib.timer_wheel import Timer
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ConflictError, StoreUnavailableError
-from rtserver.model.events import StoredEvent
 from rtserver.model.identity import Identity
 from rtserver.model.moments import rfc3339
 from rtserver.model.visibility import Viewer, visible
@@ -216,10 +215,10 @@ class Session:
     def _position(self, seq: int) -> str:
         return str(at(self.services.log, seq))
 
-    def sight(self, feed: Feed) -> Callable[[StoredEvent], bool]:
+    def sight(self, feed: Feed) -> Sight:
         """What this client may see, by its view and the memberships of now."""
         members = feed.members.of
-        return lambda event: visible(event.audience, self.viewer, members)
+        return Sight.by_audience(lambda audience: visible(audience, self.viewer, members))
 
     def is_held_back(self, seq: int) -> bool:  # noqa: ARG002 - for those that can be
         """Whether to stop catching up where `seq` was the last that was sent."""

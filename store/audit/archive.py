@@ -25,15 +25,14 @@ from store.base.leases import lapsed, until
 from store.log.collection import (
     AUDIT,
     HEADS,
-    MAX_EVENTS_PER_PACK,
     CollectionProblemError,
     read_epoch,
     read_pack,
 )
+from store.log.reading import read_documents
 
 ARCHIVES = "audit_archives"
-READ_TIMEOUT_MS = 10_000
-MAX_READ_BYTES = 8 * 1024 * 1024
+MAX_READ_BYTES = 4 * 1024 * 1024
 
 
 class MongoArchive:
@@ -114,34 +113,20 @@ class MongoArchive:
     async def read(self, after: int, limit: int) -> LogReading:
         """See `ArchiveStore.read`."""
         epoch = await self.epoch()
-        cursor = (
-            self._records.find(
-                {
-                    "project_id": AUDIT_PROJECT,
-                    "first": {"$gt": after - MAX_EVENTS_PER_PACK},
-                    "last": {"$gt": after},
-                }
-            )
-            .sort("first", 1)
-            .max_time_ms(READ_TIMEOUT_MS)
+        documents = await read_documents(
+            self._records,
+            AUDIT_PROJECT,
+            after=after,
+            upto=None,
+            limit=limit,
+            limit_bytes=MAX_READ_BYTES,
         )
-        reading = LogReading(epoch)
-        seq = None
-        count = size_bytes = 0
-        async for document in cursor:
+        reading = LogReading(epoch, more=bool(documents))
+        for document in documents:
             pack = read_pack(document, epoch)
-            if seq is not None and pack.first > seq + 1:
-                # Overwritten while it was read: what is missing shows in the next reading.
-                reading.more = True
-                break
+            if reading.packs and pack.first > reading.packs[-1][1].last + 1:
+                break  # overwritten while it was read: what is missing shows in the next reading
             reading.packs.append((document["stamp"].time // HOUR_S, pack))
-            seq = pack.last
-            count += len(pack.items)
-            size_bytes += sum(len(item["b"]) for item in pack.items)
-            if count >= limit or size_bytes >= MAX_READ_BYTES:
-                reading.more = True
-                break
-        await cursor.close()
         if reading.packs and await self.epoch() != epoch:
             raise StoreUnavailableError("The audit log was replaced while it was read")
         return reading

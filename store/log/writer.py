@@ -11,7 +11,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -19,6 +19,7 @@ from bson import ObjectId
 from pymongo.errors import BulkWriteError
 
 from rtserver.eventlog.api import (
+    READ_BYTES,
     Fence,
     KeyReusedError,
     LogBusyError,
@@ -27,6 +28,7 @@ from rtserver.eventlog.api import (
 )
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.backoff import Backoff
+from rtserver.model.audience import Audience
 from rtserver.model.events import EventDraft, EventPack
 from store.base.batching import Batcher
 from store.base.client import (
@@ -38,10 +40,11 @@ from store.base.client import (
     newest,
 )
 from store.log.access import LogAccess
-from store.log.collection import EVENTS, MAX_EVENTS_PER_PACK, read_pack
+from store.log.collection import EVENTS
 from store.log.fences import Fences
 from store.log.heads import Heads
 from store.log.packing import MAX_PUBLICATION_BYTES, Packing, Publication, publication_of
+from store.log.reading import Reader
 
 DUPLICATE_KEY = 11000
 MAX_COMMIT_BYTES = 4 * 1024 * 1024
@@ -110,6 +113,7 @@ class MongoEventLog:
         self.under_way = asyncio.Event()
         # Many may connect to one project at once, and each asks how far it is.
         self._head_reads: Batcher[str, None, int] = Batcher(self._read_head)
+        self._reader = Reader(self._events)
         self._commit_bytes = min(MAX_COMMIT_BYTES, heads.buffer_bytes // 8)
         self._publication_bytes = max(
             LEAST_PUBLICATION_BYTES, min(MAX_PUBLICATION_BYTES, heads.buffer_bytes // 4)
@@ -438,27 +442,28 @@ class MongoEventLog:
         return None if document is None else int(document["first"])
 
     @core_errors
-    async def read(self, project_id: str, *, after: int, upto: int, limit: int) -> list[EventPack]:
+    async def read(
+        self,
+        project_id: str,
+        *,
+        after: int,
+        upto: int,
+        limit: int,
+        limit_bytes: int = READ_BYTES,
+    ) -> list[EventPack]:
         """See `rtserver.eventlog.api.EventLog.read`."""
-        cursor = (
-            self._events.find(
-                {
-                    "project_id": project_id,
-                    # A pack that begins before `after` may reach beyond it, by a pack's length.
-                    "first": {"$gt": after - MAX_EVENTS_PER_PACK, "$lte": upto},
-                    "last": {"$gt": after},
-                }
-            )
-            .sort("first", 1)
-            .max_time_ms(10_000)
+        return await self._reader.read(
+            project_id,
+            self._epoch,
+            after=after,
+            upto=upto,
+            limit=limit,
+            limit_bytes=limit_bytes,
         )
-        packs: list[EventPack] = []
-        count = 0
-        async for document in cursor:
-            pack = read_pack(document, self._epoch)
-            packs.append(pack)
-            count += len(pack.items)
-            if count >= limit:
-                break
-        await cursor.close()
-        return packs
+
+    @core_errors
+    async def count(
+        self, project_id: str, *, after: int, upto: int, sees: Callable[[Audience], bool]
+    ) -> int:
+        """See `rtserver.eventlog.api.EventLog.count`."""
+        return await self._reader.count((project_id, after, upto), sees)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.wire_forms import Encoding
-from rtserver.eventlog.api import Fence, Published
+from rtserver.eventlog.api import READ_BYTES, Fence, Published
+from rtserver.model.audience import Audience
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventDraft, EventPack, StoredEvent, pack_item
 from rtserver.model.visibility import Viewer
@@ -167,6 +168,7 @@ class MemoryLog:
         packs: what is stored, by project.
         heads: heads that outlive their events.
         failures: so many of the next reads fail.
+        reads, read_bytes: how often it was asked, and what it gave out.
         before_read: awaited before each answer; a test holds up a read there, or adds events.
     """
 
@@ -176,6 +178,7 @@ class MemoryLog:
         self.heads: dict[str, int] = {}
         self.failures = 0
         self.reads = 0
+        self.read_bytes = 0
         self.before_read: Callable[[], asyncio.Future[None] | None] = lambda: None
 
     def append(self, project_id: str, *drafts: EventDraft) -> EventPack:
@@ -222,15 +225,35 @@ class MemoryLog:
         packs = self.packs.get(project_id)
         return packs[0].first if packs else self.heads.get(project_id, 0) + 1
 
-    async def read(self, project_id: str, *, after: int, upto: int, limit: int) -> list[EventPack]:
+    async def read(
+        self,
+        project_id: str,
+        *,
+        after: int,
+        upto: int,
+        limit: int,
+        limit_bytes: int = READ_BYTES,
+    ) -> list[EventPack]:
         found: list[EventPack] = []
-        count = 0
+        count = size_bytes = 0
         for pack in self.packs.get(project_id, []):
             if pack.last > after and pack.first <= upto and count < limit:
+                size_bytes += sum(len(item["b"]) for item in pack.items)
+                if found and (size_bytes > limit_bytes or pack.first > found[-1].last + 1):
+                    break
                 found.append(pack)
                 count += len(pack.items)
         await self._answer()
+        self.read_bytes += size_bytes
         return found
+
+    async def count(
+        self, project_id: str, *, after: int, upto: int, sees: Callable[[Audience], bool]
+    ) -> int:
+        packs = self.packs.get(project_id, [])
+        events = [event for pack in packs for event in pack.events(after=after, upto=upto)]
+        await self._answer()
+        return sum(sees(event.audience) for event in events)
 
 
 def draft(project_id: str = "p1", type_: str = "test.event", **fields: object) -> EventDraft:

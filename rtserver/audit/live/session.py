@@ -1,12 +1,10 @@
 """An admin's session on the audit log: filtered, and paused where the admin wants to read."""
 
-from collections.abc import Callable
-
 from rtserver.audit.live.filter import AuditFilter
 from rtserver.audit.live.messages import AuditGap, AuditWelcome, GapReason
 from rtserver.audit.live.reader import AuditReader
 from rtserver.delivery.feed import Feed
-from rtserver.delivery.resume import ResumeOutcome, Resumption
+from rtserver.delivery.resume import ResumeOutcome, Resumption, Sight
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ConflictError
 from rtserver.model.events import StoredEvent
@@ -54,10 +52,10 @@ class AuditSession(Session):
         """Admins only, whatever projects the token names."""
         return identity.is_admin
 
-    def sight(self, feed: Feed) -> Callable[[StoredEvent], bool]:  # noqa: ARG002
+    def sight(self, feed: Feed) -> Sight:  # noqa: ARG002
         """Which records the filter wants."""
         # Asked anew for each record: the filter may change while the session catches up.
-        return lambda record: self.filter.wants_record(record)  # noqa: PLW0108
+        return Sight(lambda record: self.filter.wants_record(record))  # noqa: PLW0108
 
     async def _begin(self, feed: Feed, resumption: Resumption) -> None:
         records: list[StoredEvent] = []

@@ -1,23 +1,21 @@
 """What becomes of a client that says where it left off, on a log whose moments the test chooses."""
 
 import asyncio
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtserver.delivery.feed import Feed
-from rtserver.delivery.resume import AHEAD_WAIT_S, ResumeOutcome, Resumption, decide
+from rtserver.delivery.resume import AHEAD_WAIT_S, ResumeOutcome, Resumption, Sight, decide
 from rtserver.model.audience import viewers_of
 from rtserver.model.errors import StoreUnavailableError
-from rtserver.model.events import EventDraft, EventPack, StoredEvent
+from rtserver.model.events import EventDraft, EventPack
 from tests.support.fakes import EPOCH, MemoryLog, draft
 from tests.support.waiting import until
 
-
-def _everything(_event: StoredEvent) -> bool:
-    return True
+EVERYTHING = Sight.by_audience(lambda _audience: True)
 
 
 def _feed(log: MemoryLog, *, remember: int = 0) -> Feed:
@@ -43,9 +41,9 @@ async def _decide(
     position: str | None,
     *,
     remember: int = 0,
-    sees: Callable[[StoredEvent], bool] = _everything,
+    sight: Sight = EVERYTHING,
 ) -> Resumption:
-    return await decide(log, _feed(log, remember=remember), position, sees)
+    return await decide(log, _feed(log, remember=remember), position, sight)
 
 
 @pytest.mark.gen_test
@@ -86,10 +84,10 @@ async def test_only_what_the_client_may_see_is_counted() -> None:
             log,
             f"{EPOCH}-1",
             remember=remember,
-            sees=lambda event: event.audience == viewers_of("b"),
+            sight=Sight.by_audience(viewers_of("b").__eq__),
         )
         assert (found.outcome, found.replayed, found.from_seq) == (ResumeOutcome.REPLAYED, 3, 1)
-    found = await _decide(log, f"{EPOCH}-9", sees=lambda event: event.audience == viewers_of("a"))
+    found = await _decide(log, f"{EPOCH}-9", sight=Sight.by_audience(viewers_of("a").__eq__))
     assert (found.outcome, found.replayed) == (ResumeOutcome.REPLAYED, 0)
 
 
@@ -132,7 +130,7 @@ async def test_a_client_that_saw_more_than_this_worker_waits_for_its_tail() -> N
     for reach, outcome in ((8, ResumeOutcome.NOTHING_MISSED), (10, ResumeOutcome.REPLAYED)):
         feed = _feed(log)
         feed.seq = 5
-        deciding = asyncio.ensure_future(decide(log, feed, f"{EPOCH}-8", _everything))
+        deciding = asyncio.ensure_future(decide(log, feed, f"{EPOCH}-8", EVERYTHING))
         await until(lambda: log.reads > 0, "the question for the head")
         assert not deciding.done()
         feed.seq = reach
@@ -147,7 +145,7 @@ async def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> Non
     log = _log(10)
     feed = _feed(log)
     feed.seq = 5
-    found = await decide(log, feed, f"{EPOCH}-8", _everything)
+    found = await decide(log, feed, f"{EPOCH}-8", EVERYTHING)
     assert (found.outcome, found.from_seq, found.tip_seq) == (ResumeOutcome.LOST, 5, 5)
 
 
@@ -168,7 +166,7 @@ async def test_after_a_gap_of_the_worker_itself_memory_is_not_taken_for_the_log(
         EventPack("p1", EPOCH, 1, 3, [p.items[0] for p in _log(3).packs["p1"]]).events()
     )
     feed.seq = 10  # 4 to 8 were overwritten before this worker could read them
-    found = await decide(log, feed, f"{EPOCH}-3", _everything)
+    found = await decide(log, feed, f"{EPOCH}-3", EVERYTHING)
     assert (found.outcome, found.lost) == (ResumeOutcome.LOST, 7)
 
 
@@ -198,3 +196,32 @@ def test_replayed_and_lost_add_up(count: int, overwritten: int, remember: int, s
         assert found.tip_seq == count
 
     asyncio.run(scenario())
+
+
+@pytest.mark.gen_test
+async def test_what_was_missed_is_counted_part_by_part_and_never_read() -> None:
+    log = MemoryLog()
+    for _ in range(25):
+        log.append("p1", *(draft() for _ in range(1000)))
+    ranges: list[tuple[int, int]] = []
+    count = log.count
+
+    async def noted(project_id: str, *, after: int, upto: int, **sees: Any) -> int:
+        ranges.append((after, upto))
+        return await count(project_id, after=after, upto=upto, **sees)
+
+    log.count = noted  # type: ignore[method-assign]
+    feed = _feed(log)
+    found = [await decide(log, feed, f"{EPOCH}-{seq}", EVERYTHING) for seq in (3, 7, 12_000)]
+    assert [one.replayed for one in found] == [24_997, 24_993, 13_000]
+    shared = [(10_000, 20_000), (20_000, 25_000)]
+    assert ranges == [(3, 10_000), *shared, (7, 10_000), *shared, (12_000, 20_000), shared[-1]]
+    assert log.read_bytes == 0
+
+
+@pytest.mark.gen_test
+async def test_who_looks_at_the_events_themselves_has_them_counted_so() -> None:
+    log = _log(5_000)
+    even = Sight(lambda event: event.seq % 2 == 0)
+    found = await decide(log, _feed(log), f"{EPOCH}-1001", even)
+    assert (found.outcome, found.replayed) == (ResumeOutcome.REPLAYED, 2_000)

@@ -8,11 +8,13 @@ from typing import Any
 from rtserver.delivery.dispatcher import Dispatcher
 from rtserver.delivery.fanout import Fanout
 from rtserver.delivery.feed import Feed
+from rtserver.delivery.log_pages import LogPages
 from rtserver.delivery.membership import Membership, NoMembers
 from rtserver.delivery.sender import Sender
 from rtserver.delivery.wire_forms import Encoding
 from rtserver.eventlog.answering import Answering
 from rtserver.eventlog.metrics import LogMetrics
+from rtserver.lib.byte_budget import ByteBudget
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.model.connection import ConnectionRecord
@@ -76,6 +78,7 @@ class Stage:
         recent_bytes: int = 1 << 20,
         presence: PresenceKeeper = NO_PRESENCE,
         fanout: type[Fanout] = Fanout,
+        catch_up_bytes: int = 1 << 20,
         **settings: float,
     ) -> None:
         self.log = MemoryLog()
@@ -108,6 +111,8 @@ class Stage:
             settings=SessionSettings(**given),
             log=self.log,
             dispatcher=self.dispatcher,
+            pages=LogPages(self.log, 1 << 20),
+            catch_up_budget=ByteBudget(catch_up_bytes),
             wheel=self.wheel,
             tasks=self.tasks,
             metrics=self.metrics,

@@ -66,6 +66,11 @@ class _Seam:
         kept = log.packs.get("p1")
         self.overwritten = kept[0].first - 1 if kept else newest
 
+    async def _is_live_when_drained(self) -> bool:
+        assert self.client is not None
+        await self.client.drain()
+        return self.client.is_live()
+
     async def end(self) -> None:
         await self.connect(0)
         assert self.client is not None
@@ -73,7 +78,7 @@ class _Seam:
         await self.store(1)
         self.unseen = self.unseen[-1:]
         await self.show(1)
-        await until(self.client.is_live, "a live session")
+        await until(self._is_live_when_drained, "a live session")
         await self.stage.idle()
         await self.client.drain()
 
@@ -147,3 +152,54 @@ async def test_catching_up_waits_for_a_slow_client_and_gives_it_up_in_the_end(
     await until(lambda: bool(slow.transport.ended), "the end")
     assert slow.transport.ended == [("abort", None, "")], "it took nothing, not even the reason"
     assert stage.ended[-1].code == CloseCode.TOO_SLOW
+
+
+@pytest.mark.gen_test
+async def test_many_that_do_not_read_take_what_the_budget_has_and_no_more() -> None:
+    stage = Stage(recent_bytes=1, outbox_bytes=40_000, catch_up_bytes=50_000)
+    await stage.publish(100, text="x" * 1000)
+    stuck = [stage.client(room=1000) for _ in range(8)]
+    for client in stuck:
+        client.session.start(f"{EPOCH}-0")
+    budget = stage.services.catch_up_budget
+    await until(lambda: budget.held_bytes > 40_000, "a budget that is spent")
+    for _ in range(50):
+        await asyncio.sleep(0)
+        assert budget.held_bytes <= 50_000
+        assert sum(client.session.outbox.pending_bytes for client in stuck) <= 52_000
+    assert stage.log.read_bytes <= 150_000, "nobody reads for himself"
+    # Those who do read have their turns; each gets everything once, in order.
+    while not all(client.is_live() for client in stuck):
+        for client in stuck:
+            if client.transport.sink.writes:
+                client.transport.sink.finish_write()
+        await asyncio.sleep(0)
+    for client in stuck:
+        await client.drain()
+        assert client.seqs == list(range(1, 101))
+    assert budget.held_bytes == 0
+    assert stage.log.read_bytes <= 150_000
+
+
+@pytest.mark.gen_test
+async def test_who_gets_no_turn_in_time_is_told_to_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rtserver.sessions.catch_up.TURN_S", 0.01)
+    stage = Stage(recent_bytes=1, outbox_bytes=40_000, catch_up_bytes=10_000)
+    await stage.publish(30, text="x" * 1000)
+    stuck, other = stage.client(room=0), stage.client()
+    stuck.session.start(f"{EPOCH}-0")
+    await until(lambda: stage.services.catch_up_budget.held_bytes > 0, "a budget that is spent")
+    other.session.start(f"{EPOCH}-0")
+    await until(lambda: bool(other.transport.ended), "the end")
+    (ended,) = stage.ended
+    assert ended.code == CloseCode.INTERNAL_ERROR
+    assert other.types[-1] == "closing"
+    assert other.frames[-1]["reconnect"]
+    assert "catching up" in other.frames[-1]["reason"]
+    while not stuck.is_live():
+        await stuck.drain()
+    await stage.publish()
+    await stuck.drain()
+    assert stuck.seqs == list(range(1, 32))

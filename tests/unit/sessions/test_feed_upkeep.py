@@ -17,7 +17,7 @@ async def test_those_who_are_behind_are_told_once_where_the_log_stands() -> None
     for subscriber in (*behind, current):
         feed.live.add(subscriber)
     feed.behind.update(behind)
-    upkeep = FeedUpkeep(stage.dispatcher, stage.log)
+    upkeep = FeedUpkeep(stage.dispatcher, stage.log, stage.services.pages)
     upkeep.tell_positions()
     upkeep.tell_positions()
     for subscriber in behind:

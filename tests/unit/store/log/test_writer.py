@@ -279,7 +279,7 @@ async def test_what_no_document_can_hold_is_refused_before_it_waits(db: Database
         text = "x" * (MAX_PUBLICATION_BYTES // count - 256)
         told = await log.publish([draft("p1", text=text) for _ in range(count)])
         assert told.last == count
-    (pack,) = await log.read("p1", after=0, upto=count, limit=count)
+    (pack,) = await log.read("p1", after=0, upto=count, limit=count, limit_bytes=1 << 24)
     assert len(pack.events()) == count
 
 
