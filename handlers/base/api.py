@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 
@@ -14,6 +14,7 @@ from rtserver.audit.record.actions import Action
 from rtserver.lib.decode_errors import complaint, why_not_json
 from rtserver.model.errors import HiddenError, RefusedError, StoreUnavailableError
 from rtserver.model.identity import Identity
+from rtserver.sessions.request_rates import Counted
 
 UNUSED_BODY_BYTES = 64 * 1024
 """Of a body that an operation has no use for: some clients send `{}` with every request."""
@@ -24,17 +25,23 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class ApiHandler(BaseHandler):
-    """A handler of the HTTP interface: needs a token, takes and gives JSON."""
+    """A handler of the HTTP interface: needs a token, takes and gives JSON.
+
+    Attributes:
+        counted: what its requests count as.
+    """
 
     identity: Identity
+    counted: ClassVar[Counted] = Counted.REQUEST
 
     async def prepare(self) -> None:
         """Check size, origin and token before the body is read, and whether there is an answer."""
         self._set_cors_headers()
         self.check_body()
-        if self.request.method == "OPTIONS":
+        if self.request.method == "OPTIONS":  # which browsers send without a token
+            await self.context.rates.address(self.client_ip, Counted.REQUEST)
             return
-        self.identity = await self.context.gateway.identify(self.found_token())
+        self.identity = await self.context.gateway.identify(self.found_token(), self.counted)
         self.discard_bytes = KNOWN_DISCARD_BYTES
         self.expect_body()
         if self.request.method in CHANGING_METHODS:

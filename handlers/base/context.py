@@ -30,6 +30,7 @@ from rtserver.runs.validation.work import Validations
 from rtserver.sessions.connection_admin import Connections
 from rtserver.sessions.gateway import Gateway
 from rtserver.sessions.project_sessions import ProjectSessions
+from rtserver.sessions.request_rates import RequestRates
 from rtserver.sessions.revocation import RevocationService
 
 
@@ -47,6 +48,7 @@ class HandlerContext:
 
     gateway: Gateway
     answering: Answering
+    rates: RequestRates
     sessions: ProjectSessions
     log: EventLog
     history: History

@@ -24,6 +24,7 @@ from rtserver.model.errors import ForbiddenError, HiddenError
 from rtserver.model.positions import BadPositionError, Position
 from rtserver.observe.scrubbing import scrub
 from rtserver.reviews.pages import Place
+from rtserver.sessions.request_rates import Counted, TooOftenError
 
 CHANGING_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 REFUSED = frozenset({401, 403, 429})
@@ -85,11 +86,16 @@ class BaseHandler(EarlyHandler):
         self.audit_details: dict[str, Any] = {}
         self._problem_reason: str | None = None
         self._hidden = False
+        self._is_news = True
 
-    def prepare(self) -> Any:
-        """See whether there is a use for the body, before it is read."""
+    async def prepare(self) -> None:
+        """See, before the body is read, whether there is a use for it and room for the request.
+
+        Raises:
+            TooOftenError: too many come from this address.
+        """
+        await self.context.rates.address(self.client_ip, Counted.REQUEST)
         self.check_body()
-        return super().prepare()
 
     def check_body(self) -> None:
         """See whether the body may come in.
@@ -117,7 +123,7 @@ class BaseHandler(EarlyHandler):
         """Record the request, where it is one to be recorded and nobody did."""
         status = self.get_status()
         changes = self.request.method in CHANGING_METHODS and self.acting.actor is not None
-        if self.acting.recorded or not (changes or self.refuses_act(status)):
+        if self.acting.recorded or not self._is_news or not (changes or self.refuses_act(status)):
             return
         action = self.audit_action
         details: dict[str, Any] = {"status": status, "reason": self._reason_word(status)}
@@ -180,6 +186,8 @@ class BaseHandler(EarlyHandler):
         """Give errors of the core their status."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         problem = None if error is None else problem_of(error)
+        if isinstance(error, TooOftenError):
+            self._is_news = error.is_news
         if isinstance(error, HiddenError):  # the asker hears that it is not there
             self._hidden = True
             self.acting.project_id = error.project_id
@@ -339,8 +347,9 @@ class BaseHandler(EarlyHandler):
 class NotFoundHandler(BaseHandler):
     """For every address that there is not."""
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Say so, whatever the method."""
+        await self.context.rates.address(self.client_ip, Counted.REQUEST)
         raise self._problem()
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:

@@ -64,7 +64,7 @@ class Operation:
 
     def __post_init__(self) -> None:
         """Gather all statuses that a client has to reckon with."""
-        statuses = {*self.answers, *self.problems, 413}
+        statuses = {*self.answers, *self.problems, 413, 429}
         if self.needs_token:
             # An address or a token that is wrong, MongoDB gone.
             statuses |= {400, 401, 503}

@@ -32,6 +32,10 @@ class SocketHandler(WebSocketHandler, BaseHandler):
     has_left = False
     """Whether the client went away. Tornado says it once, also where nothing was open yet."""
 
+    async def prepare(self) -> None:
+        """See that there is no body. Who shows a token is counted where it is looked at."""
+        self.check_body()
+
     def on_connection_close(self) -> None:
         """The client is gone."""
         self.has_left = True

@@ -24,6 +24,7 @@ from rtserver.lib.tasks import TaskOwner
 from rtserver.model import ids
 from rtserver.model.close_codes import ADVICE, CloseCode, retry_after_ms
 from rtserver.reviews.proposals import Proposal
+from rtserver.sessions.request_rates import Counted
 from rtserver.sessions.session import Session
 
 MEDIA_TYPE = "text/event-stream"
@@ -125,6 +126,7 @@ class ProposalEventsHandler(ApiHandler):
     """What a viewer of one proposal sees, and what concerns the whole project."""
 
     audit_actions: ClassVar = {"GET": Action.CONNECTION_DENIED, "HEAD": Action.CONNECTION_DENIED}
+    counted = Counted.CONNECTION
 
     def initialize(self, context: HandlerContext) -> None:
         """Take what the composition root gives."""

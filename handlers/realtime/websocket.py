@@ -20,6 +20,7 @@ from rtserver.model.identity import Identity
 from rtserver.model.ids import BadIdentifier
 from rtserver.model.visibility import focus_of, view_of
 from rtserver.sessions.client_messages import MessageRefusedError, SessionQuery
+from rtserver.sessions.request_rates import Counted
 from rtserver.sessions.server_frames import ClosingFrame, encode_frame, turned_away
 from rtserver.sessions.session import Session
 
@@ -90,7 +91,9 @@ class SessionSocket(SocketHandler):
     async def _try_to_enter(self, path_args: tuple[str, ...]) -> None:
         try:
             # First of all: a record of what is refused after this says who was refused.
-            self._identity = await self.context.gateway.identify(self.found_token())
+            self._identity = await self.context.gateway.identify(
+                self.found_token(), Counted.CONNECTION
+            )
             self._read_request(path_args)
             self._entry = await self._enter(self._identity)
         except TokenRefused as refused:

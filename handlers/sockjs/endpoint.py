@@ -29,6 +29,7 @@ from rtserver.model.errors import (
 )
 from rtserver.model.visibility import focus_of, view_of
 from rtserver.sessions.client_messages import Hello, MessageRefusedError, parse_hello
+from rtserver.sessions.request_rates import Counted, TooOftenError
 from rtserver.sessions.server_frames import encode_frame, turned_away
 from rtserver.sessions.session import Session
 
@@ -148,6 +149,9 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
                     f"Unauthorized: {refused.message}",
                     refused.retry_after_s,
                 )
+        except TooOftenError as error:
+            self._acting.recorded += not error.is_news
+            self._turn_away(CloseCode.TOO_MANY_MESSAGES, str(error), error.retry_after_s)
         except ForbiddenError as error:
             self._turn_away(CloseCode.FORBIDDEN, str(error))
         except ProjectFullError as error:
@@ -167,7 +171,7 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
         view = view_of(hello.proposal_ids)
         looking_at = focus_of(hello.focus or None, view)
         found = FoundToken(hello.token, TokenSource.QUERY) if hello.token else None
-        identity = await gateway.identify(found)
+        identity = await gateway.identify(found, Counted.CONNECTION)
         entry = await gateway.enter(identity, project_id, TRANSPORT, looking_at)
         if self.is_closed:
             await gateway.leave(entry)

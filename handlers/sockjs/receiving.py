@@ -51,15 +51,14 @@ class ReceivingHandler(CorrectedHandler):
 class StreamingHandler(ReceivingHandler):
     """A response that goes on until so many bytes were sent, to free the browser's memory."""
 
-    def prepare(self) -> Any:
+    async def prepare(self) -> None:
         """Make the connection one that ends, whatever becomes of the client."""
-        prepared = super().prepare()
+        await super().prepare()
         if self.request.version == "HTTP/1.0":
             end_with_response(self)
         stream = stream_of(self)
         stream.set_nodelay(True)
         detect_dead_peer(stream, self.context.pong_timeout_s)
-        return prepared
 
     def begin(self, session_id: str, content_type: str, prelude: str) -> None:
         """Begin the response, and send what there is."""

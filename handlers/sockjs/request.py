@@ -17,7 +17,7 @@ What is wrong with the library's:
 import re
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 
 from tornado import web
@@ -27,6 +27,7 @@ from handlers.base.handler import REFUSED, BaseHandler
 from handlers.base.problems import Problem, origin_refused
 from handlers.sockjs.strangers import Room
 from rtserver.audit.record.actions import Action
+from rtserver.sessions.request_rates import Counted
 
 if TYPE_CHECKING:
     from handlers.sockjs.router import Router
@@ -71,17 +72,31 @@ class CorrectedHandler(BaseHandler):
         self.logged = False  # some of the library's handlers forget it
         super(BaseHandler, self).initialize(server)
 
-    def prepare(self) -> Any:
+    async def prepare(self) -> None:
         """Keep strangers out."""
         # A form that a page without referrers posts has the origin null, as jsonp_send's; newer
         # browsers say besides that the page is our own.
         own = self.request.headers.get("Sec-Fetch-Site") == "same-origin"
         if not own and not self.context.origins.allows(_page_of(self), self.request.host):
             raise origin_refused()
-        # Only what opens a session takes room: a poll of one that is known goes on.
-        if self.opens_sessions and self.server.get_session(self.path_kwargs["session_id"]) is None:
+        await self._count()
+        self.check_body()
+
+    async def _count(self) -> None:
+        """Count the request, unless somebody was let in on its session.
+
+        Messages of such a session have a rate of their own, and a poll of one is answered when
+        there is something to be said.
+        """
+        session = None
+        if session_id := self.path_kwargs.get("session_id"):
+            session = self.server.get_session(session_id)
+        opens = self.opens_sessions and session is None
+        if opens or session is None or session.is_early or not session.is_peer(self):
+            counted = Counted.CONNECTION if opens else Counted.REQUEST
+            await self.context.rates.address(self.client_ip, counted)
+        if opens:
             check_room(self.server.strangers.room_for(self.client_ip))
-        return super().prepare()
 
     def refuses_act(self, status: int) -> bool:
         """Only what would open a session is a connection; messages of one that is over are none."""

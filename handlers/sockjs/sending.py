@@ -5,7 +5,6 @@ for what was an error of ours. Anybody who knows a session may send to it.
 """
 
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -33,14 +32,13 @@ class SendingHandler(CorrectedHandler):
         factor = EARLY_FACTOR if session is None or session.is_early else HARD_LIMIT_FACTOR
         return self.context.max_message_bytes * factor
 
-    def prepare(self) -> Any:
+    async def prepare(self) -> None:
         """Refuse, before they are read, messages to a session that there is not."""
-        prepared = super().prepare()
+        await super().prepare()
         if self.request.method == "POST" and self._session() is None:
             self._begin()
             self.set_status(404)
             self.finish()
-        return prepared
 
     def too_large(self) -> Problem:
         """The answer to messages that are not even read."""

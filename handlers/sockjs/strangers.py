@@ -3,14 +3,13 @@
 Without the second bound, anybody who opens sessions and says nothing would keep everybody else out.
 """
 
-import ipaddress
 from collections import Counter
 from enum import Enum
 
+from rtserver.auth.client_address import network_of
+
 MAX_STRANGERS = 1000
 """Sessions of one endpoint that have not said yet who they are."""
-IPV6_NETWORK_BITS = 64
-"""What one host may choose its addresses from (RFC 4291 section 2.5.1)."""
 
 
 class Room(Enum):
@@ -38,13 +37,13 @@ class Strangers:
 
     def room_for(self, ip: str) -> Room:
         """Whether one more may come in from there."""
-        if self._counts[_source(ip)] >= self._max_per_address:
+        if self._counts[network_of(ip)] >= self._max_per_address:
             return Room.FULL_FOR_ADDRESS
         return Room.FREE if len(self._sources) < self._max_in_all else Room.FULL
 
     def add(self, stranger: object, ip: str) -> None:
         """One came in."""
-        source = self._sources[stranger] = _source(ip)
+        source = self._sources[stranger] = network_of(ip)
         self._counts[source] += 1
 
     def discard(self, stranger: object) -> None:
@@ -57,14 +56,3 @@ class Strangers:
 
     def __len__(self) -> int:
         return len(self._sources)
-
-
-def _source(ip: str) -> str:
-    """What counts as one address."""
-    try:
-        address = ipaddress.ip_address(ip.partition("%")[0])
-    except ValueError:
-        return ip  # a Unix socket has none
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return str(ipaddress.ip_network((address, IPV6_NETWORK_BITS), strict=False))
-    return str(address)

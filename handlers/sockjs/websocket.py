@@ -15,6 +15,7 @@ from handlers.sockjs.library import transports
 from handlers.sockjs.request import TRANSPORT, check_room
 from handlers.sockjs.sessions import RawSession, SocketSession
 from rtserver.audit.record.actions import Action
+from rtserver.sessions.request_rates import Counted
 
 if TYPE_CHECKING:
     from handlers.sockjs.router import Router
@@ -37,7 +38,7 @@ class CorrectedSocket(SocketHandler):
         # Past the library's own checks, which Tornado does better.
         await WebSocketHandler._execute(self, transforms, *args, **kwargs)  # noqa: SLF001
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Answer other methods without a page, and keep strangers out."""
         if self.request.method != "GET":
             self.set_status(405)
@@ -47,6 +48,7 @@ class CorrectedSocket(SocketHandler):
             return
         if not self.context.origins.allows(self.request.headers.get("Origin"), self.request.host):
             raise origin_refused()
+        await self.context.rates.address(self.client_ip, Counted.CONNECTION)
         check_room(self.server.strangers.room_for(self.client_ip))
         self.check_body()
 

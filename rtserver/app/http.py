@@ -29,6 +29,7 @@ def _context(base: Foundation, features: Features) -> HandlerContext:
     return HandlerContext(
         gateway=sessions.gateway,
         answering=features.events.answering,
+        rates=sessions.rates,
         sessions=sessions.of_projects,
         log=log,
         history=History(log, features.delivery.membership.table),

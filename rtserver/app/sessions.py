@@ -30,6 +30,7 @@ from rtserver.sessions.connection_admin import Connections, Reach
 from rtserver.sessions.gateway import Gateway
 from rtserver.sessions.ports import NoPresence
 from rtserver.sessions.project_sessions import ProjectSessions
+from rtserver.sessions.request_rates import Counted, RateLimits, RequestRates
 from rtserver.sessions.revocation import RevocationService
 from rtserver.sessions.services import CommandTable, SessionServices, SessionSettings
 from rtserver.sessions.table import SessionTable
@@ -45,6 +46,7 @@ class Sessions:
         table: the sessions themselves.
         tasks: owns what sessions and their transports do beside.
         wheel: their timers.
+        rates: how often somebody may come.
         of_projects, of_audit: make sessions.
         connections, revocation: how operators see them and end them.
     """
@@ -53,6 +55,7 @@ class Sessions:
     tasks: TaskOwner
     wheel: TimerWheel
     gateway: Gateway
+    rates: RequestRates
     presence: Presence
     of_projects: ProjectSessions
     of_audit: AuditWatch
@@ -78,6 +81,7 @@ async def build_sessions(
     closer = ConnectionCloser(table, events.control, worker_id=settings.worker_id)
     admission = _admission(base, documents, table, closer)
     tasks.start(admission.run(), name="leases")
+    rates = _rates(base)
     gateway = Gateway(
         verifier,
         admission,
@@ -86,6 +90,7 @@ async def build_sessions(
         base.metrics.sessions,
         auditor,
         events.answering,
+        rates,
         worker_id=settings.worker_id,
     )
     revocation = await _revocation(base, verifier, events, audit, documents, gateway)
@@ -116,6 +121,7 @@ async def build_sessions(
         tasks=tasks,
         wheel=wheel,
         gateway=gateway,
+        rates=rates,
         presence=presence,
         of_projects=ProjectSessions(gateway, services),
         of_audit=_audit_watch(audit, gateway, services, delivery),
@@ -161,6 +167,22 @@ def _admission(
         turn_away=closer.turn_away,
         behind_bytes=table.behind_bytes,
     )
+
+
+def _rates(base: Foundation) -> RequestRates:
+    settings = base.settings
+    limits = RateLimits(
+        of_user={
+            Counted.REQUEST: settings.max_requests_per_s_per_user,
+            Counted.CONNECTION: settings.max_connects_per_s_per_user,
+        },
+        of_address={
+            Counted.REQUEST: settings.max_requests_per_s_per_address,
+            Counted.CONNECTION: settings.max_connects_per_s_per_address,
+        },
+        connections_of_user=settings.max_connections_per_user,
+    )
+    return RequestRates(limits, base.metrics.sessions)
 
 
 def _session_settings(settings: Settings) -> SessionSettings:

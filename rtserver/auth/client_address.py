@@ -8,6 +8,8 @@ from typing import NamedTuple
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 MAX_HOP_LENGTH = 128
 KEPT_HOPS = 1024
+IPV6_NETWORK_BITS = 64
+"""What one host may choose its addresses from (RFC 4291 section 2.5.1)."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -68,6 +70,16 @@ class ClientAddresses:
         if address is None:
             return None
         return _Hop(str(address), any(address in network for network in self._networks))
+
+
+def network_of(ip: str) -> str:
+    """What counts as one address where clients are counted: of IPv6, one network of 64 bits."""
+    if ":" not in ip:
+        return ip  # of IPv4, or of a Unix socket, which has none
+    address = _parse(ip)
+    if not isinstance(address, ipaddress.IPv6Address):
+        return ip if address is None else str(address)
+    return str(ipaddress.ip_network((address, IPV6_NETWORK_BITS), strict=False))
 
 
 def _parse(text: str) -> Address | None:

@@ -268,6 +268,33 @@ class Declarations:
         "said hello yet; past it a new one gets HTTP 429. A worker lets 1,000 of all addresses "
         "wait: nobody without a token can take all of these places.",
     )
+    max_requests_per_s_per_user: float = setting(
+        200.0,
+        rate(0.1, 1_000_000),
+        "Steady rate of HTTP requests of one user at one worker; those of ten seconds may come at "
+        "once. Past it a request gets HTTP 429. Enough for scripts that go through thousands of "
+        "things; the role service is not bounded by it, but by what can be stored.",
+    )
+    max_requests_per_s_per_address: float = setting(
+        200.0,
+        rate(0.1, 1_000_000),
+        "The same for one client address (of IPv6: one network of 64 bits) without a valid token, "
+        "pages and their files included: ten seconds of it are 50 people behind one address who "
+        "load the page at once.",
+    )
+    max_connects_per_s_per_user: float = setting(
+        50.0,
+        rate(0.1, 1_000_000),
+        "Steady rate at which one user may open connections at one worker: WebSockets, event "
+        "streams and SockJS sessions. Those of ten seconds may come at once, or twice "
+        "`RT_MAX_CONNECTIONS_PER_USER` if that is more; past it one gets HTTP 429.",
+    )
+    max_connects_per_s_per_address: float = setting(
+        50.0,
+        rate(0.1, 1_000_000),
+        "The same for one client address without a valid token. A SockJS session is counted here "
+        "when it is opened, and as its user's once it has said hello.",
+    )
     lease_s: float = setting(
         15.0,
         seconds(0.2, 3600),

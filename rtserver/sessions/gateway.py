@@ -20,6 +20,7 @@ from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.identity import Identity
 from rtserver.sessions.admission import Admission
 from rtserver.sessions.metrics import SessionMetrics
+from rtserver.sessions.request_rates import Counted, RequestRates
 from rtserver.sessions.services import Ended
 from rtserver.sessions.session import Session
 from rtserver.sessions.table import SessionTable
@@ -47,6 +48,7 @@ class Gateway:
         metrics: SessionMetrics,
         auditor: Auditor,
         answering: Answering,
+        rates: RequestRates,
         *,
         worker_id: str,
     ) -> None:
@@ -60,6 +62,7 @@ class Gateway:
             metrics: counts refused tokens.
             auditor: records who comes and goes.
             answering: whether MongoDB answers.
+            rates: how often somebody may come.
             worker_id: this worker.
         """
         self._verifier = verifier
@@ -69,20 +72,32 @@ class Gateway:
         self._metrics = metrics
         self._auditor = auditor
         self._answering = answering
+        self._rates = rates
         self._worker_id = worker_id
 
-    async def identify(self, found: FoundToken | None) -> Identity:
+    async def identify(
+        self, found: FoundToken | None, counted: Counted = Counted.REQUEST
+    ) -> Identity:
         """Whom a token names.
+
+        Args:
+            found: the token.
+            counted: what it is shown for.
 
         Raises:
             TokenRefused: it proves nothing.
+            TooOftenError: this user, or somebody without a token from there, comes too often.
         """
+        acting = self._auditor.acting()
         try:
             identity = await self._verifier.verify(found.token if found else "")
         except TokenRefused as refused:
+            if refused.reason != "keys_unavailable":
+                await self._rates.address(acting.ip or "", counted)
             self._refused(refused)
             raise
-        self._auditor.acting().actor = identity.user_id
+        acting.actor = identity.user_id
+        await self._rates.user(identity, counted)
         return identity
 
     def check(self, identity: Identity) -> None:

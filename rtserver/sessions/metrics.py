@@ -22,6 +22,7 @@ class SessionMetrics:
         resume_total: by `outcome`.
         outbox_overflow_total: connections closed for being too slow.
         token_refused_total: by `reason`.
+        refused_by_rate_total: by `what` was too often, and by what it is counted (`by`).
     """
 
     def __init__(self, registry: MetricsRegistry) -> None:
@@ -52,6 +53,12 @@ class SessionMetrics:
             "Tokens refused",
             ["reason"],
             [[reason] for reason in get_args(RefusalReason)],
+        )
+        self.refused_by_rate_total = registry.counter(
+            "refused_by_rate",
+            "Requests and connections refused for coming too often",
+            ["what", "by"],
+            [[what, by] for what in ("request", "connection") for by in ("user", "address")],
         )
 
     def connection_opened(self, encoding: Encoding) -> None:

@@ -1,5 +1,6 @@
 """Every address of the HTTP interface, with everything that a client can get wrong."""
 
+import asyncio
 import gc
 import json
 import logging
@@ -468,6 +469,13 @@ async def test_the_access_log_has_numbers_for_status(http: Http, logs: LogRecord
     assert {type(status) for status in statuses()} == {int}
 
 
+class _Never(asyncio.Event):
+    """Not set, whatever the tail does meanwhile."""
+
+    def is_set(self) -> bool:
+        return False
+
+
 @pytest.mark.gen_test
 async def test_when_mongodb_is_away_it_is_503_with_a_time(
     http: Http, served: Server, monkeypatch: pytest.MonkeyPatch
@@ -479,9 +487,7 @@ async def test_when_mongodb_is_away_it_is_503_with_a_time(
     response = await http(GET, "/api/v1/projects/p1")
     problem(response, 503, "unavailable")
     assert int(response.headers["Retry-After"]) >= 1
-    monkeypatch.setattr(
-        served.features.tail, "ready", type("Never", (), {"is_set": lambda _: False})()
-    )
+    monkeypatch.setattr(served.features.tail, "ready", _Never())
     response = await http(GET, "/readyz")
     assert response.code == 503
     assert "tail" in json.loads(response.body)["problems"]

@@ -61,7 +61,7 @@ def test_the_contracts_statuses() -> None:
         described["operationId"]: set(map(int, described["responses"]))
         for _, _, described in _operations()
     }
-    assert statuses["publish"] == {201, 400, 401, 403, 413, 422, 503}
+    assert statuses["publish"] == {201, 400, 401, 403, 413, 422, 429, 503}
     assert statuses["changeProposal"] >= {200, 404, 409, 412}
     assert statuses["streamEvents"] >= {200, 401, 403, 404, 406, 503}
     assert statuses["startValidation"] >= {202, 409}
@@ -88,7 +88,7 @@ def test_what_is_said_is_what_stands_in_the_document() -> None:
     described = describe([Route("/x", _Spoken)])["paths"]["/x"]
     assert list(described) == ["post"]
     assert described["post"]["summary"] == "Say something"
-    assert set(described["post"]["responses"]) == {"204", "400", "401", "409", "413", "503"}
+    assert set(described["post"]["responses"]) == {"204", "400", "401", "409", "413", "429", "503"}
 
 
 _GOOD = b'{"type":"about:blank","title":"T","status":404,"detail":"D"}'

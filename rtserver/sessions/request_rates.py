@@ -1,0 +1,133 @@
+"""How often somebody may ask something of a worker: requests, and connections that are opened.
+
+Who has a good token is counted as a user, from wherever they come; everybody else by address. What
+is past the rate is refused, a moment later: who waits for the answer to one request before the next
+cannot keep the worker busy with refusals.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import structlog
+
+from rtserver.auth.client_address import network_of
+from rtserver.lib.rate_limit import RateTable, TokenBucket
+from rtserver.model.errors import BusyError
+from rtserver.model.identity import Identity
+from rtserver.sessions.metrics import SessionMetrics
+
+BURST_S = 10.0
+"""The work of so many seconds may come at once: a page with all its files, or a whole office's."""
+REFUSAL_DELAY_S = 0.25
+NEWS_INTERVAL_S = 60.0
+NEWS_PER_S, NEWS_BURST = 1.0, 20
+
+_log = structlog.get_logger()
+
+
+class Counted(StrEnum):
+    """What is counted."""
+
+    REQUEST = "request"
+    CONNECTION = "connection"
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """Rates by what is counted, for each user and for each address.
+
+    Attributes:
+        of_user, of_address: so many a second.
+        connections_of_user: so many a user may have; twice as many may come at once.
+    """
+
+    of_user: dict[Counted, float]
+    of_address: dict[Counted, float]
+    connections_of_user: int
+
+
+class TooOftenError(BusyError):
+    """A rate was exceeded.
+
+    Attributes:
+        is_news: whether it is worth a record: not, where the same was recorded a moment ago.
+    """
+
+    status = 429
+    reason = "too_often"
+
+    def __init__(self, message: str, retry_after_s: int, *, is_news: bool) -> None:
+        super().__init__(message, retry_after_s)
+        self.is_news = is_news
+
+
+class RequestRates:
+    """Counts, and refuses what is too often, in memory of a fixed size."""
+
+    def __init__(
+        self,
+        limits: RateLimits,
+        metrics: SessionMetrics,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        """Make it.
+
+        Args:
+            limits: the rates.
+            metrics: count what is refused.
+            clock: seconds.
+            sleep: waits before something is refused.
+        """
+        self._metrics = metrics
+        self._clock = clock
+        self._sleep = sleep
+        at_least = {Counted.REQUEST: 1, Counted.CONNECTION: 2 * limits.connections_of_user}
+        self._users = {
+            what: RateTable(per_s, max(per_s * BURST_S, at_least[what]))
+            for what, per_s in limits.of_user.items()
+        }
+        self._addresses = {
+            what: RateTable(per_s, per_s * BURST_S) for what, per_s in limits.of_address.items()
+        }
+        self._told = RateTable(1 / NEWS_INTERVAL_S, 1)
+        self._news = TokenBucket(NEWS_PER_S, NEWS_BURST, clock())
+
+    async def user(self, identity: Identity, what: Counted) -> None:
+        """Count something that a user does. Services are held back by what can be stored alone.
+
+        Raises:
+            TooOftenError: this user does it too often.
+        """
+        if not identity.is_service:
+            wait_s = self._users[what].take(identity.user_id, self._clock())
+            if wait_s:
+                await self._refuse(wait_s, what, "user", identity.user_id)
+
+    async def address(self, ip: str, what: Counted) -> None:
+        """Count something that somebody does of whom the address alone is known.
+
+        Raises:
+            TooOftenError: it is done too often from there.
+        """
+        network = network_of(ip)
+        wait_s = self._addresses[what].take(network, self._clock())
+        if wait_s:
+            await self._refuse(wait_s, what, "address", network)
+
+    async def _refuse(self, wait_s: float, what: Counted, by: str, key: str) -> None:
+        self._metrics.refused_by_rate_total.labels(what, by).inc()
+        now_s = self._clock()
+        is_news = not self._told.take(f"{what} {by} {key}", now_s) and self._news.take(now_s)
+        if is_news:
+            _log.warning("too_often", what=what.value, by=by, who=key)
+        await self._sleep(REFUSAL_DELAY_S)
+        whose = "this user" if by == "user" else "this address, without a valid token"
+        raise TooOftenError(
+            f"Too many {what}s of {whose}; wait a moment", math.ceil(wait_s), is_news=is_news
+        )
