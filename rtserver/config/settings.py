@@ -1,7 +1,7 @@
 """The settings of one worker, read from flags and the environment, and checked.
 
 Flags win over the environment, the environment over the default. What there is to set stands in
-`rtserver.config.declarations`.
+`rtserver.config.declarations` and `rtserver.config.run_declarations`.
 """
 
 import os
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from rtserver.config.declarations import Declarations
 from rtserver.config.engine import (
     SettingError,
     UnknownVariable,
@@ -23,11 +22,12 @@ from rtserver.config.engine import (
     unknown_variables,
 )
 from rtserver.config.kinds import split_mongodb_uri
+from rtserver.config.run_declarations import RunDeclarations
 from rtserver.model.watch import Watch, WatchSpecError, check_watches
 
 
 @dataclass(frozen=True, slots=True)
-class Settings(Declarations):
+class Settings(RunDeclarations):
     """The configuration of one worker. Made by `load`; the direct constructor checks nothing.
 
     Attributes whose names end in `_s` are seconds, in `_bytes` bytes. What each is for stands at

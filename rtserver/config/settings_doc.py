@@ -9,7 +9,7 @@ from rtserver.config.settings import SETTING_SPECS
 _INTRODUCTION = """\
 # Settings
 
-<!-- Generated from rtserver/config/declarations.py by `make docs`. Change it there. -->
+<!-- Generated from rtserver/config/*declarations.py by `make docs`. Change it there. -->
 
 Each setting is an environment variable and a flag of `python -m rtserver serve`. A flag wins over
 the environment, the environment over the default. An empty value means "not set", except where
