@@ -1,6 +1,8 @@
 /** What the page's buttons do: ask the server, and say so where it did not work. */
 import { claimsOf } from "../client/index.js";
-import { describeFailure } from "./words.js";
+import { describeFailure, isLive } from "./words.js";
+
+const SHOWN_LATER = "The server has it. What comes of it shows here once the connection is back.";
 
 /**
  * @param {object} options
@@ -25,6 +27,12 @@ export function createActions({ store, toasts, busy, onSignOut, onSignIn }) {
       store.changed();
     }
   }
+  /** Something was asked for that shows by events, which do not come without a connection. */
+  async function begin(key, work) {
+    const isDone = await attempt(key, key === null ? "" : "starting", work);
+    if (isDone && !isLive(store.connection)) toasts.say(SHOWN_LATER, { tone: "warning" });
+    return isDone;
+  }
   return {
     me: () => {
       const { sub, name, roles } = claimsOf(store.token);
@@ -46,8 +54,8 @@ export function createActions({ store, toasts, busy, onSignOut, onSignIn }) {
     "sign-in": () => onSignIn("Paste a new token to go on where you left off."),
     lock: (reason) => attempt(null, "", () => store.api.lock(store.project, reason)),
     unlock: () => attempt(null, "", () => store.api.unlock(store.project)),
-    startValidation: (id) => attempt(id, "starting", () => store.startValidation(id)),
-    startIteration: (id, text) => attempt(id, "starting", () => store.startIteration(id, text)),
+    startValidation: (id) => begin(id, () => store.startValidation(id)),
+    startIteration: (id, text) => begin(id, () => store.startIteration(id, text)),
     cancel: (run) => attempt(run.proposal_id, "cancelling", () => store.cancel(run)),
     loadEarlier: (runId) =>
       attempt(null, "", async () => {

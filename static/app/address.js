@@ -4,6 +4,8 @@
  */
 import { claimsOf, expiresAtMs } from "../client/index.js";
 
+/** The address of the choice among the projects that one may open. */
+export const CHOICE = "#projects";
 const TOKEN_KEY = "rtserver.token";
 const TRANSPORTS = ["websocket", "sse", "sockjs"];
 
@@ -77,16 +79,30 @@ export function forcedTransports() {
   return TRANSPORTS.includes(wanted) ? [wanted] : undefined;
 }
 
+/** What was pasted: a token, or the whole address of a page with one in its fragment. */
+export function partsOfPasted(text) {
+  const value = text.trim();
+  const parts = new URLSearchParams(value.slice(value.indexOf("#") + 1));
+  const token = parts.get("token");
+  return token === null ? { token: value, project: null } : { token, project: parts.get("project") };
+}
+
 export function storedToken() {
-  return sessionStorage.getItem(TOKEN_KEY);
+  return sessionStorage.getItem(TOKEN_KEY) || null;
 }
 
 export function storeToken(token) {
   sessionStorage.setItem(TOKEN_KEY, token);
 }
 
+/** Sign out: this tab does not ask the others for a token either. */
 export function forgetToken() {
-  sessionStorage.removeItem(TOKEN_KEY);
+  sessionStorage.setItem(TOKEN_KEY, "");
+}
+
+/** Whether somebody signed out in this tab, and has not signed in again. */
+export function isSignedOut() {
+  return sessionStorage.getItem(TOKEN_KEY) === "";
 }
 
 /** The projects that a token names; null where it opens every one. */

@@ -41,7 +41,7 @@ export function chosen(proposals, { search, status, whose, sort }, { me, isUnrea
     waiting: (proposal) => isWaitingFor(proposal, me),
     unread: ({ id }) => isUnread(id),
   };
-  const fits = tests[whose] ?? (() => true);
+  const fits = Object.hasOwn(tests, whose) ? tests[whose] : () => true;
   const found = proposals.filter(
     (proposal) =>
       (status === "" || proposal.status === status) &&

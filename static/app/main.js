@@ -1,8 +1,11 @@
 /** Where the page starts: a token and a project open the project; without them one signs in. */
 import {
+  addressOf,
+  CHOICE,
   complaintAbout,
   forcedTransports,
   forgetToken,
+  isSignedOut,
   projectsOf,
   replaceRoute,
   route,
@@ -12,10 +15,11 @@ import {
 } from "./address.js";
 import { fill } from "./dom.js";
 import { forgetDrafts } from "./drafts.js";
+import { askForToken, offerToken } from "./handover.js";
 import { createShell } from "./shell.js";
 import { ProjectStore } from "./store.js";
 import { claimsOf } from "../client/index.js";
-import { createSignIn } from "./views/signin.js";
+import { createChoice, createSignIn } from "./views/signin.js";
 
 const SOCKJS_ADDRESS = "/static/vendor/sockjs.min.js";
 
@@ -29,14 +33,41 @@ function projectFor(token) {
 
 async function begin() {
   takeTokenFromAddress();
+  if (storedToken() === null && !isSignedOut()) {
+    const handed = await askForToken(route().project);
+    if (handed) storeToken(handed);
+  }
   const token = storedToken();
   const project = token ? projectFor(token) : route().project;
   const complaint = token === null ? "" : await complaintAbout(token);
-  if (!token || !project || complaint) {
-    signIn(project, complaint ? "Your last sign-in has expired." : "");
-    return;
-  }
-  open(token, project);
+  if (!token || complaint) signIn(project, complaint ? "Your last sign-in has expired." : "");
+  else if (!project) choose(token);
+  else open(token, project);
+}
+
+/** The token opens several projects, and the address names none. */
+function choose(token) {
+  close();
+  const { name, sub } = claimsOf(token);
+  const panel = createChoice({
+    projects: projectsOf(token),
+    name: String(name ?? sub ?? ""),
+    onChoose: (project) => {
+      location.hash = addressOf({ project });
+    },
+    onSignIn: () => signIn(null, ""),
+  });
+  document.title = "Choose a project · rtserver";
+  fill(root, panel.element);
+  panel.focus();
+}
+
+/** The token that this tab may give to another: one that the server takes. */
+function goodToken() {
+  const connection = current?.store.connection;
+  const isRefused = connection?.name === "stopped" && connection.because === "unauthorized";
+  const isOpen = current?.store.load.phase === "ready";
+  return isOpen && !isRefused ? current.store.token : null;
 }
 
 function close() {
@@ -109,8 +140,11 @@ function loadSockJS() {
 window.addEventListener("hashchange", () => {
   const tokenCame = takeTokenFromAddress();
   const place = route();
-  if (tokenCame || !current || (place.project && place.project !== current.project)) void begin();
+  if (location.hash === CHOICE && current) choose(current.store.token);
+  else if (tokenCame || !current || (place.project && place.project !== current.project)) void begin();
   else current.shell.update();
 });
+
+offerToken(goodToken);
 
 void begin();

@@ -1,6 +1,8 @@
 /** What people are called: by the names that tokens, comments and reviews gave them, else by their ids. */
 export class Names {
   #known = new Map();
+  /** Goes up when somebody's name becomes known or another one. */
+  version = 0;
   #looked = { present: null, proposals: null };
 
   /** @param {{id: string, name?: string}} me */
@@ -27,6 +29,8 @@ export class Names {
   }
 
   #learn(id, name) {
-    if (id && name) this.#known.set(id, String(name));
+    if (!id || !name || this.#known.get(id) === name) return;
+    this.#known.set(id, String(name));
+    this.version += 1;
   }
 }

@@ -16,7 +16,11 @@ const REACHED_MS = 5_000;
 const NOTIFY_KEY = "rtserver.notify";
 
 /** Parts of the detail in which news of a kind is seen. */
-const SEEN_IN = { discussion: ["any", "discussion"], checks: ["any", "checks"], revise: ["any", "checks"] };
+const SEEN_IN = new Map([
+  ["discussion", ["any", "discussion"]],
+  ["checks", ["any", "checks"]],
+  ["revise", ["any", "checks"]],
+]);
 
 const VERDICTS = {
   approve: "approved",
@@ -83,7 +87,7 @@ export function createNews({ store, unread, names, me, say, place }) {
   const titleOf = (id) => store.state.proposals[id]?.title || id;
   const isSeen = (event) => {
     const { proposal, view } = place();
-    const seen = SEEN_IN[view] ?? ["any"];
+    const seen = SEEN_IN.get(view) ?? ["any"];
     return !document.hidden && proposal === event.proposal_id && seen.includes(placeOf(event));
   };
 
@@ -175,7 +179,7 @@ export function createNews({ store, unread, names, me, say, place }) {
       names.learn(store.state);
       unread.keepOnly((id) => id in proposals, position);
       const { proposal, view } = place();
-      if (proposal && !document.hidden) unread.look(proposal, SEEN_IN[view] ?? ["any"], position);
+      if (proposal && !document.hidden) unread.look(proposal, SEEN_IN.get(view) ?? ["any"], position);
       const now = Date.now();
       if (!caughtUp || store.connection.partial || now - reachedAt < REACHED_MS) return;
       reachedAt = now;

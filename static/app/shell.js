@@ -65,7 +65,7 @@ export function createShell({ store, onSignOut, onSignIn }) {
   const keeper = new LockKeeper({
     me: me.id,
     renew: () => store.api.renewLock(store.project),
-    onEnded: (ended) => toasts.say(describeEndedLock(ended), { tone: "warning" }),
+    onEnded: (ended) => toasts.say(describeEndedLock({ ...ended, by: names.of(ended.by) }), { tone: "warning" }),
   });
 
   let selected = null;

@@ -4,6 +4,7 @@
  * same in all tabs: what two tabs know is merged, in any order and any number of times.
  */
 import { comparePositions } from "../client/index.js";
+import { dict } from "../client/dict.js";
 
 const PREFIX = "rtserver.unread ";
 /** News kept for each proposal: more of them are not counted. */
@@ -96,7 +97,9 @@ export class Unread {
     const items = this.#known.items[proposal] ?? [];
     const seen = items.filter(([, place]) => places.includes(place));
     if (seen.length === 0) return;
-    const { [proposal]: before = {}, ...others } = this.#known.read;
+    const before = this.#known.read[proposal] ?? {};
+    const others = dict(this.#known.read);
+    delete others[proposal]; // So that it goes last.
     const now = Object.fromEntries(places.map((place) => [place, position]));
     this.#known.read = keepLast({ ...others, [proposal]: { ...before, ...now } });
     this.#known = normal(this.#known);
@@ -136,11 +139,13 @@ export class Unread {
   }
 
   #stored() {
-    const nothing = { checked: null, items: {}, read: {} };
+    const nothing = { checked: null, items: dict(), read: dict() };
     try {
       const value = JSON.parse(this.#storage.getItem(this.#key) ?? "null");
       const isWhole = value && typeof value.items === "object" && typeof value.read === "object";
-      return isWhole ? normal({ ...nothing, ...value }) : nothing;
+      return isWhole
+        ? normal({ checked: value.checked ?? null, items: dict(value.items), read: dict(value.read) })
+        : nothing;
     } catch {
       return nothing; // Something else wrote it.
     }
@@ -159,13 +164,13 @@ function later(a, b) {
 }
 
 function merged(a, b) {
-  const read = { ...b.read };
+  const read = dict(b.read);
   for (const [proposal, places] of Object.entries(a.read)) {
     const other = read[proposal] ?? {};
     const all = new Set([...Object.keys(places), ...Object.keys(other)]);
     read[proposal] = Object.fromEntries([...all].map((at) => [at, later(places[at], other[at])]));
   }
-  const items = {};
+  const items = dict();
   for (const proposal of new Set([...Object.keys(a.items), ...Object.keys(b.items)])) {
     const both = [...(a.items[proposal] ?? []), ...(b.items[proposal] ?? [])];
     items[proposal] = [...new Map(both.map((item) => [item[0], item])).values()];
@@ -175,7 +180,7 @@ function merged(a, b) {
 
 /** Without what was read, in the order of the log, and no more than is kept. */
 function normal({ checked, items, read }) {
-  const kept = {};
+  const kept = dict();
   for (const [proposal, all] of Object.entries(items)) {
     const left = all
       .filter(([id, place]) => !isRead(read[proposal], place, id))
@@ -183,9 +188,9 @@ function normal({ checked, items, read }) {
       .slice(-MOST_ITEMS);
     if (left.length > 0) kept[proposal] = left;
   }
-  return { checked, items: kept, read };
+  return { checked, items: kept, read: dict(read) };
 }
 
 function keepLast(read) {
-  return Object.fromEntries(Object.entries(read).slice(-MOST_READ));
+  return dict(Object.fromEntries(Object.entries(read).slice(-MOST_READ)));
 }

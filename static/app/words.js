@@ -15,13 +15,20 @@ const STOPPED_WORDS = {
   },
   unauthorized: {
     title: "Your sign-in is no longer valid",
-    detail: "The token has expired or was refused. Sign in again to go on where you left off.",
+    detail: "The token has expired or was refused.",
+    then: "Sign in again to go on where you left off.",
     action: { name: "sign-in", label: "Sign in again" },
   },
   forbidden: {
     title: "You have no access to this project",
-    detail: "Your token does not name it. Ask whoever gave you the token.",
+    detail: "Your token does not open it.",
+    then: "Ask whoever gave you the token.",
     action: { name: "sign-in", label: "Use another token" },
+  },
+  ended: {
+    title: "An administrator ended your connection",
+    detail: "You can connect again, unless your token was withdrawn as well.",
+    action: { name: "reconnect", label: "Connect again" },
   },
   not_found: {
     title: "The proposal is no longer there",
@@ -46,6 +53,8 @@ const STOPPED_WORDS = {
 };
 
 const WHY_WAITING = {
+  full: "The project is full.",
+  busy: "The server can’t serve this page now.",
   lost: "The connection was lost.",
   unreachable: "The server cannot be reached.",
   transport: "The connection could not be opened.",
@@ -53,14 +62,29 @@ const WHY_WAITING = {
   not_yet_valid: "Your sign-in is not valid yet: the clock of its issuer is ahead.",
 };
 
+/** Refusals whose code says less than the server's own words, which go before what to do about it. */
+function inServersWords({ because, reason, why }) {
+  const isTold = ["unauthorized", "forbidden"].includes(because) || ["full", "busy"].includes(why);
+  const text = String(reason ?? "").replace(/^(Unauthorized|Forbidden)(: |$)/, "");
+  if (!isTold || text === "" || /^HTTP \d+$/.test(text)) return null;
+  return `${text[0].toUpperCase()}${text.slice(1)}`.replace(/\.?$/, ".");
+}
+
+function stopped(state) {
+  const { then, ...words } = STOPPED_WORDS[state.because] ?? STOPPED_WORDS.closed;
+  const detail = [inServersWords(state) ?? words.detail, then].filter(Boolean).join(" ");
+  return { ...words, detail };
+}
+
 /**
  * @param {object} state of the connection
  * @param {number} nowMs
+ * @param {boolean} [isOnline] whether the browser has a network, as far as it knows
  * @returns {{tone: "good" | "busy" | "warning" | "bad", short: string, title: string,
  *   detail: string, countdown: string, action: {name: string, label: string} | null}}
  *   `countdown` changes every second and is not to be announced
  */
-export function describeConnection(state, nowMs) {
+export function describeConnection(state, nowMs, isOnline = globalThis.navigator?.onLine ?? true) {
   const nothing = { detail: "", countdown: "", action: null };
   switch (state.name) {
     case "live": {
@@ -81,9 +105,11 @@ export function describeConnection(state, nowMs) {
       const since = state.since ? ` What you see is from ${timeOf(state.since)}.` : "";
       return {
         tone: "warning",
-        short: "Reconnecting",
-        title: WHY_WAITING[state.why] ?? WHY_WAITING.lost,
-        detail: `This page catches up by itself.${since}`,
+        short: isOnline ? "Reconnecting" : "Offline",
+        title: isOnline ? (WHY_WAITING[state.why] ?? WHY_WAITING.lost) : "You are offline.",
+        detail: [inServersWords(state), `This page catches up by itself.${since}`]
+          .filter(Boolean)
+          .join(" "),
         countdown: left > 0 ? `Trying again in ${left} s` : "Trying again now",
         action: { name: "reconnect", label: "Try now" },
       };
@@ -93,7 +119,7 @@ export function describeConnection(state, nowMs) {
         ...nothing,
         tone: "bad",
         short: "Stopped",
-        ...(STOPPED_WORDS[state.because] ?? STOPPED_WORDS.closed),
+        ...stopped(state),
       };
     default: {
       const again = state.attempt > 0 || state.since;
@@ -214,5 +240,6 @@ export function describeFailure(error) {
     return "The connection was lost before the server answered. If it began, it will show here.";
   }
   const message = error instanceof Error ? error.message : "";
+  if (error?.status === 0) return `${message} Try again when the connection is back.`;
   return message || "That did not work. Try again.";
 }

@@ -110,7 +110,7 @@ export interface Resumed {
 }
 
 export type StoppedBecause =
-  "closed" | "unauthorized" | "forbidden" | "replaced" | "not_found" | "protocol_error" | "refused";
+  "closed" | "unauthorized" | "forbidden" | "ended" | "replaced" | "not_found" | "protocol_error" | "refused";
 
 interface StateBase {
   /** Who has the connection, where tabs share one. */
@@ -140,7 +140,7 @@ export type ConnectionState = StateBase &
         at: number;
         in_ms: number;
         since: number | null;
-        why: "lost" | "unreachable" | "transport" | "token" | "not_yet_valid";
+        why: "lost" | "full" | "busy" | "unreachable" | "transport" | "token" | "not_yet_valid";
         code?: number;
         reason: string;
       }

@@ -8,6 +8,7 @@ export const STOPPED = Object.freeze({
   closed: "closed",
   unauthorized: "unauthorized",
   forbidden: "forbidden",
+  ended: "ended",
   replaced: "replaced",
   notFound: "not_found",
   protocolError: "protocol_error",
@@ -17,6 +18,9 @@ export const STOPPED = Object.freeze({
 const AGAIN = { action: "reconnect" };
 /** The token will do in a while, the server says (`nbf`, RFC 7519 section 4.1.5). */
 const LATER = { action: "wait", serverSpoke: true };
+
+/** What `closing` says where an administrator ended the connection; the code alone says "forbidden". */
+const ENDED_BY_ADMIN = "Disconnected by an administrator";
 
 /** Close code to action: `reconnect`, `new_token` (then reconnect) or `stop`. */
 const BY_CODE = new Map([
@@ -58,6 +62,9 @@ export function actionFor(end, closing = null) {
   if (byStatus) return byStatus.action === "new_token" && end.retryAfterMs > 0 ? LATER : byStatus;
   // A close frame may get lost (1005, 1006) or be made up by a proxy; the frame before it says why.
   const code = closing?.code ?? end.code;
+  if (code === 4003 && (closing?.reason ?? end.reason) === ENDED_BY_ADMIN) {
+    return { action: "stop", because: STOPPED.ended };
+  }
   const action = BY_CODE.get(code) ?? (closing ? { ...AGAIN, serverSpoke: true } : AGAIN);
   if (action.action === "new_token" && closing?.retry_after_ms > 0) return LATER;
   if (closing?.reconnect === false && action.action === "reconnect") {

@@ -20,6 +20,12 @@
 import { comparePositions, DeliveryWindow } from "./positions.js";
 import { actionFor, backoffMs, refreshInMs, STOPPED, TIMING } from "./policy.js";
 
+/** Why a server that is there does not have this client now; see `ConnectionState`. */
+function whyAway(code, { status, word }) {
+  if (code === 4053 || word === "project_full") return "full";
+  return status === 503 ? "busy" : "lost";
+}
+
 /** The longest time `setTimeout` can wait. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 const TIMERS = ["open", "retry", "silence", "stale", "dead", "stable", "renew", "closing"];
@@ -208,8 +214,8 @@ export class Session {
   /**
    * The transport ended or could not be opened.
    *
-   * @param {{code?: number, status?: number, reason?: string, retryAfterMs?: number,
-   *   unsupported?: boolean}} end unsupported: this browser or server does not have the transport
+   * @param {{code?: number, status?: number, reason?: string, word?: string, retryAfterMs?: number,
+   *   unsupported?: boolean}} end word: the reason for programs; unsupported: this browser or server does not have the transport
    */
   closed(end, now) {
     if (this.#phase !== "opening" && this.#phase !== "live") return this.#done();
@@ -232,7 +238,7 @@ export class Session {
       this.#passOver(now);
     } else if (wasLive || verdict.serverSpoke) {
       this.#preferBest(now);
-      this.#wait(now, { reason: "lost", retryAfterMs });
+      this.#wait(now, { reason: whyAway(closing?.code ?? end.code, end), retryAfterMs });
     } else if (end.unsupported) {
       this.#passOver(now);
     } else {

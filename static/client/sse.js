@@ -175,7 +175,7 @@ class SseStream {
     });
     const kind = response.headers.get("content-type") ?? "";
     if (!response.ok || !kind.startsWith("text/event-stream") || !response.body) {
-      return refusal(response, await problemTitle(response));
+      return refusal(response, await problemOf(response));
     }
     const parser = new SseParser();
     const decoder = new TextDecoder();
@@ -231,8 +231,8 @@ class SseStream {
   }
 }
 
-function refusal(response, reason) {
-  const end = { status: response.status, reason };
+function refusal(response, { reason, word }) {
+  const end = { status: response.status, reason, ...(word !== undefined && { word }) };
   const retryAfter = Number(response.headers.get("retry-after"));
   if (retryAfter > 0) end.retryAfterMs = retryAfter * 1000;
   // 406 and the like: not a word about this user, but about this way in.
@@ -242,11 +242,13 @@ function refusal(response, reason) {
   return end;
 }
 
-async function problemTitle(response) {
+/** What a refusal says, for people and as a word for programs. */
+async function problemOf(response) {
   try {
-    const problem = await response.json();
-    return String(problem.detail ?? problem.title ?? response.status);
+    const { detail, title, reason: word } = await response.json();
+    return { reason: String(detail ?? title ?? response.status), word };
   } catch {
-    return `HTTP ${response.status}`; // No problem document: a proxy's answer, most likely.
+    // No problem document: a proxy's answer, most likely.
+    return { reason: `HTTP ${response.status}`, word: undefined };
   }
 }

@@ -14,6 +14,7 @@ from tests.browser.views import (
     sideways_px,
     start_validation,
 )
+from tests.support.tokens import token
 
 MISSED = re.compile(r'"type": ?"(comment_created|comment_deleted|validation_\w+|output)"')
 ENTRY = ".proposal-list .item"
@@ -140,6 +141,37 @@ def test_what_others_do_is_missed_nowhere(new_context: NewContext, site: Site) -
     expect(news.nth(1)).to_be_hidden()
     expect(page).to_have_title(re.compile(r"^About"))
     expect(second.locator(f"{ENTRY} .item-news").nth(1)).to_be_hidden()
+
+
+def test_links_open_signed_in_and_a_token_of_several_projects_asks_which(
+    new_context: NewContext, site: Site
+) -> None:
+    context = new_context()
+    page = context.new_page()
+    first, second = site.propose(page, "count.1"), site.propose(page, "count.2")
+    page.goto(f"{site.base}/")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.get_by_label("Token").fill(site.address(proposal=first, name="Ada Lovelace"))
+    expect(page.get_by_label("Project")).to_have_value(site.project)
+    page.get_by_role("button", name="Sign in").click()
+    expect_live(page)
+    expect(page.locator(".me")).to_have_text("Ada Lovelace")
+    expect(page.locator(".meta")).to_contain_text("by Ada Lovelace")
+    with context.expect_page() as opened:
+        page.locator(ENTRY).nth(1).click(modifiers=["Control"])
+    expect_live(opened.value)
+    expect(opened.value.locator(".meta code")).to_have_text(second)
+    opened.value.close()
+    page.get_by_role("button", name="Sign out").click()
+    page.reload()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    several = token("ada", site.project, "another")
+    page.goto(f"{site.base}/#token={several}")
+    page.get_by_role("link", name=site.project).click()
+    expect_live(page)
+    page.get_by_role("link", name="Switch").click()
+    expect(page.get_by_role("link", name=site.project)).to_be_focused()
+    expect(page.get_by_role("link", name="another")).to_be_visible()
 
 
 def test_verdicts_need_no_history(page: Page, site: Site, complaints: Complaints) -> None:

@@ -77,3 +77,11 @@ test("a token that is not valid yet is waited for, where the server says how lon
   assert.equal(actionFor({ status: 401, retryAfterMs: 3_000 }).action, "wait");
   assert.equal(actionFor({ status: 403, retryAfterMs: 3_000 }).action, "stop");
 });
+
+test("who was let in and is ended by an administrator may come back, unlike who is forbidden", () => {
+  const words = "Disconnected by an administrator";
+  for (const ends of [[{ code: 4003, reason: words }], [{ code: 1006 }, { code: 4003, reason: words }]]) {
+    assert.deepEqual(actionFor(...ends), { action: "stop", because: "ended" });
+  }
+  assert.equal(actionFor({ code: 4003, reason: "Forbidden" }).because, "forbidden");
+});

@@ -372,3 +372,18 @@ test("stopping clears every timer and closes what is open", () => {
   bench.frame({ type: "output", id: "e-9" });
   assert.equal(bench.all("event").length, 0, "late frames are not delivered");
 });
+
+test("a server that has no room or cannot serve now says so, and is waited for", () => {
+  const whys = [
+    [{ code: 4053, reason: "full up" }, "full"],
+    [{ status: 503, word: "project_full", reason: "full up" }, "full"],
+    [{ status: 503, word: "unavailable", reason: "no database" }, "busy"],
+    [{ status: 429, reason: "too many" }, "lost"],
+  ];
+  for (const [end, why] of whys) {
+    const bench = new Bench();
+    bench.do("start").do("tokenReady").do("closed", end);
+    const { state } = bench;
+    assert.deepEqual([state.name, state.why, state.reason], ["reconnecting", why, end.reason]);
+  }
+});

@@ -86,3 +86,21 @@ test("no more is kept than is of use, and what others wrote there is no harm", (
   assert.equal(open().total, 0);
   assert.equal(placeOf({ type: "constructor" }), null);
 });
+
+test("no id is taken for what JavaScript has by itself", () => {
+  const { open, settle } = browser();
+  const unread = open();
+  const odd = ["constructor", "__proto__", "toString"];
+  for (const [at, id] of odd.entries()) {
+    assert.equal(unread.count(id), 0);
+    assert.equal(unread.note(event(at + 1, "comment_created", "ben", id)), true);
+  }
+  settle();
+  const again = open();
+  for (const id of odd) {
+    assert.equal(again.count(id), 1, id);
+    again.look(id, ["discussion"], "e-9");
+    assert.equal(again.count(id), 0, id);
+  }
+  assert.equal(open().total, 0);
+});

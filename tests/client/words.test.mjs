@@ -28,6 +28,26 @@ test("each state of the connection has words", () => {
   }
 });
 
+test("why a connection ended or waits is said as it is", () => {
+  const said = (state, online = true) => describeConnection(state, 0, online);
+  const ended = said({ name: "stopped", because: "ended", reason: "Disconnected by an administrator" });
+  assert.match(ended.title, /administrator ended your connection/);
+  assert.doesNotMatch(ended.detail, /token does not/);
+  const revoked = said({ name: "stopped", because: "unauthorized",
+    reason: "Unauthorized: an administrator revoked the token; get a new one" });
+  assert.match(revoked.detail, /^An administrator revoked the token; get a new one\. Sign in/);
+  const refused = said({ name: "stopped", because: "forbidden", reason: "Forbidden" });
+  assert.match(refused.detail, /^Your token does not open it\. Ask/);
+  assert.equal(refused.action.label, "Use another token");
+  const waits = { name: "reconnecting", at: 5_000 };
+  const full = said({ ...waits, why: "full", reason: "50 of 50 connections are taken" });
+  assert.equal(full.title, "The project is full.");
+  assert.match(full.detail, /^50 of 50 connections are taken\. This page/);
+  assert.equal(full.countdown, "Trying again in 5 s");
+  assert.match(said({ ...waits, why: "busy", reason: "HTTP 503" }).detail, /^This page/);
+  assert.equal(said({ ...waits, why: "unreachable" }, false).title, "You are offline.");
+});
+
 test("it counts down", () => {
   const state = { name: "reconnecting", at: 10_000, why: "unreachable" };
   assert.equal(describeConnection(state, 6_001).countdown, "Trying again in 4 s");

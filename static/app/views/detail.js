@@ -1,5 +1,5 @@
 /** One proposal: what it is, what can be done with it, and its panels. */
-import { fill, h, setText, show } from "../dom.js";
+import { fill, h, said, setText, show } from "../dom.js";
 import { listOf, words } from "../format.js";
 import { icon, spinner } from "../icons.js";
 import { addressOf } from "../address.js";
@@ -30,11 +30,11 @@ function mayCancel(run, proposal, me) {
   return unknown || me.admin || run.started_by === me.id || proposal.author === me.id;
 }
 
-export function createDetail({ store, actions, drafts, unread }) {
+export function createDetail({ store, actions, drafts, names, unread }) {
   const seen = new Seen({ user: actions.me().id, project: store.project });
   const comments = new Comments(store);
   const context = { store, actions, drafts, seen, comments };
-  const title = h("h1", { tabIndex: -1 });
+  const title = h("h1", { tabIndex: -1, dir: "auto" });
   const status = h("span.badge");
   const meta = h("p.meta");
   const back = h(
@@ -69,6 +69,7 @@ export function createDetail({ store, actions, drafts, unread }) {
   );
   let current = { id: null, run: null };
   let drawn = null;
+  let namesDrawn = -1;
   let shownView = null;
 
   run.addEventListener("click", () => {
@@ -112,10 +113,11 @@ export function createDetail({ store, actions, drafts, unread }) {
       if (!proposal) return;
       const view = panels.has(place.view) ? place.view : VIEWS[0][0];
       if (current.id !== proposalId) seen.left();
-      if (proposal !== drawn) {
+      if (proposal !== drawn || names.version !== namesDrawn) {
         drawn = proposal;
+        namesDrawn = names.version;
         setText(title, proposal.title || proposal.id);
-        drawMeta(meta, status, proposal);
+        drawMeta(meta, status, proposal, names);
       }
       const kind = view === "revise" ? "iteration" : "validation";
       const latest = latestRun(store.state, proposalId, kind);
@@ -153,14 +155,15 @@ function drawThreads(element, many) {
   fill(element, String(many), h("span.visually-hidden", {}, ` open ${many === 1 ? "thread" : "threads"}`));
 }
 
-function drawMeta(meta, status, proposal) {
+function drawMeta(meta, status, proposal, names) {
   setText(status, words(proposal.status));
   const reviewers = proposal.reviewers ?? [];
   fill(
     meta,
     proposal.status && status,
     h("code", {}, proposal.id),
-    proposal.author && h("span", {}, `by ${proposal.author}`),
-    reviewers.length > 0 && h("span", {}, `reviewed by ${listOf(reviewers)}`),
+    proposal.author && h("span", {}, "by ", said(names.of(proposal.author))),
+    reviewers.length > 0 &&
+      h("span", {}, "reviewed by ", said(listOf(reviewers.map((id) => names.of(id))))),
   );
 }

@@ -1,10 +1,10 @@
 /** The project's lock: who holds it and why, a way to take it, and a way to give it back. */
-import { fill, h, show } from "../dom.js";
+import { fill, h, said, show } from "../dom.js";
 import { icon } from "../icons.js";
 
 const MAX_REASON_CHARS = 500;
 
-export function createLock({ store, actions }) {
+export function createLock({ store, actions, names }) {
   const text = h("p.banner-text");
   const unlock = h("button.small", { type: "button", onclick: actions.unlock }, "Unlock");
   const held = h(
@@ -66,10 +66,10 @@ export function createLock({ store, actions }) {
     element: h("div.banners", {}, held, asking),
     button,
     update() {
-      const { lock, present } = store.state;
+      const { lock } = store.state;
       const me = actions.me();
       show(button, store.load.phase === "ready" && lock === null);
-      const name = present.find(({ user_id: id }) => id === lock?.by)?.name ?? lock?.by;
+      const name = lock?.by && names.of(lock.by);
       const key = JSON.stringify([lock, name]);
       if (key === drawn) return;
       drawn = key;
@@ -77,10 +77,10 @@ export function createLock({ store, actions }) {
       if (lock === null) return;
       show(asking, false);
       const mine = lock.by === me.id;
-      const who = mine ? "You have locked the project." : name ? `Locked by ${name}.` : "Locked.";
+      const who = mine ? "You have locked the project." : name ? ["Locked by ", said(name), "."] : "Locked.";
       const why = lock.reason || "No reason was given.";
       const how = mine ? " It stays locked while you have it open." : "";
-      fill(text, h("strong", {}, who), " ", why, how);
+      fill(text, h("strong", {}, who), " ", said(why), how);
       show(unlock, mine || me.admin);
     },
   };

@@ -54,13 +54,14 @@ export function failure(store, onSignIn) {
     h(
       "div.empty-actions",
       {},
+      refused &&
+        h("button.primary", { type: "button", onclick: () => onSignIn("") }, "Use another token"),
       h(
-        "button.primary",
+        refused ? "button" : "button.primary",
         { type: "button", onclick: () => void store.open() },
         icon("retry"),
         "Try again",
       ),
-      refused && h("button", { type: "button", onclick: () => onSignIn("") }, "Use another token"),
     ),
   );
 }

@@ -1,7 +1,7 @@
 /** The bar at the top: where one is, how the connection does, and what others put into it. */
-import { fill, h, setText } from "../dom.js";
+import { fill, h, said, setText } from "../dom.js";
 import { icon, spinner } from "../icons.js";
-import { addressOf } from "../address.js";
+import { addressOf, CHOICE, projectsOf } from "../address.js";
 import { notifications } from "../news.js";
 import { describeConnection } from "../words.js";
 import { claimsOf } from "../../client/index.js";
@@ -49,12 +49,14 @@ export function createTopbar({ store, actions, say }, ...more) {
       h("span.brand-mark", {}, icon("pulse")),
       h("span.brand-name", {}, "rtserver"),
       h("span.brand-sep", { "aria-hidden": "true" }, "/"),
-      h("span.brand-project", {}, store.project),
+      h("span.brand-project", {}, said(store.project)),
     ),
+    projectsOf(store.token)?.length !== 1 && h("a.switch", { href: CHOICE }, "Switch"),
     h("div.topbar-space"),
     more,
     createBell(say),
     pill,
+    me && h("span.me.wide-only", { title: `Signed in as ${me}` }, said(me)),
     h(
       "button.quiet.sign-out",
       { type: "button", title: me ? `Signed in as ${me}` : "Sign out", onclick: actions.signOut },
