@@ -10,8 +10,8 @@ from handlers.base.operations import Answer, operation
 from handlers.base.problems import Problem
 from handlers.realtime.websocket import SessionSocket
 from rtserver.audit.live.filter import PARAMETERS, AuditFilter, AuditParameters
-from rtserver.audit.live.messages import AuditRecord, AuditSocketQuery
-from rtserver.audit.live.service import MAX_PAGE
+from rtserver.audit.live.messages import AuditLogName, AuditRecord, AuditSocketQuery
+from rtserver.audit.live.service import MAX_PAGE, AuditWatch
 from rtserver.audit.record.actions import Action
 from rtserver.eventlog.api import at
 from rtserver.model.connection import ConnectionRecord
@@ -49,28 +49,31 @@ class AuditSocket(SessionSocket):
 
     def _read_request(self, path_args: tuple[str, ...]) -> None:  # noqa: ARG002 - there are none
         """A mistake is said after the upgrade: a browser shows its page nothing before that."""
-        self._wanted = filter_of(self, "history", "last_event_id")
+        self._wanted = filter_of(self, "log", "history", "last_event_id")
         try:
             query = self.read_query(AuditSocketQuery)
         except Problem as problem:
             raise InvalidError(problem.detail) from None
         self._history, self._last_event_id = query.history, query.last_event_id
+        self._watch: AuditWatch = self.context.audit_watches[query.log]
 
     async def _enter(self, identity: Identity) -> ConnectionRecord:
-        return await self.context.audit_watch.enter(identity, self.encoding.value)
+        return await self._watch.enter(identity, self.encoding.value)
 
     def _make_session(self, identity: Identity, entry: ConnectionRecord) -> Session:
-        return self.context.audit_watch.open(self, identity, entry, self._wanted, self._history)
+        return self._watch.open(self, identity, entry, self._wanted, self._history)
 
 
 class AuditQuery(AuditParameters):
     """Which page of the log.
 
     Attributes:
+        log: which log.
         after: begin after this record; without it, with the oldest that is left.
         limit: so many records at most.
     """
 
+    log: AuditLogName = "users"
     after: EventId | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = 100
 
@@ -108,27 +111,28 @@ class AuditHandler(ApiHandler):
         Reading is recorded too. An unknown parameter is refused: a filter with a slip of the pen
         would show nothing, or everything.
         """
-        wanted = filter_of(self, "after", "limit")
+        wanted = filter_of(self, "log", "after", "limit")
         query = self.query(AuditQuery)
-        page = await self.context.audit_watch.read(
+        watch = self.context.audit_watches[query.log]
+        page = await watch.read(
             self.identity,
             wanted,
-            after=await self._after(query.after),
+            after=await self._after(watch, query.after),
             limit=query.limit,
         )
         self.json(
             {
                 "records": [msgspec.Raw(record.payload) for record in page.records],
-                "position": str(at(self.context.audit_watch.log, page.seq)),
+                "position": str(at(watch.log, page.seq)),
                 "more": page.more,
                 "lost": page.lost,
             }
         )
 
-    async def _after(self, text: str | None) -> int | None:
+    async def _after(self, watch: AuditWatch, text: str | None) -> int | None:
         position = self.position("after", text)
         if position is None:
             return None
-        if not await self.context.audit_watch.reaches(position):
+        if not await watch.reaches(position):
             raise Problem(409, "after: this position is of another log; begin anew", "lost")
         return position.seq

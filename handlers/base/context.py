@@ -1,8 +1,10 @@
 """The handler context: the parts of the core that handlers hand over to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from handlers.base.metrics import HttpMetrics
+from rtserver.audit.live.messages import AuditLogName
 from rtserver.audit.live.service import AuditWatch
 from rtserver.audit.record.auditor import Auditor
 from rtserver.auth.client_address import ClientAddresses
@@ -71,7 +73,7 @@ class HandlerContext:
     readiness: Readiness
     tasks: TaskOwner
     auditor: Auditor
-    audit_watch: AuditWatch
+    audit_watches: Mapping[AuditLogName, AuditWatch]
     connections: Connections
     revocation: RevocationService
     addresses: ClientAddresses

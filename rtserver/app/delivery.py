@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rtserver.app.audit import Audit
 from rtserver.app.documents import Documents
-from rtserver.app.event_log import EventLog
+from rtserver.app.event_log import EventLog, Log
 from rtserver.app.foundation import Foundation
 from rtserver.app.mongo import MongoAccess
 from rtserver.audit.live.fanout import AuditFanout
@@ -14,31 +14,39 @@ from rtserver.delivery.fanout import Fanout
 from rtserver.delivery.log_pages import LogPages
 from rtserver.delivery.membership import Membership, NoMembers
 from rtserver.delivery.sender import Sender, open_ring
+from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import AUDIT_PROJECT, EventPack
 from rtserver.sessions.feed_upkeep import FeedUpkeep
 from rtserver.sessions.table import SessionTable
-from store.log.collection import AUDIT
 from store.log.tail import EventTail
 
 TAIL_READY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
+class AuditFeed:
+    """The feed of an audit log, and what those read who catch up."""
+
+    dispatcher: Dispatcher
+    pages: LogPages
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
-    """The feeds of projects, and that of the audit log.
+    """The feeds of projects, and those of the audit logs.
 
     Attributes:
-        pages, audit_pages: what those read who catch up.
+        pages: what those read who catch up.
         membership: who may see what of a proposal.
     """
 
     dispatcher: Dispatcher
-    audit_dispatcher: Dispatcher
     pages: LogPages
-    audit_pages: LogPages
+    audit: AuditFeed
+    strangers: AuditFeed
     membership: Membership
 
 
@@ -59,22 +67,33 @@ def build_delivery(
         recent_bytes=settings.recent_events_bytes,
         on_control=events.control.on_event,
     )
-    audit_dispatcher = Dispatcher(
-        audit.log.writer,
-        AuditFanout(metrics.audit_log, sender),
-        tasks,
-        Membership(NoMembers()),
-        recent_bytes=settings.recent_events_bytes,
-    )
     # Half of what may be on its way to those who catch up; the other half waits for their sockets.
-    # Admins who watch the audit log are few.
+    # Admins who watch the audit logs are few.
     pages = LogPages(events.writer, settings.catch_up_bytes * 3 // 8)
-    audit_pages = LogPages(audit.log.writer, settings.catch_up_bytes // 8)
-    upkeep = FeedUpkeep(dispatcher, events.writer, pages)
-    audit_upkeep = FeedUpkeep(audit_dispatcher, audit.log.writer, audit_pages)
-    tasks.start(upkeep.run(), name="positions")
-    tasks.start(audit_upkeep.run(), name="audit-positions")
-    return Delivery(dispatcher, audit_dispatcher, pages, audit_pages, membership)
+    tasks.start(FeedUpkeep(dispatcher, events.writer, pages).run(), name="positions")
+
+    def feed(log: Log, log_metrics: LogMetrics) -> AuditFeed:
+        made = AuditFeed(
+            Dispatcher(
+                log.writer,
+                AuditFanout(log_metrics, sender),
+                tasks,
+                Membership(NoMembers()),
+                recent_bytes=settings.recent_events_bytes,
+            ),
+            LogPages(log.writer, settings.catch_up_bytes // 16),
+        )
+        upkeep = FeedUpkeep(made.dispatcher, log.writer, made.pages)
+        tasks.start(upkeep.run(), name="audit-positions")
+        return made
+
+    return Delivery(
+        dispatcher,
+        pages,
+        feed(audit.log, metrics.audit_log),
+        feed(audit.strangers.log, metrics.stranger_log),
+        membership,
+    )
 
 
 class _EventFeeds:
@@ -102,11 +121,11 @@ class _EventFeeds:
         self._tasks.start(self._control.hello(), name="hello")
 
 
-class _AuditFeed:
-    """What becomes of the audit log's records here."""
+class _AuditPacks:
+    """What becomes of an audit log's records here."""
 
-    def __init__(self, audit: Audit, dispatcher: Dispatcher, table: SessionTable) -> None:
-        self._log = audit.log.writer
+    def __init__(self, log: Log, dispatcher: Dispatcher, table: SessionTable) -> None:
+        self._log = log.writer
         self._dispatcher = dispatcher
         self._table = table
 
@@ -129,7 +148,7 @@ async def build_tails(
     delivery: Delivery,
     table: SessionTable,
 ) -> EventTail:
-    """Follow both logs; the tail of the events, once it has begun.
+    """Follow all logs; the tail of the events, once it has begun.
 
     The last part of a worker but for its interface: whatever a message between workers is for has
     to be there when it comes.
@@ -152,24 +171,28 @@ async def build_tails(
         under_way=events.writer.under_way,
         answering=events.answering,
     )
-    feed = _AuditFeed(audit, delivery.audit_dispatcher, table)
-    audit_tail = EventTail(
-        mongo.database,
-        audit.log.store.heads,
-        base.metrics.audit_log,
-        audit.log.store.access,
-        epoch=audit.log.writer.epoch,
-        prepare=audit.log.store.prepare,
-        on_packs=feed.on_packs,
-        on_epoch=feed.on_epoch,
-        collection=AUDIT,
-        watched=delivery.audit_dispatcher.held,
-        is_durable=audit.log.writer.is_durable,
-    )
+    for log, metrics, dispatcher in (
+        (audit.log, base.metrics.audit_log, delivery.audit.dispatcher),
+        (audit.strangers.log, base.metrics.stranger_log, delivery.strangers.dispatcher),
+    ):
+        feed = _AuditPacks(log, dispatcher, table)
+        audit_tail = EventTail(
+            mongo.database,
+            log.store.heads,
+            metrics,
+            log.store.access,
+            epoch=log.writer.epoch,
+            prepare=log.store.prepare,
+            on_packs=feed.on_packs,
+            on_epoch=feed.on_epoch,
+            collection=log.store.collection,
+            watched=dispatcher.held,
+            is_durable=log.writer.is_durable,
+        )
+        tasks.start(audit_tail.run(), name=f"{log.store.collection}-tail")
     tasks.start(tail.run(), name="tail")
     base.readiness.add("tail", tail)
     base.readiness.add("mongodb", events.answering)
-    tasks.start(audit_tail.run(), name="audit-tail")
     # A tailing cursor on an empty collection ends at once, so there has to be something.
     await events.control.hello()
     try:

@@ -6,8 +6,9 @@ from rtserver.app.foundation import Foundation
 from rtserver.app.logs import LogStore
 from rtserver.app.mongo import MongoAccess
 from rtserver.eventlog.answering import Answering
+from rtserver.eventlog.metrics import LogMetrics
 from rtserver.eventlog.worker_messages import Control
-from store.log.collection import AUDIT, EVENTS
+from store.log.collection import EVENTS
 from store.log.writer import MongoEventLog
 
 
@@ -47,12 +48,20 @@ async def build_event_log(base: Foundation, mongo: MongoAccess) -> EventLog:
     return EventLog(store, writer, control, Answering())
 
 
-async def build_audit_log(base: Foundation, mongo: MongoAccess) -> Log:
-    """Open the audit log."""
-    store = LogStore(
-        base.settings, mongo.database, base.metrics.audit_log, AUDIT, access=mongo.log_access()
-    )
-    return Log(store, await _start(base, store, "audit-log"))
+async def build_audit_log(
+    base: Foundation, mongo: MongoAccess, collection: str, metrics: LogMetrics, name: str
+) -> Log:
+    """Open an audit log.
+
+    Args:
+        base: of the worker.
+        mongo: where it is.
+        collection: `AUDIT` or `STRANGERS`.
+        metrics: what is measured of it.
+        name: for its tasks.
+    """
+    store = LogStore(base.settings, mongo.database, metrics, collection, access=mongo.log_access())
+    return Log(store, await _start(base, store, f"{name}-log"))
 
 
 async def _start(base: Foundation, store: LogStore, name: str) -> MongoEventLog:

@@ -25,7 +25,8 @@ class WorkerMetrics:
 
     Attributes:
         registry: holds them all.
-        log, audit_log: of the log of events, and of the audit log.
+        log, audit_log, stranger_log: of the log of events, and of both audit logs.
+        strangers: of the recording of what strangers were refused.
         audit, sessions, runs, llm, watch, http, listener, loop_lag: of the packages of these names.
     """
 
@@ -33,7 +34,9 @@ class WorkerMetrics:
         self.registry = MetricsRegistry()
         self.log = LogMetrics(self.registry)
         self.audit_log = LogMetrics(self.registry, items="records", prefix="audit_")
+        self.stranger_log = LogMetrics(self.registry, items="records", prefix="stranger_")
         self.audit = AuditMetrics(self.registry)
+        self.strangers = AuditMetrics(self.registry, prefix="stranger_audit_")
         self.sessions = SessionMetrics(self.registry)
         self.runs = RunMetrics(self.registry)
         self.llm = LlmMetrics(self.registry)

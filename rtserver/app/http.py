@@ -58,7 +58,7 @@ def _context(base: Foundation, features: Features) -> HandlerContext:
         readiness=base.readiness,
         tasks=sessions.tasks,
         auditor=features.audit.auditor,
-        audit_watch=sessions.of_audit,
+        audit_watches=sessions.of_audit,
         connections=sessions.connections,
         revocation=sessions.revocation,
         addresses=ClientAddresses(settings.trusted_proxies),

@@ -5,7 +5,7 @@ from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.errors import OperatorError
 from store.base.client import Database
 from store.log.access import DriverAccess, LogAccess
-from store.log.collection import AUDIT, EVENTS, log_exists, prepare_log, read_epoch
+from store.log.collection import AUDIT, EVENTS, STRANGERS, log_exists, prepare_log, read_epoch
 from store.log.heads import Heads
 from store.log.writer import MongoEventLog
 
@@ -13,9 +13,10 @@ from store.log.writer import MongoEventLog
 class LogStore:
     """A durable log, with what its writer needs: in a server, or a command.
 
-    There are two, each in a collection of its own: `EVENTS` and `AUDIT`.
+    There are three, each in a collection of its own: `EVENTS`, `AUDIT` and `STRANGERS`.
 
     Attributes:
+        collection: that it is in.
         heads: of the projects in it.
         access: for its tail.
     """
@@ -35,21 +36,25 @@ class LogStore:
             settings: sizes and time-outs.
             database: where it is.
             metrics: of this log.
-            collection: `EVENTS` or `AUDIT`.
+            collection: of the log.
             access: how its writer and its tail get there: by way of the driver, unless given.
         """
         self._settings = settings
         self._database = database
         self._metrics = metrics
-        self._collection = collection
+        self.collection = collection
         self.access = access or DriverAccess(database)
-        sizes = {EVENTS: settings.event_log_bytes, AUDIT: settings.audit_log_bytes}
+        sizes = {
+            EVENTS: settings.event_log_bytes,
+            AUDIT: settings.audit_log_bytes,
+            STRANGERS: settings.stranger_log_bytes,
+        }
         self._size_bytes = sizes[collection]
         self.heads = Heads(database, buffer_bytes=self._size_bytes, collection=collection)
 
     async def prepare(self) -> str:
         """Make what is missing of the log; its epoch."""
-        return await prepare_log(self._database, self._collection, self._size_bytes, resize=False)
+        return await prepare_log(self._database, self.collection, self._size_bytes, resize=False)
 
     async def open(self, *, existing: bool = False) -> MongoEventLog:
         """The log; its `run` is the caller's to start.
@@ -61,9 +66,9 @@ class LogStore:
             OperatorError: it should exist, and does not.
         """
         if not existing:
-            epoch = await prepare_log(self._database, self._collection, self._size_bytes)
-        elif await log_exists(self._database, self._collection):
-            epoch = await read_epoch(self._database, self._collection)
+            epoch = await prepare_log(self._database, self.collection, self._size_bytes)
+        elif await log_exists(self._database, self.collection):
+            epoch = await read_epoch(self._database, self.collection)
         else:
             raise OperatorError(
                 f"no server has used the database {self._database.name!r} yet: start one, or set "
@@ -77,5 +82,5 @@ class LogStore:
             epoch=epoch,
             queue_bytes=self._settings.publish_queue_bytes,
             publish_timeout_s=self._settings.publish_timeout_s,
-            collection=self._collection,
+            collection=self.collection,
         )

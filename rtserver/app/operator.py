@@ -15,8 +15,8 @@ from rtserver.config.settings import Settings
 from rtserver.lib.tasks import TaskOwner
 from store.audit.buffer import MongoAuditBuffer
 from store.base.client import Database, DatabaseError
-from store.documents.workers import MongoWorkers
-from store.log.collection import AUDIT
+from store.documents.workers import STRANGERS_WORKERS, WORKERS, MongoWorkers
+from store.log.collection import AUDIT, STRANGERS, log_exists
 from store.log.writer import MongoEventLog
 
 
@@ -75,7 +75,7 @@ async def operator_publishing(
 
 @dataclass(frozen=True, slots=True)
 class AuditAccess:
-    """The audit log for an operator's command."""
+    """An audit log for an operator's command."""
 
     log: MongoEventLog
     buffer: MongoAuditBuffer
@@ -87,31 +87,47 @@ class AuditAccess:
 
 
 @contextlib.asynccontextmanager
-async def operator_audit(settings: Settings) -> AsyncIterator[AuditAccess]:
-    """The audit log for an operator's command.
+async def operator_audit(
+    settings: Settings,
+) -> AsyncIterator[tuple[AuditAccess, AuditAccess | None]]:
+    """The audit logs for an operator's command: that of users, and that of strangers.
+
+    The latter is None where no server has made one yet.
 
     Raises:
         OperatorError: there is no MongoDB.
     """
     async with _beside(settings) as database:
-        log = await LogStore(settings, database, WorkerMetrics().audit_log, AUDIT).open(
-            existing=True
-        )
-        workers = MongoWorkers(database, lease_s=settings.lease_s)
-        buffer = MongoAuditBuffer(database, log)
-        yield AuditAccess(log, buffer, workers)
+        of_users = await _audit_access(settings, database, AUDIT, WORKERS)
+        of_strangers = None
+        if await log_exists(database, STRANGERS):
+            of_strangers = await _audit_access(settings, database, STRANGERS, STRANGERS_WORKERS)
+        yield of_users, of_strangers
+
+
+async def _audit_access(
+    settings: Settings, database: Database, collection: str, workers: str
+) -> AuditAccess:
+    store = LogStore(settings, database, WorkerMetrics().audit_log, collection)
+    log = await store.open(existing=True)
+    return AuditAccess(
+        log,
+        MongoAuditBuffer(database, log, collection=collection),
+        MongoWorkers(database, lease_s=settings.lease_s, collection=workers),
+    )
 
 
 @contextlib.asynccontextmanager
 async def operator_reading(
-    settings: Settings, action: Action, details: Mapping[str, Any]
+    settings: Settings, action: Action, details: Mapping[str, Any], *, of_strangers: bool = False
 ) -> AsyncIterator[MongoEventLog]:
-    """The audit log for a command that shows what is in it: first it is recorded for good.
+    """An audit log for a command that shows what is in it: first it is recorded for good.
 
     Args:
         settings: of the server.
         action: what the operator does.
         details: see `CATALOGUE`.
+        of_strangers: which log.
 
     Raises:
         OperatorError: there is no MongoDB, or it takes no record.
@@ -119,6 +135,6 @@ async def operator_reading(
     async with _beside(settings) as database:
         async with recorded(settings, database) as records:
             records.record(action, details)
-        yield await LogStore(settings, database, WorkerMetrics().audit_log, AUDIT).open(
-            existing=True
-        )
+        collection = STRANGERS if of_strangers else AUDIT
+        store = LogStore(settings, database, WorkerMetrics().audit_log, collection)
+        yield await store.open(existing=True)

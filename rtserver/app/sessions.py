@@ -1,17 +1,19 @@
 """Sessions of clients: who comes in, what they are given, and who is there."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from rtserver.app.audit import Audit
-from rtserver.app.delivery import Delivery
+from rtserver.app.delivery import AuditFeed, Delivery
 from rtserver.app.documents import Documents
-from rtserver.app.event_log import EventLog
+from rtserver.app.event_log import EventLog, Log
 from rtserver.app.foundation import Foundation
 from rtserver.app.presence import Presence, build_presence
 from rtserver.app.runs import Runs
 from rtserver.audit.live import commands as audit_commands
 from rtserver.audit.live.commands import AuditCommands
+from rtserver.audit.live.messages import AuditLogName
 from rtserver.audit.live.service import AuditWatch
 from rtserver.auth.tokens import TokenVerifier
 from rtserver.config.settings import Settings
@@ -47,7 +49,8 @@ class Sessions:
         tasks: owns what sessions and their transports do beside.
         wheel: their timers.
         rates: how often somebody may come.
-        of_projects, of_audit: make sessions.
+        of_projects: makes sessions.
+        of_audit: by the name of an audit log, what makes sessions on it.
         connections, revocation: how operators see them and end them.
     """
 
@@ -58,7 +61,7 @@ class Sessions:
     rates: RequestRates
     presence: Presence
     of_projects: ProjectSessions
-    of_audit: AuditWatch
+    of_audit: Mapping[AuditLogName, AuditWatch]
     connections: Connections
     revocation: RevocationService
 
@@ -124,7 +127,12 @@ async def build_sessions(
         rates=rates,
         presence=presence,
         of_projects=ProjectSessions(gateway, services),
-        of_audit=_audit_watch(audit, gateway, services, delivery),
+        of_audit={
+            "users": _audit_watch(audit, "users", audit.log, gateway, services, delivery.audit),
+            "strangers": _audit_watch(
+                audit, "strangers", audit.strangers.log, gateway, services, delivery.strangers
+            ),
+        },
         connections=Connections(
             documents.connections, auditor, Reach(closer.close, table.behind_bytes)
         ),
@@ -197,22 +205,28 @@ def _session_settings(settings: Settings) -> SessionSettings:
 
 
 def _audit_watch(
-    audit: Audit, gateway: Gateway, services: SessionServices, delivery: Delivery
+    audit: Audit,
+    name: AuditLogName,
+    log: Log,
+    gateway: Gateway,
+    services: SessionServices,
+    feed: AuditFeed,
 ) -> AuditWatch:
-    """The same sessions on the audit log, with commands of their own."""
-    log, auditor = audit.log.writer, audit.auditor
+    """The same sessions on an audit log, with commands of their own."""
+    auditor, writer = audit.auditor, log.writer
     return AuditWatch(
         gateway,
-        log,
+        writer,
         auditor,
         replace(
             services,
-            log=log,
-            dispatcher=delivery.audit_dispatcher,
-            pages=delivery.audit_pages,
+            log=writer,
+            dispatcher=feed.dispatcher,
+            pages=feed.pages,
             commands=CommandTable(
-                audited(auditor, AuditCommands(gateway, log, auditor).table(), commands.RECORDED)
+                audited(auditor, AuditCommands(gateway, writer, auditor).table(), commands.RECORDED)
             ),
             presence=NoPresence(),
         ),
+        name=name,
     )

@@ -33,6 +33,7 @@ class AuditListing:
         begin: after which record; None for the oldest, or with `follow` for the next one.
         follow: go on until SIGINT or SIGTERM.
         as_json: one JSON object a line, rather than columns for people.
+        of_strangers: the log of what was refused to clients without a valid token.
     """
 
     wanted: AuditFilter
@@ -40,6 +41,7 @@ class AuditListing:
     begin: Position | None = None
     follow: bool = False
     as_json: bool = False
+    of_strangers: bool = False
 
 
 async def audit(settings: Settings, query: AuditListing) -> int:
@@ -57,7 +59,9 @@ async def audit(settings: Settings, query: AuditListing) -> int:
                 "filter": query.wanted.to_json(),
                 "history": query.history,
                 "after": None if query.begin is None else str(query.begin),
+                "log": "strangers" if query.of_strangers else None,
             },
+            of_strangers=query.of_strangers,
         )
         async with reads as log:
             await _Printer(log, query).run(stop)

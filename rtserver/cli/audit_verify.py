@@ -66,6 +66,7 @@ class _StatedHead(msgspec.Struct):
 
 class _EarlierReport(msgspec.Struct):
     chains: list[_StatedHead]
+    strangers: "_EarlierReport | None" = None
 
 
 async def verify(settings: Settings, wanted: Verification) -> int:
@@ -74,35 +75,54 @@ async def verify(settings: Settings, wanted: Verification) -> int:
     Raises:
         OperatorError, StoreUnavailableError: something can't be read.
     """
-    verifier = Verifier(_earlier(wanted.against))
+    earlier = _earlier(wanted.against)
+    verifier = Verifier(_claims(earlier, wanted.against))
+    of_strangers: Report | None = None
     if wanted.offline:
         await _read_archives(verifier, wanted.paths)
         report = verifier.finish()
     else:
-        async with operator_audit(settings) as access:
+        async with operator_audit(settings) as (access, strangers):
             await _read_archives(verifier, wanted.paths, access)
             report = await read_log(verifier, access)
-    _print(report, as_json=wanted.as_json)
-    return 0 if report.is_clean else 1
+            if strangers is not None:
+                known = None if earlier is None else earlier.strangers
+                of_strangers = await read_log(Verifier(_claims(known, wanted.against)), strangers)
+    _print(report, of_strangers, as_json=wanted.as_json)
+    is_clean = report.is_clean and (of_strangers is None or of_strangers.is_clean)
+    return 0 if is_clean else 1
 
 
-def _print(report: Report, *, as_json: bool) -> None:
+def _print(report: Report, of_strangers: Report | None, *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(report.to_json()) + "\n")
+        fields = report.to_json()
+        if of_strangers is not None:
+            fields["strangers"] = of_strangers.to_json()
+            fields["clean"] = report.is_clean and of_strangers.is_clean
+        sys.stdout.write(json.dumps(fields) + "\n")
     else:
-        sys.stdout.write("".join(f"{line}\n" for line in report.lines()))
+        lines = list(report.lines())
+        if of_strangers is not None:
+            lines += ["", "The log of strangers:", *of_strangers.lines()]
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
 
 
-def _earlier(path: Path | None) -> list[Claim]:
+def _earlier(path: Path | None) -> _EarlierReport | None:
     if path is None:
-        return []
+        return None
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=_EarlierReport)
+        return msgspec.json.decode(path.read_bytes(), type=_EarlierReport)
     except msgspec.DecodeError as error:
         raise OperatorError(f"{path} is no report of `audit verify --json`: {error}") from None
+
+
+def _claims(earlier: _EarlierReport | None, path: Path | None) -> list[Claim]:
+    """What an earlier report says of a log."""
+    if earlier is None or path is None:
+        return []
     by = f"the report {path.name}"
-    claims = (claim_of(one.chain, Head(one.n, one.hash, one.id), by) for one in found.chains)
+    claims = (claim_of(one.chain, Head(one.n, one.hash, one.id), by) for one in earlier.chains)
     return [claim for claim in claims if claim is not None]
 
 

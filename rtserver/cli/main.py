@@ -143,6 +143,12 @@ def _add_audit(one: argparse.ArgumentParser) -> None:
     one.add_argument("--project-id", "--project", help="only what concerns this project")
     one.add_argument("--target", help="only what was done to this")
     one.add_argument("--outcome", help="allowed, denied or failed")
+    one.add_argument(
+        "--log",
+        choices=["users", "strangers"],
+        default="users",
+        help="strangers: what was refused to clients without a valid token",
+    )
     one.add_argument("--since", help="only from this time on: 2026-01-31T14:00:00Z")
     one.add_argument(
         "--history", type=_count, metavar="N", help="only the newest N that match, and what follows"
@@ -179,7 +185,10 @@ def _audit_query(given: argparse.Namespace) -> AuditListing:
         wanted = AuditFilter.make(filters)
     except InvalidError as error:
         raise UsageError(f"audit: {error}") from None
-    return AuditListing(wanted, given.history, given.from_id, given.follow, given.json)
+    of_strangers = given.log == "strangers"
+    return AuditListing(
+        wanted, given.history, given.from_id, given.follow, given.json, of_strangers
+    )
 
 
 def _verification(given: argparse.Namespace, settings: Settings) -> Verification:

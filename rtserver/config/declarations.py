@@ -141,6 +141,13 @@ class Declarations:
         size(MIB, 1024 * TIB),
         "Size of the capped collection of audit records. Taken when the collection is made.",
     )
+    stranger_log_bytes: int = setting(
+        32 * MIB,
+        size(MIB, 1024 * TIB),
+        "Size of the capped collection of what was refused to clients without a valid token. It is "
+        "their own, so that nobody can push records of users out of the audit log; a worker writes "
+        "some 200 KiB a minute into it at most. Taken when the collection is made.",
+    )
     audit_spool_bytes: int = setting(
         64 * MIB,
         size(4 * KIB, TIB),

@@ -7,6 +7,11 @@ const TEXTS = [
   ["project_id", "Project", "any"],
   ["target", "Target", "any"],
 ];
+/** Two logs, so that nobody can push records of users out by being refused often. */
+const LOGS = [
+  ["users", "Users and server"],
+  ["strangers", "Strangers (no valid token)"],
+];
 const OUTCOMES = ["", "allowed", "denied", "failed"];
 const SPANS = [
   ["", "All that is kept"],
@@ -19,7 +24,7 @@ const SPANS = [
 export function filterInAddress() {
   const given = new URLSearchParams(location.search);
   const query = new URLSearchParams();
-  for (const name of ["action", "actor", "project_id", "target", "outcome", "since"]) {
+  for (const name of ["log", "action", "actor", "project_id", "target", "outcome", "since"]) {
     for (const value of given.getAll(name)) if (value !== "") query.append(name, value);
   }
   return { query, search: given.get("q") ?? "" };
@@ -58,6 +63,12 @@ export function createFilters({ onFilter, onSearch }) {
     OUTCOMES.map((value) => h("option", { value }, value || "any")),
   );
   outcome.value = start.query.get("outcome") ?? "";
+  const log = h(
+    "select",
+    { id: "filter-log", name: "log" },
+    LOGS.map(([value, words]) => h("option", { value }, words)),
+  );
+  log.value = start.query.get("log") === "strangers" ? "strangers" : "users";
   const since = h("select", { id: "filter-since", name: "since" });
   const spans = [...SPANS];
   if (start.query.get("since")) {
@@ -80,6 +91,7 @@ export function createFilters({ onFilter, onSearch }) {
 
   function query() {
     const made = new URLSearchParams();
+    if (log.value !== "users") made.set("log", log.value);
     for (const [name, input] of inputs) {
       // Actions may be several; all else is one text, commas and all.
       const values = name === "action" ? input.value.split(/[\s,]+/) : [input.value.trim()];
@@ -102,6 +114,7 @@ export function createFilters({ onFilter, onSearch }) {
         onFilter(query());
       },
     },
+    h("div.field", {}, h("label", { htmlFor: "filter-log" }, "Whose"), log),
     fields,
     h("div.field", {}, h("label", { htmlFor: "filter-outcome" }, "Outcome"), outcome),
     h("div.field", {}, h("label", { htmlFor: "filter-since" }, "Time"), since),
@@ -115,6 +128,7 @@ export function createFilters({ onFilter, onSearch }) {
 
   function clear() {
     for (const input of inputs.values()) input.value = "";
+    log.value = "users";
     outcome.value = "";
     since.value = "";
     search.value = "";
@@ -122,7 +136,7 @@ export function createFilters({ onFilter, onSearch }) {
     onFilter(query());
   }
 
-  for (const select of [outcome, since]) {
+  for (const select of [log, outcome, since]) {
     select.addEventListener("change", () => onFilter(query()));
   }
   let timer = null;

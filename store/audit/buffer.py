@@ -26,14 +26,15 @@ class _Place(msgspec.Struct):
 class MongoAuditBuffer:
     """`rtserver.audit.record.buffer_usage.AuditBuffer` on MongoDB."""
 
-    def __init__(self, database: Database, log: EventLog) -> None:
+    def __init__(self, database: Database, log: EventLog, *, collection: str = AUDIT) -> None:
         """Make it.
 
         Args:
             database: where the log is.
             log: the log.
+            collection: that it is in: `AUDIT` or `STRANGERS`.
         """
-        self._audit = database[AUDIT]
+        self._audit = database[collection]
         self._archives = database[ARCHIVES]
         self._log = log
 

@@ -14,6 +14,7 @@ from store.base.client import Database, core_errors
 from store.base.leases import lapsed, until
 
 WORKERS = "workers"
+STRANGERS_WORKERS = "audit_strangers_workers"
 
 
 class MongoWorkers:
@@ -22,8 +23,8 @@ class MongoWorkers:
     Lease times are the database's own.
     """
 
-    def __init__(self, database: Database, *, lease_s: float) -> None:
-        self._workers = database[WORKERS]
+    def __init__(self, database: Database, *, lease_s: float, collection: str = WORKERS) -> None:
+        self._workers = database[collection]
         self._lease_s = lease_s
 
     @core_errors

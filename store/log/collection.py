@@ -26,8 +26,11 @@ from store.base.client import NAMESPACE_EXISTS, Database
 
 EVENTS = "events"
 AUDIT = "audit"
+STRANGERS = "audit_strangers"
 META = "meta"
 HEADS = "heads"
+STRANGERS_HEADS = "audit_strangers_heads"
+"""Both audit logs number their records under one name."""
 MAX_EVENTS_PER_PACK = 500
 MAX_PACK_BYTES = 256 * 1024
 NOT_A_PACK = {

@@ -7,7 +7,7 @@ from bson import Int64
 from pymongo import DESCENDING, UpdateOne
 
 from store.base.client import Database, DatabaseError, confirmed
-from store.log.collection import EVENTS, HEADS
+from store.log.collection import EVENTS, HEADS, STRANGERS, STRANGERS_HEADS
 
 FASTEST_BYTES_PER_S = 256 * 1024 * 1024
 """More than a replica set with majority writes and a journal takes from all its writers."""
@@ -41,7 +41,7 @@ class Heads:
         flush_interval_s: float = 1.0,
         collection: str = EVENTS,
     ) -> None:
-        self._heads = database[HEADS]
+        self._heads = database[STRANGERS_HEADS if collection == STRANGERS else HEADS]
         self._majority = confirmed(database)[collection]
         self._events = database[collection]
         self._flush_interval_s = flush_interval_s

@@ -27,6 +27,8 @@ ACTIONS = [
     *("api.*", "limit.*", "message.*", "validation.*"),
 ]
 WATCHED = "/ws/audit?" + "&".join([f"action={action}" for action in ACTIONS])
+STRANGERS = f"{WATCHED}&log=strangers"
+JOINED = {"count", "first", "last"}
 
 Visit = Callable[[str], Awaitable[None]]
 
@@ -206,9 +208,14 @@ MISTAKES: dict[str, dict[str, object]] = {
 }
 
 
-async def _records(watcher: SocketClient, server: Server) -> list[Frame]:
-    """What was recorded since the last time."""
-    server.features.audit.auditor.record(Action.LIMIT_HIT, by=Acting(), target="so far")
+async def _records(
+    watcher: SocketClient, server: Server, *, of_strangers: bool = False
+) -> list[Frame]:
+    """What was recorded since the last time, in one of the logs."""
+    audit = server.features.audit
+    audit.joined.flush()
+    auditor = audit.strangers.auditor if of_strangers else audit.auditor
+    auditor.record(Action.LIMIT_HIT, by=Acting(), target="so far")
     found = await watcher.recv_until(lambda frame: frame.get("target") == "so far")
     return [frame for frame in found if frame["type"] == "audit"][:-1]
 
@@ -219,11 +226,16 @@ async def test_whoever_is_not_let_in_leaves_one_record(server: Server) -> None:
     created = json.dumps({"id": "a-1", "title": "A"})
     await http("/api/v1/projects/p1/proposals", 201, ADA, "POST", created)(address)
     observer = token("observer", "none", roles=("admin",))
-    async with session(address, path=WATCHED, token=observer) as watcher:
+    async with (
+        session(address, path=WATCHED, token=observer) as watcher,
+        session(address, path=STRANGERS, token=observer) as strangers,
+    ):
         await _records(watcher, server)
         for name, case in CASES.items():
             await case.visit(address)
-            found = await _records(watcher, server)
+            found = await _records(strangers, server, of_strangers=True)
+            assert bool(found) is (case.actor is None), name
+            found += await _records(watcher, server)
             told = [
                 (one["action"], one["outcome"], one["details"].get("reason"), one["actor"])
                 for one in found
@@ -231,7 +243,8 @@ async def test_whoever_is_not_let_in_leaves_one_record(server: Server) -> None:
             assert told == [(case.action, case.outcome, case.reason, case.actor)], name
             (record,) = found
             assert record["ip"] == "127.0.0.1", name
-            assert set(record["details"]) <= set(CATALOGUE[Action(case.action)].details), name
+            known = {*CATALOGUE[Action(case.action)].details, *JOINED}
+            assert set(record["details"]) <= known, name
             if case.action == DENIED:
                 assert record["details"]["transport"] in ("websocket", "sse", "sockjs"), name
 

@@ -320,14 +320,18 @@ async def _next(client: SocketClient, action: str) -> Frame:
 
 @pytest.mark.gen_test
 async def test_a_refused_upgrade_is_recorded(pair: Pair) -> None:
-    async with watching(pair.one.address, action=["token.*", "connection.denied"]) as observer:
+    query: dict[str, Any] = {"log": "strangers", "action": ["token.*", "connection.denied"]}
+    async with watching(pair.one.address, **query) as observer:
         with pytest.raises(InvalidStatus):
             await open_socket(
-                pair.one.address, path="/ws/audit", headers={"Origin": "https://evil.example"}
+                pair.one.address,
+                path="/ws/audit",
+                headers={"Origin": "https://evil.example", "X-Forwarded-For": "198.51.100.77"},
             )
         (denied,) = await records(observer, 1)
         assert (denied["action"], denied["outcome"]) == ("connection.denied", "denied")
         assert denied["details"]["reason"] == "origin"
+        assert denied["ip"] == "198.51.100.77"
 
 
 @pytest.fixture

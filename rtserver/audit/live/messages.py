@@ -17,6 +17,10 @@ from rtserver.model.field_types import ConnectionId, EventId, Moment, ProjectId,
 from rtserver.sessions.client_messages import Command
 from rtserver.sessions.server_frames import Ack, Gap, HeartbeatTimes, Limits, Resume, SessionFrame
 
+AuditLogName = Literal["users", "strangers"]
+"""`users`: what users and the server itself did. `strangers`: what was refused to clients without a
+valid token, see docs/audit.md."""
+
 
 class FilterCommand(Command, tag="filter", forbid_unknown_fields=True):
     """Show what this filter wants from the next record on; what is left out wants all."""
@@ -51,10 +55,12 @@ class AuditSocketQuery(AuditParameters):
     """The query of `/ws/audit`: the filter to begin with, and where.
 
     Attributes:
+        log: which log; not to be changed by `filter`.
         last_event_id: resume after this record.
         history: without a resume, send so many of the newest that match first.
     """
 
+    log: AuditLogName = "users"
     last_event_id: str | None = None
     history: Annotated[int, msgspec.Meta(ge=0, le=MAX_HISTORY)] = 0
 

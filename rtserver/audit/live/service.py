@@ -1,6 +1,7 @@
 """The service by which admins watch and read the audit log, which is recorded."""
 
 from rtserver.audit.live.filter import AuditFilter
+from rtserver.audit.live.messages import AuditLogName
 from rtserver.audit.live.reader import AuditPage, AuditReader
 from rtserver.audit.live.session import AuditSession
 from rtserver.audit.record.actions import Acting, Action
@@ -27,20 +28,25 @@ class AuditWatch:
         log: EventLog,
         auditor: Auditor,
         services: SessionServices,
+        *,
+        name: AuditLogName = "users",
     ) -> None:
         """Make it.
 
         Args:
             gateway: lets admins in.
-            log: the log `audit`.
+            log: the log that is watched.
             auditor: records that it is watched.
             services: what audit sessions need.
+            name: of the log.
         """
         self.log = log
         self._gateway = gateway
         self._auditor = auditor
         self._services = services
         self._reader = AuditReader(log)
+        self._name: AuditLogName = name
+        self._said = None if name == "users" else name
 
     async def enter(self, identity: Identity, transport: str) -> ConnectionRecord:
         """Take a place for an admin's connection; see `Gateway.enter_audit`.
@@ -70,6 +76,7 @@ class AuditWatch:
             reader=self._reader,
             wanted=wanted,
             history=history,
+            log=self._name,
         )
         self._gateway.register(session)
         self._auditor.record(
@@ -77,6 +84,7 @@ class AuditWatch:
             by=Acting.of(entry),
             filter=wanted.to_json(),
             history=history or None,
+            log=self._said,
         )
         return session
 
@@ -104,5 +112,10 @@ class AuditWatch:
             raise ForbiddenError("Reading the audit log needs the role admin", "not_admin")
         self._auditor.ensure(Action.AUDIT_READ)
         page = await self._reader.page(wanted, after=after, limit=limit)
-        self._auditor.record(Action.AUDIT_READ, filter=wanted.to_json(), records=len(page.records))
+        self._auditor.record(
+            Action.AUDIT_READ,
+            filter=wanted.to_json(),
+            records=len(page.records),
+            log=self._said,
+        )
         return page

@@ -1,7 +1,7 @@
 """An admin's session on the audit log: filtered, and paused where the admin wants to read."""
 
 from rtserver.audit.live.filter import AuditFilter
-from rtserver.audit.live.messages import AuditGap, AuditWelcome, GapReason
+from rtserver.audit.live.messages import AuditGap, AuditLogName, AuditWelcome, GapReason
 from rtserver.audit.live.reader import AuditReader
 from rtserver.delivery.feed import Feed
 from rtserver.delivery.resume import ResumeOutcome, Resumption, Sight
@@ -28,7 +28,7 @@ class AuditSession(Session):
         filter: which records it gets.
     """
 
-    __slots__ = ("_held_seq", "_history", "_paused", "_reader", "filter")
+    __slots__ = ("_held_seq", "_history", "_log_name", "_paused", "_reader", "filter")
 
     def __init__(
         self,
@@ -40,11 +40,13 @@ class AuditSession(Session):
         reader: AuditReader,
         wanted: AuditFilter,
         history: int,
+        log: AuditLogName = "users",
     ) -> None:
         super().__init__(services, transport, identity, entry, None)
         self.filter = wanted
         self._reader = reader
         self._history = history
+        self._log_name = log
         self._paused = False
         self._held_seq: int | None = None
 
@@ -78,7 +80,8 @@ class AuditSession(Session):
         await catch_up.run(resumption.from_seq)
 
     def _refetch(self, requested: str) -> str:
-        return f"/api/v1/audit?after={requested}"
+        log = "" if self._log_name == "users" else f"log={self._log_name}&"
+        return f"/api/v1/audit?{log}after={requested}"
 
     def _send_gap_frame(
         self,

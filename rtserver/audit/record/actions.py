@@ -99,6 +99,11 @@ class Acting:
     path: str | None = None
     recorded: int = 0
 
+    @property
+    def is_stranger(self) -> bool:
+        """Whether it is a client that has not shown who it is; the server itself is none."""
+        return self.actor is None and (self.ip is not None or self.path is not None)
+
     @classmethod
     def of(cls, entry: ConnectionRecord) -> Self:
         """On behalf of a connection's user."""

@@ -30,6 +30,7 @@ from rtserver.audit.record.metrics import AuditMetrics
 from rtserver.audit.record.spool import Spool
 from rtserver.audit.record.spool_delivery import SpoolDelivery
 from rtserver.audit.record.spool_thread import SpoolThread
+from rtserver.audit.record.strangers import Strangers
 from rtserver.eventlog.api import EventLog
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.errors import BusyError
@@ -69,6 +70,7 @@ class Auditor:
         *,
         worker_id: str,
         spool_bytes: int,
+        strangers: Strangers | None = None,
     ) -> None:
         """Begin a chain and a spool.
 
@@ -78,11 +80,14 @@ class Auditor:
             spool_dir: where the workers of this host keep their spools.
             worker_id: this worker.
             spool_bytes: most that waits for MongoDB.
+            strangers: takes what was refused to somebody without a token; None: it is recorded as
+                all else is.
 
         Raises:
             OSError: the spool can't be made.
         """
         self._metrics = metrics
+        self._strangers = strangers
         self._backpressure = Backpressure(spool_bytes, QUEUE_BYTES)
         self._worker_id = worker_id
         self._chain = Chain(worker_id)
@@ -166,6 +171,16 @@ class Auditor:
         if by is None:
             by = self._acting.get() or Acting()
         by.recorded += 1
+        if self._strangers is not None and by.is_stranger:
+            self._strangers.refused(
+                action,
+                outcome,
+                by,
+                target=target,
+                project_id=by.project_id if project_id is None else project_id,
+                details=details,
+            )
+            return
         if self._backpressure.full and not self._is_due(action, outcome):
             self._drop(action)
             return

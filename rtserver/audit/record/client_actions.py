@@ -14,6 +14,7 @@ _SHELL = {
     "host": "which host, then",
 }
 _REASON = {"reason": "why it was refused or failed, as a word", "status": "HTTP status, over HTTP"}
+_LOG = "`strangers` where it is their log"
 
 CLIENT_ACTIONS: Mapping[Action, ActionDoc] = {
     Action.CONNECTION_OPENED: ActionDoc(
@@ -399,6 +400,7 @@ CLIENT_ACTIONS: Mapping[Action, ActionDoc] = {
         must=True,
         details={
             "filter": "what is watched",
+            "log": _LOG,
             "history": "how many earlier records were asked for",
             "change": "true where the filter of an open connection changed",
             "after": "id of the record behind which it begins, from a shell",
@@ -416,6 +418,7 @@ CLIENT_ACTIONS: Mapping[Action, ActionDoc] = {
         must=True,
         details={
             "filter": "what was asked for",
+            "log": _LOG,
             "records": "how many were given, over HTTP",
             "history": "how many of the newest were asked for, from a shell",
             "after": "id of the record behind which it begins, from a shell",

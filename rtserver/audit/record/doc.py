@@ -32,8 +32,28 @@ that project's `project_id`.
 Filters: `action` (repeatable, `*` at the end matches what begins so), `actor`, `project_id`,
 `target`, `outcome`, `since` (RFC 3339).
 
-The collection overwrites its oldest records. `RT_AUDIT_ARCHIVE_DIR` keeps them in files before
-that: see [operations.md](operations.md), "The audit archive".
+## Strangers
+
+What is refused to a client that has shown no valid token has a log of its own, in a collection of
+its own (`RT_STRANGER_LOG_BYTES`), with chains, ids and positions of its own: `log=strangers` at
+`GET /api/v1/audit` and `/ws/audit`, "Strangers" in the console, `--log strangers` in a shell;
+`audit verify` looks at both. So nobody can push records of users out of the audit log by being
+refused often, nor fill the spool that users' records wait in. The alternative, one sequence over
+both, would have made either the ids or the space common.
+
+There the refusals of an address for a reason are joined. The first is a record as any other. Those
+that follow within a minute are one record, with `count`, and `first` and `last`, when they were.
+Of IPv6 a network of 64 bits counts as an address. A worker tells 250 addresses and reasons apart
+at a time; what comes beyond is joined by reason alone, with no `ip`. A worker that is killed loses
+the counts of that minute. This log is not archived: it holds the newest, whatever a stranger does.
+What a user is refused whose token is valid, or was when their session began, is in the log of
+users.
+
+## Reading
+
+A path in a record is cut to 200 characters. The collections overwrite their oldest records. Those
+of users are kept in files before that with `RT_AUDIT_ARCHIVE_DIR`: see
+[operations.md](operations.md), "The audit archive".
 """
 
 

@@ -8,7 +8,11 @@ _QUEUED_S = (0.01, 0.02, 0.03, 0.04, 0.045, 0.05, 0.06, 0.075, 0.1, 0.25, 0.5, 1
 
 
 class AuditMetrics:
-    """In Prometheus each name starts with `rtserver_audit_`.
+    """In Prometheus each name starts with `rtserver_audit_`, or with another prefix.
+
+    Args:
+        registry: where the metrics are declared.
+        prefix: tells the logs apart.
 
     Attributes:
         records_total: acts recorded, by `outcome`.
@@ -19,24 +23,24 @@ class AuditMetrics:
         spool_bytes: records on disk that are not in MongoDB yet.
     """
 
-    def __init__(self, registry: MetricsRegistry) -> None:
+    def __init__(self, registry: MetricsRegistry, *, prefix: str = "audit_") -> None:
         self.records_total = registry.counter(
-            "audit_records",
+            f"{prefix}records",
             "Acts recorded",
             ["outcome"],
             [[outcome.value] for outcome in Outcome],
         )
         self.records_dropped_total = registry.counter(
-            "audit_records_dropped", "Acts that could not be recorded"
+            f"{prefix}records_dropped", "Acts that could not be recorded"
         )
         self.queue_bytes = registry.gauge(
-            "audit_queue_bytes", "Audit records that are not in the spool yet"
+            f"{prefix}queue_bytes", "Audit records that are not in the spool yet"
         )
         self.queued_seconds = registry.histogram(
-            "audit_queued_seconds",
+            f"{prefix}queued_seconds",
             "How long the oldest record of a batch was in memory, until it was in the spool",
             buckets=_QUEUED_S,
         )
         self.spool_bytes = registry.gauge(
-            "audit_spool_bytes", "Audit records on disk that are not in MongoDB yet"
+            f"{prefix}spool_bytes", "Audit records on disk that are not in MongoDB yet"
         )
