@@ -108,7 +108,12 @@ class SocketHandler(WebSocketHandler, BaseHandler):
         with contextlib.suppress(StreamClosedError):  # `on_close` follows by itself
             self.ws_connection.write_ping(data if isinstance(data, bytes) else data.encode())
 
-    def close(self, code: int | None = None, reason: str | None = None) -> None:
+    def close(
+        self,
+        code: int | None = None,
+        reason: str | None = None,
+        retry_after_ms: int | None = None,  # noqa: ARG002 - the `closing` frame said it
+    ) -> None:
         """Send the close frame; Tornado ends the connection when it is answered, or in 5 s."""
         super().close(code, None if reason is None else _fitting(reason))
 

@@ -22,7 +22,6 @@ from rtserver.delivery.send_buffer import Sink
 from rtserver.delivery.wire_forms import Encoding, stream_part
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model import ids
-from rtserver.model.close_codes import ADVICE, CloseCode, retry_after_ms
 from rtserver.reviews.proposals import Proposal
 from rtserver.sessions.request_rates import Counted
 from rtserver.sessions.session import Session
@@ -89,11 +88,15 @@ class EventStream:
         )  # ends with the session, at the pong's time-out at the latest
         session.on_pong()
 
-    def close(self, code: int, reason: str) -> None:  # noqa: ARG002 - the `closing` event said it
+    def close(
+        self,
+        code: int,  # noqa: ARG002 - the `closing` event said it
+        reason: str,  # noqa: ARG002 - likewise
+        retry_after_ms: int | None = None,
+    ) -> None:
         """Say when to come back, and end the stream."""
-        known = CloseCode(code)
-        wait_ms = retry_after_ms(known) if ADVICE[known].reconnect else STOP_RETRY_MS
-        words = stream_part(self.encoding, b"retry: %d\n\n" % (wait_ms or 0))
+        wait_ms = STOP_RETRY_MS if retry_after_ms is None else retry_after_ms
+        words = stream_part(self.encoding, b"retry: %d\n\n" % wait_ms)
         self.sink.write(words + END_OF_BODY[self.encoding])
         self._stream.close()  # what it did not take at once it need not know
 

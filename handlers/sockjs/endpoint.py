@@ -210,7 +210,12 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
         if self.session.ping() and self._session is not None:
             self._session.on_pong()
 
-    def close(self, code: int = 3000, reason: str = "Go away!") -> None:
+    def close(
+        self,
+        code: int = 3000,
+        reason: str = "Go away!",
+        retry_after_ms: int | None = None,  # noqa: ARG002 - the `closing` frame said it
+    ) -> None:
         """Close after what was sent."""
         self.session.close(code, reason)
 

@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Iterator
+import errno
+import os
+import socket
+from collections.abc import Awaitable, Iterator, Sequence
 
 from tornado.httpserver import HTTPServer
 from tornado.httputil import (
@@ -20,6 +23,7 @@ from handlers.base.starting import starting_application
 from handlers.base.tornado_body import MAX_BODY_BYTES
 from handlers.base.tornado_listener import Listener
 from rtserver.app.foundation import Foundation
+from rtserver.config.settings import Settings
 
 QUICK_START_S = 1.0
 """A start that takes no longer is not spoken of: who connects meanwhile waits for its end."""
@@ -40,10 +44,7 @@ class Interface(HTTPServerConnectionDelegate):
             OSError: it is in use, or not this host's.
         """
         settings = base.settings
-        self._sockets = [
-            Listener(bound.detach(), base.metrics.listener)
-            for bound in bind_sockets(settings.port, settings.host, reuse_port=False)
-        ]
+        self._sockets = [Listener(fd, base.metrics.listener) for fd in _descriptors(settings)]
         base.shutdown.push("listener", self._close)
         self.port: int = self._sockets[0].getsockname()[1]
         self._starting = starting_application(base.readiness, base.metrics.http)
@@ -66,6 +67,15 @@ class Interface(HTTPServerConnectionDelegate):
             yield
         finally:
             saying.cancel()
+
+    def stop_accepting(self) -> None:
+        """Take no more connections, and no more requests than one on those that there are.
+
+        A client that is told so sends the next one elsewhere, instead of into a connection that is
+        closed just then.
+        """
+        self.server.stop()
+        self.server.conn_params.no_keep_alive = True
 
     def answer(self, application: Application) -> None:
         """Go on with the application of a worker that has started."""
@@ -91,6 +101,18 @@ class Interface(HTTPServerConnectionDelegate):
         if self._application is None:
             return _NextRequest(self, server_conn, request_conn)
         return self._application.start_request(server_conn, request_conn)
+
+
+def _descriptors(settings: Settings) -> Sequence[int]:
+    for fd in settings.listen_fds:
+        os.set_inheritable(fd, False)  # nothing that the worker starts has to have it
+        with socket.socket(fileno=os.dup(fd)) as inherited:
+            if not inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                raise OSError(errno.EINVAL, f"descriptor {fd} of RT_LISTEN_FDS does not listen")
+    if settings.listen_fds:
+        return settings.listen_fds
+    bound = bind_sockets(settings.port, settings.host, reuse_port=False)
+    return [one.detach() for one in bound]
 
 
 class _NextRequest(HTTPMessageDelegate):

@@ -68,6 +68,7 @@ class Server:
         self._demo = demo
         self._test_endpoints = test_endpoints
         self._features: Features | None = None
+        self._drain: Drain | None = None
 
     @property
     def features(self) -> Features:
@@ -105,7 +106,8 @@ class Server:
         base.readiness.remove("start")
         self._features = features
         application = build_application(base, features, test_endpoints=self._test_endpoints)
-        Drain(features).push(base.shutdown)
+        self._drain = Drain(features, base.settings.shutdown_grace_s)
+        self._drain.push(base.shutdown)
         interface.answer(application)
         settings = base.settings
         _log.info("serving", host=settings.host, port=self.port, worker_id=settings.worker_id)
@@ -131,6 +133,13 @@ class Server:
             interface, events, audit, documents, delivery, reviews, runs, watches, sessions, tail
         )
 
-    async def stop(self) -> None:
-        """Let everybody know, finish what is under way within the grace period, and end."""
+    async def stop(self, *, has_successor: bool = False) -> None:
+        """Let everybody know, finish what is under way within the grace period, and end.
+
+        Args:
+            has_successor: another worker serves on the same socket already, so that clients may
+                come back at once.
+        """
+        if self._drain is not None:
+            self._drain.has_successor = has_successor
         await self._base.shutdown.run()

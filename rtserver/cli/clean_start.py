@@ -20,7 +20,7 @@ PREFIX = "RT_"
 HANDED_OVER = "_RTSERVER_SETTINGS_FD"
 """The variable that names the descriptor of what was handed over."""
 SECRET_FLAGS = ("--jwt-secret", "--llm-api-key", "--llm-base-url", "--llm-headers", "--mongodb-uri")
-LONG_RUNNING = ("serve", "mongod")
+LONG_RUNNING = ("serve", "master", "mongod")
 """The commands that this is for; the others are over in a moment, or run as an operator."""
 HIDDEN = "..."
 PR_SET_DUMPABLE = 4
@@ -37,7 +37,7 @@ def start_clean(arguments: Sequence[str]) -> tuple[list[str], Mapping[str, str]]
     """
     handed_over = os.environ.pop(HANDED_OVER, None)
     shown = () if handed_over is not None else _shown()
-    _close_to_others()
+    close_to_others()
     if handed_over is not None:
         with os.fdopen(int(handed_over), encoding="ascii") as file:
             told = json.load(file)
@@ -69,22 +69,33 @@ def _is_secret_flag(argument: str) -> bool:
     return len(name) > 2 and any(flag.startswith(name) for flag in SECRET_FLAGS)
 
 
+def told_to(arguments: Sequence[str], settings: Mapping[str, str]) -> bytes:
+    """What a server is handed over in memory: its command, and its settings."""
+    told = {"arguments": list(arguments), "settings": dict(settings)}
+    return json.dumps(told).encode("ascii")
+
+
+def memory_file(content: bytes) -> int:
+    """The descriptor of a file in memory, at its beginning."""
+    fd = os.memfd_create("settings")
+    os.write(fd, content)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
 def _execute_anew(arguments: Sequence[str]) -> None:
     settings = {name: text for name, text in os.environ.items() if name.startswith(PREFIX)}
-    fd = os.memfd_create("settings", 0)
+    fd = memory_file(told_to(arguments, settings))
     os.set_inheritable(fd, True)
-    told = json.dumps({"arguments": list(arguments), "settings": settings})
-    os.write(fd, told.encode("ascii"))
-    os.lseek(fd, 0, os.SEEK_SET)
     environ = {name: text for name, text in os.environ.items() if name not in settings}
     os.execve(  # noqa: S606  (the very program that runs already)
         sys.executable,
-        [sys.executable, *_without_secrets(sys.orig_argv[1:])],
+        [sys.executable, *without_secrets(sys.orig_argv[1:])],
         {**environ, HANDED_OVER: str(fd)},
     )
 
 
-def _without_secrets(arguments: Sequence[str]) -> list[str]:
+def without_secrets(arguments: Sequence[str]) -> list[str]:
     """The command line as it may be seen: it tells people how the server was started."""
     shown: list[str] = []
     hides_next = False
@@ -101,7 +112,7 @@ def _without_secrets(arguments: Sequence[str]) -> list[str]:
     return shown
 
 
-def _close_to_others() -> None:
+def close_to_others() -> None:
     """Close memory and files of this process to its account, and have it leave no core."""
     try:
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""The command line: `python -m rtserver serve|token|publish|tail|audit|check|mongod`.
+"""The command line: `python -m rtserver serve|master|token|publish|tail|audit|check|mongod`.
 
 Exit status 0 on success, 2 for a wrong command line or setting (one clear line), 1 for a failure.
 """
@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from msgspec import UNSET
 
@@ -21,11 +20,20 @@ from rtserver.auth.jwks import KeyConfigurationError
 from rtserver.cli.audit import AuditListing, audit
 from rtserver.cli.audit_verify import Verification, verify
 from rtserver.cli.check import check
+from rtserver.cli.command_line import (
+    FAILURE,
+    SUCCESS,
+    USAGE,
+    Parser,
+    add_server_flags,
+    complain,
+)
+from rtserver.cli.master import MASTER_HELP
 from rtserver.cli.publish import STDIN, PublishRequest, publish
 from rtserver.cli.serve import serve, shared_mongod
 from rtserver.cli.tail import tail
 from rtserver.cli.token import token
-from rtserver.config.engine import SettingError, add_flags, flags_of
+from rtserver.config.engine import SettingError, flags_of
 from rtserver.config.settings import SETTING_SPECS, Settings
 from rtserver.eventlog.history import EventFilter
 from rtserver.eventlog.publishing import PublishedEvent, UsersAudience
@@ -36,33 +44,19 @@ from rtserver.model.positions import BadPositionError, Position
 from rtserver.model.texts import user_id
 from rtserver.observe.log_output import configure_logs
 
-SUCCESS, FAILURE, USAGE = 0, 1, 2
 BROKEN_PIPE = 128 + 13
 AUDIT_VERIFY = "audit verify"
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line; the usage of `serve` alone would fill a screen."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with the message and where to read more."""
-        self.exit(USAGE, f"rtserver: {' '.join(message.split())}; see {self.prog} --help\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m rtserver", description="The real-time server for proposal reviews."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    one = commands.add_parser("serve", help="run one worker")
-    one.add_argument("--demo", action="store_true", help="add the demo project")
-    one.add_argument(
-        "--test-endpoints",
-        action="store_true",
-        help="add echo endpoints for protocol test suites: not for production",
-    )
-    add_flags(one, SETTING_SPECS)
+    add_server_flags(commands.add_parser("serve", help="run one worker"))
+    # For the list of commands: it is carried out without all that is imported here.
+    commands.add_parser("master", help=MASTER_HELP)
 
     one = commands.add_parser("token", help="print a signed token")
     one.add_argument("--user", type=_user, required=True, help="user id, the claim `sub`")
@@ -307,13 +301,13 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
         configure_logs(settings.log_format, settings.log_level, settings.secrets)
         return _run(given, settings)
     except (SettingError, KeyConfigurationError, UsageError) as error:
-        return _complain(str(error), USAGE)
+        return complain(str(error), USAGE)
     except BrokenPipeError:
         # Who read it, `head` perhaps, has seen enough. What is left must not be flushed at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except (RefusedError, StoreUnavailableError, OperatorError, OSError) as error:
-        return _complain(str(error), FAILURE)
+        return complain(str(error), FAILURE)
     except KeyboardInterrupt:
         return 130
 
@@ -343,8 +337,3 @@ def _run(given: argparse.Namespace, settings: Settings) -> int:
             return asyncio.run(check(settings))
         case _:
             return asyncio.run(shared_mongod(settings))
-
-
-def _complain(message: str, status: int) -> int:
-    print(f"rtserver: {message}", file=sys.stderr)
-    return status

@@ -9,11 +9,13 @@ import structlog
 
 from rtserver.app.mongo import run_shared_mongod
 from rtserver.app.server import Server
+from rtserver.cli.command_line import cannot_listen
 from rtserver.cli.signals import stop_signals
 from rtserver.cli.token import demo_pages
 from rtserver.config.settings import Settings
 from rtserver.lib.exit_deadline import ExitDeadline
 from rtserver.lib.gc_tuning import collect_now_and_then
+from rtserver.lib.service_notify import notify
 from rtserver.model.errors import OperatorError
 
 BLOCKED_S = 1.0
@@ -22,7 +24,6 @@ ORDERLY_S = 5.0
 """The same for one that is at it: steps that come last have a moment each."""
 THREADS_S = 0.5
 """The same for threads, once all else has ended."""
-
 _log = structlog.get_logger()
 
 
@@ -65,19 +66,17 @@ async def serve(
             if demo and secret is not None:
                 for line in demo_pages(settings, secret, server.port):
                     print(line, flush=True)
+            notify(b"READY=1")
             await _done_unless_stopped(
                 collect_now_and_then(server.features.audit.auditor.bring_to_disk), stop
             )
             _log.info("stopping")
         except OSError as error:
-            raise OperatorError(
-                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
-                "set RT_PORT or RT_HOST to a free address of this host"
-            ) from error
+            raise OperatorError(cannot_listen(settings, error)) from error
         finally:
             began_s = time.monotonic()
             deadline.set(grace_s + ORDERLY_S)
-            await server.stop()
+            await server.stop(has_successor=stop.has_successor)
             # What is still to come is waiting for threads.
             deadline.set(max(0.0, began_s + grace_s - time.monotonic()) + THREADS_S)
     return 0

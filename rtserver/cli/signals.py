@@ -1,4 +1,4 @@
-"""Signals: waits for SIGTERM or SIGINT, which end a command in an orderly way."""
+"""Signals: waits for those that end a command in an orderly way: SIGTERM, SIGINT, SIGUSR1."""
 
 import asyncio
 import contextlib
@@ -8,25 +8,34 @@ from types import FrameType
 
 from rtserver.lib.exit_deadline import ExitDeadline
 
-_NUMBERS = (signal.SIGTERM, signal.SIGINT)
+_NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+class StopRequest(asyncio.Event):
+    """Set by a signal.
+
+    Attributes:
+        has_successor: it was SIGUSR1: another worker serves on the same socket already.
+    """
+
+    has_successor = False
 
 
 @contextlib.contextmanager
-def stop_signals(
-    deadline: ExitDeadline | None = None, in_s: float = 0.0
-) -> Iterator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set; a second signal ends the process at once.
+def stop_signals(deadline: ExitDeadline | None = None, in_s: float = 0.0) -> Iterator[StopRequest]:
+    """An event that a signal sets; a second signal ends the process at once.
 
     Args:
         deadline: set by the first signal too, also where the event loop does not get to run.
         in_s: what it is set to.
     """
-    stop = asyncio.Event()
+    stop = StopRequest()
     loop = asyncio.get_running_loop()
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        for number in _NUMBERS:
-            signal.signal(number, signal.SIG_DFL)
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        stop.has_successor = number == signal.SIGUSR1
+        for each in _NUMBERS:
+            signal.signal(each, signal.SIG_DFL)
         if deadline is not None:
             deadline.set(in_s)
         loop.call_soon_threadsafe(stop.set)

@@ -27,6 +27,7 @@ from rtserver.config.kinds import (
     count,
     list_of,
     parse_algorithm,
+    parse_descriptor,
     parse_mongodb_uri,
     parse_networks,
     parse_origin,
@@ -51,6 +52,14 @@ class Declarations:
     )
     port: int = setting(
         8000, count(0, 65535), "TCP port to listen on; 0 takes a free one and prints it."
+    )
+    listen_fds: tuple[int, ...] = setting(
+        (),
+        list_of(parse_descriptor, "a comma-separated list of numbers of descriptors"),
+        "Sockets that listen already and are inherited from whoever starts the worker: `python -m "
+        "rtserver master`, a socket unit of systemd, an fcgi-program of supervisord. They outlive "
+        "the worker, so that no connection is refused while another takes its place.",
+        unset="the worker takes RT_HOST and RT_PORT by itself",
     )
     allowed_origins: tuple[str, ...] = setting(
         (),

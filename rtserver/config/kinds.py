@@ -187,10 +187,10 @@ def parse_origin(text: str) -> str:
     return f"{parts.scheme}://{host}{port}"
 
 
-def list_of(parse_item: Callable[[str], str], allowed: str) -> Kind:
+def list_of(parse_item: Callable[[str], T], allowed: str) -> Kind:
     """Items between commas, each once."""
 
-    def parse(text: str) -> tuple[str, ...]:
+    def parse(text: str) -> tuple[T, ...]:
         items = [item.strip() for item in text.split(",")]
         return tuple(dict.fromkeys(parse_item(item) for item in items if item))
 
@@ -220,6 +220,16 @@ def parse_algorithm(text: str) -> str:
         if text.upper() == algorithm.upper():
             return algorithm
     raise ValueError(f"{text!r} is not among them")
+
+
+MAX_DESCRIPTOR_DIGITS = 7
+
+
+def parse_descriptor(text: str) -> int:
+    """The number of a descriptor; raises ValueError where it is none."""
+    if not text.isascii() or not text.isdigit() or len(text) > MAX_DESCRIPTOR_DIGITS:
+        raise ValueError(f"{text!r} is none")
+    return int(text)
 
 
 def _parse_path(text: str) -> Path:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from msgspec.structs import replace as replace_fields
 
 from rtserver.delivery.feed import Feed
 from rtserver.delivery.resume import Resumption, Sight, decide
@@ -32,6 +33,7 @@ from rtserver.sessions.client_messages import MessageRefusedError, RequestId, ty
 from rtserver.sessions.heartbeat import Heartbeat
 from rtserver.sessions.inbox import Inbox
 from rtserver.sessions.server_frames import (
+    ClosingFrame,
     ErrorFrame,
     Gap,
     HeartbeatTimes,
@@ -363,13 +365,22 @@ class Session:
 
     # Ending
 
-    def close(self, code: CloseCode, reason: str | None = None) -> None:
-        """Say why, then end the connection."""
+    def close(
+        self, code: CloseCode, reason: str | None = None, *, retry_after_ms: int | None = None
+    ) -> None:
+        """Say why, then end the connection.
+
+        Args:
+            code: see `ADVICE`, which has the words and the wait unless they are given.
+            reason: in words.
+            retry_after_ms: when the client should come back.
+        """
         if self.is_closing():
             return
         closing = turned_away(code, reason)
-        reason = closing.reason
-        self._leave(Ended(code.value, reason, by_server=True))
+        if retry_after_ms is not None:
+            closing = replace_fields(closing, retry_after_ms=retry_after_ms)
+        self._leave(Ended(code.value, closing.reason, by_server=True))
         slow = code is CloseCode.TOO_SLOW
         # The last that is sent: an answer of a command that is still under way would come after
         # the close frame, where nothing may follow (RFC 6455 section 5.5.1).
@@ -377,21 +388,24 @@ class Session:
             wrap_frame(self.encoding, encode_frame(closing), "closing"), drop_waiting=slow
         )
         if self.outbox.pending_bytes == 0:
-            self._transport.close(code, reason)
+            self._close_transport(closing)
         else:
             self.services.tasks.start(
-                self._close_when_drained(code, reason, SLOW_FLUSH_S if slow else FLUSH_S),
+                self._close_when_drained(closing, SLOW_FLUSH_S if slow else FLUSH_S),
                 name="close-session",
             )
 
-    async def _close_when_drained(self, code: CloseCode, reason: str, timeout_s: float) -> None:
+    def _close_transport(self, closing: ClosingFrame) -> None:
+        self._transport.close(closing.code, closing.reason, closing.retry_after_ms)
+
+    async def _close_when_drained(self, closing: ClosingFrame, timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s):
                 await self.outbox.drained()
         except TimeoutError:
             self._transport.abort()
         else:
-            self._transport.close(code, reason)
+            self._close_transport(closing)
 
     def on_disconnect(self, code: int | None) -> None:
         """The connection is gone."""

@@ -18,6 +18,10 @@ class SessionTable:
         """Forget a session that has ended."""
         self._sessions.pop(session.entry.connection_id, None)
 
+    def all(self) -> list[Session]:
+        """Every one."""
+        return list(self._sessions.values())
+
     def of_user(self, user_id: str) -> list[Session]:
         """Those of a user."""
         return [one for one in self._sessions.values() if one.identity.user_id == user_id]
@@ -30,7 +34,7 @@ class SessionTable:
 
     def close_all(self, code: CloseCode, project_id: str | None = None) -> None:
         """Close every connection, or every one that is for a project."""
-        for session in list(self._sessions.values()):
+        for session in self.all():
             if project_id is None or session.project_id == project_id:
                 session.close(code)
 

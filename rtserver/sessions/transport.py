@@ -20,8 +20,15 @@ class Transport(Protocol):
     def ping(self) -> None:
         """Ask the client for a sign of life; `Session.on_pong` reports it."""
 
-    def close(self, code: int, reason: str) -> None:
-        """End the connection in an orderly way, after what was written."""
+    def close(self, code: int, reason: str, retry_after_ms: int | None = None) -> None:
+        """End the connection in an orderly way, after what was written.
+
+        Args:
+            code: of the close.
+            reason: in words.
+            retry_after_ms: when the client should come back, which it was told already; None where
+                it should stay away.
+        """
 
     def abort(self) -> None:
         """Drop the connection."""
@@ -40,7 +47,7 @@ class Gone:
     def ping(self) -> None:
         """Nobody is there."""
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: int, reason: str, retry_after_ms: int | None = None) -> None:
         """It is closed."""
 
     def abort(self) -> None:

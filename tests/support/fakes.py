@@ -84,7 +84,7 @@ class FakeTransport:
     def ping(self) -> None:
         self.pings += 1
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: int, reason: str, retry_after_ms: int | None = None) -> None:
         self.ended.append(("close", code, reason))
 
     def abort(self) -> None:

@@ -109,5 +109,5 @@ def _run(argv: list[str], environ: dict[str, str], stdout: Path, stderr: Path) -
         warnings.simplefilter("default")
     sys.argv = argv
     # Tests look into it, also where they run as a plain user.
-    mock.patch.object(clean_start, "_close_to_others").start()
+    mock.patch.object(clean_start, "close_to_others").start()
     runpy.run_module("rtserver", run_name="__main__", alter_sys=True)

@@ -62,7 +62,13 @@ class Worker:
         settings: by attribute name, as it was started.
     """
 
-    def __init__(self, log: Path, settings: Mapping[str, object], arguments: Iterable[str]) -> None:
+    def __init__(
+        self,
+        log: Path,
+        settings: Mapping[str, object],
+        arguments: Iterable[str],
+        command: str = "serve",
+    ) -> None:
         self.settings = dict(settings)
         self.port = 0
         self._log = log
@@ -72,7 +78,7 @@ class Worker:
         inherited = {name: text for name, text in os.environ.items() if not name.startswith("RT_")}
         given = {f"RT_{name.upper()}": str(value) for name, value in settings.items()}
         self.process = ForkedServer(
-            ["serve", *arguments],
+            [command, *arguments],
             environ={**inherited, "PYTHONWARNINGS": "default", **given},
             stdout=log.with_suffix(".out"),
             stderr=log,
@@ -219,8 +225,13 @@ class Workers:
 
     def launch(self, *arguments: str, **settings: object) -> Worker:
         """Start a worker and don't wait."""
+        return self._launch("serve", arguments, settings)
+
+    def _launch(
+        self, command: str, arguments: Iterable[str], settings: Mapping[str, object]
+    ) -> Worker:
         log = self.directory / f"worker-{len(self.all) + 1}.log"
-        worker = Worker(log, {**self._settings, **settings}, arguments)
+        worker = Worker(log, {**self._settings, **settings}, arguments, command)
         self.all.append(worker)
         return worker
 
@@ -232,6 +243,11 @@ class Workers:
         """Start several at once."""
         workers = [self.launch(**settings) for _ in range(count)]
         return [worker.wait_ready() for worker in workers]
+
+    def start_masters(self, count: int, **settings: object) -> list[Worker]:
+        """Start several, each behind a master that replaces it on SIGHUP."""
+        masters = [self._launch("master", (), settings) for _ in range(count)]
+        return [master.wait_ready() for master in masters]
 
     def expect(self, *events: str) -> None:
         """Allow alarms of these names on every worker, until the next check."""

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from rtserver.cli.audit import _json_line, _line
-from rtserver.cli.main import USAGE, main
+from rtserver.cli.command_line import USAGE
+from rtserver.cli.main import main
 from rtserver.model.audience import Audience, AudienceKind
 from rtserver.model.events import StoredEvent
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rtserver.cli.clean_start import SECRET_FLAGS, _without_secrets
+from rtserver.cli.clean_start import SECRET_FLAGS, without_secrets
 from rtserver.config.settings import SETTING_SPECS
 from tests.support.processes import ROOT
 
@@ -80,7 +80,7 @@ def test_the_flags_that_hold_secrets_are_known() -> None:
 def test_a_command_line_shows_all_but_secrets() -> None:
     given = ["-m", "rtserver", "serve", "--demo", "--jwt-sec", "s", "--port=1", "--mongodb-uri=u"]
     shown = ["-m", "rtserver", "serve", "--demo", "--jwt-sec", "...", "--port=1"]
-    assert _without_secrets(given) == [*shown, "--mongodb-uri=..."]
-    assert _without_secrets(["--jwt-secret", "--llm-api-key", "s", "-x"]) == [
+    assert without_secrets(given) == [*shown, "--mongodb-uri=..."]
+    assert without_secrets(["--jwt-secret", "--llm-api-key", "s", "-x"]) == [
         *["--jwt-secret", "--llm-api-key", "...", "-x"]
     ]

@@ -1,6 +1,7 @@
 import pytest
 
-from rtserver.cli.main import USAGE, main
+from rtserver.cli.command_line import USAGE
+from rtserver.cli.main import main
 
 
 @pytest.mark.parametrize(

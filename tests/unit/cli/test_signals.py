@@ -7,7 +7,7 @@ import pytest
 from rtserver.cli.signals import stop_signals
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 @pytest.mark.gen_test
 async def test_a_signal_sets_the_event_and_a_second_one_would_end_the_process(
     number: signal.Signals,
@@ -17,6 +17,7 @@ async def test_a_signal_sets_the_event_and_a_second_one_would_end_the_process(
             os.kill(os.getpid(), number)
             async with asyncio.timeout(5):
                 await stop.wait()
+        assert stop.has_successor == (number == signal.SIGUSR1)
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
     finally:
