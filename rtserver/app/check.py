@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rtserver.app.folders import validator_of
 from rtserver.app.language_model import language_model
+from rtserver.app.logs import log_sizes
 from rtserver.app.mongo import NO_REPLICA_SET, MongoAccess
 from rtserver.app.tokens import kept_secret, key_set, token_verifier
 from rtserver.audit.archive.directory import try_out
@@ -13,7 +14,7 @@ from rtserver.auth.tokens import KeyConfigurationError
 from rtserver.config.settings import Settings
 from rtserver.model.errors import OperatorError
 from store.base.client import DatabaseError, is_replica_set, server_version
-from store.log.collection import EVENTS, size_difference
+from store.log.collection import log_size_bytes, size_difference
 from store.watch.check import watch_problems
 from store.watch.places import MongoWatchPlaces
 
@@ -88,9 +89,11 @@ async def _check_mongodb(settings: Settings) -> Finding:
             )
         if not await is_replica_set(database):
             problems.append(NO_REPLICA_SET)
-        problem = await size_difference(database, EVENTS, settings.event_log_bytes)
-        if problem is not None:
-            problems.append(problem)
+        for name, wanted_bytes in log_sizes(settings).items():
+            has_bytes = await log_size_bytes(database, name)
+            if has_bytes is not None:
+                difference = size_difference(name, has_bytes, wanted_bytes)
+                problems += [] if difference is None else [difference]
         for watch in settings.watches:
             problems += await watch_problems(database.client, watch)
         places = MongoWatchPlaces(database, lease_s=settings.lease_s)

@@ -1,13 +1,35 @@
 """The durable log with what its writer needs, in a server or an operator's command."""
 
+import structlog
+
 from rtserver.config.settings import Settings
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.errors import OperatorError
 from store.base.client import Database
 from store.log.access import DriverAccess, LogAccess
-from store.log.collection import AUDIT, EVENTS, STRANGERS, log_exists, prepare_log, read_epoch
+from store.log.collection import (
+    AUDIT,
+    EVENTS,
+    STRANGERS,
+    log_exists,
+    log_size_bytes,
+    prepare_log,
+    read_epoch,
+    size_difference,
+)
 from store.log.heads import Heads
 from store.log.writer import MongoEventLog
+
+_log = structlog.get_logger()
+
+
+def log_sizes(settings: Settings) -> dict[str, int]:
+    """What the settings say how much each log holds, in bytes."""
+    return {
+        EVENTS: settings.event_log_bytes,
+        AUDIT: settings.audit_log_bytes,
+        STRANGERS: settings.stranger_log_bytes,
+    }
 
 
 class LogStore:
@@ -44,17 +66,12 @@ class LogStore:
         self._metrics = metrics
         self.collection = collection
         self.access = access or DriverAccess(database)
-        sizes = {
-            EVENTS: settings.event_log_bytes,
-            AUDIT: settings.audit_log_bytes,
-            STRANGERS: settings.stranger_log_bytes,
-        }
-        self._size_bytes = sizes[collection]
+        self._size_bytes = log_sizes(settings)[collection]
         self.heads = Heads(database, buffer_bytes=self._size_bytes, collection=collection)
 
     async def prepare(self) -> str:
         """Make what is missing of the log; its epoch."""
-        return await prepare_log(self._database, self.collection, self._size_bytes, resize=False)
+        return await prepare_log(self._database, self.collection, self._size_bytes)
 
     async def open(self, *, existing: bool = False) -> MongoEventLog:
         """The log; its `run` is the caller's to start.
@@ -74,6 +91,12 @@ class LogStore:
                 f"no server has used the database {self._database.name!r} yet: start one, or set "
                 "RT_MONGODB_URI and RT_MONGODB_DATABASE to the server's"
             )
+        has_bytes = await log_size_bytes(self._database, self.collection)
+        if has_bytes is not None:
+            self.heads.resize(has_bytes)
+            difference = size_difference(self.collection, has_bytes, self._size_bytes)
+            if difference is not None and not existing:
+                _log.warning("log_size_differs", problem=difference)
         return MongoEventLog(
             self._database,
             self.heads,

@@ -6,17 +6,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtserver.app.foundation import WorkerMetrics
-from rtserver.app.logs import LogStore
+from rtserver.app.logs import LogStore, log_sizes
 from rtserver.app.mongo import MongoAccess, no_answer
 from rtserver.app.operator_records import OperatorRecords, recorded
-from rtserver.audit.record.actions import Action
+from rtserver.audit.record.actions import Action, Outcome
 from rtserver.audit.record.chain import Head
 from rtserver.config.settings import Settings
 from rtserver.lib.tasks import TaskOwner
+from rtserver.model.errors import OperatorError
 from store.audit.buffer import MongoAuditBuffer
 from store.base.client import Database, DatabaseError
 from store.documents.workers import STRANGERS_WORKERS, WORKERS, MongoWorkers
-from store.log.collection import AUDIT, STRANGERS, log_exists
+from store.log.collection import (
+    AUDIT,
+    EVENTS,
+    STRANGERS,
+    CollectionProblemError,
+    log_exists,
+    log_size_bytes,
+    log_used_bytes,
+    resize_log,
+    rounded_size,
+)
 from store.log.writer import MongoEventLog
 
 
@@ -71,6 +82,68 @@ async def operator_publishing(
         _events(settings, database) as log,
     ):
         yield log, records
+
+
+@dataclass(frozen=True, slots=True)
+class LogResizing:
+    """A change of a log's size.
+
+    Attributes:
+        before_bytes, after_bytes: how much it can hold now, and would.
+        used_bytes: how much is in it.
+    """
+
+    before_bytes: int
+    after_bytes: int
+    used_bytes: int
+    _database: Database
+    _collection: str
+    _records: OperatorRecords
+    _log: str
+
+    async def carry_out(self) -> None:
+        """Record it, and do it.
+
+        Raises:
+            OperatorError: it can't be recorded, or this MongoDB can't do it.
+        """
+        said = {"log": self._log, "before_bytes": self.before_bytes}
+        said["after_bytes"] = self.after_bytes
+        self._records.record(Action.LOG_RESIZED, said)
+        await self._records.stored()
+        try:
+            await resize_log(self._database, self._collection, self.after_bytes)
+        except CollectionProblemError as error:
+            said["after_bytes"] = self.before_bytes
+            self._records.record(Action.LOG_RESIZED, {**said, "reason": str(error)}, Outcome.FAILED)
+            raise OperatorError(str(error)) from error
+
+
+LOG_COLLECTIONS = {"events": EVENTS, "audit": AUDIT, "strangers": STRANGERS}
+
+
+@contextlib.asynccontextmanager
+async def operator_resizing(settings: Settings, log: str) -> AsyncIterator[LogResizing]:
+    """A log, for a command that gives it the size that the settings say.
+
+    Args:
+        settings: of the server.
+        log: a name in `LOG_COLLECTIONS`.
+
+    Raises:
+        OperatorError: there is no MongoDB, or no such log yet, or it takes no record.
+    """
+    collection = LOG_COLLECTIONS[log]
+    async with _beside(settings) as database:
+        before_bytes = await log_size_bytes(database, collection)
+        if before_bytes is None:
+            raise OperatorError(f"there is no log {log!r} yet: a worker makes it at its start")
+        used_bytes = await log_used_bytes(database, collection)
+        after_bytes = rounded_size(log_sizes(settings)[collection])
+        async with recorded(settings, database) as records:
+            yield LogResizing(
+                before_bytes, after_bytes, used_bytes, database, collection, records, log
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,11 @@ async def verify(settings: Settings, wanted: Verification) -> int:
             report = await read_log(verifier, access)
             if strangers is not None:
                 known = None if earlier is None else earlier.strangers
-                of_strangers = await read_log(Verifier(_claims(known, wanted.against)), strangers)
+                other = Verifier(
+                    _claims(known, wanted.against),
+                    resized_bytes=verifier.resized_bytes["strangers"],
+                )
+                of_strangers = await read_log(other, strangers)
     _print(report, of_strangers, as_json=wanted.as_json)
     is_clean = report.is_clean and (of_strangers is None or of_strangers.is_clean)
     return 0 if is_clean else 1
@@ -228,13 +232,13 @@ async def read_log(verifier: Verifier, access: AuditAccess) -> Report:
     before = await access.registry()
     epoch = access.log.epoch
     head = await access.log.head(AUDIT_PROJECT)
-    verifier.begin("the log")
+    verifier.begin("the log", whole=True)
     seq = await access.log.oldest(AUDIT_PROJECT) - 1
     records = 0
     async for document in access.buffer.documents(seq, head):
         first, last = int(document["first"]), int(document["last"])
         if first > seq + 1 and (await access.log.oldest(AUDIT_PROJECT)) >= first:
-            verifier.begin("the log", anew=True)  # overwritten while we read
+            verifier.begin("the log", anew=True, whole=True)  # overwritten while we read
         bodies = _bodies(document)
         if bodies is None or len(bodies) != last - first + 1:
             why = "the document in its place holds something else"

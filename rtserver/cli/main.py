@@ -1,4 +1,4 @@
-"""The command line: `python -m rtserver serve|master|token|publish|tail|audit|check|mongod`.
+"""The command line: `python -m rtserver serve|master|token|publish|tail|audit|log|check|mongod`.
 
 Exit status 0 on success, 2 for a wrong command line or setting (one clear line), 1 for a failure.
 """
@@ -28,6 +28,7 @@ from rtserver.cli.command_line import (
     add_server_flags,
     complain,
 )
+from rtserver.cli.log_resize import LOGS, resize
 from rtserver.cli.master import MASTER_HELP
 from rtserver.cli.publish import STDIN, PublishRequest, publish
 from rtserver.cli.serve import serve, shared_mongod
@@ -46,6 +47,7 @@ from rtserver.observe.log_output import configure_logs
 
 BROKEN_PIPE = 128 + 13
 AUDIT_VERIFY = "audit verify"
+LOG_RESIZE = "log resize"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,6 +100,10 @@ def _parser() -> argparse.ArgumentParser:
             AUDIT_VERIFY, help="find audit records that were changed, removed or inserted"
         )
     )
+
+    one = commands.add_parser(LOG_RESIZE, help="give a log the size that its setting says")
+    one.add_argument("log", choices=list(LOGS), help=f"by {', '.join(LOGS.values())}")
+    one.add_argument("--shrink", action="store_true", help="also where its oldest have to go")
 
     commands.add_parser("check", help="try the settings and say what is wrong")
     commands.add_parser("mongod", help="run the private MongoDB for all workers of this host")
@@ -290,8 +296,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
         environ: where the settings are.
     """
     try:
-        if list(arguments[:2]) == AUDIT_VERIFY.split():
-            arguments = [AUDIT_VERIFY, *arguments[2:]]
+        first_words = " ".join(arguments[:2])
+        if first_words in (AUDIT_VERIFY, LOG_RESIZE):
+            arguments = [first_words, *arguments[2:]]
         given = _parser().parse_args(arguments)
     except SystemExit as stop:
         return SUCCESS if stop.code == 0 else USAGE
@@ -333,6 +340,8 @@ def _run(given: argparse.Namespace, settings: Settings) -> int:
             return asyncio.run(verify(settings, _verification(given, settings)))
         case "audit":
             return asyncio.run(audit(settings, _audit_query(given)))
+        case "log resize":
+            return asyncio.run(resize(settings, given.log, shrink=given.shrink))
         case "check":
             return asyncio.run(check(settings))
         case _:

@@ -142,20 +142,22 @@ class Declarations:
         256 * MIB,
         size(4 * MIB, 1024 * TIB),
         "Size of the capped collection of events: how far back a client can resume. What is "
-        "published together may have a quarter of it at most. Taken when the collection is made, "
-        "and when a worker starts where MongoDB can resize it.",
+        "published together may have a quarter of it at most. Taken when the collection is made; "
+        "`log resize events` changes it.",
     )
     audit_log_bytes: int = setting(
         256 * MIB,
         size(MIB, 1024 * TIB),
-        "Size of the capped collection of audit records. Taken when the collection is made.",
+        "Size of the capped collection of audit records. Taken when the collection is made; `log "
+        "resize audit` changes it.",
     )
     stranger_log_bytes: int = setting(
         32 * MIB,
         size(MIB, 1024 * TIB),
         "Size of the capped collection of what was refused to clients without a valid token. It is "
         "their own, so that nobody can push records of users out of the audit log; a worker writes "
-        "some 200 KiB a minute into it at most. Taken when the collection is made.",
+        "some 200 KiB a minute into it at most. Taken when the collection is made; `log resize "
+        "strangers` changes it.",
     )
     audit_spool_bytes: int = setting(
         64 * MIB,

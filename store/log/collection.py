@@ -44,20 +44,16 @@ class CollectionProblemError(Exception):
     """A collection is there in a form that cannot be used. The message says what to do."""
 
 
-async def prepare_capped(
-    database: Database, name: str, size_bytes: int, *, resize: bool = True
-) -> str | None:
-    """Make a capped collection, or give the one that is there its size. Safe to do concurrently.
+async def prepare_capped(database: Database, name: str, size_bytes: int) -> None:
+    """Make a capped collection where there is none. Safe to do concurrently.
+
+    One that is there keeps its size: to make it smaller deletes what is in it, and workers that
+    were started with different settings would undo each other's change.
 
     Args:
         database: where.
         name: the collection.
         size_bytes: its size.
-        resize: False where one that is there may have another size, and keep it.
-
-    Returns:
-        A sentence for the operator where the collection has another size than the setting wants,
-        else None.
 
     Raises:
         CollectionProblemError: it is not capped, and is no log.
@@ -70,8 +66,6 @@ async def prepare_capped(
         if error.code != NAMESPACE_EXISTS:  # made by another worker meanwhile
             raise
     options = (await _description(database, name))["options"]
-    # MongoDB rounds the size of a capped collection up to a multiple of 256 bytes.
-    wanted = -(-size_bytes // 256) * 256
     if not options.get("capped"):
         if await database[name].find_one(NOT_A_PACK, {"_id": 1}) is not None:
             raise CollectionProblemError(
@@ -79,56 +73,64 @@ async def prepare_capped(
                 "it, and start again: rtserver makes it anew."
             )
         # The log was dropped, and before anybody noticed a writer's insert made it anew.
-        await database.command({"convertToCapped": name, "size": wanted})
+        await database.command({"convertToCapped": name, "size": rounded_size(size_bytes)})
         _log.warning("collection_made_capped", name=name)
-        return None
-    if not resize or options["size"] in (size_bytes, wanted):
-        return None
-    try:
-        await database.command({"collMod": name, "cappedSize": wanted})
-    except OperationFailure as error:
-        return (
-            f"The collection {name!r} holds {options['size']} bytes, the setting says "
-            f"{size_bytes}, and this MongoDB cannot resize it ({error.code}); 6.0 and newer can."
-        )
-    _log.info("capped_collection_resized", name=name, before=options["size"], after=wanted)
-    return None
 
 
-async def size_difference(database: Database, name: str, size_bytes: int) -> str | None:
-    """Say where a collection differs from its setting, without changing anything."""
+def rounded_size(size_bytes: int) -> int:
+    """MongoDB rounds the size of a capped collection up to a multiple of 256 bytes."""
+    return -(-size_bytes // 256) * 256
+
+
+async def log_size_bytes(database: Database, name: str) -> int | None:
+    """How much a log holds at most; None where there is none, or it is not capped."""
     found = await _find_description(database, name)
-    if found is None:
-        return None
-    options = found["options"]
-    if not options.get("capped"):
-        return f"The collection {name!r} is not capped; rename or drop it before starting."
-    if options["size"] in (size_bytes, -(-size_bytes // 256) * 256):
+    return None if found is None else found["options"].get("size")
+
+
+async def log_used_bytes(database: Database, name: str) -> int:
+    """How much is in a log."""
+    cursor = database[name].aggregate([{"$collStats": {"storageStats": {}}}])
+    (found,) = await cursor.to_list(1)
+    return int(found["storageStats"]["size"])
+
+
+def size_difference(name: str, has_bytes: int, wanted_bytes: int) -> str | None:
+    """Say where a log has another size than its setting, and what to do."""
+    if has_bytes in (wanted_bytes, rounded_size(wanted_bytes)):
         return None
     return (
-        f"The collection {name!r} holds {options['size']} bytes, the setting says {size_bytes}; "
-        "the next start of a worker resizes it."
+        f"The collection {name!r} holds {has_bytes} bytes, the setting says {wanted_bytes}. It "
+        "keeps its size until `python -m rtserver log resize` changes it."
     )
 
 
-async def prepare_log(
-    database: Database, name: str, size_bytes: int, *, resize: bool = True
-) -> str:
+async def resize_log(database: Database, name: str, size_bytes: int) -> None:
+    """Give a log another size; a smaller one loses its oldest.
+
+    Raises:
+        CollectionProblemError: this MongoDB can't do that.
+    """
+    try:
+        await database.command({"collMod": name, "cappedSize": rounded_size(size_bytes)})
+    except OperationFailure as error:
+        raise CollectionProblemError(
+            f"this MongoDB cannot resize {name!r} ({error.code}); 6.0 and newer can"
+        ) from error
+
+
+async def prepare_log(database: Database, name: str, size_bytes: int) -> str:
     """Make what the log of that name needs, idempotently, and say its epoch.
 
     Args:
         database: where.
         name: the collection.
-        size_bytes: its size.
-        resize: False where one that is there keeps its size. Only a start changes it: workers
-            that were started with different settings would undo each other's change all the time.
+        size_bytes: its size; one that is there keeps its own.
 
     Raises:
         CollectionProblemError: the collection is there and cannot be used.
     """
-    problem = await prepare_capped(database, name, size_bytes, resize=resize)
-    if problem is not None:
-        _log.warning("capped_collection_size_differs", problem=problem)
+    await prepare_capped(database, name, size_bytes)
     try:
         await _index(database, name)
     except DuplicateKeyError:

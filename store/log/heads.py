@@ -45,14 +45,18 @@ class Heads:
         self._majority = confirmed(database)[collection]
         self._events = database[collection]
         self._flush_interval_s = flush_interval_s
-        self.buffer_bytes = buffer_bytes
-        self.fresh_s = buffer_bytes / FASTEST_BYTES_PER_S
-        self._flush_bytes = max(4096, buffer_bytes // 32)
+        self.resize(buffer_bytes)
         self._own: dict[str, int] = {}
         self._seen: dict[str, int] = {}
         self._bytes = 0
         self._seen_bytes = 0
         self._much_was_seen = asyncio.Event()
+
+    def resize(self, buffer_bytes: int) -> None:
+        """Go by another size of the buffer."""
+        self.buffer_bytes = buffer_bytes
+        self.fresh_s = buffer_bytes / FASTEST_BYTES_PER_S
+        self._flush_bytes = max(4096, buffer_bytes // 32)
 
     async def read(self, project_id: str, *, durable: bool) -> int:
         """The larger of the stored head and the newest event's number; 0 where there is neither.

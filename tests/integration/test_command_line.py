@@ -174,7 +174,7 @@ def test_check_of_what_works_and_of_what_does_not(pair: Pair, tmp_path: Path) ->
     assert "RT_PROT" in done.stdout
     assert "RT_WATCH no_app.notes:note: there is no collection" in done.stdout
     assert "no-such-validator" in done.stdout
-    assert "resizes" in done.stdout
+    assert "log resize" in done.stdout
     assert "tokens: ok" in done.stdout
     assert SECRET not in done.stdout + done.stderr
 

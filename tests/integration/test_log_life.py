@@ -50,35 +50,53 @@ async def test_several_workers_may_start_at_once_on_nothing(
 
 
 @pytest.mark.gen_test
-async def test_changed_size_is_taken_over_and_loses_nothing_that_fits(
+async def test_only_an_operator_s_command_changes_a_size_and_loses_nothing_that_fits(
     workers: Workers, mongod: MongodProcess, database: str
 ) -> None:
-    first = workers.start()
-    async with api(first.address) as service:
+    worker = workers.start()
+    settings = {
+        "mongodb_uri": mongod.uri,
+        "mongodb_database": database,
+        "data_dir": workers.directory,
+    }
+
+    async def command(*arguments: str, size_bytes: int) -> Any:
+        given = {**settings, "event_log_bytes": size_bytes}
+        return await asyncio.to_thread(rtserver, *arguments, **given)
+
+    async with (
+        api(worker.address) as service,
+        api(worker.address, "root", ("admin",)) as root,
+    ):
         ids = [await service.publish("p1", number) for number in range(5)]
-    assert first.stop() == []
-    for size_bytes in (32 * MIB, 8 * MIB):
-        settings = {
-            "mongodb_uri": mongod.uri,
-            "mongodb_database": database,
-            "validation_command": "true",
-            "validation_report_command": "",
-        }
-        checked = await asyncio.to_thread(
-            rtserver, "check", **settings, event_log_bytes=size_bytes, data_dir=workers.directory
-        )
-        assert f"the setting says {size_bytes}" in checked.stdout
-        worker = workers.start(event_log_bytes=size_bytes)
-        assert events_collection(mongod, database)["options"]["size"] == size_bytes
+        # A worker whose setting is another says so, and leaves the log as it is.
+        other = workers.start(event_log_bytes=8 * MIB)
+        (line,) = other.logged("log_size_differs")
+        assert f"the setting says {8 * MIB}" in line.fields["problem"]
+        assert other.stop() == []
+        assert events_collection(mongod, database)["options"]["size"] == 16 * MIB
+
+        done = await command("log", "resize", "events", size_bytes=32 * MIB)
+        assert done.returncode == 0, done
+        assert events_collection(mongod, database)["options"]["size"] == 32 * MIB
+        done = await command("log", "resize", "events", size_bytes=8 * MIB)
+        assert (done.returncode, done.stdout) == (1, ""), done
+        assert "--shrink" in done.stderr
+        assert events_collection(mongod, database)["options"]["size"] == 32 * MIB
+        done = await command("log", "resize", "events", "--shrink", size_bytes=8 * MIB)
+        assert done.returncode == 0, done
+        assert events_collection(mongod, database)["options"]["size"] == 8 * MIB
+        done = await command("log", "resize", "events", size_bytes=8 * MIB)
+        assert (done.returncode, "as its setting says" in done.stdout) == (0, True), done
+
         async with session(worker.address, last_event_id=ids[0]) as client:
             assert client.frames[0]["resume"]["replayed"] == len(ids) - 1
             await client.recv_events(len(ids) - 1)
-            async with api(worker.address) as service:
-                ids.append(await service.publish("p1", size_bytes))
-            assert (await client.recv_events(1))[0]["id"] == ids[-1]
-        assert worker.stop() == []
-    epoch = ids[0].partition("-")[0]
-    assert ids == [f"{epoch}-{seq}" for seq in range(1, 8)]
+        recorded = (await root.get("/api/v1/audit?action=log.resized"))["records"]
+        assert [
+            (one["outcome"], one["details"]["before_bytes"], one["details"]["after_bytes"])
+            for one in recorded
+        ] == [("allowed", 16 * MIB, 32 * MIB), ("allowed", 32 * MIB, 8 * MIB)]
 
 
 @pytest.mark.gen_test
@@ -92,14 +110,14 @@ async def test_operator_s_commands_and_tail_restarts_leave_the_size_alone(
     done = await asyncio.to_thread(rtserver, "publish", "p1", "a.b", **settings)
     assert done.returncode == 0, done
     assert events_collection(mongod, database)["options"]["size"] == 16 * MIB
-    # Nor does a worker whose setting is an older one undo a change when its tail starts again.
+    # Nor does a worker whose setting is another change it when its tail starts again.
     newer = workers.start(event_log_bytes=32 * MIB)
     kill_cursors(mongod, database)
     async with session(worker.address) as client, api(newer.address) as service:
         await service.publish("p1", 1)
         await client.recv_events(1)
     assert worker.logged("tail_lost")
-    assert events_collection(mongod, database)["options"]["size"] == 32 * MIB
+    assert events_collection(mongod, database)["options"]["size"] == 16 * MIB
 
 
 def kill_cursors(mongod: MongodProcess, database: str) -> None:

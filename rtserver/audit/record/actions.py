@@ -56,6 +56,7 @@ class Action(enum.StrEnum):
     API_CALLED = "api.called"
     AUDIT_WATCHED = "audit.watched"
     AUDIT_READ = "audit.read"
+    LOG_RESIZED = "log.resized"
     AUDIT_ANCHORED = "audit.anchored"
     AUDIT_DROPPED = "audit.dropped"
     AUDIT_ARCHIVE_TAKEN = "audit.archive_taken"

@@ -372,6 +372,22 @@ CLIENT_ACTIONS: Mapping[Action, ActionDoc] = {
             **_REASON,
         },
     ),
+    Action.LOG_RESIZED: ActionDoc(
+        "An operator gave a log another size, from a shell. A smaller one loses its oldest; "
+        "nothing else makes a log smaller.",
+        {
+            "actor": "root",
+            "details": {"log": "audit", "before_bytes": 268435456, "after_bytes": 67108864},
+        },
+        must=True,
+        details={
+            "log": "`events`, `audit` or `strangers`",
+            "before_bytes": "how much it could hold",
+            "after_bytes": "how much it can hold from then on",
+            **_SHELL,
+            "reason": "why it could not be done",
+        },
+    ),
     Action.API_CALLED: ActionDoc(
         "A request that no other action stands for: one that would change something, or one that "
         "was refused.",

@@ -123,6 +123,11 @@ class Chains:
         self._found(FindingKind.CHANGED, where, why, place.chain, place.n)
         self._append(trail, position, place)
 
+    def has(self, record: Sealed, seq: int) -> bool:
+        """Whether the very record was read under this number, whatever the epoch."""
+        trail = self.trails.get(record.chain)
+        return trail is not None and trail.find(record.n) == (record.hash, seq)
+
     def compare(self, position: Position, record: Sealed, where: str) -> None:
         """A record in a place that was read before, in another source."""
         trail = self.trails.get(record.chain)

@@ -40,6 +40,11 @@ class Overwrites:
         self._first: _Note | None = None
         self._last: _Note | None = None
         self._gaps: list[tuple[int, int, str]] = []
+        self._resized_bytes: set[int] = set()
+
+    def resized(self, capacity_bytes: int) -> None:
+        """A record says that an operator gave the buffer this capacity, which may be smaller."""
+        self._resized_bytes.add(capacity_bytes)
 
     def gap(self, first: int, last: int, until_ts: str) -> None:
         """An archive says that at a time these numbers had been overwritten."""
@@ -87,7 +92,17 @@ class Overwrites:
 
     def _compare(self, note: _Note, found: Found) -> None:
         last = self._last
-        if last is None or note.oldest <= last.oldest:
+        if last is None:
+            return
+        smaller = note.capacity_bytes < last.capacity_bytes
+        if smaller and note.capacity_bytes not in self._resized_bytes:
+            found(
+                FindingKind.REMOVED,
+                note.where,
+                f"since {last.where} the log was made smaller, from {last.capacity_bytes} to "
+                f"{note.capacity_bytes} bytes, which no record says: its oldest are deleted",
+            )
+        if note.oldest <= last.oldest:
             return
         # Where the capacity was changed meanwhile it may have been full by the smaller measure.
         if not note.is_full(min(last.capacity_bytes, note.capacity_bytes)):

@@ -40,6 +40,7 @@ class ReadRanges:
         self._known: dict[str, Position] = {}
         self.source = ""
         self.newest: Position | None = None
+        self._whole = False
 
     @property
     def range_index(self) -> int:
@@ -64,14 +65,16 @@ class ReadRanges:
             if part.last >= part.first
         ]
 
-    def begin(self, source: str, *, anew: bool = False) -> None:
+    def begin(self, source: str, *, anew: bool = False, whole: bool = False) -> None:
         """What follows is from this source.
 
         Args:
             source: another one, which may begin before the last one ended; or one that was begun
                 before, and goes on where it was.
             anew: it goes on behind a hole that has its reason.
+            whole: it has to be without a hole by itself, whatever others have in its place.
         """
+        self._whole = whole
         if self.newest is not None:
             self._known[self.source] = self.newest
         self.source = source
@@ -125,7 +128,7 @@ class ReadRanges:
         following = Position(before.epoch, before.seq + 1)
         if position.seq <= before.seq:
             self._found(FindingKind.INSERTED, where, f"it comes after {before}")
-        elif position != following and not self.cover(following):
+        elif position != following and (self._whole or not self.cover(following)):
             last = Position(before.epoch, position.seq - 1)
             self._found(
                 FindingKind.REMOVED,

@@ -49,6 +49,11 @@ class _Usage(msgspec.Struct):
     capacity_bytes: int
 
 
+class _Resized(msgspec.Struct):
+    log: str
+    after_bytes: int
+
+
 class _Anchored(msgspec.Struct):
     heads: list[_Stated] = []
     log: _Usage | None = None
@@ -77,6 +82,7 @@ class Claim:
 
 _decode = msgspec.json.Decoder(Sealed).decode
 _decode_anchored = msgspec.json.Decoder(_Anchored).decode
+_decode_resized = msgspec.json.Decoder(_Resized).decode
 _decode_stated = msgspec.json.Decoder(_Stated).decode
 _ANCHORS = (Action.AUDIT_ANCHORED.value, Action.WORKER_STARTED.value)
 
@@ -157,6 +163,17 @@ def usage_of(record: Sealed) -> tuple[int, int, int] | None:
     except msgspec.DecodeError:
         return None
     return None if usage is None else (usage.oldest, usage.bytes, usage.capacity_bytes)
+
+
+def resized_of(record: Sealed) -> tuple[str, int] | None:
+    """Which log an operator gave which size in bytes, as a record states it; else None."""
+    if record.action != Action.LOG_RESIZED.value:
+        return None
+    try:
+        resized = _decode_resized(record.details)
+    except msgspec.DecodeError:
+        return None
+    return resized.log, resized.after_bytes
 
 
 def _position(text: Any) -> Position | None:

@@ -18,6 +18,7 @@ archive can also make it all fit. An archive or an earlier report that is kept w
 can't write shows it.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from rtserver.audit.record.chain import Head
@@ -31,12 +32,15 @@ from rtserver.audit.verify.seal import (
     claim_of,
     claims_of,
     read_sealed,
+    resized_of,
     usage_of,
 )
 from rtserver.model.positions import Position
 
 MAX_FINDINGS = 1_000
 MAX_SHOWN_CHARS = 80
+AUDIT_LOG = "audit"
+"""What operators call the log whose records these are, where they change its size."""
 
 
 class Verifier:
@@ -44,26 +48,33 @@ class Verifier:
 
     Several sources may be given one after the other, oldest first; where they overlap they have to
     agree.
+
+    Attributes:
+        resized_bytes: by the name of a log, the sizes that operators gave it, as records say.
     """
 
-    def __init__(self, claims: Iterable[Claim] = ()) -> None:
+    def __init__(self, claims: Iterable[Claim] = (), *, resized_bytes: Iterable[int] = ()) -> None:
         """Begin.
 
         Args:
             claims: known from elsewhere: an earlier report.
+            resized_bytes: sizes that an operator gave the log, as another log says.
         """
+        self.resized_bytes: dict[str, set[int]] = defaultdict(set)
         self._report = Report()
         self._given = list(claims)
         self._ranges = ReadRanges(self.find, self.note)
         self._vouched: dict[str, int] = {}
         self._vouchers: dict[str, set[str]] = {}
         self._overwrites = Overwrites()
+        for size_bytes in resized_bytes:
+            self._overwrites.resized(size_bytes)
         self._chains = Chains(self._ranges, self._overwrites, self.find, self.note)
         self._shifts: set[int] = set()
 
-    def begin(self, source: str, *, anew: bool = False) -> None:
+    def begin(self, source: str, *, anew: bool = False, whole: bool = False) -> None:
         """What follows is from this source; see `ReadRanges.begin`."""
-        self._ranges.begin(source, anew=anew)
+        self._ranges.begin(source, anew=anew, whole=whole)
 
     def ends(self, source: str, stated: Position | None) -> None:
         """All of an archive was read.
@@ -130,9 +141,24 @@ class Verifier:
         if not is_new:
             self._chains.compare(position, record, where)
             return
+        if self._chains.has(record, position.seq):
+            # In another epoch: the log was put back from a copy, with what it had then.
+            self._report.records -= 1
+            self.note(
+                f"{self._ranges.source} has again, in epoch {position.epoch}, what was read in "
+                "another one: the log was put back from a copy"
+            )
+            return
         self._chains.link(position, record, where)
         for claim in claims_of(record):
             self._check(claim, where, position)
+        resized = resized_of(record)
+        if resized is not None:
+            log, size_bytes = resized
+            self.resized_bytes[log].add(size_bytes)
+            if log == AUDIT_LOG:
+                self._overwrites.resized(size_bytes)
+            self.note(f"{where} says that an operator gave the log {log} {size_bytes} bytes")
         usage = usage_of(record)
         if usage is not None:
             self._overwrites.note(*usage, ts=record.ts, where=where, found=self.find)
@@ -268,17 +294,24 @@ class Verifier:
                 self._check(stated, "the end")
         for chain, (head, _) in known.items():
             self._vouched[chain] = max(head.n, self._vouched.get(chain, 0))
-        if tip is not None and self._ranges.end_before(tip):
-            following = Position(tip.epoch, self._ranges.last + 1)
-            self.find(
-                FindingKind.REMOVED, "the end", f"{following} to {tip} are not there any more"
-            )
+        if tip is not None:
+            self._look_at_end(tip)
         if usage is not None:
             self._overwrites.end(*usage, first=self._ranges.first, found=self.find)
         if registry is not None:
             self._find_unregistered_chains(known, recent_ts)
         self._chains.end()
         return self._conclude(known, registry is not None)
+
+    def _look_at_end(self, tip: Position) -> None:
+        """Whether the log itself goes up to its newest place, whatever an archive has."""
+        reached = self._ranges.newest
+        last = self._ranges.last if reached is None else reached.seq
+        if last < tip.seq:
+            following = Position(tip.epoch, last + 1)
+            self.find(
+                FindingKind.REMOVED, "the end", f"{following} to {tip} are not there any more"
+            )
 
     def _find_unregistered_chains(
         self, known: Mapping[str, tuple[Head, bool]], recent_ts: str

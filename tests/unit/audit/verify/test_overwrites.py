@@ -38,3 +38,30 @@ def test_a_buffer_is_full_where_the_largest_document_would_not_fit() -> None:
 @pytest.mark.parametrize("missing_bytes", [SLACK_BYTES + 1, CAPACITY - 1000])
 def test_what_goes_from_a_buffer_with_room_was_removed(missing_bytes: int) -> None:
     assert found_after(CAPACITY - missing_bytes) == [FindingKind.REMOVED]
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_buffer_that_became_smaller_is_a_trace_unless_a_record_says_so(said: bool) -> None:
+    """It was full by the smaller measure, so what went would look overwritten."""
+    found: list[tuple[FindingKind, str]] = []
+    wrapping = Overwrites()
+    if said:
+        wrapping.resized(CAPACITY // 4)
+    for oldest, size, capacity in (
+        (1, CAPACITY // 2, CAPACITY),
+        (500, CAPACITY // 4, CAPACITY // 4),
+    ):
+        wrapping.note(
+            oldest,
+            size,
+            capacity,
+            ts="2026-01-01T10:00:00.000Z",
+            where="w1-1",
+            found=lambda kind, _where, words: found.append((kind, words)),
+        )
+    if said:
+        assert found == []
+    else:
+        ((kind, words),) = found
+        assert kind is FindingKind.REMOVED
+        assert "made smaller" in words

@@ -85,7 +85,7 @@ class Log:
 
 def verified(log: Log, **options: Any) -> Report:
     verifier = Verifier(options.pop("claims", ()))
-    verifier.begin("the log")
+    verifier.begin("the log", whole=True)
     for line in log.lines:
         verifier.add(Position(EPOCH, line.seq), line.body, action=line.action)
     tip = Position(EPOCH, log.tip)
@@ -612,13 +612,43 @@ def test_an_archive_and_the_log_are_held_against_each_other(history: Log, how: T
     assert not _both(tampered, kept).is_clean
 
 
-def _both(archived: Sequence[Line], log: Log) -> Report:
+@pytest.mark.parametrize("place", ["the middle", "the end"])
+def test_what_the_log_lacks_is_found_though_an_archive_has_it(history: Log, place: str) -> None:
+    """In the very mode that is recommended: the archive has all of it."""
+    kept = history.wrapped(history.packs[8])
+    gone = len(kept.lines) // 2 if place == "the middle" else len(kept.lines) - 1
+    lines = [line for index, line in enumerate(kept.lines) if index != gone]
+    report = _both(history.lines, replace(kept, lines=lines))
+    assert {finding.kind for finding in report.findings} == {FindingKind.REMOVED}
+    (finding,) = report.findings
+    assert f"{EPOCH}-{kept.lines[gone].seq}" in finding.what
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.6])
+def test_a_log_that_was_put_back_from_a_copy_is_held_against_the_archive(
+    history: Log, kept: float
+) -> None:
+    """It is another log, in another epoch, with the same records under the same numbers."""
+    count = round(len(history.lines) * kept)
+    log = replace(history, lines=history.lines[:count], tip=count)
+    report = _both(history.lines, log, epoch="f1f1")
+    assert report.findings == []
+    assert report.records == len(history.lines)
+    assert any("put back from a copy" in note for note in report.notes)
+    lines = [copy.copy(line) for line in log.lines]
+    tampered = _change_a_field_and_its_hash(replace(log, lines=lines), random.Random(3))
+    assert not _both(history.lines, tampered, epoch="f1f1").is_clean
+
+
+def _both(archived: Sequence[Line], log: Log, *, epoch: str = EPOCH) -> Report:
     verifier = Verifier()
-    for name, lines in (("the archive", archived), ("the log", log.lines)):
-        verifier.begin(name)
-        for line in lines:
-            verifier.add(Position(EPOCH, line.seq), line.body)
-    tip = Position(EPOCH, log.tip)
+    verifier.begin("the archive")
+    for line in archived:
+        verifier.add(Position(EPOCH, line.seq), line.body)
+    verifier.begin("the log", whole=True)
+    for line in log.lines:
+        verifier.add(Position(epoch, line.seq), line.body)
+    tip = Position(epoch, log.tip)
     return verifier.finish(log.registry, earlier=log.registry, tip=tip, usage=log.usage)
 
 
