@@ -2,7 +2,7 @@
 import { fill, h, keyedList, setText, show } from "../dom.js";
 import { count, listOf, words } from "../format.js";
 import { icon, spinner } from "../icons.js";
-import { addressOf } from "../address.js";
+import { addressOf, CHOICE, projectsOf } from "../address.js";
 import { chosen, EVERYTHING, SORTS, WHOSE } from "../list-filter.js";
 import { describeRun, isLive } from "../words.js";
 import { isActive, isOutdated, latestRun, latestVerdict } from "../../client/index.js";
@@ -40,6 +40,7 @@ export function createProposalList({ store, actions, unread }) {
     skeleton,
     list,
     none,
+    projectsOf(store.token)?.length !== 1 && h("a.list-switch", { href: CHOICE }, "Switch project"),
   );
   const drawList = keyedList(list, (item) => item.proposal.id, makeItem);
   const runsOf = lastRuns();

@@ -99,14 +99,14 @@ export function createSignIn({ project, message = "", onSubmit, onCancel = null 
  */
 export function createChoice({ projects, name, onChoose, onSignIn }) {
   const first = projects
-    ? projects.map((project) => h("a.choice", { href: addressOf({ project }) }, said(project)))
+    ? projects.map((project) => h("a.project-choice", { href: addressOf({ project }) }, said(project)))
     : [h("input", { ...PLAIN, id: "project", required: true, placeholder: "demo" })];
   const submit = (event) => {
     event.preventDefault();
     onChoose(first[0].value.trim());
   };
   const body = projects
-    ? h("nav.choices", { "aria-label": "Projects" }, first)
+    ? h("nav.projects", { "aria-label": "Projects" }, first)
     : h(
         "form",
         { onsubmit: submit },
