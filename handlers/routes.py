@@ -23,14 +23,17 @@ from handlers.api.revisions import (
     RevisionsHandler,
 )
 from handlers.api.runs import IterationsHandler, RunHandler, RunsHandler, ValidationsHandler
+from handlers.assets.bundle import Bundler, find_tool
+from handlers.assets.content import Contents
 from handlers.base.access_log import access_log
+from handlers.base.compression import JsonCompression
 from handlers.base.context import HandlerContext
 from handlers.base.handler import NotFoundHandler
 from handlers.health import HealthHandler, MetricsHandler, ReadyHandler
 from handlers.interface.documents import AsyncapiHandler, OpenapiHandler, published
 from handlers.interface.openapi import document
 from handlers.interface.route import Route
-from handlers.pages import AssetHandler, PageHandler
+from handlers.pages import AssetHandler, BundleHandler, PageHandler
 from handlers.realtime.sse import ProposalEventsHandler
 from handlers.realtime.websocket import SessionSocket
 from handlers.sockjs.endpoint import sockjs_routes
@@ -141,23 +144,27 @@ def application(
         ],
         default_handler_class=NotFoundHandler,
         default_handler_args=given,
+        transforms=[JsonCompression],
         log_function=access_log(context.http_metrics),
         autoreload=False,
     )
 
 
 def _pages(given: dict[str, Any], static_dir: Path) -> Iterable[Any]:
-    page = {**given, "path": str(static_dir / "index.html")}
-    console = {**given, "path": str(static_dir / "admin.html")}
     # As npm installs them; the page and the iframe of SockJS need the same release.
     modules = static_dir.parent / "node_modules"
+    bundler = Bundler(static_dir, ("index.html", "admin.html"), find_tool(modules))
+    files: dict[str, Any] = {**given, "contents": Contents()}
+    pages = {"/": "index.html", "/admin": "admin.html", "/legacy": "legacy.html"}
     return [
-        (r"/", PageHandler, page),
-        (r"/admin", PageHandler, console),
-        (r"/legacy", PageHandler, {**given, "path": str(static_dir / "legacy.html")}),
         *(
-            (rf"/static/vendor/{files}", AssetHandler, {**given, "path": str(modules / folder)})
-            for files, folder in VENDORED
+            (address, PageHandler, {**files, "path": static_dir / name, "bundler": bundler})
+            for address, name in pages.items()
         ),
-        (r"/static/(.*)", AssetHandler, {**given, "path": str(static_dir)}),
+        (r"/static/built/([\w.-]+)", BundleHandler, {**given, "bundler": bundler}),
+        *(
+            (rf"/static/vendor/{pattern}", AssetHandler, {**files, "path": str(modules / folder)})
+            for pattern, folder in VENDORED
+        ),
+        (r"/static/(.*)", AssetHandler, {**files, "path": str(static_dir)}),
     ]

@@ -3,8 +3,10 @@
 import json
 import re
 
-from playwright.sync_api import Page, WebSocketRoute, expect
+import pytest
+from playwright.sync_api import Page, Request, WebSocketRoute, expect
 
+from handlers.assets.bundle import find_tool
 from tests.browser.conftest import Complaints, NewContext, Site
 from tests.browser.views import (
     expect_lines,
@@ -14,10 +16,14 @@ from tests.browser.views import (
     sideways_px,
     start_validation,
 )
+from tests.support.processes import ROOT
 from tests.support.tokens import token
 
 MISSED = re.compile(r'"type": ?"(comment_created|comment_deleted|validation_\w+|output)"')
 ENTRY = ".proposal-list .item"
+MAX_REQUESTS = 20
+MAX_FIRST_BYTES = 250 * 1024
+MAX_RELOAD_BYTES = 30 * 1024
 RTL = "\u05d4\u05e6\u05e2\u05d4"
 
 
@@ -172,6 +178,30 @@ def test_links_open_signed_in_and_a_token_of_several_projects_asks_which(
     page.get_by_role("link", name="Switch").click()
     expect(page.get_by_role("link", name=site.project)).to_be_focused()
     expect(page.get_by_role("link", name="another")).to_be_visible()
+
+
+def test_a_page_is_light(new_context: NewContext, demo: Site) -> None:
+    """What a cold cache costs, and a reload: scripts are put together, compressed, and kept."""
+    if find_tool(ROOT / "node_modules") is None:
+        pytest.skip("npm has not installed esbuild")
+    page = new_context().new_page()
+    sizes: list[int] = []
+
+    def count(request: Request) -> None:
+        told = request.sizes()
+        sizes.append(told["responseBodySize"] + told["responseHeadersSize"])
+
+    page.on("requestfinished", count)
+    page.goto(demo.address(proposal="waive-late-fees", view="text"))
+    expect_live(page)
+    expect(page.locator(".text-body h1, .text-body h2").first).to_be_visible()
+    first = len(sizes)
+    assert first <= MAX_REQUESTS
+    assert sum(sizes) < MAX_FIRST_BYTES
+    page.reload()
+    expect_live(page)
+    expect(page.locator(".text-body h1, .text-body h2").first).to_be_visible()
+    assert sum(sizes[first:]) < MAX_RELOAD_BYTES
 
 
 def test_verdicts_need_no_history(page: Page, site: Site, complaints: Complaints) -> None:

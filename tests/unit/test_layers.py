@@ -14,14 +14,17 @@ REPOSITORY = Path(__file__).parents[2]
 DRIVERS = {"motor", "pymongo", "bson", "gridfs"}
 MAY_IMPORT: dict[str, str] = {
     "handlers": """
-        handlers.api handlers.base handlers.interface handlers.realtime handlers.sockjs
-        rtserver.interface
+        handlers.api handlers.assets handlers.base handlers.interface handlers.realtime
+        handlers.sockjs rtserver.interface
     """,
     "handlers.api": """
         handlers.base handlers.realtime rtserver.audit.live
         rtserver.audit.record rtserver.eventlog rtserver.interface
         rtserver.model rtserver.reviews rtserver.revisions rtserver.runs
         rtserver.runs.iteration rtserver.sessions
+    """,
+    "handlers.assets": """
+        handlers.base
     """,
     "handlers.base": """
         rtserver.audit.live rtserver.audit.record rtserver.auth

@@ -1,5 +1,7 @@
 """The pages and their files, as a worker serves them."""
 
+import gzip
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -60,3 +62,51 @@ async def test_what_is_no_file_is_no_error_of_the_server(
     answer = await http_client.fetch(url, raise_error=False)
     assert answer.code in (403, 404)
     assert b"Traceback" not in answer.body
+
+
+@pytest.mark.gen_test
+async def test_files_are_compressed_and_asked_for_again_by_their_tags(
+    served: Server, http_client: AsyncHTTPClient
+) -> None:
+    url = f"http://127.0.0.1:{served.port}/static/client/session.js"
+    packed = await http_client.fetch(
+        url, headers={"Accept-Encoding": "gzip"}, decompress_response=False
+    )
+    plain = await http_client.fetch(url, decompress_response=False)
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body
+    assert len(packed.body) < len(plain.body) / 2
+    assert packed.headers["ETag"] != plain.headers["ETag"]
+    assert not packed.headers["ETag"].startswith("W/")
+    assert packed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+    again = await http_client.fetch(
+        url,
+        headers={"Accept-Encoding": "gzip", "If-None-Match": packed.headers["ETag"]},
+        raise_error=False,
+    )
+    assert again.code == 304
+    assert again.body == b""
+    head = await http_client.fetch(url, method="HEAD", decompress_response=False)
+    assert head.headers["Content-Length"] == str(len(plain.body))
+
+
+@pytest.mark.gen_test
+async def test_what_a_page_was_put_together_from_is_kept_for_ever(
+    served: Server, http_client: AsyncHTTPClient
+) -> None:
+    base = f"http://127.0.0.1:{served.port}"
+    page = (await http_client.fetch(f"{base}/")).body.decode()
+    names = re.findall(r'"/static/built/([^"]+)"', page)
+    if not names:
+        pytest.skip("npm has not installed esbuild")
+    for name in names:
+        answer = await http_client.fetch(f"{base}/static/built/{name}")
+        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["Content-Security-Policy"]
+    script = next(name for name in names if re.match(r"index-.*\.js$", name))
+    older = await http_client.fetch(f"{base}/static/built/index-AAAAAAAA.js")
+    assert older.headers["Cache-Control"] == "no-store"
+    assert older.body == (await http_client.fetch(f"{base}/static/built/{script}")).body
+    for name in ("chunk-AAAAAAAA.js", "index.html", "..", "index-A.txt"):
+        gone = await http_client.fetch(f"{base}/static/built/{name}", raise_error=False)
+        assert gone.code == 404
