@@ -66,6 +66,9 @@ def test_a_revision_is_the_same_for_who_asked_who_came_late_and_who_was_cut_off(
         files = page.locator(".diff summary code").all_text_contents()
         assert files == end["files_modified"]
         expect(page.locator(".diff-line.added", has_text=WISH)).not_to_have_count(0)
+    made = first.locator(".outcome-revision")
+    expect(made).to_contain_text("It is revision 2")
+    expect(made.get_by_role("link", name="See what it changed")).to_be_visible()
     for scheme in ("light", "dark"):
         first.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         assert poor_contrasts(first) == []
@@ -101,10 +104,15 @@ SHOWS_THOUGHTS = """async () => {
     ({ id: `e-${++seq}`, type, project_id: "demo", proposal_id: "p1", run_id: "r1",
        ts: new Date().toISOString(), ...fields });
   const token = (n, fields) => event("token", { n, content: "", ...fields });
-  const store = { state: emptyState("demo"), connection: { name: "live" }, serverNow: Date.now };
+  const state = emptyState("demo");
+  state.proposals.p1 = { id: "p1", author: "ada", reviewers: [], revision: null };
+  const texts = { revisions: () => ({ list: [] }) };
+  const store = { state, texts, connection: { name: "live" }, serverNow: Date.now };
+  const runs = { list: () => ({ runs: [], next: null, error: null }) };
+  const actions = { me: () => ({ id: "ada" }) };
   const { Drafts } = await import("/static/app/drafts.js");
   const drafts = new Drafts({ user: "ada", project: "demo" });
-  const view = createIteration({ store, actions: {}, drafts });
+  const view = createIteration({ store, actions, drafts, runs });
   document.querySelector("main").replaceChildren(view.element);
   for (const batch of [
     [event("iteration_start", { model: "m", instruction: "x", actor: "ada" }),
@@ -114,7 +122,7 @@ SHOWS_THOUGHTS = """async () => {
     [token(5, { reasoning: "Hm." })],
   ]) {
     store.state = reduceAll(store.state, batch);
-    view.update("p1");
+    view.update("p1", { run: null });
   }
 }"""
 

@@ -6,6 +6,7 @@ import { addressOf } from "../address.js";
 import { isActive, latestRun } from "../../client/index.js";
 import { Comments } from "../review/comments.js";
 import { createDecide } from "../review/decide.js";
+import { Runs } from "../review/runs.js";
 import { Seen } from "../review/seen.js";
 import { createChanges } from "../review/changes.js";
 import { createText } from "../review/text.js";
@@ -33,7 +34,7 @@ function mayCancel(run, proposal, me) {
 export function createDetail({ store, actions, drafts, names, unread }) {
   const seen = new Seen({ user: actions.me().id, project: store.project });
   const comments = new Comments(store);
-  const context = { store, actions, drafts, seen, comments };
+  const context = { store, actions, drafts, seen, comments, runs: new Runs(store) };
   const title = h("h1", { tabIndex: -1, dir: "auto" });
   const status = h("span.badge");
   const meta = h("p.meta");
@@ -129,6 +130,7 @@ export function createDetail({ store, actions, drafts, names, unread }) {
         link.parentElement.scrollLeft = link.offsetLeft - link.parentElement.offsetLeft - 40;
         fill(panel, panels.get(view).element);
       }
+      store.texts.revisions(proposal); // Whatever is shown first: then its text is known before it changes.
       comments.update(proposal);
       drawThreads(threadsOpen, openThreads(proposal.comments).length);
       decide.update(proposalId);

@@ -19,12 +19,13 @@ export function createFindings() {
     list,
     more,
   );
-  let drawn = null;
+  let drawn = { report: null, key: "" };
   let findings = [];
+  let address = () => null;
 
   more.addEventListener("click", () => {
     const firstNew = list.childElementCount;
-    list.append(...findings.slice(SHOWN).map(row));
+    list.append(...findings.slice(SHOWN).map((each) => row(each, address(each))));
     show(more, false);
     list.children[firstNew]?.focus();
   });
@@ -39,21 +40,28 @@ export function createFindings() {
       list.firstElementChild?.focus({ preventScroll: true });
       element.scrollIntoView({ block: "start" });
     },
-    update(summary) {
+    /**
+     * @param {{report?: object} | null} summary
+     * @param {((finding: object) => string | null) | null} [addressOfFinding] its place in the text
+     * @param {string} [key] what these addresses hang on
+     */
+    update(summary, addressOfFinding = null, key = "") {
       const report = summary?.report ?? null;
-      if (report === drawn) return;
-      drawn = report;
+      if (report === drawn.report && key === drawn.key) return;
+      drawn = { report, key };
+      address = addressOfFinding ?? (() => null);
       findings = findingsOf(report);
       show(element, findings.length > 0);
       fill(title, "Findings ", h("span.muted", {}, tally(findings)));
-      fill(list, findings.slice(0, SHOWN).map(row));
+      fill(list, findings.slice(0, SHOWN).map((each) => row(each, address(each))));
       show(more, findings.length > SHOWN);
       more.textContent = `Show ${findings.length - SHOWN} more`;
     },
   };
 }
 
-function row({ level, path, line, message }) {
+function row({ level, path, line, message }, address) {
+  const place = path && h("code.path", {}, line === null ? path : `${path}:${line}`);
   return h(
     `li.finding.level-${level}`,
     { tabIndex: -1 },
@@ -61,7 +69,7 @@ function row({ level, path, line, message }) {
     h(
       "div.finding-body",
       {},
-      path && h("code.path", {}, line === null ? path : `${path}:${line}`),
+      place && address ? h("a", { href: address, title: "Read it in the text" }, place) : place,
       h("p", {}, message),
     ),
   );

@@ -4,6 +4,8 @@ import { count, elapsed, timeOf } from "../format.js";
 import { icon, spinner } from "../icons.js";
 import { describeRun, isLive } from "../words.js";
 import { draftField } from "../drafts.js";
+import { createHistory } from "../review/history.js";
+import { mayRevise } from "../review/rights.js";
 import { isActive, itemsOf, latestRun } from "../../client/index.js";
 import { createOutcome } from "./outcome.js";
 
@@ -12,11 +14,15 @@ const NEAR_PX = 32;
 const NO_MODEL =
   "This server has no language model, so nothing can be revised here. " +
   "Its operator has to set RT_LLM_BASE_URL and RT_LLM_MODEL.";
+const ARCHIVED = "This proposal is archived, so its text stays as it is.";
+const NOT_YOURS = "Its author, its reviewers and admins may have it revised.";
 const DEMO =
   "No language model is set up on this server. A stand-in answers: it understands nothing and " +
   "makes up a plausible revision, so that you can see how it works.";
 
-export function createIteration({ store, actions, drafts }) {
+export function createIteration(context) {
+  const { store, actions, drafts } = context;
+  const history = createHistory(context, "iteration", "revise");
   const instruction = h("textarea", {
     id: "instruction",
     rows: 3,
@@ -46,7 +52,7 @@ export function createIteration({ store, actions, drafts }) {
   );
   const asked = h("blockquote.asked", { hidden: true });
   const problem = h("p.run-problem", { hidden: true });
-  const outcome = createOutcome();
+  const outcome = createOutcome(context);
   const gap = h("p.muted", { hidden: true });
   const replyTitle = h("h3.reply-title", { hidden: true }, "The model’s reply");
   const reply = h("pre.reply", { tabIndex: 0, "aria-label": "The model's reply", hidden: true });
@@ -55,6 +61,7 @@ export function createIteration({ store, actions, drafts }) {
     { "aria-label": "Revision" },
     note,
     form,
+    history.notice,
     status,
     asked,
     problem,
@@ -62,6 +69,7 @@ export function createIteration({ store, actions, drafts }) {
     replyTitle,
     gap,
     reply,
+    history.element,
   );
 
   const draft = draftField(instruction, drafts, "instruction");
@@ -103,44 +111,47 @@ export function createIteration({ store, actions, drafts }) {
     if (atEnd) reply.scrollTop = reply.scrollHeight;
   }
 
-  function drawModel(model) {
-    const off = model === null;
-    const words = off ? NO_MODEL : DEMO;
+  function drawModel(model, about) {
+    const may = about !== undefined && mayRevise(actions.me(), about);
+    const off = model === null || !may;
+    const refused = about?.status === "archived" ? ARCHIVED : NOT_YOURS;
+    const words = !may ? refused : model === null ? NO_MODEL : DEMO;
     show(note, off || model?.demo === true);
+    show(form, !off);
     if (note.dataset.words === words) return;
     note.dataset.words = words;
     fill(note, h("span.badge.demo", {}, off ? "Off" : "Demo"), " ", words);
-    show(form, !off);
   }
 
   return {
     element,
-    update(proposalId) {
+    update(proposalId, place) {
       proposal = proposalId;
       draft.show(proposalId);
-      drawModel(store.state.language_model);
-      const run = latestRun(store.state, proposalId, "iteration");
-      const active = isActive(run);
+      const about = store.state.proposals[proposalId];
+      drawModel(store.state.language_model, about);
+      const run = history.update(about, place);
+      const active = isActive(latestRun(store.state, proposalId, "iteration"));
       // Not `disabled`, which would throw the keyboard's focus away.
       start.setAttribute("aria-disabled", String(active));
       write(run);
+      outcome.update(run, about);
       if (run === drawn && !active) return;
       const live = isLive(store.connection);
-      const about = describeRun(run, live);
+      const state = describeRun(run, live);
       show(status, run !== null);
-      status.className = `run-status tone-${about.tone}`;
-      if (drawnTone !== about.tone) {
-        drawnTone = about.tone;
-        fill(mark, about.tone === "busy" ? spinner() : icon(STATUS_ICONS[about.tone] ?? "play"));
+      status.className = `run-status tone-${state.tone}`;
+      if (drawnTone !== state.tone) {
+        drawnTone = state.tone;
+        fill(mark, state.tone === "busy" ? spinner() : icon(STATUS_ICONS[state.tone] ?? "play"));
       }
-      setText(label, run ? headline(run, about, live) : "");
+      setText(label, run ? headline(run, state, live) : "");
       show(demo, run?.demo === true);
       setText(facts, run ? factsOf(run, store.serverNow()) : "");
       show(asked, Boolean(run?.instruction));
       setText(asked, run?.instruction ?? "");
       show(problem, run?.status === "error");
       setText(problem, run?.status === "error" ? (run.error ?? "It did not say why.") : "");
-      if (run !== drawn) outcome.update(run);
       drawn = run;
     },
   };

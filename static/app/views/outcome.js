@@ -5,10 +5,15 @@ import { icon } from "../icons.js";
 import { describeRun } from "../words.js";
 import { createDiffs } from "./diffs.js";
 import { createFindings } from "./findings.js";
+import { addressOf } from "../address.js";
+import { findingPlaces } from "../review/finding-places.js";
+import { mayRevise } from "../review/rights.js";
 
 const VERDICT_ICONS = { good: "check", bad: "cross", quiet: "stop" };
 
-export function createOutcome() {
+/** @param {object} context {store, actions} */
+export function createOutcome({ store, actions }) {
+  const made = h("p.outcome-revision", { hidden: true });
   const verdict = h("p.verdict");
   const problem = h("p.run-problem.mild", { hidden: true });
   const findings = createFindings();
@@ -18,6 +23,7 @@ export function createOutcome() {
   const element = h(
     "div.outcome",
     { hidden: true },
+    made,
     verdict,
     problem,
     findings.element,
@@ -25,20 +31,53 @@ export function createOutcome() {
     diffs.element,
     left,
   );
+  let drawn = { run: null, made: "" };
+
+  /** The revision that came of it: to be read, compared, and taken back. */
+  function drawMade(run, proposal) {
+    const { list } = store.texts.revisions(proposal);
+    const at = list.findIndex(({ run_id: id }) => id === run.run_id);
+    const revision = list[at];
+    const before = list[at + 1];
+    const canUndo = at === 0 && before && mayRevise(actions.me(), proposal);
+    const key = JSON.stringify([revision?.number, before?.number, canUndo]);
+    show(made, revision !== undefined);
+    if (!revision || key === drawn.made) return;
+    drawn.made = key;
+    const place = { project: store.project, proposal: proposal.id, revision: at === 0 ? null : revision.number };
+    const undo = h("button.small", { type: "button" }, `Put revision ${before?.number} back`);
+    undo.addEventListener("click", () => void actions.restore(proposal.id, before.number));
+    fill(
+      made,
+      h("strong", {}, `It is revision ${revision.number}. `),
+      h("a", { href: addressOf({ ...place, view: "text" }) }, "Read it"),
+      before && [
+        " ",
+        h("a", { href: addressOf({ ...place, view: "changes", against: before.number }) }, "See what it changed"),
+      ],
+      canUndo && [" ", undo],
+    );
+  }
+
   return {
     element,
     /** @param {object | null} run an iteration, complete or not */
-    update(run) {
+    update(run, proposal) {
       const done = run?.status === "complete";
       show(element, done);
       if (!done) return;
+      if (run !== drawn.run) drawn.made = "";
+      drawMade(run, proposal);
+      const places = findingPlaces(store, proposal, run);
+      findings.update(run.validation, places.of, places.key);
+      if (run === drawn.run) return;
+      drawn.run = run;
       const changed = run.files_modified ?? [];
       const { validation } = run;
       show(verdict, Boolean(validation?.status));
       if (validation?.status) drawVerdict(verdict, validation);
       setText(problem, validation?.error ?? "");
       show(problem, Boolean(validation?.error));
-      findings.update(validation);
       setText(heading, changed.length > 0 ? `${count(changed.length, "file")} changed` : "No file was changed");
       diffs.update(changed, run.diffs ?? []);
       const unseen = Object.keys(run.left_out ?? {});

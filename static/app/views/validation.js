@@ -1,20 +1,25 @@
-/** A proposal's latest validation: how it went, what was found, and what was printed. */
+/** A validation of a proposal, the newest unless another is chosen: how it went, what was found and printed. */
 import { fill, h, setText, show } from "../dom.js";
 import { count, duration, elapsed, timeOf } from "../format.js";
 import { icon, spinner } from "../icons.js";
 import { createTerminal } from "../terminal.js";
 import { describeRun, isLive } from "../words.js";
 import { createFindings } from "./findings.js";
-import { latestRun } from "../../client/index.js";
+import { findingPlaces } from "../review/finding-places.js";
+import { createHistory } from "../review/history.js";
+import { isActive, isOutdated } from "../../client/index.js";
 
 const STATUS_ICONS = { good: "check", bad: "cross", quiet: "stop" };
 
-export function createValidation({ store, actions }) {
+export function createValidation(context) {
+  const { store, actions } = context;
+  const history = createHistory(context, "validation", "checks");
   const mark = h("span.status-mark");
   const label = h("strong");
   const facts = h("span.facts");
   const found = h("button.tally", { type: "button", hidden: true });
   const status = h("div.run-status", {}, mark, h("p", {}, label, " ", facts), found);
+  const old = h("p.run-outdated", { hidden: true });
   const problem = h("p.run-problem", { hidden: true });
   const findings = createFindings();
   const terminal = createTerminal({
@@ -38,10 +43,13 @@ export function createValidation({ store, actions }) {
   const element = h(
     "section.validation",
     { "aria-label": "Validation" },
+    history.notice,
     status,
+    old,
     problem,
-    h("div.terminal-box", {}, h("div.terminal-bar", {}, command, wrap, copy), terminal.element),
     findings.element,
+    h("div.terminal-box", {}, h("div.terminal-bar", {}, command, wrap, copy), terminal.element),
+    history.element,
   );
 
   wrap.addEventListener("click", () => {
@@ -64,8 +72,9 @@ export function createValidation({ store, actions }) {
   let drawn = { run: undefined, tone: null };
   return {
     element,
-    update(proposalId) {
-      const run = latestRun(store.state, proposalId, "validation");
+    update(proposalId, place) {
+      const proposal = store.state.proposals[proposalId];
+      const run = history.update(proposal, place);
       const live = isLive(store.connection);
       const about = describeRun(run, live);
       if (about.tone !== drawn.tone) {
@@ -84,12 +93,16 @@ export function createValidation({ store, actions }) {
         show(problem, words !== "");
         problem.classList.toggle("mild", run?.status !== "error");
         setText(problem, words);
-        findings.update(run?.summary);
-        show(found, findings.tally !== "");
-        setText(found, findings.tally);
         setText(command, commandLine(run));
         show(copy, (run?.output.length ?? 0) > 0);
       }
+      const isOld = Boolean(run?.revision) && !isActive(run) && isOutdated(run, proposal);
+      show(old, isOld);
+      setText(old, isOld ? `Outdated: this was revision ${run.revision.number}, and the text has changed since.` : "");
+      const places = findingPlaces(store, proposal, run);
+      findings.update(run?.summary, places.of, places.key);
+      show(found, findings.tally !== "");
+      setText(found, findings.tally);
       terminal.update(run, emptyWords(run, store));
       drawn = { run, tone: about.tone };
     },
