@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from rtserver.app.operator import AuditAccess, operator_audit
+from rtserver.audit.archive.archiver import RESTORED
 from rtserver.audit.archive.directory import STATE_FILE
 from rtserver.audit.archive.file import GAP_TYPE, TornFileError, archive_files, read_lines
 from rtserver.audit.record.chain import Head
@@ -197,6 +198,8 @@ def _take_line(verifier: Verifier, line: bytes, where: str) -> None:
         elif gap.first is not None and gap.last is not None:
             first, last = Position(gap.epoch, gap.first), Position(gap.epoch, gap.last)
             verifier.gap(first, last, gap.reason, until_ts=_later(gap.ts))
+        elif gap.reason == RESTORED:
+            verifier.note(f"{where} says that the log was put back from a copy; nothing is missing")
         else:
             verifier.note(f"{where} says that records may be missing: {gap.reason}")
         return

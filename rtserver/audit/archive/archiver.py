@@ -12,8 +12,10 @@ line of its own.
 
 import asyncio
 import errno
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import structlog
@@ -27,7 +29,7 @@ from rtserver.audit.archive.directory import (
 from rtserver.audit.archive.file import gap_line
 from rtserver.audit.archive.margin import Margin
 from rtserver.audit.archive.metrics import ArchiveMetrics
-from rtserver.audit.archive.ports import ArchiveStore
+from rtserver.audit.archive.ports import ArchiveStore, LogReading
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.auditor import Auditor
 from rtserver.model.errors import StoreUnavailableError
@@ -40,10 +42,26 @@ READ_RECORDS = 5_000
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 RELEASE_S = 2.0
 
+WENT_BACK = "log_went_back"
+RESTORED = "log_restored"
+
 T = TypeVar("T")
 _log = structlog.get_logger()
 _SERVER = Acting()
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(frozen=True, slots=True)
+class _PutBack:
+    """The log was put back, and the line that says so is not written yet.
+
+    Attributes:
+        reason: `WENT_BACK` or `RESTORED`.
+        archived: the newest record that the archive had then.
+    """
+
+    reason: str
+    archived: Position
 
 
 class Archiver:
@@ -78,7 +96,7 @@ class Archiver:
         self._owner = auditor.chain
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit-archive")
         self._term = 0
-        self._went_back: Position | None = None
+        self._put_back: _PutBack | None = None
         self._position: Position | None = None
         self._failures = 0
         self._failed = False
@@ -207,7 +225,7 @@ class Archiver:
         """Take the directory, and archive until told to finish."""
         taken = await self._in_thread(self._directory.take, self._term, epoch)
         self._position = taken.position
-        self._went_back = None
+        self._put_back = None
         self._tell_taken(taken)
         await self._compare_with_log()
         self._metrics.active.set(1)
@@ -253,15 +271,15 @@ class Archiver:
         _log.error("audit_log_went_back", archived=str(position), head=extent.head)
         # The line goes in front of the next record, when there is one.
         self._position = Position(position.epoch, extent.head)
-        self._went_back = position
+        self._put_back = _PutBack(WENT_BACK, position)
 
     async def _advance(self) -> bool:
         """Archive what came; whether there may be more at once."""
         position = self._position
         reading = await self._store.read(0 if position is None else position.seq, READ_RECORDS)
         if position is not None and reading.epoch != position.epoch:
-            # Another log: its numbers may be lower, or go on where the old one's ended.
-            reading = await self._store.read(0, READ_RECORDS)
+            await self._in_thread(self._directory.follow, reading.epoch)
+            reading = await self._read_another(position, reading.epoch)
         if not reading.packs:
             return False
         for hour, packs in _by_hour(reading.packs):
@@ -278,15 +296,47 @@ class Archiver:
             self._metrics.position.set(last)
         return reading.more
 
+    async def _read_another(self, position: Position, epoch: str) -> LogReading:
+        """Read a log that is not the one whose records are in the archive.
+
+        Its numbers may be lower, or go on where the earlier one's ended; or it is a copy of that,
+        put back, and what is archived must not be so twice.
+        """
+        extent = await self._store.extent()
+        begin = max(extent.oldest, 1) - 1
+        last = await self._last_in_common(begin, min(position.seq, extent.head))
+        if extent.epoch != epoch or last == begin:
+            return await self._store.read(0, READ_RECORDS)
+        _log.warning("audit_log_put_back", archived=str(position), last_in_common=last)
+        self._position = Position(epoch, last)
+        self._put_back = _PutBack(RESTORED if last == position.seq else WENT_BACK, position)
+        return await self._store.read(last, READ_RECORDS)
+
+    async def _last_in_common(self, begin: int, end: int) -> int:
+        """The newest number under which log and archive have the same record, else `begin`.
+
+        Up to there they have all in common, so it takes a look at one in each half.
+        """
+        seq = end
+        while begin < end:
+            reading = await self._store.read(seq - 1, 1)
+            line = await self._in_thread(self._directory.find, seq)
+            if line is not None and _is_same(reading, seq, line):
+                begin = seq
+            else:
+                end = seq - 1
+            seq = (begin + end + 1) // 2
+        return begin
+
     def _seq_in(self, epoch: str) -> int:
         position = self._position
         return position.seq if position is not None and position.epoch == epoch else 0
 
     def _gap_before(self, first: int, epoch: str) -> dict[str, object] | None:
         """The fields of a gap's line, where the next record leaves one."""
-        position, went_back = self._position, self._went_back
-        if went_back is not None:
-            reason, after = "log_went_back", went_back
+        position, put_back = self._position, self._put_back
+        if put_back is not None:
+            reason, after = put_back.reason, put_back.archived
         elif position is not None and position.epoch != epoch:
             reason, after = "log_lost", position
         else:
@@ -355,8 +405,10 @@ class Archiver:
             _log.info("audit_archive_works_again", directory=str(self._directory.path))
 
     def _tell_gap(self, gap: dict[str, object]) -> None:
-        self._went_back = None
+        self._put_back = None
         first, last = gap["first"], gap["last"]
+        if gap["reason"] == RESTORED:
+            return  # nothing is missing
         if gap["reason"] == "before_archive":
             _log.info("audit_archive_begins_late", first=first, last=last)
             return
@@ -379,6 +431,15 @@ def _by_hour(packs: list[tuple[int, EventPack]]) -> list[tuple[int, list[EventPa
             found.append((hour, []))
         found[-1][1].append(pack)
     return found
+
+
+def _is_same(reading: LogReading, seq: int, line: bytes) -> bool:
+    """Whether a record of the log is the one in a line of the archive."""
+    for _, pack in reading.packs:
+        for record in pack.events(after=seq - 1, upto=seq):
+            # The hash is over all of it but the id, which is where it is.
+            return bool(json.loads(record.payload)["hash"] == json.loads(line).get("hash"))
+    return False
 
 
 def _lines_of(

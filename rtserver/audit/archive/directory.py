@@ -33,7 +33,17 @@ from pathlib import Path
 
 import structlog
 
-from rtserver.audit.archive.file import archive_files, file_name, hour_of, member, position_of, scan
+from rtserver.audit.archive.file import (
+    TornFileError,
+    archive_files,
+    file_name,
+    hour_of,
+    is_gap,
+    member,
+    position_of,
+    read_lines,
+    scan,
+)
 from rtserver.audit.record.chain import hash_of
 from rtserver.model.positions import Position
 
@@ -231,6 +241,31 @@ class ArchiveDirectory:
             os.close(target)
         _log.warning("audit_archive_repaired", file=path.name, torn=kept.name)
 
+    def follow(self, epoch: str) -> None:
+        """Go on with another log, so that the next holder does not take the directory for foreign.
+
+        Raises:
+            ArchiveFencedError: somebody else has taken the archive over.
+            OSError: it can't be written.
+        """
+        with self._locked():
+            state = self._state()
+            if state is None or state.term != self._term:
+                raise ArchiveFencedError
+            self._write_state(State(state.archive_id, state.term, epoch))
+
+    def find(self, seq: int) -> bytes | None:
+        """The newest record that was archived under a number; None where there is none.
+
+        Raises:
+            OSError: a file can't be read.
+        """
+        for path in reversed(archive_files(self.path)):
+            found = _find(path, seq)
+            if found is not None:
+                return found
+        return None
+
     def append(self, hour: int, lines: Sequence[bytes]) -> None:
         """Write lines; when this returns they survive a crash of the host.
 
@@ -284,6 +319,22 @@ class ArchiveDirectory:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._hour = -1, -1
+
+
+def _find(path: Path, seq: int) -> bytes | None:
+    found: bytes | None = None
+    is_first = True
+    with contextlib.suppress(TornFileError):
+        for line in read_lines(path):
+            position = position_of(line)
+            if position is None or is_gap(line):
+                continue
+            if is_first and position.seq > seq:
+                break  # all of the file comes after it
+            is_first = False
+            if position.seq == seq:
+                found = line
+    return found
 
 
 def try_out(path: Path) -> str | None:

@@ -29,6 +29,7 @@ HOUR_S = 3600
 CHUNK_BYTES = 256 * 1024
 LEVEL = 6
 
+_GAP_BEGIN = b'{"type":"archive_gap"'
 _NAME = re.compile(r"audit-(\d{4}-\d\d-\d\dT\d\d)Z\.jsonl\.gz")
 _NAME_FORMAT = "%Y-%m-%dT%H"
 
@@ -191,6 +192,11 @@ def gap_line(fields: Mapping[str, object]) -> bytes:
             number of the record that follows; `ts`; `worker`.
     """
     return json.dumps({"type": GAP_TYPE, **fields}, separators=(",", ":")).encode()
+
+
+def is_gap(line: bytes) -> bool:
+    """Whether a line says what is missing."""
+    return line.startswith(_GAP_BEGIN)
 
 
 def position_of(line: bytes) -> Position | None:

@@ -31,6 +31,8 @@ from rtserver.audit.record.actions import Acting, Action
 from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.chain import hash_of
 from rtserver.audit.record.metrics import AuditMetrics
+from rtserver.audit.verify.verifier import Verifier
+from rtserver.cli.audit_verify import _files, _read_archive
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.events import AUDIT_PROJECT
@@ -363,6 +365,55 @@ async def test_a_log_that_was_lost_goes_on_as_another(
         fresh = numbers(tmp_path)[head:]
         assert fresh == list(range(first, first + len(fresh)))
         assert len(fresh) >= 3
+
+
+@pytest.mark.parametrize("lost", [0, 7])
+@pytest.mark.gen_test
+async def test_a_log_that_is_put_back_from_a_copy_is_not_archived_twice(
+    db: Database, tmp_path: Path, logs: LogRecorder, lost: int
+) -> None:
+    """As `mongorestore` does it: another collection, so another epoch, with the same records."""
+    async with worker(db, tmp_path) as one:
+        one.record(20)
+        await one.archived()
+        # Batches of their own, so that some can be left out of the copy.
+        for _ in range(10):
+            one.record(1)
+            await one.head()
+        await one.archived()
+        head = await one.archived()
+        await one.archiver.finish(10)
+    documents = await db[AUDIT].find(sort=[("first", 1)]).to_list(None)
+    kept = [document for document in documents if document["last"] <= head - lost]
+    last = kept[-1]["last"]
+    await db[AUDIT].drop()
+    await db.create_collection(AUDIT, capped=True, size=LOG_BYTES)
+    await db[AUDIT].insert_many(kept)
+    await db[HEADS].drop()
+    logs.expect("audit_archive_gap")
+    async with worker(db, tmp_path) as one:
+        one.record(3)
+        await one.archived()
+        epoch = one.log.epoch
+        await one.archiver.finish(10)
+    async with worker(db, tmp_path) as one:  # the directory is not foreign to the next one
+        one.record(3)
+        await one.archived()
+    found = lines(tmp_path)
+    (index,) = [n for n, line in enumerate(found) if line["type"] == GAP_TYPE]
+    assert found[index]["reason"] == ("log_went_back" if last < head else "log_restored")
+    assert found[index]["epoch"] == epoch != documents[0]["_id"]
+    before, after = numbers(tmp_path)[:index], numbers(tmp_path)[index:]
+    assert before == list(range(1, head + 1))
+    assert after == list(range(last + 1, last + 1 + len(after)))
+    assert len({line["hash"] for line in found if "hash" in line}) == len(found) - 1
+    verifier = Verifier()
+    for path, source in _files([tmp_path / "archive"]):
+        _read_archive(verifier, path, source)
+    report = verifier.finish()
+    assert report.findings == []
+    said = "was put back from a copy" if last == head else "log_went_back"
+    assert any(said in note for note in report.notes)
 
 
 @pytest.mark.gen_test

@@ -15,7 +15,14 @@ from rtserver.audit.archive.directory import (
     ForeignDirectoryError,
     try_out,
 )
-from rtserver.audit.archive.file import archive_files, file_name, member, position_of, read_lines
+from rtserver.audit.archive.file import (
+    archive_files,
+    file_name,
+    gap_line,
+    member,
+    position_of,
+    read_lines,
+)
 from rtserver.audit.record.chain import hash_of
 from rtserver.model.positions import Position
 
@@ -239,3 +246,28 @@ def test_whoever_writes_when_the_archive_has_no_hole_and_no_double(
                 assert numbers == list(range(1, len(numbers) + 1))
         for worker in workers:
             worker.directory.close()
+
+
+def test_a_record_is_found_by_its_number_the_newest_where_there_are_several(
+    tmp_path: Path,
+) -> None:
+    one = _holder(tmp_path, 1)
+    one.append(10, _lines(1, 3))
+    one.append(12, _lines(4, 6))
+    again = _line(2).replace(b"lock.acquired", b"lock.released")
+    one.append(13, [gap_line({"epoch": EPOCH, "reason": "log_went_back", "before": 2}), again])
+    assert one.find(5) == _line(5)
+    assert one.find(1) == _line(1)
+    assert one.find(2) == again
+    assert one.find(7) is None
+    one.close()
+
+
+def test_only_the_holder_follows_to_another_log(tmp_path: Path) -> None:
+    one = _holder(tmp_path, 1)
+    one.follow("f1f1")
+    assert one.state().epoch == "f1f1"
+    _holder(tmp_path, 2).close()
+    with pytest.raises(ArchiveFencedError):
+        one.follow("abab")
+    one.close()
