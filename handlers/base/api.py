@@ -42,7 +42,7 @@ class ApiHandler(BaseHandler):
             await self.context.rates.address(self.client_ip, Counted.REQUEST)
             return
         self.identity = await self.context.gateway.identify(self.found_token(), self.counted)
-        self.discard_bytes = KNOWN_DISCARD_BYTES
+        self.discard_bytes, self.goes_on = KNOWN_DISCARD_BYTES, True
         self.expect_body()
         if self.request.method in CHANGING_METHODS:
             self.context.auditor.ensure(self.audit_action)

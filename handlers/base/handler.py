@@ -10,12 +10,13 @@ from urllib.parse import unquote
 import msgspec
 import structlog
 from tornado import web
+from tornado.iostream import IOStream
 
 from handlers.base.context import HandlerContext
 from handlers.base.inputs import InputError, read_flat
 from handlers.base.operations import operation_of
 from handlers.base.problems import PROBLEM_TYPE, Problem, problem_of
-from handlers.base.tornado_body import EarlyHandler
+from handlers.base.tornado_body import DISCARD_S, EarlyHandler, discard, say_the_end
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.outcomes import outcome_of_status
 from rtserver.auth.bearer import FoundToken, find_token, offered_subprotocols
@@ -118,6 +119,10 @@ class BaseHandler(EarlyHandler):
         limit = self.max_body_bytes
         words = f"A body may have {limit} bytes at most" if limit else "There is no body to be sent"
         return Problem(413, words, "too_large")
+
+    def end(self, stream: IOStream) -> None:
+        """End a connection whose client may still be sending, once it can have seen the answer."""
+        self.context.tasks.start(_end(stream, self.discard_bytes), name="discard-body")
 
     def on_finish(self) -> None:
         """Record the request, where it is one to be recorded and nobody did."""
@@ -342,6 +347,14 @@ class BaseHandler(EarlyHandler):
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")
         self.finish(msgspec.json.encode(document))
+
+
+async def _end(stream: IOStream, discard_bytes: int) -> None:
+    say_the_end(stream)
+    try:
+        await discard(stream, discard_bytes, DISCARD_S)
+    finally:
+        stream.close()
 
 
 class NotFoundHandler(BaseHandler):

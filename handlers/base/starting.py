@@ -16,6 +16,8 @@ RETRY_AFTER_S = 2
 class StartingHandler(EarlyHandler):
     """Every address of a worker that does not serve yet."""
 
+    goes_on = True
+
     def initialize(self, readiness: Readiness) -> None:
         """Take what knows what the start waits for."""
         self._readiness = readiness

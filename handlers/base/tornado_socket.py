@@ -22,7 +22,6 @@ What is used beyond Tornado's public interface, and why:
 """
 
 import asyncio
-import contextlib
 import socket
 import ssl
 from collections.abc import Callable
@@ -33,12 +32,17 @@ from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13, _WebSocketParams
 
+from handlers.base.tornado_body import discard, say_the_end
+
 PROTOCOL_ERROR = 1002
 BAD_PAYLOAD = 1007
 MESSAGE_TOO_BIG = 1009
 CLOSE_FRAME, PING_FRAME = 0x8, 0x9
-FRAMES_AFTER_CLOSE = 1000
+FRAMES_AFTER_CLOSE = 250
 """So many are read of a client that was sent a close frame, and can't know it yet."""
+FRAMES_IN_TURN = 4
+"""So many of one client are taken apart before others have their turn. Tornado goes on for
+hundreds, which takes 10 ms."""
 DISCARD_BYTES = 64 * 1024 * 1024
 DISCARD_S = 5.0
 
@@ -169,6 +173,7 @@ class SessionProtocol(WebSocketProtocol13):
         self._discarding = False
         # Whether the frame that is being read brings no message. Set here, before `compact`.
         self._is_bare = False
+        self._frames_in_turn = 0
         self.sink: StreamSink | None = None
 
     def _write_frame(
@@ -180,6 +185,10 @@ class SessionProtocol(WebSocketProtocol13):
         return writing
 
     async def _receive_frame(self) -> None:
+        self._frames_in_turn += 1
+        if self._frames_in_turn > FRAMES_IN_TURN:
+            self._frames_in_turn = 1
+            await asyncio.sleep(0)
         self._frame_mask = None  # so that each frame has to bring its own
         self._is_bare = True
         await super()._receive_frame()
@@ -229,19 +238,10 @@ class SessionProtocol(WebSocketProtocol13):
         super()._abort()
 
     async def _discard(self) -> None:
-        received_bytes = 0
-        can_end = not (self.stream.closed() or self.stream.writing())
-        is_plain = not isinstance(self.stream.socket, ssl.SSLSocket)
-        if self.server_terminated and can_end and is_plain:
-            with contextlib.suppress(OSError):  # the client was first
-                # It sees the end, and need not wait for one that takes no notice of its own.
-                self.stream.socket.shutdown(socket.SHUT_WR)
-        try:
-            async with asyncio.timeout(DISCARD_S):
-                while received_bytes < DISCARD_BYTES:
-                    received_bytes += len(await self.stream.read_bytes(65536, partial=True))
-        except (StreamClosedError, TimeoutError):
-            pass  # either way there is nothing more to wait for
+        if self.server_terminated:
+            # It sees the end, and need not wait for one that takes no notice of its own.
+            say_the_end(self.stream)
+        await discard(self.stream, DISCARD_BYTES, DISCARD_S)
         super()._abort()
 
 

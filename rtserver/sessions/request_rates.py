@@ -2,11 +2,13 @@
 
 Who has a good token is counted as a user, from wherever they come; everybody else by address. What
 is past the rate is refused, a moment later: who waits for the answer to one request before the next
-cannot keep the worker busy with refusals.
+cannot keep the worker busy with refusals. And what is within it begins one by one, users and
+addresses by turns: many requests at once hold up those who sent them, and nobody else.
 """
 
 import asyncio
 import math
+import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,13 +18,17 @@ import structlog
 
 from rtserver.auth.client_address import network_of
 from rtserver.lib.rate_limit import RateTable, TokenBucket
+from rtserver.lib.turnstile import TooManyWaitingError, Turnstile
 from rtserver.model.errors import BusyError
 from rtserver.model.identity import Identity
 from rtserver.sessions.metrics import SessionMetrics
 
 BURST_S = 10.0
 """The work of so many seconds may come at once: a page with all its files, or a whole office's."""
-REFUSAL_DELAY_S = 0.25
+REFUSAL_DELAY_S = (0.2, 0.4)
+"""A random value for each: those who were refused together are not to come back together."""
+MAX_WAITING = 1000
+"""So many of one user or address may wait to begin."""
 NEWS_INTERVAL_S = 60.0
 NEWS_PER_S, NEWS_BURST = 1.0, 20
 
@@ -95,30 +101,38 @@ class RequestRates:
         self._addresses = {
             what: RateTable(per_s, per_s * BURST_S) for what, per_s in limits.of_address.items()
         }
+        self._begin = Turnstile(MAX_WAITING)
         self._told = RateTable(1 / NEWS_INTERVAL_S, 1)
         self._news = TokenBucket(NEWS_PER_S, NEWS_BURST, clock())
 
     async def user(self, identity: Identity, what: Counted) -> None:
-        """Count something that a user does. Services are held back by what can be stored alone.
+        """Count something that a user does, and wait for its turn.
+
+        Services do as much as they like: they are held back by what can be stored.
 
         Raises:
             TooOftenError: this user does it too often.
         """
         if not identity.is_service:
-            wait_s = self._users[what].take(identity.user_id, self._clock())
-            if wait_s:
-                await self._refuse(wait_s, what, "user", identity.user_id)
+            await self._count(self._users[what], what, "user", identity.user_id)
 
     async def address(self, ip: str, what: Counted) -> None:
-        """Count something that somebody does of whom the address alone is known.
+        """Count something that somebody does of whom the address alone is known; wait for its turn.
 
         Raises:
             TooOftenError: it is done too often from there.
         """
-        network = network_of(ip)
-        wait_s = self._addresses[what].take(network, self._clock())
+        await self._count(self._addresses[what], what, "address", network_of(ip))
+
+    async def _count(self, table: RateTable, what: Counted, by: str, key: str) -> None:
+        wait_s = table.take(key, self._clock())
+        if not wait_s:
+            try:
+                await self._begin.pass_by(f"{by} {key}")
+            except TooManyWaitingError:
+                wait_s = 1.0
         if wait_s:
-            await self._refuse(wait_s, what, "address", network)
+            await self._refuse(wait_s, what, by, key)
 
     async def _refuse(self, wait_s: float, what: Counted, by: str, key: str) -> None:
         self._metrics.refused_by_rate_total.labels(what, by).inc()
@@ -126,7 +140,7 @@ class RequestRates:
         is_news = not self._told.take(f"{what} {by} {key}", now_s) and self._news.take(now_s)
         if is_news:
             _log.warning("too_often", what=what.value, by=by, who=key)
-        await self._sleep(REFUSAL_DELAY_S)
+        await self._sleep(random.uniform(*REFUSAL_DELAY_S))  # noqa: S311 - spreads load
         whose = "this user" if by == "user" else "this address, without a valid token"
         raise TooOftenError(
             f"Too many {what}s of {whose}; wait a moment", math.ceil(wait_s), is_news=is_news

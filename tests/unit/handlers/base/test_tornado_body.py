@@ -7,18 +7,22 @@ been mended, or the work-around may do nothing any more.
 import asyncio
 import contextlib
 import inspect
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
 from tornado import web
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
 from tornado.testing import bind_unused_port
 
-from handlers.base.tornado_body import EarlyHandler
+from handlers.base.tornado_body import EarlyHandler, discard, say_the_end
 from tests.support.raw_http import RawHttp, raw_http
 
 BODY = b"x" * 3_000_000
+ending: list[asyncio.Task[None]] = []
+"""What goes on behind an answer."""
 
 
 class _Early(EarlyHandler):
@@ -27,17 +31,36 @@ class _Early(EarlyHandler):
     def prepare(self) -> None:
         self.finish("early")
 
-    def data_received(self, chunk: bytes) -> None:
+    async def data_received(self, chunk: bytes) -> None:
         raise AssertionError("a request that was answered gets no more of its body")
+
+    def end(self, stream: IOStream) -> None:
+        ending.append(asyncio.ensure_future(self._end(stream)))
+
+    async def _end(self, stream: IOStream) -> None:
+        say_the_end(stream)
+        await discard(stream, self.discard_bytes, 10)
+        stream.close()
 
     def post(self) -> None:
         raise AssertionError("a request that was answered is not carried out")
 
 
-class _Impatient(_Early):
+class _EarlyForKnown(_Early):
+    goes_on = True
+
+
+class _Impatient(_EarlyForKnown):
     """Reads over less than comes."""
 
     discard_bytes = len(BODY) - 1
+
+
+class _Plain(EarlyHandler):
+    """Closes, as nothing says otherwise."""
+
+    def prepare(self) -> None:
+        self.finish("early")
 
 
 @web.stream_request_body
@@ -100,14 +123,19 @@ async def _exchange(handler: type[web.RequestHandler]) -> bytes:
 
 @pytest.mark.gen_test
 async def test_the_rest_of_a_body_is_read_over_and_the_connection_goes_on() -> None:
-    received = await _exchange(_Early)
+    received = await _exchange(_EarlyForKnown)
     assert received.startswith(b"HTTP/1.1 200 OK")
     assert received.count(b"HTTP/1.1 404") == 1, "the second request is understood"
 
 
 @pytest.mark.gen_test
-async def test_what_is_far_too_long_ends_the_connection() -> None:
-    assert b"HTTP/1.1 404" not in await _exchange(_Impatient)
+@pytest.mark.parametrize("handler", [_Early, _Impatient])
+async def test_who_goes_on_sending_sees_the_answer_and_the_end(handler: type[_Early]) -> None:
+    received = await _exchange(handler)
+    assert received.startswith(b"HTTP/1.1 200 OK")
+    assert received.endswith(b"early")
+    await asyncio.gather(*ending)
+    ending.clear()
 
 
 @pytest.mark.gen_test
@@ -151,12 +179,30 @@ async def test_a_connection_goes_on_after_an_early_answer(headers: dict[str, str
     ],
     ids=str,
 )
-async def test_a_connection_ends_where_it_should(method: str, headers: dict[str, str]) -> None:
-    async with _served(_Early) as connection:
+@pytest.mark.parametrize("handler", [_EarlyForKnown, _Plain])
+async def test_a_connection_ends_where_it_should(
+    method: str, headers: dict[str, str], handler: type[EarlyHandler]
+) -> None:
+    async with _served(handler) as connection:
         await connection.send(method, "/", headers)
         assert await (await connection.read_head()).read_body() == "early"
         await connection.ended()
         assert connection.headers["connection"] == "close"
+    await asyncio.gather(*ending)
+    ending.clear()
+
+
+@pytest.mark.gen_test
+async def test_what_is_thrown_away_has_a_bound_in_bytes_and_time() -> None:
+    with contextlib.ExitStack() as stack:
+        ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
+        stream = IOStream(ours)
+        theirs.setblocking(False)
+        assert theirs.send(b"x" * 150_000) == 150_000
+        await discard(stream, 100_000, 10)  # ends, though the other end is open
+        assert len(await stream.read_bytes(65536, partial=True)) < 50_000
+        await discard(stream, 100_000, 0.01)
+        stream.close()
 
 
 @pytest.mark.gen_test
