@@ -133,6 +133,21 @@ def test_search_and_export_give_what_is_shown(page: Page, site: Site) -> None:
     assert len(lines) == 2
 
 
+def test_what_strangers_were_refused_is_shown_apart(page: Page, site: Site) -> None:
+    refused = page.request.get(
+        f"{site.base}/api/v1/projects/{site.project}",
+        headers={"X-Forwarded-For": "198.51.100.23"},
+    )
+    assert refused.status == 401
+    _open(page, site, "?action=token.*")
+    page.get_by_label("Whose").select_option("strangers")
+    expect(page).to_have_url(re.compile(r"[?&]log=strangers"))
+    expect(page.locator(".rows .row", has_text="token.refused").first).to_be_visible()
+    page.reload()
+    expect(page.get_by_label("Whose")).to_have_value("strangers")
+    expect(page.locator(".rows .row", has_text="token.refused").first).to_be_visible()
+
+
 def test_a_connection_is_ended_and_its_page_says_so(page: Page, site: Site) -> None:
     other = page.context.new_page()
     site.propose(other, "markup")
