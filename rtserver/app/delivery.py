@@ -1,7 +1,9 @@
 """From the logs to this worker's connections: feeds, and the tails that fill them."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rtserver.app.audit import Audit
 from rtserver.app.documents import Documents
@@ -21,6 +23,7 @@ from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import AUDIT_PROJECT, EventPack
 from rtserver.sessions.feed_upkeep import FeedUpkeep
 from rtserver.sessions.table import SessionTable
+from store.log.collection import EVENTS
 from store.log.tail import EventTail
 
 TAIL_READY_S = 30.0
@@ -170,13 +173,52 @@ async def build_tails(
         is_durable=events.writer.is_durable,
         under_way=events.writer.under_way,
         answering=events.answering,
+        saw=events.store.marks.saw,
     )
+    tails = {EVENTS: tail, **_audit_tails(base, mongo, audit, delivery, table)}
+    for name, one in tails.items():
+        tasks.start(one.run(), name=f"{name}-tail")
+    logs: list[Log] = [events, audit.log, audit.strangers.log]
+    events.control.hear("epoch", _EpochNews(logs, tails).heard)
+    base.readiness.add("tail", tail)
+    base.readiness.add("mongodb", events.answering)
+    # A tailing cursor on an empty collection ends at once, so there has to be something.
+    await events.control.hello()
+    for log in logs:
+        if log.store.marks.begun is not None:
+            await events.control.tell_all("epoch", log=log.store.collection, epoch=log.writer.epoch)
+    try:
+        async with asyncio.timeout(TAIL_READY_S):
+            await tail.ready.wait()
+    except TimeoutError:
+        raise StoreUnavailableError("The event log could not be tailed") from None
+    return tail
+
+
+class _EpochNews:
+    """Another worker, or an operator, gave a log another epoch."""
+
+    def __init__(self, logs: Sequence[Log], tails: Mapping[str, EventTail]) -> None:
+        self._logs = {log.store.collection: log.writer for log in logs}
+        self._tails = tails
+
+    async def heard(self, message: dict[str, Any]) -> None:
+        log = self._logs.get(message["log"])
+        if log is not None and log.epoch != message["epoch"]:
+            self._tails[message["log"]].look_again()
+
+
+def _audit_tails(
+    base: Foundation, mongo: MongoAccess, audit: Audit, delivery: Delivery, table: SessionTable
+) -> dict[str, EventTail]:
+    """A tail of each audit log, by its collection."""
+    tails = {}
     for log, metrics, dispatcher in (
         (audit.log, base.metrics.audit_log, delivery.audit.dispatcher),
         (audit.strangers.log, base.metrics.stranger_log, delivery.strangers.dispatcher),
     ):
         feed = _AuditPacks(log, dispatcher, table)
-        audit_tail = EventTail(
+        tails[log.store.collection] = EventTail(
             mongo.database,
             log.store.heads,
             metrics,
@@ -188,16 +230,6 @@ async def build_tails(
             collection=log.store.collection,
             watched=dispatcher.held,
             is_durable=log.writer.is_durable,
+            saw=log.store.marks.saw,
         )
-        tasks.start(audit_tail.run(), name=f"{log.store.collection}-tail")
-    tasks.start(tail.run(), name="tail")
-    base.readiness.add("tail", tail)
-    base.readiness.add("mongodb", events.answering)
-    # A tailing cursor on an empty collection ends at once, so there has to be something.
-    await events.control.hello()
-    try:
-        async with asyncio.timeout(TAIL_READY_S):
-            await tail.ready.wait()
-    except TimeoutError:
-        raise StoreUnavailableError("The event log could not be tailed") from None
-    return tail
+    return tails

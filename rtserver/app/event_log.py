@@ -8,7 +8,9 @@ from rtserver.app.mongo import MongoAccess
 from rtserver.eventlog.answering import Answering
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.eventlog.worker_messages import Control
+from rtserver.lib.data_folder import make_folder
 from store.log.collection import EVENTS
+from store.log.marks import MARKS_FOLDER
 from store.log.writer import MongoEventLog
 
 
@@ -65,9 +67,12 @@ async def build_audit_log(
 
 
 async def _start(base: Foundation, store: LogStore, name: str) -> MongoEventLog:
+    make_folder(base.settings.data_dir / MARKS_FOLDER, base.settings.folder_mode)
     writer = await store.open()
+    base.shutdown.push(f"{name}-mark", store.marks.write)
     base.shutdown.push(f"{name}-heads", store.heads.finish)
     tasks = base.shutdown.tasks(name)
     tasks.start(writer.run(), name=f"{name}-writer")
     tasks.start(store.heads.run(), name=f"{name}-heads")
+    tasks.start(store.marks.run(), name=f"{name}-mark")
     return writer

@@ -18,6 +18,7 @@ from store.log.collection import (
     size_difference,
 )
 from store.log.heads import Heads
+from store.log.marks import MARKS_FOLDER, Marks
 from store.log.writer import MongoEventLog
 
 _log = structlog.get_logger()
@@ -40,6 +41,7 @@ class LogStore:
     Attributes:
         collection: that it is in.
         heads: of the projects in it.
+        marks: how far it is known to have gone.
         access: for its tail.
     """
 
@@ -68,10 +70,14 @@ class LogStore:
         self.access = access or DriverAccess(database)
         self._size_bytes = log_sizes(settings)[collection]
         self.heads = Heads(database, buffer_bytes=self._size_bytes, collection=collection)
+        name = f"{settings.mongodb_database}.{collection}.json"
+        path = settings.data_dir / MARKS_FOLDER / name
+        self.marks = Marks(database, collection, self.heads, path)
 
     async def prepare(self) -> str:
-        """Make what is missing of the log; its epoch."""
-        return await prepare_log(self._database, self.collection, self._size_bytes)
+        """Make what is missing of the log; its epoch, another one where the log went back."""
+        await prepare_log(self._database, self.collection, self._size_bytes)
+        return await self.marks.check()
 
     async def open(self, *, existing: bool = False) -> MongoEventLog:
         """The log; its `run` is the caller's to start.
@@ -83,7 +89,8 @@ class LogStore:
             OperatorError: it should exist, and does not.
         """
         if not existing:
-            epoch = await prepare_log(self._database, self.collection, self._size_bytes)
+            await prepare_log(self._database, self.collection, self._size_bytes)
+            epoch = await self.marks.check()
         elif await log_exists(self._database, self.collection):
             epoch = await read_epoch(self._database, self.collection)
         else:

@@ -12,6 +12,7 @@ from rtserver.app.operator_records import OperatorRecords, recorded
 from rtserver.audit.record.actions import Action, Outcome
 from rtserver.audit.record.chain import Head
 from rtserver.config.settings import Settings
+from rtserver.eventlog.worker_messages import Control
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.errors import OperatorError
 from store.audit.buffer import MongoAuditBuffer
@@ -22,9 +23,11 @@ from store.log.collection import (
     EVENTS,
     STRANGERS,
     CollectionProblemError,
+    begin_epoch,
     log_exists,
     log_size_bytes,
     log_used_bytes,
+    read_life,
     resize_log,
     rounded_size,
 )
@@ -211,3 +214,38 @@ async def operator_reading(
         collection = STRANGERS if of_strangers else AUDIT
         store = LogStore(settings, database, WorkerMetrics().audit_log, collection)
         yield await store.open(existing=True)
+
+
+@dataclass(frozen=True, slots=True)
+class EpochChange:
+    """The epochs of a log before and after an operator gave it another one."""
+
+    before: str
+    after: str
+
+
+async def begin_log_epoch(settings: Settings, log: str) -> EpochChange:
+    """Give a log another epoch, record it, and tell the workers.
+
+    Args:
+        settings: of the server.
+        log: one of `LOG_COLLECTIONS`.
+
+    Raises:
+        OperatorError: there is no MongoDB or no such log, or it takes no record.
+    """
+    collection = LOG_COLLECTIONS[log]
+    async with (
+        _beside(settings) as database,
+        recorded(settings, database) as records,
+        _events(settings, database) as events,
+    ):
+        if not await log_exists(database, collection):
+            raise OperatorError(f"no server has made the log {log!r} in {database.name!r} yet")
+        before = await read_life(database, collection)
+        after = await begin_epoch(database, collection, before)
+        details = {"log": collection, "epoch_before": before.epoch, "epoch": after.epoch}
+        records.record(Action.LOG_EPOCH_BEGUN, details)
+        control = Control(events, worker_id="shell")
+        await control.tell_all("epoch", log=collection, epoch=after.epoch)
+        return EpochChange(before.epoch, after.epoch)

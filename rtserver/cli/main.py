@@ -28,6 +28,7 @@ from rtserver.cli.command_line import (
     add_server_flags,
     complain,
 )
+from rtserver.cli.log_epoch import new_epoch
 from rtserver.cli.log_resize import LOGS, resize
 from rtserver.cli.master import MASTER_HELP
 from rtserver.cli.publish import STDIN, PublishRequest, publish
@@ -48,6 +49,7 @@ from rtserver.observe.log_output import configure_logs
 BROKEN_PIPE = 128 + 13
 AUDIT_VERIFY = "audit verify"
 LOG_RESIZE = "log resize"
+LOG_NEW_EPOCH = "log new-epoch"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -104,6 +106,10 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser(LOG_RESIZE, help="give a log the size that its setting says")
     one.add_argument("log", choices=list(LOGS), help=f"by {', '.join(LOGS.values())}")
     one.add_argument("--shrink", action="store_true", help="also where its oldest have to go")
+    one = commands.add_parser(
+        LOG_NEW_EPOCH, help="say that a log was put back: its positions of before hold no more"
+    )
+    one.add_argument("log", nargs="?", default="events", choices=list(LOGS))
 
     commands.add_parser("check", help="try the settings and say what is wrong")
     commands.add_parser("mongod", help="run the private MongoDB for all workers of this host")
@@ -297,7 +303,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
     """
     try:
         first_words = " ".join(arguments[:2])
-        if first_words in (AUDIT_VERIFY, LOG_RESIZE):
+        if first_words in (AUDIT_VERIFY, LOG_RESIZE, LOG_NEW_EPOCH):
             arguments = [first_words, *arguments[2:]]
         given = _parser().parse_args(arguments)
     except SystemExit as stop:
@@ -342,6 +348,8 @@ def _run(given: argparse.Namespace, settings: Settings) -> int:
             return asyncio.run(audit(settings, _audit_query(given)))
         case "log resize":
             return asyncio.run(resize(settings, given.log, shrink=given.shrink))
+        case "log new-epoch":
+            return asyncio.run(new_epoch(settings, given.log))
         case "check":
             return asyncio.run(check(settings))
         case _:

@@ -3,6 +3,7 @@
 {"op": "close", "worker_id": W, "connection_id": C, "code": N, "reason": R?}
 {"op": "cancel", "worker_id": W, "run_id": R}
 {"op": "hello", "worker_id": W}    a worker started; it also keeps the log from being empty
+{"op": "epoch", "log": C, "epoch": E, "from": W}    the log in collection C has another epoch
 {"op": "presence" | "bye", "from": W, ...}    to all others, see presence_fleet.py
 """
 

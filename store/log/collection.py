@@ -14,6 +14,7 @@ one project:
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -31,6 +32,7 @@ META = "meta"
 HEADS = "heads"
 STRANGERS_HEADS = "audit_strangers_heads"
 """Both audit logs number their records under one name."""
+MAX_FORMER = 100
 MAX_EVENTS_PER_PACK = 500
 MAX_PACK_BYTES = 256 * 1024
 NOT_A_PACK = {
@@ -153,7 +155,8 @@ async def read_epoch(database: Database, name: str) -> str:
     """The epoch of the collection as it is now; a new one where the collection is another.
 
     The epoch is tied to the collection's UUID, which MongoDB gives at creation and keeps over
-    resizing, restarts and failover. A collection that was dropped and made again has another.
+    resizing, restarts and failover. A collection that was dropped and made again has another, and
+    so has one that went back, see `store.log.marks`.
     """
     while True:
         known = await database[META].find_one({"_id": name})
@@ -170,6 +173,52 @@ async def read_epoch(database: Database, name: str) -> str:
                 )
         except DuplicateKeyError:
             continue  # another worker was quicker: take its epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """The life of a log.
+
+    Attributes:
+        uuid: of the collection, in hex.
+        epoch: names it.
+        former: the epochs that the same log had before, oldest first.
+    """
+
+    uuid: str
+    epoch: str
+    former: tuple[str, ...]
+
+
+async def read_life(database: Database, name: str) -> Life:
+    """The life of a log that is there.
+
+    Raises:
+        CollectionProblemError: it is not.
+    """
+    epoch = await read_epoch(database, name)
+    known = await database[META].find_one({"_id": name, "epoch": epoch}) or {}
+    former = tuple(known.get("former", ()))
+    return Life(bytes(known.get("uuid", b"")).hex(), epoch, former)
+
+
+async def begin_epoch(database: Database, name: str, life: Life) -> Life:
+    """Give a log another epoch: what its ids stood for elsewhere is not what they stand for here.
+
+    Args:
+        database: where it is.
+        name: the collection.
+        life: what is to end. Where it has ended already, nothing is changed.
+
+    Returns:
+        The life that it has then.
+    """
+    former = {"$each": [life.epoch], "$slice": -MAX_FORMER}
+    await database[META].update_one(
+        {"_id": name, "epoch": life.epoch},
+        {"$set": {"epoch": secrets.token_hex(4)}, "$push": {"former": former}},
+    )
+    return await read_life(database, name)
 
 
 async def log_exists(database: Database, name: str) -> bool:

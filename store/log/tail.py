@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -79,6 +79,7 @@ class EventTail:
         is_durable: Callable[[Any], Awaitable[bool]] | None = None,
         under_way: asyncio.Event | None = None,
         answering: Answering | None = None,
+        saw: Callable[[str, Mapping[str, Any]], None] = lambda _epoch, _document: None,
     ) -> None:
         """Make a tail; `run` starts it.
 
@@ -99,13 +100,16 @@ class EventTail:
             under_way: set while this worker stores something that is to come here. It ends the
                 pause that lets more come together: while that is stored, more does.
             answering: told of what is asked of MongoDB, and of each answer.
+            saw: told of the newest document of each batch, once it is durable and was handed on.
         """
         self._database = database
         self._collection = collection
         self._watched = watched
         self._is_durable = is_durable or _is_unknown
         self._under_way = under_way or asyncio.Event()
-        self._answering = answering or Answering()
+        self._answering = answering
+        self._saw = saw
+        self._looks_again = False
         self._heads = heads
         self._metrics = metrics
         self._access = access
@@ -121,13 +125,17 @@ class EventTail:
         """See `rtserver.observe.readiness.Part`."""
         return None if self.ready.is_set() else "the log is not tailed"
 
+    def look_again(self) -> None:
+        """Begin anew, as after a failure: the log may have another epoch."""
+        self._looks_again = True
+
     async def run(self) -> None:
         """Tail until cancelled. What is stored from now on is handed on, however slow the start."""
         self._since_s = time.monotonic()
         try:
             await self._keep_reading()
         finally:
-            self._answering.answered()
+            self._answered()
 
     async def _keep_reading(self) -> None:
         backoff = Backoff(RETRY_S, MAX_RETRY_S)
@@ -151,9 +159,9 @@ class EventTail:
             await backoff.wait()
 
     async def _read(self) -> None:
-        self._answering.asked()
+        self._asked()
         epoch = await self._prepare()
-        self._answering.answered()
+        self._answered()
         if epoch != self._epoch:
             _log.error("log_lost", epoch_before=self._epoch, epoch_now=epoch)
             self._epoch = epoch
@@ -190,6 +198,9 @@ class EventTail:
                     await self._hand_on(batch, reply["operationTime"])
                 if cursor_id == 0:
                     raise _TailLostError("the cursor ended")
+                if self._looks_again:
+                    self._looks_again = False
+                    raise _TailLostError("the log may have another epoch")
                 if not self.ready.is_set():
                     self.ready.set()
                     self._metrics.tail_up.set(1)
@@ -205,14 +216,22 @@ class EventTail:
                 await self._kill_cursor(cursor_id)
 
     async def _ask(self, command: Command, request: dict[str, Any]) -> dict[str, Any]:
-        self._answering.asked()
+        self._asked()
         try:
             reply = await command(request)
         except OperationFailure:
-            self._answering.answered()
+            self._answered()
             raise
-        self._answering.answered()
+        self._answered()
         return reply
+
+    def _asked(self) -> None:
+        if self._answering is not None:
+            self._answering.asked()
+
+    def _answered(self) -> None:
+        if self._answering is not None:
+            self._answering.answered()
 
     async def _rest(self) -> None:
         """Let more come together while nobody waits for it."""
@@ -248,6 +267,7 @@ class EventTail:
         ended_s = time.monotonic()
         # Only now: where handing on fails or is cut off, the next tail begins before it.
         self._rewind_to = newest["stamp"]
+        self._saw(self._epoch, newest)
         self._metrics.delivery_latency_seconds.observe(ended_s - arrived_s)
         if ended_s - began_s > LEAST_PAUSE_S:
             await self._pause(min(ended_s - began_s, MAX_PAUSE_S))

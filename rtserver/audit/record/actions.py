@@ -53,6 +53,7 @@ class Action(enum.StrEnum):
     LOCK_RELEASED = "lock.released"
     LOCK_EXPIRED = "lock.expired"
     EVENT_PUBLISHED = "event.published"
+    LOG_EPOCH_BEGUN = "log.epoch_begun"
     API_CALLED = "api.called"
     AUDIT_WATCHED = "audit.watched"
     AUDIT_READ = "audit.read"

@@ -424,6 +424,21 @@ CLIENT_ACTIONS: Mapping[Action, ActionDoc] = {
             **_SHELL,
         },
     ),
+    Action.LOG_EPOCH_BEGUN: ActionDoc(
+        "An operator said from a shell that a log was put back: it has another epoch, and "
+        "positions of before hold no more.",
+        {
+            "actor": "root",
+            "details": {"log": "events", "epoch_before": "92ac87aa", "epoch": "0b1f77d2"},
+        },
+        must=True,
+        details={
+            "log": "`events`, `audit` or `audit_strangers`",
+            "epoch_before": "the epoch that ended",
+            "epoch": "the one that began",
+            **_SHELL,
+        },
+    ),
     Action.AUDIT_READ: ActionDoc(
         "An admin read the audit log over HTTP, or an operator from a shell.",
         {
