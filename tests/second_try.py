@@ -10,6 +10,7 @@ is a fault to be found, be it the test's or the server's; while it is looked for
 
 import datetime as dt
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -90,7 +91,10 @@ def _say(first: str, *lines: str) -> None:
 
 
 def _pytest(*arguments: str) -> int:
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments], check=False).returncode
+    # Each of the many processes would compile all of the server, and half of them all tests too.
+    environ = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, "-m", "pytest", *arguments]
+    return subprocess.run(command, check=False, env=environ).returncode
 
 
 if __name__ == "__main__":

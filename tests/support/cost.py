@@ -12,3 +12,23 @@ def cpu_s(work: Callable[[], object], tries: int = 3) -> float:
         work()
         taken_s.append(time.thread_time() - begun_s)
     return min(taken_s)
+
+
+def check_growth(
+    work: Callable[[int], object], size: int, most: float, *, floor_s: float = 0.001
+) -> None:
+    """See that ten times the size takes about ten times the work, and not the square of it.
+
+    What else the machine does costs a little too, so the larger one has three tries.
+
+    Args:
+        work: what is done, for a size.
+        size: the smaller one; large enough to be measured.
+        most: how many times the smaller one's cost the larger one's may be.
+        floor_s: what the smaller one is taken to cost at least.
+    """
+    bound_s = most * max(cpu_s(lambda: work(size)), floor_s)
+    took_s = [cpu_s(lambda: work(10 * size), tries=1)]
+    while min(took_s) >= bound_s and len(took_s) < 3:
+        took_s.append(cpu_s(lambda: work(10 * size), tries=1))
+    assert min(took_s) < bound_s

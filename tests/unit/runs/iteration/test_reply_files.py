@@ -12,7 +12,7 @@ from rtserver.runs.iteration.reply_files import (
     is_complete_in_form,
     parse_reply,
 )
-from tests.support.cost import cpu_s
+from tests.support.cost import check_growth
 
 NONCE = "a1b2c3"
 NAMES = st.from_regex(r"[a-z]{1,8}(/[a-z]{1,8}\.md)?", fullmatch=True)
@@ -388,15 +388,11 @@ HARD = {
 
 @pytest.mark.parametrize("name", HARD)
 def test_the_time_it_takes_grows_with_the_length(name: str) -> None:
-    def took_s(chars: int) -> float:
+    def parse(chars: int) -> None:
         reply = HARD[name] * (chars // len(HARD[name]))
-
-        def parse() -> None:
-            with contextlib.suppress(BadReplyError):
-                parse_reply(reply, NONCE)
-
-        return cpu_s(parse)
+        with contextlib.suppress(BadReplyError):
+            parse_reply(reply, NONCE)
 
     # In proportion it is 10 times, and up to 17 where others use the processor's caches; with the
     # square of the length it would be 100 times.
-    assert took_s(300_000) < 30 * max(took_s(30_000), 0.01)
+    check_growth(parse, 10_000, 30, floor_s=0.003)

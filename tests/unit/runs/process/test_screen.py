@@ -1,6 +1,5 @@
 """What a terminal shows of one line."""
 
-import time
 import unicodedata
 
 import pytest
@@ -8,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtserver.runs.process.screen import Screen, style_after
+from tests.support.cost import check_growth, cpu_s
 
 LIMIT = 16_384
 
@@ -149,16 +149,10 @@ def test_every_character_keeps_its_style_and_so_does_what_follows(
     ],
 )
 def test_nothing_costs_more_than_its_length_decides(repeated: str) -> None:
-    data = (repeated * (1 + 64_000 // len(repeated))).encode()
-
-    def cost_s(times: int) -> float:
+    def show(size: int) -> None:
         screen = Screen("", LIMIT)
-        began = time.thread_time()
-        for _ in range(times):
-            screen.feed(data)
+        screen.feed((repeated * (1 + size // len(repeated))).encode())
         screen.render()
-        return time.thread_time() - began
 
-    once = max(cost_s(1), 0.001)
-    assert cost_s(10) < 40 * once
-    assert once < 1.0
+    check_growth(show, 6_000, 40)
+    assert cpu_s(lambda: show(6_000)) < 0.1
