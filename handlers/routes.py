@@ -7,7 +7,7 @@ from typing import Any
 
 from tornado import web
 
-from handlers.api.audit import AuditHandler, AuditSocket
+from handlers.api.audit import AuditCountsHandler, AuditHandler, AuditSocket
 from handlers.api.comments import CommentHandler, CommentsHandler
 from handlers.api.connections import ConnectionHandler, ConnectionsHandler, RevocationHandler
 from handlers.api.events import EventsHandler
@@ -89,6 +89,7 @@ def http_routes(given: dict[str, Any]) -> list[Route]:
         Route("/api/v1/proposals/{proposal_id}/iterations", IterationsHandler, given),
         Route("/api/v1/runs/{run_id}", RunHandler, given),
         Route("/api/v1/audit", AuditHandler, given),
+        Route("/api/v1/audit/counts", AuditCountsHandler, given),
         Route("/api/v1/connections", ConnectionsHandler, given),
         Route("/api/v1/connections/{connection_id}", ConnectionHandler, given),
         Route("/api/v1/users/{user_id}/revoke", RevocationHandler, given),

@@ -156,6 +156,7 @@ def _add_audit(one: argparse.ArgumentParser) -> None:
         help="strangers: what was refused to clients without a valid token",
     )
     one.add_argument("--since", help="only from this time on: 2026-01-31T14:00:00Z")
+    one.add_argument("--until", help="only before this time")
     one.add_argument(
         "--history", type=_count, metavar="N", help="only the newest N that match, and what follows"
     )

@@ -1,5 +1,6 @@
 /** The filter: a form that stands in the address, so that a view can be shared. */
 import { fill, h } from "../app/dom.js";
+import { momentMs } from "../client/tokens.js";
 
 const TEXTS = [
   ["action", "Action", "connection.*"],
@@ -24,17 +25,29 @@ const SPANS = [
 export function filterInAddress() {
   const given = new URLSearchParams(location.search);
   const query = new URLSearchParams();
-  for (const name of ["log", "action", "actor", "project_id", "target", "outcome", "since"]) {
+  for (const name of ["log", "action", "actor", "project_id", "target", "outcome", "since", "until"]) {
     for (const value of given.getAll(name)) if (value !== "") query.append(name, value);
   }
   return { query, search: given.get("q") ?? "" };
 }
 
+/** A filter is a step that the Back button undoes; what one types into the search is not. */
 export function putInAddress(query, search) {
   const all = new URLSearchParams(query);
   if (search) all.set("q", search);
   const text = all.toString();
-  history.replaceState(null, "", `${location.pathname}${text ? `?${text}` : ""}`);
+  const address = `${location.pathname}${text ? `?${text}` : ""}`;
+  const isStep = query.toString() !== filterInAddress().query.toString();
+  if (isStep) history.pushState(null, "", address);
+  else history.replaceState(null, "", address);
+}
+
+/** A moment as a field for local times has it. */
+function localTime(moment) {
+  const ms = momentMs(moment);
+  if (ms === null) return "";
+  const shifted = ms - new Date(ms).getTimezoneOffset() * 60_000;
+  return new Date(shifted).toISOString().slice(0, 19);
 }
 
 /**
@@ -79,6 +92,15 @@ export function createFilters({ onFilter, onSearch }) {
     spans.map(([value, words]) => h("option", { value }, words)),
   );
   since.value = start.query.get("since") ? "as-given" : "";
+  const until = h("input", {
+    id: "filter-until",
+    name: "until",
+    type: "datetime-local",
+    step: 1,
+    value: localTime(start.query.get("until")),
+  });
+  /** Since when, where it is none of the spans: by the address, or by a click on the chart. */
+  let given = start.query.get("since");
   const search = h("input.search", {
     id: "search",
     type: "search",
@@ -98,10 +120,11 @@ export function createFilters({ onFilter, onSearch }) {
       for (const value of values) if (value !== "") made.append(name, value);
     }
     if (outcome.value) made.set("outcome", outcome.value);
-    if (since.value === "as-given") made.set("since", start.query.get("since"));
+    if (since.value === "as-given") made.set("since", given);
     else if (since.value) {
       made.set("since", new Date(Date.now() - Number(since.value) * 60_000).toISOString());
     }
+    if (until.value) made.set("until", new Date(until.value).toISOString());
     return made;
   }
 
@@ -117,7 +140,8 @@ export function createFilters({ onFilter, onSearch }) {
     h("div.field", {}, h("label", { htmlFor: "filter-log" }, "Whose"), log),
     fields,
     h("div.field", {}, h("label", { htmlFor: "filter-outcome" }, "Outcome"), outcome),
-    h("div.field", {}, h("label", { htmlFor: "filter-since" }, "Time"), since),
+    h("div.field", {}, h("label", { htmlFor: "filter-since" }, "Since"), since),
+    h("div.field", {}, h("label", { htmlFor: "filter-until" }, "Until"), until),
     h(
       "div.filter-buttons",
       {},
@@ -131,12 +155,13 @@ export function createFilters({ onFilter, onSearch }) {
     log.value = "users";
     outcome.value = "";
     since.value = "";
+    until.value = "";
     search.value = "";
     onSearch("");
     onFilter(query());
   }
 
-  for (const select of [log, outcome, since]) {
+  for (const select of [log, outcome, since, until]) {
     select.addEventListener("change", () => onFilter(query()));
   }
   let timer = null;
@@ -148,6 +173,15 @@ export function createFilters({ onFilter, onSearch }) {
   return {
     element: form,
     search,
+    /** Only what was in a span of time. */
+    span(sinceMs, untilMs) {
+      given = new Date(sinceMs).toISOString();
+      since.querySelector('[value="as-given"]')?.remove();
+      since.append(h("option", { value: "as-given" }, `Since ${localTime(given).replace("T", " ")}`));
+      since.value = "as-given";
+      until.value = localTime(new Date(untilMs).toISOString());
+      onFilter(query());
+    },
     /** Fill one field and apply, as from the drawer's "only these". */
     narrow(name, value) {
       if (inputs.has(name)) inputs.get(name).value = value;

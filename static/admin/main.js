@@ -18,6 +18,9 @@ import { asCsv, asJsonLines, download, Records } from "./records.js";
 import { createTable } from "./table.js";
 
 const HISTORY = 1_000;
+const PAGE = 1_000;
+/** What an export takes into memory. */
+const MOST_EXPORTED = 200_000;
 const root = document.getElementById("app");
 let current = null;
 
@@ -78,7 +81,8 @@ function requester(token) {
 
 function createConsole(token) {
   const records = new Records();
-  const chart = createChart();
+  const request = requester(token);
+  const chart = createChart({ request, onSpan: (since, until) => filters.span(since, until) });
   const state = h("span.state", { role: "status" });
   const note = h("p.note", { role: "status", hidden: true });
   const count = h("span.muted.count");
@@ -86,6 +90,7 @@ function createConsole(token) {
   let feed = null;
   let phase = { phase: "connecting" };
   let mistake = false;
+  let wanted = filterInAddress().query;
 
   const table = createTable({ onOpen: (record) => drawer.open(record) });
   const drawer = createDrawer({
@@ -104,8 +109,9 @@ function createConsole(token) {
       refresh();
     },
   });
-  const connections = createConnections({ request: requester(token) });
+  const connections = createConnections({ request });
 
+  const older = h("button", { type: "button", onclick: () => void loadOlder() }, "Older");
   const pause = h("button", { type: "button", onclick: togglePause });
   const recordsPanel = h(
     "section.panel.records",
@@ -118,9 +124,10 @@ function createConsole(token) {
       filters.search,
       count,
       h("span.space"),
+      older,
       pause,
-      h("button", { type: "button", onclick: () => save("jsonl") }, icon("down"), "JSON Lines"),
-      h("button", { type: "button", onclick: () => save("csv") }, icon("down"), "CSV"),
+      h("button", { type: "button", onclick: () => void save("jsonl") }, icon("down"), "JSON Lines"),
+      h("button", { type: "button", onclick: () => void save("csv") }, icon("down"), "CSV"),
     ),
     note,
     h("div.table-and-drawer", {}, h("div.table-box", {}, table.element, empty), drawer.element),
@@ -185,7 +192,10 @@ function createConsole(token) {
   function follow(query) {
     feed?.close();
     records.clear();
-    chart.clear();
+    wanted = query;
+    back = null;
+    let isCounted = false;
+    older.disabled = false;
     mistake = false;
     say("");
     refresh();
@@ -199,7 +209,12 @@ function createConsole(token) {
           chart.add(batch);
           refresh(added);
         },
-        onWelcome: () => say(""),
+        onWelcome() {
+          say("");
+          // Only now it is known that the filter, and the token, will do.
+          if (!isCounted) void chart.load(query);
+          isCounted = true;
+        },
         onGap(gap) {
           const many = gap.lost === null ? "Records" : `${gap.lost.toLocaleString()} records`;
           say(
@@ -207,6 +222,7 @@ function createConsole(token) {
               ? `${many} came during the pause beyond what is kept for it, and are left out here.`
               : `${many} were overwritten before they could be shown.`,
           );
+          void chart.load(wanted);
         },
         onState(next) {
           phase = next;
@@ -269,11 +285,59 @@ function createConsole(token) {
     else feed.pause();
   }
 
-  function save(form) {
+  /** Where to read back from next; null: from the oldest that is loaded. */
+  let back = null;
+
+  async function loadOlder() {
+    const from = back ?? records.first?.id;
+    if (from === undefined) return;
+    const query = new URLSearchParams(wanted);
+    query.set("before", from);
+    query.set("limit", String(PAGE));
+    older.disabled = true;
+    const asked = wanted;
+    try {
+      const page = await request("GET", `/api/v1/audit?${query}`);
+      if (asked !== wanted) return; // The filter is another one by now.
+      records.addOlder(page.records);
+      back = page.position;
+      older.disabled = !page.more;
+      if (!page.more) say("These are all that are kept.");
+      refresh();
+    } catch (error) {
+      older.disabled = false;
+      say(`Older records could not be loaded: ${error.message}.`);
+    }
+  }
+
+  /** All that the filter and the search leave, whether it is loaded or not. */
+  async function save(form) {
+    const query = new URLSearchParams(wanted);
+    query.set("limit", String(PAGE));
+    const found = [];
+    try {
+      for (let more = true; more && found.length < MOST_EXPORTED; ) {
+        const page = await request("GET", `/api/v1/audit?${query}`);
+        for (const record of page.records) if (records.matches(record)) found.push(record);
+        query.set("after", page.position);
+        more = page.more;
+        if (more) say(`Exporting: ${found.length.toLocaleString()} records so far…`);
+      }
+    } catch (error) {
+      say(`Nothing was exported: ${error.message}.`);
+      return;
+    }
+    const isAll = found.length < MOST_EXPORTED;
+    const many = `${found.length.toLocaleString()} records that match`;
+    say(
+      isAll
+        ? `${many} were exported.`
+        : `The first ${many} were exported. For more narrow the filter, or run “rtserver audit”.`,
+    );
     // Oldest first, as they happened, like the archives.
     const stamp = new Date().toISOString().replaceAll(":", "").slice(0, 15);
-    if (form === "csv") download(`audit-${stamp}.csv`, "text/csv", asCsv(records.shown));
-    else download(`audit-${stamp}.jsonl`, "application/jsonl", asJsonLines(records.shown));
+    if (form === "csv") download(`audit-${stamp}.csv`, "text/csv", asCsv(found));
+    else download(`audit-${stamp}.jsonl`, "application/jsonl", asJsonLines(found));
   }
 
   const timer = setInterval(drawState, 500);
@@ -305,6 +369,10 @@ async function begin() {
   fill(root, current.element);
 }
 
+// Back and forward: the filter that the address has now.
+addEventListener("popstate", () => {
+  if (current) void begin();
+});
 addEventListener("hashchange", () => {
   if (takeTokenFromAddress()) void begin();
 });

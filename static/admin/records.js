@@ -29,6 +29,22 @@ export class Records {
     return matching.length;
   }
 
+  /** Earlier records, in their order. */
+  addOlder(records) {
+    this.#all = [...records, ...this.#all];
+    this.shown = [...records.filter((record) => this.matches(record)), ...this.shown];
+  }
+
+  /** The oldest one that is loaded. */
+  get first() {
+    return this.#all[0] ?? null;
+  }
+
+  /** Whether the search leaves a record. */
+  matches(record) {
+    return this.#words.length === 0 || this.#matches(record);
+  }
+
   clear() {
     this.#all = [];
     this.shown = [];

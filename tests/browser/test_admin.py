@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.conftest import Complaints, NewContext, Restartable, Site
 from tests.browser.views import expect_live, poor_contrasts, sideways_px, state
@@ -146,6 +146,43 @@ def test_what_strangers_were_refused_is_shown_apart(page: Page, site: Site) -> N
     page.reload()
     expect(page.get_by_label("Whose")).to_have_value("strangers")
     expect(page.locator(".rows .row", has_text="token.refused").first).to_be_visible()
+
+
+def test_what_is_not_loaded_is_counted_read_back_and_exported(page: Page, site: Site) -> None:
+    """The feed withholds ada's records here, as it does those beyond the newest thousand."""
+    for user in ("ada", "eve"):
+        _act(page, site, user, "a reason")
+        page.request.delete(
+            f"{site.base}/api/v1/projects/{site.project}/lock",
+            headers={"Authorization": f"Bearer {token(user, site.project)}"},
+        )
+
+    def between(route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+        server.on_message(lambda sent: None if '"ada"' in str(sent) else route.send(sent))
+
+    page.route_web_socket(re.compile("/ws/audit"), between)
+    _open(page, site, f"?project_id={site.project}&action=lock.*")
+    rows = page.locator(".rows .row")
+    expect(rows).to_have_count(2)
+    expect(page.locator(".chart-words")).to_contain_text("4 in the last 5 minutes: 4 allowed")
+    expect(page.locator(".chart-most")).to_have_text(re.compile(r"^most in 5 s: [2-4]$"))
+    expect(page.locator(".chart-axis span")).to_have_count(3)
+    _act(page, site, "eve", "another")
+    expect(page.locator(".chart-words")).to_contain_text("5 in the last 5 minutes")
+    page.get_by_role("button", name="Older").click()
+    expect(rows).to_have_count(5)
+    expect(page.locator(".note")).to_have_text("These are all that are kept.")
+    page.locator(".chart-area", has_text="allowed").last.click()
+    expect(page).to_have_url(re.compile("since=.*until="))
+    expect(page.locator(".chart-words")).to_contain_text("in this time")
+    page.go_back()
+    expect(page).not_to_have_url(re.compile("since="))
+    expect(page.locator(".chart-words")).to_contain_text("5 in the last 5 minutes")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="JSON Lines").click()
+    assert len(Path(download.value.path()).read_text().splitlines()) == 5
+    expect(page.locator(".note")).to_have_text("5 records that match were exported.")
 
 
 def test_a_connection_is_ended_and_its_page_says_so(page: Page, site: Site) -> None:

@@ -26,6 +26,7 @@ MUST = (
     ("POST", "/api/v1/proposals/a-1/iterations"),
     ("DELETE", "/api/v1/runs/0123456789abcdef"),
     ("GET", "/api/v1/audit"),
+    ("GET", "/api/v1/audit/counts"),
     ("GET", "/api/v1/connections"),
     ("DELETE", "/api/v1/connections/0123456789abcdef"),
     ("DELETE", "/api/v1/connections?user_id=ada"),

@@ -53,6 +53,7 @@ class AuditParameters(msgspec.Struct, kw_only=True):
         target: what was acted on.
         outcome: how it ended.
         since: the earliest time.
+        until: the time before which it was.
     """
 
     action: Annotated[list[ActionPattern], msgspec.Meta(max_length=MAX_ACTIONS)] = []
@@ -61,6 +62,7 @@ class AuditParameters(msgspec.Struct, kw_only=True):
     target: FilterText | None = None
     outcome: OutcomeName | None = None
     since: Moment | None = None
+    until: Moment | None = None
 
 
 PARAMETERS = AuditParameters.__struct_fields__
@@ -75,6 +77,7 @@ class AuditFilterJson(TypedDict, total=False):
     target: FilterText
     outcome: OutcomeName
     since: Moment
+    until: Moment
 
 
 class RecordView(msgspec.Struct, gc=False):
@@ -107,6 +110,7 @@ class AuditFilter:
         target: what was acted on.
         outcome: how it ended.
         since: the earliest time, in the form of `ts`.
+        until: the time before which it was, likewise.
     """
 
     actions: tuple[str, ...] = ()
@@ -115,6 +119,7 @@ class AuditFilter:
     target: str | None = None
     outcome: str | None = None
     since: str | None = None
+    until: str | None = None
 
     @classmethod
     def make(cls, given: Mapping[str, Sequence[str]]) -> Self:
@@ -136,8 +141,9 @@ class AuditFilter:
                 ids.project_id(single["project_id"])
             except ids.BadIdentifier as error:
                 raise InvalidError(f"project_id: {error}") from None
-        if "since" in single:
-            single["since"] = _moment(single["since"])
+        for name in ("since", "until"):
+            if name in single:
+                single[name] = _moment(name, single[name])
         return cls(actions=_actions(given.get("action", ())), **single)
 
     def is_empty(self) -> bool:
@@ -159,6 +165,7 @@ class AuditFilter:
             and (self.project_id is None or view.project_id == self.project_id)
             and (self.outcome is None or view.outcome == self.outcome)
             and (self.since is None or view.ts >= self.since)
+            and (self.until is None or view.ts < self.until)
             and self.wants_action(view.action)
         )
 
@@ -169,13 +176,8 @@ class AuditFilter:
         return self._looks_at_action_only() or self.wants(view_of(record))
 
     def _looks_at_action_only(self) -> bool:
-        return (self.actor, self.target, self.project_id, self.outcome, self.since) == (
-            None,
-            None,
-            None,
-            None,
-            None,
-        )
+        others = (self.actor, self.target, self.project_id, self.outcome, self.since, self.until)
+        return all(condition is None for condition in others)
 
     def to_json(self) -> AuditFilterJson:
         """The filter as clients see it: the conditions that there are."""
@@ -212,14 +214,14 @@ def _single(name: str, values: Sequence[str]) -> str:
     return value
 
 
-def _moment(text: str) -> str:
+def _moment(name: str, text: str) -> str:
     try:
         if not _RFC3339.fullmatch(text):
             raise ValueError(text)
         return rfc3339(datetime.fromisoformat(text.upper()))
     except (ValueError, OverflowError):
         raise InvalidError(
-            f"since takes a time such as 2026-01-31T14:00:00Z (RFC 3339), not {_shown(text)}"
+            f"{name} takes a time such as 2026-01-31T14:00:00Z (RFC 3339), not {_shown(text)}"
         ) from None
 
 

@@ -1,15 +1,20 @@
 """Reading the audit log by filter: pages, the newest, and how much came since."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from rtserver.audit.live.filter import AuditFilter
+from rtserver.audit.live.filter import AuditFilter, view_of
 from rtserver.eventlog.api import EventLog
 from rtserver.model.events import AUDIT_PROJECT, EventPack, StoredEvent
+from rtserver.model.moments import rfc3339
 
 READ_RECORDS = 2_000
 MAX_SCANNED_RECORDS = 50_000
+MAX_COUNTED_RECORDS = 500_000
+DISORDER = timedelta(minutes=1)
+"""Workers deliver their records a little after each other, so times rise only nearly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,21 @@ class AuditPage:
     seq: int
     more: bool
     lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many records there were, by time and outcome.
+
+    Attributes:
+        slots: by the slot's number since 1970 and the outcome.
+        seq: all records up to here were looked at.
+        complete: whether the log was read as far back as was asked for.
+    """
+
+    slots: Counter[tuple[int, str]]
+    seq: int
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +98,61 @@ class AuditReader:
                 if wanted.wants_record(record):
                     records.append(record)
         return AuditPage(records, seq, seq < head, lost)
+
+    async def older(self, wanted: AuditFilter, *, before: int, limit: int) -> AuditPage:
+        """Read back from a place: the newest wanted records before it, the oldest of them first.
+
+        It ends after so many that were looked at, as a page does: `seq` is the place to read back
+        from next.
+
+        Args:
+            wanted: which records.
+            before: sequence number.
+            limit: at most so many records.
+        """
+        oldest = await self._log.oldest(AUDIT_PROJECT)
+        found: deque[StoredEvent] = deque()
+        start = here = min(before, await self._log.head(AUDIT_PROJECT) + 1)
+        while here > oldest and len(found) < limit and start - here < MAX_SCANNED_RECORDS:
+            after = max(oldest - 1, here - 1 - READ_RECORDS)
+            part = [record async for some in self._windows(after, here - 1) for record in some]
+            here = after + 1
+            for record in reversed(part):
+                if len(found) == limit:
+                    here = record.seq + 1
+                    break
+                if wanted.wants_record(record):
+                    found.appendleft(record)
+        return AuditPage(list(found), here, here > oldest, 0)
+
+    async def count(self, wanted: AuditFilter, *, since: datetime, slot_s: int) -> Counts:
+        """Count the wanted records since a time, by slots of so many seconds.
+
+        Args:
+            wanted: which records.
+            since: the earliest time; what is wanted may begin later.
+            slot_s: a slot's length in seconds; slots begin at multiples of it since 1970.
+        """
+        head = here = await self._log.head(AUDIT_PROJECT)
+        oldest = await self._log.oldest(AUDIT_PROJECT)
+        first, certainly_before = rfc3339(since), rfc3339(since - DISORDER)
+        slots: Counter[tuple[int, str]] = Counter()
+        while here >= oldest and head - here < MAX_COUNTED_RECORDS:
+            after = max(oldest - 1, here - READ_RECORDS)
+            newest_ts = ""
+            async for records in self._windows(after, here):
+                for record in records:
+                    view = view_of(record)
+                    newest_ts = max(newest_ts, view.ts)
+                    if view.ts < first or not wanted.wants_action(view.action):
+                        continue
+                    if wanted.wants(view):
+                        at = int(datetime.fromisoformat(view.ts).timestamp())
+                        slots[at // slot_s, view.outcome] += 1
+            here = after
+            if newest_ts < certainly_before:
+                return Counts(slots, head, complete=True)
+        return Counts(slots, head, complete=here < oldest)
 
     async def newest(self, wanted: AuditFilter, *, upto: int, limit: int) -> list[StoredEvent]:
         """The newest wanted records with `seq <= upto`, oldest first."""

@@ -1,8 +1,10 @@
 """The service by which admins watch and read the audit log, which is recorded."""
 
+from datetime import datetime
+
 from rtserver.audit.live.filter import AuditFilter
 from rtserver.audit.live.messages import AuditLogName
-from rtserver.audit.live.reader import AuditPage, AuditReader
+from rtserver.audit.live.reader import AuditPage, AuditReader, Counts
 from rtserver.audit.live.session import AuditSession
 from rtserver.audit.record.actions import Acting, Action
 from rtserver.audit.record.auditor import Auditor
@@ -99,23 +101,44 @@ class AuditWatch:
         return position.seq <= await self.log.head(AUDIT_PROJECT)
 
     async def read(
-        self, identity: Identity, wanted: AuditFilter, *, after: int | None, limit: int
+        self,
+        identity: Identity,
+        wanted: AuditFilter,
+        *,
+        after: int | None,
+        before: int | None = None,
+        limit: int,
     ) -> AuditPage:
-        """Read a page.
+        """Read a page: on from `after`, or back from `before`.
 
         Raises:
             ForbiddenError: the user is no admin.
             AuditFullError: it could not be recorded.
             StoreUnavailableError: MongoDB does not answer.
         """
+        self._check(identity)
+        if before is None:
+            page = await self._reader.page(wanted, after=after, limit=limit)
+        else:
+            page = await self._reader.older(wanted, before=before, limit=limit)
+        self._record_read(wanted, len(page.records))
+        return page
+
+    async def count(
+        self, identity: Identity, wanted: AuditFilter, *, since: datetime, slot_s: int
+    ) -> Counts:
+        """Count records by time and outcome; see `AuditReader.count`. It raises as `read` does."""
+        self._check(identity)
+        counts = await self._reader.count(wanted, since=since, slot_s=slot_s)
+        self._record_read(wanted, counts.slots.total())
+        return counts
+
+    def _check(self, identity: Identity) -> None:
         if not identity.is_admin:
             raise ForbiddenError("Reading the audit log needs the role admin", "not_admin")
         self._auditor.ensure(Action.AUDIT_READ)
-        page = await self._reader.page(wanted, after=after, limit=limit)
+
+    def _record_read(self, wanted: AuditFilter, records: int) -> None:
         self._auditor.record(
-            Action.AUDIT_READ,
-            filter=wanted.to_json(),
-            records=len(page.records),
-            log=self._said,
+            Action.AUDIT_READ, filter=wanted.to_json(), records=records, log=self._said
         )
-        return page

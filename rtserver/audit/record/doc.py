@@ -30,7 +30,10 @@ that it is not there (404). The record says how it was: `denied`, with the reaso
 that project's `project_id`.
 
 Filters: `action` (repeatable, `*` at the end matches what begins so), `actor`, `project_id`,
-`target`, `outcome`, `since` (RFC 3339).
+`target`, `outcome`, `since` and `until` (RFC 3339; `until` itself is not in it).
+`GET /api/v1/audit` reads on from a record (`after`) or back from one (`before`);
+`GET /api/v1/audit/counts` counts what a filter wants, by time and outcome. The console's exports
+have all that its filter and search leave, loaded or not.
 
 ## Strangers
 

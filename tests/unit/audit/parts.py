@@ -114,13 +114,15 @@ def check_chain(records: list[dict[str, Any]]) -> None:
         prev = record["hash"]
 
 
-def record_of(actor: str) -> EventDraft:
+def record_of(
+    actor: str, *, outcome: str = "allowed", ts: str = "2026-01-31T14:00:00.000Z"
+) -> EventDraft:
     """A record of what a user did, as it is stored."""
     fields = {
         "action": "lock.acquired",
         "actor": actor,
-        "outcome": "allowed",
+        "outcome": outcome,
         "project_id": None,
         "target": None,
     }
-    return EventDraft(AUDIT_PROJECT, "lock.acquired", fields, ts="2026-01-31T14:00:00.000Z")
+    return EventDraft(AUDIT_PROJECT, "lock.acquired", fields, ts=ts)

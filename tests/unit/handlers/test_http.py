@@ -52,6 +52,7 @@ ROUTES: dict[str, tuple[str, ...]] = {
     "/api/v1/proposals/{c}/iterations": (POST,),
     "/api/v1/runs/{r}": (GET, DELETE),
     "/api/v1/audit": (GET,),
+    "/api/v1/audit/counts": (GET,),
     "/api/v1/connections?user_id=ada": (GET, DELETE),
     "/api/v1/connections/{r}": (DELETE,),
     "/api/v1/users/nobody-{r}/revoke": (POST,),

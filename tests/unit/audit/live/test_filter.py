@@ -42,6 +42,7 @@ def _wanted(wanted: AuditFilter) -> set[int]:
             {"lock.released", "connection.opened"},
         ),
         ({"since": ["2026-01-31T14:30:00Z"]}, "ts", {"2026-01-31T15:00:00.000Z"}),
+        ({"until": ["2026-01-31T15:00:00Z"]}, "ts", {"2026-01-31T14:00:00.000Z"}),
     ],
 )
 def test_each_condition_lets_through_what_it_says(
@@ -84,6 +85,7 @@ def test_since_is_compared_as_a_moment_whatever_its_zone() -> None:
         ({"action": ["lock.*"] * 51}, "50 times"),
         ({"outcome": ["permitted"]}, "outcome is one of allowed, denied, failed"),
         ({"since": ["yesterday"]}, "since takes a time such as"),
+        ({"until": ["tomorrow"]}, "until takes a time such as"),
         ({"since": ["2026-01-31"]}, "since takes a time such as"),
         ({"since": ["2026-01-31T14:00:00"]}, "since takes a time such as"),
         ({"since": ["2026-13-31T14:00:00Z"]}, "since takes a time such as"),

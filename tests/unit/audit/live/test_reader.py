@@ -1,10 +1,12 @@
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from rtserver.audit.live.filter import EVERYTHING, AuditFilter
 from rtserver.audit.live.reader import AuditReader, Backlog
 from rtserver.model.events import AUDIT_PROJECT, StoredEvent
+from rtserver.model.moments import rfc3339
 from tests.support.fakes import MemoryLog
 from tests.unit.audit.parts import record_of
 
@@ -84,3 +86,51 @@ async def test_a_backlog_is_cut_to_its_newest_part_and_says_what_it_leaves_out()
     assert await reader.backlog(ADA, after=2, upto=20, newest=2) == Backlog(4, 14, 0)
     log.overwrite(AUDIT_PROJECT, 6)
     assert await reader.backlog(ADA, after=2, upto=20, newest=2) == Backlog(2, 14, 4)
+
+
+@pytest.mark.parametrize("window", [1, 4, 1000])
+@pytest.mark.gen_test
+async def test_pages_back_follow_each_other_without_a_seam(
+    window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtserver.audit.live.reader.READ_RECORDS", window)
+    log = audit_log(20)
+    log.overwrite(AUDIT_PROJECT, 3)
+    reader = AuditReader(log)
+    found: list[list[int]] = []
+    before, more = 18, True
+    while more:
+        page = await reader.older(ADA, before=before, limit=2)
+        found.append(seqs(page.records))
+        before, more = page.seq, page.more
+    assert [number for part in found for number in part if part] == [12, 15, 6, 9]
+    assert seqs((await reader.older(EVERYTHING, before=99, limit=3)).records) == [18, 19, 20]
+
+
+@pytest.mark.gen_test
+async def test_records_are_counted_by_time_and_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtserver.audit.live.reader.READ_RECORDS", 4)
+    log = MemoryLog()
+    begin = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+    for second in (-600, -300, 0, 3, 4, 7, 61):
+        outcome = "denied" if second == 4 else "allowed"
+        log.append(
+            AUDIT_PROJECT,
+            record_of("ada", ts=rfc3339(begin + timedelta(seconds=second)), outcome=outcome),
+        )
+    reader = AuditReader(log)
+    counts = await reader.count(EVERYTHING, since=begin, slot_s=5)
+    first = int(begin.timestamp()) // 5
+    assert counts.slots == {
+        (first, "allowed"): 2,
+        (first, "denied"): 1,
+        (first + 1, "allowed"): 1,
+        (first + 12, "allowed"): 1,
+    }
+    assert (counts.seq, counts.complete) == (7, True)
+    until = AuditFilter(until=rfc3339(begin + timedelta(seconds=4)))
+    assert (await reader.count(until, since=begin, slot_s=5)).slots.total() == 2
+    assert (await reader.count(AuditFilter(actor="ben"), since=begin, slot_s=5)).slots == {}
+    monkeypatch.setattr("rtserver.audit.live.reader.MAX_COUNTED_RECORDS", 2)
+    few = await reader.count(EVERYTHING, since=begin - timedelta(days=1), slot_s=5)
+    assert few.complete is False
