@@ -35,7 +35,7 @@ class ApiHandler(BaseHandler):
     counted: ClassVar[Counted] = Counted.REQUEST
 
     async def prepare(self) -> None:
-        """Check size, origin and token before the body is read, and whether there is an answer."""
+        """Check size, origin and token before the body is read."""
         self._set_cors_headers()
         self.check_body()
         if self.request.method == "OPTIONS":  # which browsers send without a token
@@ -46,9 +46,6 @@ class ApiHandler(BaseHandler):
         self.expect_body()
         if self.request.method in CHANGING_METHODS:
             self.context.auditor.ensure(self.audit_action)
-        else:
-            # What changes something may wait for a new primary; who reads asks again.
-            self.context.answering.check()
 
     @property
     def max_body_bytes(self) -> int:  # type: ignore[override]

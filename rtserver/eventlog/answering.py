@@ -50,15 +50,6 @@ class Answering:
         """See `rtserver.observe.readiness.Part`."""
         return "MongoDB does not answer" if self._silent else None
 
-    def check(self) -> None:
-        """See that it answers.
-
-        Raises:
-            StoreUnavailableError: it does not.
-        """
-        if self._silent:
-            raise StoreUnavailableError(_WORDS)
-
     @contextlib.asynccontextmanager
     async def required(self) -> AsyncIterator[None]:
         """Do what needs MongoDB's answers, for as long as it gives any.
@@ -66,7 +57,8 @@ class Answering:
         Raises:
             StoreUnavailableError: it does not answer, or ceased to meanwhile.
         """
-        self.check()
+        if self._silent:
+            raise StoreUnavailableError(_WORDS)
         timeout = asyncio.timeout(None)
         try:
             async with timeout:
