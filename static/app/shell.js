@@ -186,6 +186,7 @@ export function createShell({ store, onSignOut, onSignIn }) {
       clearInterval(tick);
       keeper.stop();
       people.destroy();
+      detail.destroy();
       news.stop();
       leaving();
       window.removeEventListener("pagehide", leaving);

@@ -112,7 +112,7 @@ SHOWS_THOUGHTS = """async () => {
   const actions = { me: () => ({ id: "ada" }) };
   const { Drafts } = await import("/static/app/drafts.js");
   const drafts = new Drafts({ user: "ada", project: "demo" });
-  const view = createIteration({ store, actions, drafts, runs });
+  const view = createIteration({ store, actions, drafts, runs, names: { of: String } });
   document.querySelector("main").replaceChildren(view.element);
   for (const batch of [
     [event("iteration_start", { model: "m", instruction: "x", actor: "ada" }),

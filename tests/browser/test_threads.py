@@ -59,8 +59,10 @@ def test_a_place_in_the_text_is_talked_about_until_it_is_settled(
     assert poor_contrasts(ben) == []
 
     thread.get_by_role("button", name="Reply").click()
+    expect(ada.get_by_label("Your reply")).to_be_focused()
     ada.keyboard.type("A month.")
     ada.keyboard.press("Control+Enter")
+    expect(thread.locator(".comment")).to_have_count(2)
     expect(ben.locator(".thread .comment")).to_have_count(2)
     ben.locator(".thread").get_by_role("button", name="Edit").click()
     ben.get_by_label("Your comment, changed").fill("How long?")
@@ -68,8 +70,7 @@ def test_a_place_in_the_text_is_talked_about_until_it_is_settled(
     expect(thread).to_contain_text("(edited)")
 
     # By the keyboard: a heading's own button.
-    heading = ada.get_by_role("heading", name="Impact")
-    heading.get_by_role("button", name="Comment on “Impact”").focus()
+    ada.get_by_role("button", name="Comment on “Impact”").focus()
     ada.keyboard.press("Enter")
     ada.keyboard.type("Which slips?")
     ada.keyboard.press("Control+Enter")

@@ -63,7 +63,9 @@ test("blocks say their line, headings leave no level out, raw HTML is text", () 
   assert.match(html, /&lt;script&gt;/);
   assert.doesNotMatch(html, /<img|<script|href="javascript|style=/);
   assert.match(html, /<td class="align-center">/);
-  assert.match(markdown.render("# Not a heading", { headings: null }), /^<p [^>]*>Not a heading<\/p>/);
+  const said = markdown.render("# Not a heading\n\nwords", { headings: null });
+  assert.match(said, /^<p [^>]*>Not a heading<\/p>/);
+  assert.doesNotMatch(said, /data-line/, "it would be taken for a line of the file it stands in");
 });
 
 test("what was fetched is asked for once, and a failure again when that is asked for", async () => {

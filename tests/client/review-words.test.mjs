@@ -19,28 +19,30 @@ const proposal = (more = {}) => ({
   approvals: { required: 2, given: 0, missing: 2, blocked_by: [] }, ...more,
 });
 
+const nameOf = (id) => id.toUpperCase();
+
 test("where a decision stands is one sentence", () => {
-  assert.equal(summaryOf(proposal()).words, "0 of 2 approvals of revision 2 given.");
+  assert.equal(summaryOf(proposal(), nameOf).words, "0 of 2 approvals of revision 2 given.");
   const blocked = proposal({
     reviews: [review("ben", "request_changes")],
     approvals: { required: 1, given: 1, missing: 0, blocked_by: ["ben"] },
   });
-  assert.equal(summaryOf(blocked).tone, "bad");
-  assert.match(summaryOf(blocked).words, /^BEN asked for changes/);
+  assert.equal(summaryOf(blocked, nameOf).tone, "bad");
+  assert.match(summaryOf(blocked, nameOf).words, /^BEN asked for changes/);
   assert.equal(isApprovable(blocked), false);
   const ready = proposal({ approvals: { required: 1, given: 1, missing: 0, blocked_by: [] } });
   assert.equal(isApprovable(ready), true);
   assert.equal(isApprovable({ ...ready, revision: null }), false);
-  assert.match(summaryOf({ ...ready, revision: null }).words, /no text yet/);
+  assert.match(summaryOf({ ...ready, revision: null }, nameOf).words, /no text yet/);
   for (const status of ["draft", "approved", "rejected", "archived"]) {
-    assert.ok(summaryOf(proposal({ status })).words.endsWith("."), status);
+    assert.ok(summaryOf(proposal({ status }), nameOf).words.endsWith("."), status);
   }
 });
 
 test("what stands of whom: those who decided, then those who did not", () => {
   const standing = standingOf(
     proposal({ reviews: [review("ben", "approve", { stale: true })] }),
-    [{ user_id: "cleo", name: "Cleo" }],
+    (id) => (id === "cleo" ? "Cleo" : id),
   );
   assert.deepEqual(
     standing.map(({ name, words, tone, stale }) => [name, words, tone, stale]),

@@ -1,6 +1,6 @@
 /** Where the decision on a proposal stands, and the buttons by which it is made. */
 import { addressOf } from "../address.js";
-import { fill, h, setText, show } from "../dom.js";
+import { fill, h, said, setText, show } from "../dom.js";
 import { timeOf } from "../format.js";
 import { icon } from "../icons.js";
 import { createComposer } from "./composer.js";
@@ -13,7 +13,8 @@ import { isApprovable, MOVE_LABELS, standingOf, summaryOf } from "./verdicts.js"
 const ICONS = { approve: "check", request_changes: "cross", comment: "info" };
 
 export function createDecide(context) {
-  const { store, actions } = context;
+  const { store, actions, names } = context;
+  const nameOf = (id) => names.of(id);
   const mark = h("span.decide-mark");
   const summary = h("p.decide-summary", { role: "status" });
   const review = h("button.primary.review-button", { type: "button", "aria-expanded": "false" }, "Review");
@@ -173,7 +174,7 @@ export function createDecide(context) {
   }
 
   function drawList() {
-    const standing = standingOf(proposal, store.state.present);
+    const standing = standingOf(proposal, nameOf);
     const key = JSON.stringify(standing);
     if (key === drawn.list) return;
     drawn.list = key;
@@ -192,7 +193,7 @@ export function createDecide(context) {
         drawn = {};
       }
       proposal = store.state.proposals[proposalId];
-      const { tone, words } = summaryOf(proposal);
+      const { tone, words } = summaryOf(proposal, nameOf);
       element.className = `decide tone-${tone}`;
       if (drawn.tone !== tone) {
         drawn.tone = tone;
@@ -233,7 +234,7 @@ function verdictRow({ name, words, tone, stale, review }, changesSince) {
       h(
         "p",
         {},
-        h("strong", {}, name),
+        h("strong", {}, said(name)),
         ` ${words} `,
         review && h("span.muted", {}, timeOf(review.at)),
         stale && [

@@ -78,11 +78,10 @@ export function createFiles() {
             heading.focus({ preventScroll: true });
             heading.scrollIntoView({ block: "start" });
           };
-          const text = heading.firstChild?.textContent ?? heading.textContent;
           return h(
             `li.outline-${Math.min(3, levels[at] - top)}`,
             {},
-            h("button.outline-link", { type: "button", onclick: go }, text),
+            h("button.outline-link", { type: "button", onclick: go }, heading.textContent),
           );
         }),
       );

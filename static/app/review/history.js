@@ -14,11 +14,11 @@ const NAMES = {
 const SHOWN = 15;
 
 /**
- * @param {object} context {store, actions, runs}
+ * @param {object} context {store, actions, names, runs}
  * @param {"validation" | "iteration"} kind
  * @param {string} view in which it stands
  */
-export function createHistory({ store, actions, runs }, kind, view) {
+export function createHistory({ store, actions, names, runs }, kind, view) {
   const [name, newestName] = NAMES[kind];
   const notice = h("div.text-notice", { hidden: true, role: "status" });
   const list = h("ol.run-list");
@@ -100,7 +100,7 @@ export function createHistory({ store, actions, runs }, kind, view) {
         h("strong", {}, label),
         each.revision && h("span", {}, `revision ${each.revision.number}`),
         each.revision && each.revision.digest !== newest && h("span.badge.outdated", {}, "Outdated"),
-        h("span.muted", {}, `${each.started_by}, ${timeOf(each.ended_at ?? each.started_at)}`),
+        h("span.muted", {}, `${names.of(each.started_by)}, ${timeOf(each.ended_at ?? each.started_at)}`),
       ),
     );
   }

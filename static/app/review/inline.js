@@ -55,7 +55,7 @@ export function createInline(context, body) {
         const line = Number(heading.dataset.line);
         begin({ heading: headingAt(shown.text, line)?.text.slice(0, 300) ?? words, quote: null, line });
       });
-      heading.append(button);
+      heading.after(button); // In it, it would be part of the heading's name.
     }
     body.append(onSelection);
   }
@@ -133,8 +133,10 @@ export function createInline(context, body) {
       return true;
     }
     const heading = document.activeElement?.closest?.(".md-heading");
-    heading?.querySelector(".comment-here")?.click();
-    return Boolean(heading);
+    const button = heading?.nextElementSibling;
+    if (!button?.matches(".comment-here")) return false;
+    button.click();
+    return true;
   }
 
   /** Put an element below the block that a line is in, after those that are there already. */
@@ -142,7 +144,8 @@ export function createInline(context, body) {
     const target = blockFor(body, line);
     if (!target) return false;
     const isLine = target.classList.contains("source-line");
-    const before = last.get(target) ?? (isLine ? target.querySelector("code") : target);
+    const own = target.nextElementSibling?.matches(".comment-here") && target.nextElementSibling;
+    const before = last.get(target) ?? (isLine ? target.querySelector("code") : own || target);
     if (before.nextElementSibling !== element) before.after(element);
     last.set(target, element);
     return true;

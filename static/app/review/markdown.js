@@ -62,15 +62,17 @@ export function createMarkdown(MarkdownIt) {
   // A picture would be loaded from elsewhere, which the page may not: it becomes a link.
   const markdown = new MarkdownIt({ html: false, linkify: false }).disable("image");
   markdown.core.ruler.push("places", ({ tokens, env }) => {
-    placeBlocks(tokens);
-    placeHeadings(tokens, env.headings ?? null);
+    const isFile = env.headings != null;
+    placeBlocks(tokens, isFile);
+    placeHeadings(tokens, isFile ? env.headings : null);
   });
   return markdown;
 }
 
-function placeBlocks(tokens) {
+function placeBlocks(tokens, isFile) {
   for (const token of tokens) {
-    if (token.map && token.nesting >= 0 && token.type !== "inline") {
+    // A comment stands amid the blocks of a file, and its lines are none of the file's.
+    if (isFile && token.map && token.nesting >= 0 && token.type !== "inline") {
       token.attrSet("data-line", String(token.map[0] + 1));
     }
     const align = /^text-align:(\w+)$/.exec(token.attrGet("style") ?? "")?.[1];

@@ -15,6 +15,7 @@ const MORE = "more";
 export function createPicker({ onChoose, onMore, onRestore }) {
   const select = h("select.revision-select", { id: "revision-select" });
   const facts = h("p.revision-facts");
+  const printed = h("strong.print-only");
   const since = h("a.revision-since", { hidden: true }, "What it changed");
   const restore = h("button.small", { type: "button", hidden: true }, icon("retry"), "Put this text back");
   const element = h(
@@ -22,6 +23,7 @@ export function createPicker({ onChoose, onMore, onRestore }) {
     {},
     h("label.visually-hidden", { htmlFor: "revision-select" }, "Revision"),
     select,
+    printed,
     facts,
     since,
     restore,
@@ -65,6 +67,7 @@ export function createPicker({ onChoose, onMore, onRestore }) {
         known.more && h("option", { value: MORE }, "Older ones…"),
       );
       select.value = revision.number === newest ? "" : String(revision.number);
+      setText(printed, `Revision ${revision.number}`);
       setText(facts, `${capital(causeOf(revision))}, ${timeOf(revision.at)}`);
       show(since, can.sinceAddress !== null);
       if (can.sinceAddress) since.href = can.sinceAddress;

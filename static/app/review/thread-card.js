@@ -14,7 +14,7 @@ import { placeWords } from "./threads.js";
  * @param {{beside?: boolean}} [options] beside: it stands at its place in the text, so need not say it
  */
 export function createThreadCard(context, { beside = false } = {}) {
-  const { store, actions } = context;
+  const { store, actions, names } = context;
   const place = h("div.thread-place", { hidden: true });
   const summaryText = h("span");
   const summary = h("summary.thread-summary", {}, icon("check"), summaryText);
@@ -116,7 +116,7 @@ export function createThreadCard(context, { beside = false } = {}) {
       show(folded, isResolved);
       if (isResolved) {
         const many = count(1 + thread.replies.length, "comment");
-        setText(summaryText, `Resolved by ${thread.resolved.by}, ${many}`);
+        setText(summaryText, `Resolved by ${names.of(thread.resolved.by)}, ${many}`);
       }
       // One that is settled while it is read stays open, else its button would go from under the hand.
       if (isResolved && wasResolved === null) folded.open = true;
@@ -143,10 +143,10 @@ function shortened(quote) {
 
 function createComment(context, proposalOf) {
   const { actions } = context;
-  const name = h("strong");
+  const name = h("strong", { dir: "auto" });
   const when = h("time.muted");
   const edited = h("span.muted", { hidden: true }, " (edited)");
-  const body = h("div.comment-text");
+  const body = h("div.comment-text", { dir: "auto" });
   const edit = h("button.comment-tool", { type: "button" }, "Edit");
   const remove = h("button.comment-tool", { type: "button" }, "Delete");
   const avatar = h("span.avatar", { "aria-hidden": "true" });

@@ -8,19 +8,14 @@ const SAID = {
 };
 const TONES = { approve: "good", request_changes: "bad", comment: "quiet" };
 
-/** Which words name somebody: the name of their token where one is known. */
-export function nameOfUser(id, reviews = [], present = []) {
-  const review = reviews.find(({ reviewer }) => reviewer === id);
-  const there = present.find(({ user_id: user }) => user === id);
-  return review?.reviewer_name || there?.name || id;
-}
-
 /**
  * What stands of whom, those who decided first, then the reviewers who said nothing yet.
  *
+ * @param {object} proposal
+ * @param {(id: string) => string} nameOf
  * @returns {{who: string, words: string, tone: string, stale: boolean, review: object | null}[]}
  */
-export function standingOf(proposal, present = []) {
+export function standingOf(proposal, nameOf) {
   const { reviews = [], reviewers = [], author } = proposal;
   const said = reviews.map((review) => ({
     who: review.reviewer,
@@ -34,7 +29,7 @@ export function standingOf(proposal, present = []) {
     .filter((id) => id !== author && !reviews.some(({ reviewer }) => reviewer === id))
     .map((who) => ({
       who,
-      name: nameOfUser(who, [], present),
+      name: nameOf(who),
       words: "has not decided yet",
       tone: "waits",
       stale: false,
@@ -46,10 +41,12 @@ export function standingOf(proposal, present = []) {
 /**
  * Where the decision stands, in one sentence.
  *
+ * @param {object} proposal
+ * @param {(id: string) => string} nameOf
  * @returns {{tone: string, words: string}}
  */
-export function summaryOf(proposal) {
-  const { status, approvals, revision, reviews = [] } = proposal;
+export function summaryOf(proposal, nameOf) {
+  const { status, approvals, revision } = proposal;
   if (status === "archived") return { tone: "quiet", words: "Archived: its text stays as it is." };
   if (status === "rejected") return { tone: "bad", words: "Rejected. It can go back to review." };
   if (status === "draft") return { tone: "quiet", words: "A draft: nobody is asked to review it yet." };
@@ -59,7 +56,7 @@ export function summaryOf(proposal) {
   }
   const { required = 0, given = 0, missing = 0, blocked_by: blockers = [] } = approvals ?? {};
   if (blockers.length > 0) {
-    const names = listOf(blockers.map((id) => nameOfUser(id, reviews)));
+    const names = listOf(blockers.map(nameOf));
     return { tone: "bad", words: `${names} asked for changes. That stands until they say otherwise.` };
   }
   if (missing > 0) {

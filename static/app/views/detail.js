@@ -6,6 +6,7 @@ import { addressOf } from "../address.js";
 import { isActive, latestRun } from "../../client/index.js";
 import { Comments } from "../review/comments.js";
 import { createDecide } from "../review/decide.js";
+import { createKeys, goProposal, goStation } from "../review/keys.js";
 import { Runs } from "../review/runs.js";
 import { Seen } from "../review/seen.js";
 import { createChanges } from "../review/changes.js";
@@ -34,7 +35,7 @@ function mayCancel(run, proposal, me) {
 export function createDetail({ store, actions, drafts, names, unread }) {
   const seen = new Seen({ user: actions.me().id, project: store.project });
   const comments = new Comments(store);
-  const context = { store, actions, drafts, seen, comments, runs: new Runs(store) };
+  const context = { store, actions, drafts, names, seen, comments, runs: new Runs(store) };
   const title = h("h1", { tabIndex: -1, dir: "auto" });
   const status = h("span.badge");
   const meta = h("p.meta");
@@ -55,6 +56,20 @@ export function createDetail({ store, actions, drafts, names, unread }) {
   const panels = new Map(VIEWS.map(([name, , create]) => [name, create(context)]));
   const panel = h("div.panel");
   const decide = createDecide(context);
+  const keys = createKeys([
+    ...VIEWS.map(([name, label], at) => [String(at + 1), label, () => go(name)]),
+    ["j", "The next proposal", () => goProposal(1)],
+    ["k", "The proposal before", () => goProposal(-1)],
+    ["/", "Search the proposals", () => document.querySelector("[aria-label='Search proposals']")?.focus()],
+    ["]", "The next heading, thread, change or finding", () => goStation(panel, 1)],
+    ["[", "The one before", () => goStation(panel, -1)],
+    ["n", "The next file of the text", () => inText((text) => text.step(1))],
+    ["p", "The file before", () => inText((text) => text.step(-1))],
+    ["s", "The text as source, or rendered", () => inText((text) => text.toggleSource())],
+    ["m", "Comment on what is selected, on this heading, or on the proposal", comment],
+    ["r", "Review: approve, request changes or comment", () => decide.open()],
+    ["v", "Validate", () => run.click()],
+  ]);
   const element = h(
     "article.detail",
     {},
@@ -65,6 +80,7 @@ export function createDetail({ store, actions, drafts, names, unread }) {
       "nav.tabs",
       { "aria-label": "About this proposal" },
       tabs.map(({ link }) => link),
+      keys.button,
     ),
     panel,
   );
@@ -83,6 +99,21 @@ export function createDetail({ store, actions, drafts, names, unread }) {
     void actions.startValidation(id);
     if (shownView !== "checks") location.hash = addressOf(placeOf(id, "checks"));
   });
+
+  function go(view) {
+    if (current.id) location.hash = addressOf(placeOf(current.id, view));
+  }
+
+  function inText(act) {
+    if (shownView === "text") act(panels.get("text"));
+  }
+
+  function comment() {
+    if (shownView === "text" && panels.get("text").comment()) return;
+    go("discussion");
+    // The view is drawn when the address has changed.
+    setTimeout(() => panels.get("discussion").field.focus());
+  }
 
   function placeOf(proposal, view) {
     return { project: store.project, proposal, view };
@@ -106,6 +137,7 @@ export function createDetail({ store, actions, drafts, names, unread }) {
 
   return {
     element,
+    destroy: keys.destroy,
     /** @returns {HTMLElement} where the focus belongs when the proposal is opened */
     heading: title,
     /** @param {ReturnType<import("../address.js").route>} place */

@@ -42,14 +42,12 @@ export function createTopbar({ store, actions, say }, ...more) {
     {},
     h(
       "a.brand",
-      {
-        href: addressOf({ project: store.project }),
-        "aria-label": `All proposals of ${store.project}`,
-      },
+      { href: addressOf({ project: store.project }) },
       h("span.brand-mark", {}, icon("pulse")),
       h("span.brand-name", {}, "rtserver"),
       h("span.brand-sep", { "aria-hidden": "true" }, "/"),
       h("span.brand-project", {}, said(store.project)),
+      h("span.visually-hidden", {}, ": all proposals"),
     ),
     projectsOf(store.token)?.length !== 1 && h("a.switch", { href: CHOICE }, "Switch"),
     h("div.topbar-space"),
