@@ -16,6 +16,14 @@ export function timeOf(moment) {
   return (today ? clock : dayAndClock).format(date);
 }
 
+const whole = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "long" });
+
+/** A moment with its day, its seconds and its time zone. */
+export function wholeTimeOf(moment) {
+  const date = new Date(moment ?? NaN);
+  return Number.isNaN(date.getTime()) ? "" : whole.format(date);
+}
+
 /** 850 ms, 12.3 s, 2 min 05 s */
 export function duration(ms) {
   if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;

@@ -2,6 +2,7 @@
 import { replaceRoute, route } from "./address.js";
 import { createActions } from "./actions.js";
 import { fill, h, setText } from "./dom.js";
+import { wholeTimeOf } from "./format.js";
 import { describeConnection, describeGap, describeResume, describeRun } from "./words.js";
 import { Drafts } from "./drafts.js";
 import { LockKeeper } from "./lock-keeper.js";
@@ -166,6 +167,12 @@ export function createShell({ store, onSignOut, onSignIn }) {
       gapBanner.say(describeGap(detailOf));
     }
   }
+
+  // Times are shown short; the rest of one is there for whoever points at it.
+  element.addEventListener("pointerover", ({ target }) => {
+    const time = target.closest?.("time[datetime]");
+    if (time && time.title === "") time.title = wholeTimeOf(time.dateTime);
+  });
 
   const stop = store.subscribe(tell);
   const tick = setInterval(() => {

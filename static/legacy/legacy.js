@@ -28,6 +28,10 @@
   var fetchAgain = false;
   var hasState = false;
   var isLive = false;
+  /** Validations under way: the run of each proposal. */
+  var running = {};
+  /** Escape sequences for terminals: control sequences, operating system commands, and others. */
+  var ESCAPES = /\x1b(?:\[[0-?]*[ -\/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -\/]*[0-~])/g;
 
   function byId(id) {
     return document.getElementById(id);
@@ -123,8 +127,8 @@
   function ended(end) {
     if (closing !== null && !closing.reconnect) {
       show("Stopped: " + closing.reason, "stopped");
-      if (closing.code === 4001) {
-        signIn();
+      if (closing.code === 4001 || closing.code === 4003) {
+        signIn(); // Another token may do.
       }
       return;
     }
@@ -161,6 +165,11 @@
       if (frame.resume.outcome === "fresh" || frame.resume.outcome === "lost") {
         seen(frame.position);
       }
+      running = {};
+      for (var i = 0; i < frame.active_runs.length; i += 1) {
+        noteRun(frame.active_runs[i], true);
+      }
+      drawButtons();
       quietMs = 1000 * (frame.heartbeat.ping_interval_s + frame.heartbeat.pong_timeout_s);
       heard();
       if (!hasState) {
@@ -193,7 +202,25 @@
     }
   }
 
+  /** Remember or forget that a proposal is being validated. */
+  function noteRun(run, isUnderWay) {
+    var key = "p " + run.proposal_id; // No id is taken for what an object has by itself.
+    if (isUnderWay && run.kind !== "iteration") {
+      running[key] = run.run_id;
+    } else if (running[key] === run.run_id) {
+      delete running[key];
+    }
+  }
+
   function takeEvent(event) {
+    if (event.run_id && event.type !== "output" && event.type !== "token") {
+      if (/^validation_start$|^run_queued$/.test(event.type)) {
+        noteRun(event, true);
+      } else if (/^validation_/.test(event.type)) {
+        noteRun(event, false);
+      }
+      drawButtons();
+    }
     addLine(event.type, describe(event), "", event.id);
     if (/^proposal_|^status_changed$|^lock_changed$/.test(event.type)) {
       fetchState();
@@ -203,7 +230,7 @@
   function describe(event) {
     var words = event.proposal_id ? event.proposal_id + "  " : "";
     if (event.type === "output") {
-      return words + event.line;
+      return words + printed(event.line);
     }
     if (event.type === "token") {
       return words + (event.reasoning || event.content);
@@ -224,6 +251,12 @@
       return words + event.error;
     }
     return words + (event.data === undefined ? "" : JSON.stringify(event.data));
+  }
+
+  /** A line as a terminal would leave it: without escapes, and what a carriage return wrote over. */
+  function printed(line) {
+    var parts = line.replace(ESCAPES, "").replace(/\r+$/, "").split("\r");
+    return parts[parts.length - 1];
   }
 
   function addLine(kind, text, className, id) {
@@ -301,10 +334,13 @@
     name.setAttribute("scope", "row");
     button.setAttribute("type", "button");
     button.disabled = !isLive;
-    button.setAttribute("aria-label", "Validate " + proposal.title);
     button.onclick = function () {
-      send({ type: "start_validation", proposal_id: proposal.id });
+      var run = running["p " + proposal.id];
+      send(run ? { type: "cancel_validation", run_id: run } :
+        { type: "start_validation", proposal_id: proposal.id });
     };
+    button.setAttribute("data-title", proposal.title);
+    drawButton(button, proposal.id);
     action.appendChild(button);
     row.setAttribute("data-proposal", proposal.id);
     row.appendChild(name);
@@ -312,6 +348,24 @@
     row.appendChild(cell("td", proposal.status.replace("_", " ")));
     row.appendChild(action);
     return row;
+  }
+
+  function drawButton(button, proposalId) {
+    var word = running["p " + proposalId] ? "Cancel" : "Validate";
+    if (button.textContent !== word || !button.getAttribute("aria-label")) {
+      button.textContent = word;
+      button.setAttribute("aria-label", word + " " + button.getAttribute("data-title"));
+    }
+  }
+
+  function drawButtons() {
+    var rows = byId("proposals").getElementsByTagName("tr");
+    for (var i = 0; i < rows.length; i += 1) {
+      var button = rows[i].getElementsByTagName("button")[0];
+      if (button) {
+        drawButton(button, rows[i].getAttribute("data-proposal"));
+      }
+    }
   }
 
   // The way in

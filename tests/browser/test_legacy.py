@@ -64,6 +64,15 @@ def test_shows_the_project_and_carries_out_commands(page: Page, site: Site) -> N
     expect(row).to_contain_text("About count.3")
     row.get_by_role("button").click()
     expect(page.locator("#events li").last).to_contain_text("validation_complete")
+    printed = page.locator("#events li", has_text="output").first
+    expect(printed).to_have_text(f"output{proposal}  line 1 of some")  # it came in colours
+    endless = site.propose(page, "endless")
+    button = page.locator(f'tr[data-proposal="{endless}"]').get_by_role("button")
+    button.click()
+    expect(button).to_have_accessible_name("Cancel About endless")
+    button.click()
+    expect(page.locator("#events li").last).to_contain_text("validation_cancelled")
+    expect(button).to_have_text("Validate")
     page.reload()
     expect_live(page, "websocket")
     expect(row).to_contain_text("About count.3")

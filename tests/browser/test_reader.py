@@ -180,6 +180,36 @@ def test_links_open_signed_in_and_a_token_of_several_projects_asks_which(
     expect(page.get_by_role("link", name="another")).to_be_visible()
 
 
+def test_axe_finds_nothing(new_context: NewContext, site: Site) -> None:
+    """In the list, the bars, the ways in, the console and the page for older browsers."""
+    axe = ROOT / "node_modules/axe-core/axe.min.js"
+    if not axe.exists():
+        pytest.skip("npm has not installed axe-core")
+    page = new_context(bypass_csp=True).new_page()
+    for number in range(3):
+        site.propose(page, f"count.{number}", author="ben")
+    admin = token("root", roles=("admin",), name="Root")
+    several = token("ada", site.project, "another")
+    places = [
+        ("/", "h1", "body"),
+        (f"/#token={several}", "h1", "body"),
+        (f"/#token={several}&project={site.project}", ".item", ".page"),
+        (f"/admin#token={admin}", ".row", "body"),
+        (f"/legacy#token={several}&project={site.project}", "tbody tr", "body"),
+    ]
+    for path, ready, part in places:
+        page.goto("about:blank")
+        page.goto(site.base + path)
+        expect(page.locator(ready).first).to_be_visible()
+        page.add_script_tag(path=axe)
+        found = page.evaluate(
+            "part => axe.run({include: [part], exclude: ['.detail']}).then(({violations}) =>"
+            " violations.map(({id, nodes}) => [id, nodes.map(({html}) => html)]))",
+            part,
+        )
+        assert found == [], path
+
+
 def test_a_page_is_light(new_context: NewContext, demo: Site) -> None:
     """What a cold cache costs, and a reload: scripts are put together, compressed, and kept."""
     if find_tool(ROOT / "node_modules") is None:
