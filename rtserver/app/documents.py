@@ -5,12 +5,18 @@ from dataclasses import dataclass
 from rtserver.app.event_log import EventLog
 from rtserver.app.foundation import Foundation
 from rtserver.app.mongo import MongoAccess
+from rtserver.reviews.collision_upkeep import settle_collisions
 from rtserver.revisions.model import Revision
 from store.base.relay import OutboxRelay
 from store.documents.comments import COMMENTS, MongoComments, comment_fields
 from store.documents.connections import MongoLeases
 from store.documents.locks import LOCKS, MongoLocks
-from store.documents.proposals import PROPOSALS, MongoProposals, forget_with_removed
+from store.documents.proposals import (
+    PROPOSALS,
+    MongoProposals,
+    forget_with_removed,
+    settling,
+)
 from store.documents.revisions import (
     REVISIONS,
     MongoRevisions,
@@ -37,12 +43,17 @@ class Documents:
 async def build_documents(base: Foundation, mongo: MongoAccess, events: EventLog) -> Documents:
     """Make the stores and what is missing of their collections, and start the relay."""
     lease_s, database = base.settings.lease_s, mongo.database
+
+    async def settle(project_id: str, proposal_id: str) -> None:
+        await settle_collisions(documents.proposals, project_id, proposal_id)
+
     relay = OutboxRelay(
         database,
         events.writer,
         (RUNS, PROPOSALS, LOCKS, COMMENTS),
         {COMMENTS: comment_fields, REVISIONS: revision_event_fields},
         {PROPOSALS: forget_with_removed, RUNS: note_last_run},
+        {PROPOSALS: settling(settle)},
     )
     documents = Documents(
         proposals=MongoProposals(

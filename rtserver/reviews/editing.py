@@ -21,6 +21,7 @@ from rtserver.reviews.proposals import (
     ProposalChanges,
     ProposalStore,
     StaleError,
+    present_collisions,
     visible_proposal,
 )
 from rtserver.reviews.rights import check_change, check_creation, check_removal, check_text_change
@@ -118,6 +119,9 @@ class ProposalService:
             changed = await self.check(identity, present, changes, fits)
             if changed is None:
                 return present
+            if changed.status.is_open is not present.status.is_open:
+                collisions = await present_collisions(self._store, changed)
+                changed = replace(changed, collisions=collisions)
             events = change_events(present, changed, identity.user_id, **(moved or {}))
             if await self._store.change(changed, events):
                 return changed

@@ -10,6 +10,7 @@ from rtserver.model.events import EventDraft
 from rtserver.model.field_types import Moment, ProjectId, ProposalId, UserId
 from rtserver.model.identity import Identity
 from rtserver.model.moments import rfc3339
+from rtserver.reviews.collisions import Collision, CollisionJson, Touch, collisions_between
 from rtserver.reviews.pages import Place
 from rtserver.reviews.statuses import ProposalStatus
 from rtserver.reviews.verdicts import (
@@ -33,6 +34,7 @@ class ProposalJson(TypedDict):
         created_by: who made it known, who need not be its author.
         revision: the text as it is; null where the workspace has none of it.
         reviews: the verdicts that stand, one of each reviewer.
+        collisions: requirements that other open proposals of the project touch too; 50 at most.
     """
 
     id: ProposalId
@@ -48,6 +50,7 @@ class ProposalJson(TypedDict):
     revision: RevisionRefJson | None
     reviews: list[ReviewJson]
     approvals: ApprovalsJson
+    collisions: list[CollisionJson]
 
 
 @dataclass(slots=True)
@@ -60,6 +63,7 @@ class Proposal:
         revision: the text as it is; None where none was seen.
         reviews: the verdicts that stand, one of each reviewer.
         required_approvals: how many approvals it takes on this server; not stored.
+        collisions: see `ProposalJson`; None where nobody has looked at what its text touches.
     """
 
     proposal_id: str
@@ -75,6 +79,7 @@ class Proposal:
     revision: RevisionRef | None = None
     reviews: tuple[Review, ...] = ()
     required_approvals: int = 0
+    collisions: tuple[Collision, ...] | None = None
 
     @property
     def members(self) -> frozenset[str]:
@@ -118,6 +123,7 @@ class Proposal:
             "revision": None if self.revision is None else self.revision.to_json(),
             "reviews": [review.to_json(self.revision) for review in self.reviews],
             "approvals": self.approvals,
+            "collisions": [collision.to_json() for collision in self.collisions or ()],
         }
 
 
@@ -193,7 +199,11 @@ class ProposalStore(Protocol):
         """
 
     async def change(
-        self, proposal: Proposal, changed: Sequence[EventDraft], record: Record | None = None
+        self,
+        proposal: Proposal,
+        changed: Sequence[EventDraft],
+        record: Record | None = None,
+        touches: Sequence[Touch] | None = None,
     ) -> bool:
         """Replace version `proposal.version - 1`; False where it is not the newest any more.
 
@@ -202,6 +212,7 @@ class ProposalStore(Protocol):
             changed: what to tell.
             record: a document of another kind that comes into the world with the change, told of
                 after the others.
+            touches: the requirements that its text touches now; None: those that it did.
         """
 
     async def remove(self, proposal: Proposal, removed: EventDraft) -> bool:
@@ -212,6 +223,17 @@ class ProposalStore(Protocol):
 
     async def get(self, proposal_id: str) -> Proposal | None:
         """A proposal, or None."""
+
+    async def touches(self, proposal_id: str) -> list[Touch]:
+        """The requirements that a proposal's text touches."""
+
+    async def touching(
+        self, project_id: str, touches: Sequence[Touch]
+    ) -> list[tuple[str, list[Touch]]]:
+        """The open proposals that touch any of these too, and which of them they touch."""
+
+    async def concerned(self, project_id: str, proposal_id: str) -> list[str]:
+        """The other open proposals that touch what this one touches, or say that they do."""
 
     async def page(
         self, project_id: str, *, after: Place | None, limit: int, max_bytes: int
@@ -252,3 +274,24 @@ async def visible_proposal(
     if not identity.may_open(proposal.project_id):
         raise HiddenError(none, proposal.project_id)
     return proposal
+
+
+async def present_collisions(
+    store: ProposalStore, proposal: Proposal, touches: Sequence[Touch] | None = None
+) -> tuple[Collision, ...]:
+    """What a proposal has in common with others now; nothing where it is not open.
+
+    Args:
+        store: where the others are.
+        proposal: whose.
+        touches: what its text touches, where that is not stored yet.
+
+    Raises:
+        StoreUnavailableError: MongoDB does not answer.
+    """
+    if not proposal.status.is_open:
+        return ()
+    if touches is None:
+        touches = await store.touches(proposal.proposal_id)
+    others = await store.touching(proposal.project_id, touches)
+    return collisions_between(touches, (each for each in others if each[0] != proposal.proposal_id))

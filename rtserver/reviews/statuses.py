@@ -15,6 +15,11 @@ class ProposalStatus(enum.StrEnum):
     REJECTED = "rejected"
     ARCHIVED = "archived"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether what the proposal says may still come into the specs."""
+        return self not in (ProposalStatus.REJECTED, ProposalStatus.ARCHIVED)
+
 
 MOVES: Mapping[ProposalStatus, tuple[ProposalStatus, ...]] = {
     ProposalStatus.DRAFT: (ProposalStatus.IN_REVIEW, ProposalStatus.ARCHIVED),

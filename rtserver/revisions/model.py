@@ -17,8 +17,10 @@ from rtserver.model.field_types import (
     Sha256,
     UserId,
 )
-from rtserver.model.moments import rfc3339
+from rtserver.model.moments import present_moment, rfc3339
+from rtserver.reviews.proposals import Proposal
 from rtserver.reviews.verdicts import RevisionRef
+from rtserver.runs.files.read import FolderContents
 
 CURRENT = "current"
 """In the place of a number: the newest revision."""
@@ -251,6 +253,43 @@ def files_of(
         files.append(RevisionFile(path, len(contents[path]), sha256, change))
     removed = sorted((path for path in known if path not in contents), key=str.encode)
     return tuple(files), tuple(removed)
+
+
+def next_revision(
+    proposal: Proposal,
+    before: Revision | None,
+    contents: FolderContents,
+    digest: str,
+    origin: Origin,
+) -> Revision:
+    """The revision that a proposal gets with a text that is another one than its newest.
+
+    Args:
+        proposal: as it is.
+        before: its newest revision.
+        contents: of its folder.
+        digest: of these.
+        origin: where they come from.
+    """
+    newest = proposal.revision
+    files, removed = files_of(contents.files, before)
+    at = present_moment()
+    first = newest is None
+    return Revision(
+        proposal_id=proposal.proposal_id,
+        project_id=proposal.project_id,
+        number=1 if newest is None else newest.number + 1,
+        digest=digest,
+        at=at if newest is None else max(at, newest.at),
+        actor=origin.actor,
+        cause=Cause.FIRST if first and origin.cause is Cause.DISK else origin.cause,
+        files=files,
+        removed=removed,
+        run_id=origin.run_id,
+        note=origin.note,
+        restored_from=origin.restored_from,
+        left_out=tuple(contents.left_out.items()),
+    )
 
 
 class RevisionStore(Protocol):

@@ -6,10 +6,12 @@ A capability's spec and a change's delta of it are Markdown. A requirement begin
 """
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
-OperationName = Literal["added", "modified", "removed", "renamed"]
+from rtserver.reviews.collisions import Operation, Touch, kept_touches
+
 MAX_REQUIREMENTS = 2_000
 MAX_LINE_CHARS = 2_000
 
@@ -39,7 +41,7 @@ class RequirementChangeJson(TypedDict):
     """
 
     capability: str
-    operation: OperationName
+    operation: Operation
     name: str
     before: str | None
     after: str | None
@@ -58,7 +60,7 @@ class TasksJson(TypedDict):
 class Delta:
     """What a change's document says of one requirement."""
 
-    operation: OperationName
+    operation: Operation
     name: str
     text: str
     renamed_from: str | None = None
@@ -79,16 +81,41 @@ def deltas_of(spec: str) -> list[Delta]:
     return [*deltas, *_renames(spec)][:MAX_REQUIREMENTS]
 
 
+def deltas_by_capability(contents: Mapping[str, bytes]) -> Iterator[tuple[str, list[Delta]]]:
+    """What a change's files say of each capability, in the order of the files' paths.
+
+    Args:
+        contents: of all its files, by path relative to the change's folder.
+    """
+    for path in sorted(contents):
+        folder, _, name = path.rpartition("/")
+        if folder.startswith("specs/") and name == "spec.md":
+            text = contents[path].decode("utf-8", "replace")
+            yield folder.removeprefix("specs/"), deltas_of(text)
+
+
+def touches_of(contents: Mapping[str, bytes]) -> list[Touch]:
+    """The requirements that a change touches; of a renamed one both names."""
+    touches: list[Touch] = []
+    for capability, deltas in deltas_by_capability(contents):
+        for delta in deltas:
+            if delta.renamed_from is not None:
+                touches.append(Touch(capability, delta.renamed_from, "renamed", is_new=False))
+            is_new = delta.operation in ("added", "renamed")
+            touches.append(Touch(capability, delta.name, delta.operation, is_new))
+    return kept_touches(touches)
+
+
 def tasks_of(text: str) -> TasksJson:
     """The check boxes of a list of tasks."""
     marks = [match[1] for line in _plain_lines(text) if (match := _TASK.match(line))]
     return {"completed": sum(mark != " " for mark in marks), "total": len(marks)}
 
 
-def _blocks(spec: str) -> list[tuple[OperationName | None, str, str]]:
+def _blocks(spec: str) -> list[tuple[Operation | None, str, str]]:
     """Each requirement: the section that it is in, its name, its text."""
-    found: list[tuple[OperationName | None, str, list[str]]] = []
-    section: OperationName | None = None
+    found: list[tuple[Operation | None, str, list[str]]] = []
+    section: Operation | None = None
     is_open = False
     for line, is_plain in _lines(spec):
         heading = _HEADING.match(line) if is_plain else None

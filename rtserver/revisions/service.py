@@ -13,7 +13,7 @@ from rtserver.model.audience import viewers_and
 from rtserver.model.errors import BusyError, ConflictError, InvalidError, StoreUnavailableError
 from rtserver.model.events import EventDraft, EventType
 from rtserver.model.identity import Identity
-from rtserver.model.moments import present_moment
+from rtserver.reviews.collisions import Touch
 from rtserver.reviews.editing import REVISED, ProposalService, change_events, next_version
 from rtserver.reviews.proposals import (
     MAX_ATTEMPTS,
@@ -21,6 +21,7 @@ from rtserver.reviews.proposals import (
     Proposal,
     ProposalStore,
     Record,
+    present_collisions,
     visible_proposal,
 )
 from rtserver.reviews.statuses import ProposalStatus
@@ -35,9 +36,10 @@ from rtserver.revisions.model import (
     RevisionFile,
     RevisionStore,
     digest_of_files,
-    files_of,
+    next_revision,
     revision_number,
 )
+from rtserver.revisions.requirements import touches_of
 from rtserver.runs.files.folders import digest_of
 from rtserver.runs.files.paths import UnsafePathError, path_parts
 from rtserver.runs.files.read import FolderContents, WorkspaceError
@@ -271,13 +273,15 @@ class RevisionService:
         self, proposal_id: str, contents: FolderContents, digest: str, origin: Origin
     ) -> Revision | None:
         """Make what is there a revision, unless it is the newest one already."""
-        kept = False
+        kept, touches = False, list[Touch]()
         for _ in range(MAX_ATTEMPTS):
             proposal = await self._proposals.get(proposal_id)
             if proposal is None or proposal.status is ProposalStatus.ARCHIVED:
                 return None
             newest = proposal.revision
             if newest is not None and newest.digest == digest:
+                if proposal.collisions is None and not await self._note_touches(proposal, contents):
+                    continue
                 return None
             if newest is None and not contents.files:
                 return None
@@ -285,8 +289,12 @@ class RevisionService:
             if not kept:
                 await self._store.keep(contents.files)
                 kept = True
-            revision = _next_revision(proposal, before, contents, digest, origin)
-            changed = next_version(replace(proposal, revision=revision.ref), proposal)
+                touches = await asyncio.to_thread(touches_of, contents.files)
+            revision = next_revision(proposal, before, contents, digest, origin)
+            collisions = await present_collisions(self._proposals, proposal, touches)
+            changed = next_version(
+                replace(proposal, revision=revision.ref, collisions=collisions), proposal
+            )
             if proposal.status is ProposalStatus.APPROVED:
                 changed = replace(changed, status=ProposalStatus.IN_REVIEW)
             events = change_events(proposal, changed, origin.actor, cause=REVISED)
@@ -296,11 +304,19 @@ class RevisionService:
                 audience=viewers_and(proposal_id, proposal.members),
                 proposal_id=proposal_id,
             )
-            if await self._proposals.change(changed, events, Record(revision, told)):
+            if await self._proposals.change(changed, events, Record(revision, told), touches):
                 if changed.status is not proposal.status:
                     self._editing.on_reopened(changed, origin.actor or "")
                 return revision
         raise ContendedError
+
+    async def _note_touches(self, proposal: Proposal, contents: FolderContents) -> bool:
+        """Keep what a text touches that was seen before that was asked; False to try again."""
+        touches = await asyncio.to_thread(touches_of, contents.files)
+        collisions = await present_collisions(self._proposals, proposal, touches)
+        changed = replace(proposal, collisions=collisions, version=proposal.version + 1)
+        told = change_events(proposal, changed, None)
+        return await self._proposals.change(changed, told, touches=touches)
 
     # Writing
 
@@ -423,34 +439,6 @@ def _as_refusal(error: WorkspaceError, newest: Revision | None) -> Exception:
         case "busy":
             return FilesBusyError(str(error), retry_after_s=2)
     return FilesNotReachedError(str(error), why=error.reason)
-
-
-def _next_revision(
-    proposal: Proposal,
-    before: Revision | None,
-    contents: FolderContents,
-    digest: str,
-    origin: Origin,
-) -> Revision:
-    newest = proposal.revision
-    files, removed = files_of(contents.files, before)
-    at = present_moment()
-    first = newest is None
-    return Revision(
-        proposal_id=proposal.proposal_id,
-        project_id=proposal.project_id,
-        number=1 if newest is None else newest.number + 1,
-        digest=digest,
-        at=at if newest is None else max(at, newest.at),
-        actor=origin.actor,
-        cause=Cause.FIRST if first and origin.cause is Cause.DISK else origin.cause,
-        files=files,
-        removed=removed,
-        run_id=origin.run_id,
-        note=origin.note,
-        restored_from=origin.restored_from,
-        left_out=tuple(contents.left_out.items()),
-    )
 
 
 def _wanted(files: Mapping[str, str | None]) -> dict[str, bytes | None]:

@@ -16,7 +16,7 @@ from rtserver.revisions.openspec import OpenSpec, OpenSpecError
 from rtserver.revisions.requirements import (
     RequirementChangeJson,
     TasksJson,
-    deltas_of,
+    deltas_by_capability,
     requirements_of,
     tasks_of,
 )
@@ -154,13 +154,9 @@ def _changes(
     revision: Revision, contents: Mapping[str, bytes], specs: Mapping[str, bytes]
 ) -> SpecChangesJson:
     requirements: list[RequirementChangeJson] = []
-    for path in sorted(contents):
-        folder, _, name = path.rpartition("/")
-        if not folder.startswith("specs/") or name != "spec.md":
-            continue
-        capability = folder.removeprefix("specs/")
+    for capability, deltas in deltas_by_capability(contents):
         today = requirements_of(_text(specs.get(f"{capability}/spec.md")))
-        for delta in deltas_of(_text(contents[path])):
+        for delta in deltas:
             change: RequirementChangeJson = {
                 "capability": capability,
                 "operation": delta.operation,

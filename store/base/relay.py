@@ -44,6 +44,9 @@ Fields = Callable[[dict[str, Any]], dict[str, Any]]
 Before = Callable[[Database, dict[str, Any], dict[str, Any]], Awaitable[None]]
 """Does what has to be done before an entry of a document's outbox is told of; takes the database,
 the document and the entry. It may be called more than once for an entry, also at the same time."""
+After = Callable[[dict[str, Any], dict[str, Any]], Awaitable[None]]
+"""Does what follows from an entry of a document's outbox, when it was told and before it is
+forgotten; takes the document and the entry. It may be called more than once, as `Before`."""
 
 _log = structlog.get_logger()
 
@@ -103,6 +106,7 @@ class OutboxRelay:
         collections: Iterable[str],
         records: Mapping[str, Fields] | None = None,
         before: Mapping[str, Before] | None = None,
+        after: Mapping[str, After] | None = None,
     ) -> None:
         """Make a relay.
 
@@ -112,6 +116,7 @@ class OutboxRelay:
             collections: those whose documents have an outbox.
             records: by collection, what an event says of a document that it brings.
             before: by collection, what is done before an event of its documents is appended.
+            after: by collection, what is done when one was.
         """
         self._database = database
         self._confirmed = confirmed(database)
@@ -119,6 +124,7 @@ class OutboxRelay:
         self._collections = tuple(collections)
         self._records = records or {}
         self._before = before or {}
+        self._after = after or {}
 
     async def prepare(self) -> None:
         """Make the indexes by which the sweep finds documents with waiting events."""
@@ -136,12 +142,15 @@ class OutboxRelay:
             LogBusyError, LogUnavailableError, DatabaseError: the sweep will finish it.
         """
         keys = []
-        before = self._before.get(collection)
+        before, after = self._before.get(collection), self._after.get(collection)
         for entry in document.get("outbox", ()):
             if before is not None:
                 await before(self._database, document, entry)
             await self._append(entry["key"], _draft(entry, await self._fields(entry)))
             keys.append(entry["key"])
+        if after is not None:
+            for entry in document.get("outbox", ()):
+                await after(document, entry)
         if keys:
             await self._database[collection].update_one(
                 {"_id": document["_id"]}, {"$pull": {"outbox": {"key": {"$in": keys}}}}

@@ -3,13 +3,15 @@
 _id proposal id, project_id, title, author, reviewers, status, version, created_by, created_at,
 updated_at, commented_at? (of the newest comment), revision? {number, digest, at}, reviews? array of
 {reviewer, reviewer_name, verdict, revision, digest, text, at}, removed? (true: there is none of
-this id), last_runs? (see store/documents/runs.py), outbox
+this id), last_runs? (see store/documents/runs.py), touches? array of {key, operation} (the
+requirements that its text touches, see `rtserver.reviews.collisions.Touch`), collisions? array of
+{proposal_id, capability, requirement, here, there}, outbox
 
 What was removed leaves its document, without its words, for the sake of its version: one of the
 same id goes on from there, so that nobody takes the new one for an older state of the old one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -17,6 +19,7 @@ from pymongo import ASCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from rtserver.model.events import EventDraft, EventType
+from rtserver.reviews.collisions import Collision, Touch
 from rtserver.reviews.pages import Place
 from rtserver.reviews.proposals import (
     MAX_REVIEWERS,
@@ -29,7 +32,7 @@ from rtserver.reviews.statuses import ProposalStatus
 from rtserver.reviews.verdicts import Review, RevisionRef, Verdict
 from store.base.client import NEWEST_MS, Database, confirmed, core_errors, newest
 from store.base.pages import BATCH_DOCUMENTS, page_of
-from store.base.relay import OutboxRelay, waiting_event
+from store.base.relay import After, OutboxRelay, waiting_event
 from store.base.schemas import OUTBOX, USER_ID, prepare_validated, schema
 
 PROPOSALS = "proposals"
@@ -57,6 +60,9 @@ SCHEMA = schema(
 )
 LIVE = {"removed": {"$exists": False}}
 """The condition for there being a proposal of an id."""
+OPEN = [status.value for status in ProposalStatus if status.is_open]
+UNTOUCHED = {"outbox": 0, "touches": 0}
+"""What is left out where proposals are read: it may be much, and concerns nobody there."""
 BELONGING = ("comments", "runs", "revisions")
 """The collections of what goes with its proposal."""
 
@@ -96,6 +102,14 @@ class MongoProposals:
             [("project_id", ASCENDING), ("created_at", ASCENDING), ("_id", ASCENDING)],
             name="of_project_in_order",
         )
+        for name, key in (
+            ("touching", "touches.key"),
+            ("colliding", "collisions.proposal_id"),
+        ):
+            # The project last, or the list of a project's proposals might go by this one.
+            await self._proposals.create_index(
+                [(key, ASCENDING), ("project_id", ASCENDING)], name=name
+            )
 
     @core_errors
     async def version_of_removed(self, proposal_id: str) -> int:
@@ -134,24 +148,39 @@ class MongoProposals:
 
     @core_errors
     async def change(
-        self, proposal: Proposal, changed: Sequence[EventDraft], record: Record | None = None
+        self,
+        proposal: Proposal,
+        changed: Sequence[EventDraft],
+        record: Record | None = None,
+        touches: Sequence[Touch] | None = None,
     ) -> bool:
         """See `ProposalStore.change`."""
         waiting = [waiting_event(_what(proposal), draft) for draft in changed]
+        fields = _fields(proposal)
+        if touches is not None:
+            fields["touches"] = [{"key": each.key, "operation": each.operation} for each in touches]
         if record is not None:
             into, document_of = self._records[type(record.value)]
             brought = {"into": into, "document": document_of(record.value)}
             waiting.append({**waiting_event(_what(proposal), record.event), "record": brought})
-        return await self._move(proposal, _fields(proposal), waiting)
+        if touches is not None or any(each.type == EventType.STATUS_CHANGED for each in changed):
+            waiting[-1]["settles"] = True
+        return await self._move(proposal, fields, waiting)
 
     @core_errors
     async def remove(self, proposal: Proposal, removed: EventDraft) -> bool:
         """See `ProposalStore.remove`."""
         wordless = replace(
-            proposal, title=proposal.proposal_id, reviewers=[], reviews=(), revision=None
+            proposal,
+            title=proposal.proposal_id,
+            reviewers=[],
+            reviews=(),
+            revision=None,
+            collisions=(),
         )
-        fields = {**_fields(wordless), "removed": True}
-        return await self._move(proposal, fields, [waiting_event(_what(proposal), removed)])
+        fields = {**_fields(wordless), "touches": [], "removed": True}
+        waiting = {**waiting_event(_what(proposal), removed), "settles": True}
+        return await self._move(proposal, fields, [waiting])
 
     async def _move(
         self, proposal: Proposal, fields: dict[str, Any], waiting: list[dict[str, Any]]
@@ -161,6 +190,7 @@ class MongoProposals:
             {"_id": proposal.proposal_id, "version": proposal.version - 1, **LIVE},
             {"$set": fields, "$push": {"outbox": {"$each": waiting}}},
             return_document=ReturnDocument.AFTER,
+            projection={"touches": 0},
         )
         if document is None:
             # Returns when a majority has the version that was met, so that `get` shows it.
@@ -174,8 +204,41 @@ class MongoProposals:
     @core_errors
     async def get(self, proposal_id: str) -> Proposal | None:
         """See `ProposalStore.get`."""
-        document = await self._confirmed.find_one({"_id": proposal_id, **LIVE})
+        document = await self._confirmed.find_one({"_id": proposal_id, **LIVE}, UNTOUCHED)
         return None if document is None else self._proposal(document)
+
+    @core_errors
+    async def touches(self, proposal_id: str) -> list[Touch]:
+        """See `ProposalStore.touches`."""
+        found = await self._confirmed.find_one({"_id": proposal_id, **LIVE}, {"touches": 1})
+        return _touches(found or {})
+
+    @core_errors
+    async def touching(
+        self, project_id: str, touches: Sequence[Touch]
+    ) -> list[tuple[str, list[Touch]]]:
+        """See `ProposalStore.touching`."""
+        keys = [touch.key for touch in touches]
+        common = {"$filter": {"input": "$touches", "cond": {"$in": ["$$this.key", keys]}}}
+        cursor = self._confirmed.aggregate(
+            [
+                {"$match": _touching(project_id, keys)},
+                {"$project": {"touches": common}},
+            ]
+        )
+        return [(document["_id"], _touches(document)) async for document in cursor]
+
+    @core_errors
+    async def concerned(self, project_id: str, proposal_id: str) -> list[str]:
+        """See `ProposalStore.concerned`."""
+        own = await self._confirmed.find_one({"_id": proposal_id}, {"touches.key": 1})
+        keys = [touch["key"] for touch in (own or {}).get("touches", ())]
+        said = {"project_id": project_id, "collisions.proposal_id": proposal_id}
+        found: set[str] = set()
+        for wanted in (_touching(project_id, keys), said):
+            async for document in self._confirmed.find(wanted, {"_id": 1}):
+                found.add(document["_id"])
+        return sorted(found - {proposal_id})
 
     @core_errors
     async def page(
@@ -187,7 +250,7 @@ class MongoProposals:
             # One range of the index, less its beginning; with `$or` it would have to be sorted.
             wanted["created_at"] = {"$gte": after.moment}
             wanted["$nor"] = [{"created_at": after.moment, "_id": {"$lte": after.id}}]
-        cursor = self._confirmed.find(wanted, {"outbox": 0}).sort([("created_at", 1), ("_id", 1)])
+        cursor = self._confirmed.find(wanted, UNTOUCHED).sort([("created_at", 1), ("_id", 1)])
         return await page_of(cursor, self._proposal, limit=limit, max_bytes=max_bytes)
 
     @core_errors
@@ -216,7 +279,39 @@ class MongoProposals:
                 for review in document.get("reviews", ())
             ),
             required_approvals=self._required_approvals,
+            collisions=tuple(Collision(**each) for each in document["collisions"])
+            if "collisions" in document
+            else None,
         )
+
+
+def _touching(project_id: str, keys: list[str]) -> dict[str, Any]:
+    """The condition for an open proposal that touches one of these."""
+    return {
+        "project_id": project_id,
+        "touches.key": {"$in": keys},
+        "status": {"$in": OPEN},
+        **LIVE,
+    }
+
+
+def _touches(document: dict[str, Any]) -> list[Touch]:
+    return [Touch.from_key(each["key"], each["operation"]) for each in document.get("touches", ())]
+
+
+def settling(settle: Callable[[str, str], Awaitable[None]]) -> After:
+    """After a change that may concern the collisions of other proposals was told, settle those.
+
+    Args:
+        settle: takes the project and the proposal that has changed. Where it fails the change is
+            told once more, which is harmless, and it is called again.
+    """
+
+    async def after(document: dict[str, Any], entry: dict[str, Any]) -> None:
+        if entry.get("settles"):
+            await settle(entry["project_id"], document["_id"])
+
+    return after
 
 
 def _members(document: dict[str, Any]) -> frozenset[str]:
@@ -261,4 +356,9 @@ def _fields(proposal: Proposal) -> dict[str, Any]:
         "reviews": [
             {**asdict(review), "verdict": review.verdict.value} for review in proposal.reviews
         ],
+        **(
+            {}
+            if proposal.collisions is None
+            else {"collisions": [asdict(collision) for collision in proposal.collisions]}
+        ),
     }

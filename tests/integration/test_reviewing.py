@@ -557,3 +557,38 @@ async def test_a_removed_proposal_leaves_no_text_to_the_next_of_its_name(
         assert await case.numbers() == [1]
         text = await case.ben.http.get(f"{case.path}/revisions/1/files/proposal.md")
         assert text.text == "# Another\n"
+
+
+@pytest.mark.gen_test
+async def test_proposals_that_touch_one_requirement_are_told_of_each_other(
+    pair: Pair, project: str
+) -> None:
+    modified = "## MODIFIED Requirements\n### Requirement: Lend\nx\n"
+    removed = "## REMOVED Requirements\n### Requirement: Lend\n**Reason**: x\n"
+    async with reviewed(pair, project, {"specs/loans/spec.md": modified}) as case:
+        other = f"other.{project}"
+        folder = case.folder.with_name(other) / "specs/loans"
+        folder.mkdir(parents=True)
+        (folder / "spec.md").write_text(removed)
+        assert (await case.ben.get(case.path))["collisions"] == []
+        await case.ben.propose(project, other)
+        seen = await case.ben.get(f"/api/v1/proposals/{other}/revisions")
+        assert len(seen["revisions"]) == 1
+
+        said = {"capability": "loans", "requirement": "Lend"}
+        mine = {"proposal_id": other, **said, "here": "modified", "there": "removed"}
+        there = {"proposal_id": case.id, **said, "here": "removed", "there": "modified"}
+        told: dict[str, list[object]] = {}
+        while told.get(case.id) != [mine]:
+            frame = await case.viewer.recv_type("proposal_updated")
+            told[frame["proposal_id"]] = frame["proposal"]["collisions"]
+        snapshot = await case.ada.get(f"/api/v1/projects/{project}")
+        shown = {each["id"]: each["collisions"] for each in snapshot["proposals"]}
+        assert shown == {case.id: [mine], other: [there]}
+
+        await case.ben.patch(f"/api/v1/proposals/{other}", {"status": "archived"})
+        while told[case.id]:
+            frame = await case.viewer.recv_type("proposal_updated")
+            told[frame["proposal_id"]] = frame["proposal"]["collisions"]
+        assert (await case.ada.get(case.path))["collisions"] == []
+        assert (await case.ada.get(f"/api/v1/proposals/{other}"))["collisions"] == []

@@ -42,6 +42,7 @@ class Team:
         workers: those that live; the tasks go on with another when theirs is killed.
         folder: of the proposal.
         done: released for each act.
+        made: the acts of which a revision has come.
         over: set when nobody is to begin another.
     """
 
@@ -50,8 +51,9 @@ class Team:
     llm: LlmThread
     done: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    made: set[str] = field(default_factory=set)
 
-    async def live(self, act: Callable[[Api, random.Random], Awaitable[None]], seed: int) -> None:
+    async def live(self, act: Callable[[Api, random.Random], Awaitable[object]], seed: int) -> None:
         """Act until it is over; the author is ada, the reviewer ben."""
         chance = random.Random(seed)
         user = "ben" if act is approve else "ada"
@@ -59,7 +61,8 @@ class Team:
             try:
                 async with api(chance.choice(self.workers).address, user, ()) as who:
                     while not self.over.is_set():
-                        await act(who, chance)
+                        if await act(who, chance) == 201:
+                            self.made.add(act.__name__)
                         self.done.release()
             except httpx2.TransportError:
                 await asyncio.sleep(0.02)  # it was killed under us
@@ -85,22 +88,23 @@ async def newest_of(who: Api) -> int:
     return int(shown.json()["revision"]["number"]) if shown.status_code == 200 else 1
 
 
-def check_status(answer: httpx2.Response, *good: int) -> None:
+def check_status(answer: httpx2.Response, *good: int) -> int:
     assert answer.status_code in {*good, *REFUSED}, answer.text
+    return answer.status_code
 
 
-async def upload(who: Api, chance: random.Random) -> None:
+async def upload(who: Api, chance: random.Random) -> int:
     """Send some files, or take some away."""
     files = {path: text_by(chance) for path in chance.sample(FILES, 2)}
     base = await newest_of(who)
     answer = await who.http.post(f"{PATH}/revisions", json={"base": base, "files": files})
-    check_status(answer, 200, 201)
+    return check_status(answer, 200, 201)
 
 
-async def restore(who: Api, chance: random.Random) -> None:
+async def restore(who: Api, chance: random.Random) -> int:
     """Put an earlier text back."""
     number = chance.randint(1, await newest_of(who))
-    check_status(await who.http.post(f"{PATH}/revisions/{number}/restore"), 200, 201)
+    return check_status(await who.http.post(f"{PATH}/revisions/{number}/restore"), 200, 201)
 
 
 async def iterate(who: Api, chance: random.Random) -> None:
@@ -154,6 +158,9 @@ async def test_killed_among_edits(
                 await team.done.acquire()
             team.workers.pop(0).kill()
             team.workers.append(await asyncio.to_thread(workers.start, **options))
+        async with asyncio.timeout(END_S):  # on a slow machine the editor is quicker than all else
+            while not {"upload", "restore"} <= team.made:
+                await team.done.acquire()
         team.over.set()  # what is asked for already is still done, and counts
         await asyncio.gather(*living)
         async with api(team.workers[0].address, "ada", ()) as ada:

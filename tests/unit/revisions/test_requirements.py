@@ -2,7 +2,13 @@ import time
 
 import pytest
 
-from rtserver.revisions.requirements import Delta, deltas_of, requirements_of, tasks_of
+from rtserver.revisions.requirements import (
+    Delta,
+    deltas_of,
+    requirements_of,
+    tasks_of,
+    touches_of,
+)
 
 SPEC = """# Loans
 ## Requirements
@@ -81,3 +87,26 @@ def test_the_cost_follows_the_length(piece: str) -> None:
 
     short = 20_000 // len(piece) + 1
     assert seconds(short * 10) < 40 * max(seconds(short), 0.001)
+
+
+def test_a_change_touches_what_its_deltas_name_and_of_what_it_renames_both_names() -> None:
+    touches = touches_of(
+        {
+            "specs/loans/spec.md": DELTA.encode(),
+            "specs/fees/spec.md": b"## ADDED Requirements\n### Requirement: A\n",
+            "specs/fees/notes.md": DELTA.encode(),
+            "proposal.md": DELTA.encode(),
+        }
+    )
+    assert [(touch.capability, touch.requirement) for touch in touches if touch.is_new] == [
+        ("fees", "A"),
+        ("loans", "A"),
+        ("loans", "E"),
+        ("loans", "G"),
+    ]
+    assert [(touch.requirement, touch.operation) for touch in touches if not touch.is_new] == [
+        ("B", "modified"),
+        ("C", "removed"),
+        ("D", "renamed"),
+        ("F", "renamed"),
+    ]

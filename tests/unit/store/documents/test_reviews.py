@@ -308,13 +308,14 @@ async def test_indexes_serve_the_queries(db: Database) -> None:
         world = await _world(stack, db)
         await world.prepare()
     for collection, wanted in (
-        (PROPOSALS, {"_id_", "of_project_in_order", "outbox"}),
+        (PROPOSALS, {"_id_", "of_project_in_order", "touching", "colliding", "outbox"}),
         (COMMENTS, {"_id_", "of_proposal"}),
         (LOCKS, {"_id_", "held", "outbox"}),
     ):
         assert set(await db[collection].index_information()) == wanted
     for collection, query in (
         (PROPOSALS, {"project_id": "p1"}),
+        (PROPOSALS, {"project_id": "p1", "touches.key": {"$in": ["old\nfees\nLate fee"]}}),
         (COMMENTS, {"proposal_id": "p", "created_at": {"$gt": NOW}}),
         (LOCKS, {"until": {"$exists": True}}),
         (PROPOSALS, {"outbox.key": {"$exists": True}}),
