@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from rtserver.app.foundation import Foundation
 from rtserver.app.logs import LogStore
 from rtserver.app.mongo import MongoAccess
+from rtserver.config.settings import Settings
 from rtserver.eventlog.answering import Answering
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.eventlog.worker_messages import Control
 from rtserver.lib.data_folder import make_folder
+from rtserver.model.errors import OperatorError
 from store.log.collection import EVENTS
 from store.log.marks import MARKS_FOLDER
 from store.log.writer import MongoEventLog
@@ -41,7 +43,12 @@ class EventLog(Log):
 
 
 async def build_event_log(base: Foundation, mongo: MongoAccess) -> EventLog:
-    """Open the log of events."""
+    """Open the log of events.
+
+    Raises:
+        OperatorError: the data directory can't be written.
+        DatabaseError: MongoDB does not answer.
+    """
     store = LogStore(
         base.settings, mongo.database, base.metrics.log, EVENTS, access=mongo.log_access()
     )
@@ -67,7 +74,7 @@ async def build_audit_log(
 
 
 async def _start(base: Foundation, store: LogStore, name: str) -> MongoEventLog:
-    make_folder(base.settings.data_dir / MARKS_FOLDER, base.settings.folder_mode)
+    _make_marks_folder(base.settings)
     writer = await store.open()
     base.shutdown.push(f"{name}-mark", store.marks.write)
     base.shutdown.push(f"{name}-heads", store.heads.finish)
@@ -76,3 +83,14 @@ async def _start(base: Foundation, store: LogStore, name: str) -> MongoEventLog:
     tasks.start(store.heads.run(), name=f"{name}-heads")
     tasks.start(store.marks.run(), name=f"{name}-mark")
     return writer
+
+
+def _make_marks_folder(settings: Settings) -> None:
+    folder = settings.data_dir / MARKS_FOLDER
+    try:
+        make_folder(folder, settings.folder_mode)
+    except OSError as error:
+        raise OperatorError(
+            f"how far the logs have gone can't be kept in {folder} ({error.strerror}): "
+            "set RT_DATA_DIR to a directory that can be written"
+        ) from error

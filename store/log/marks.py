@@ -118,7 +118,6 @@ class Marks:
 
         Raises:
             DatabaseError: MongoDB does not answer.
-            OSError: the data directory can't be read.
         """
         if not self._is_read:
             self._mark = await asyncio.to_thread(self._read)
@@ -185,11 +184,12 @@ class Marks:
             aside.unlink(missing_ok=True)
 
     def _read(self) -> Mark | None:
-        if self._path is None or not self._path.exists():
-            return None
+        assert self._path is not None  # noqa: S101 - or it counts as read
         try:
             mark = Mark.parse(self._path.read_bytes())
-        except (ValueError, KeyError, TypeError) as error:
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
             _log.warning("log_mark_unreadable", path=str(self._path), error=repr(error))
             return None
         self._former = mark.former

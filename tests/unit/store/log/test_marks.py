@@ -175,4 +175,8 @@ async def test_a_file_that_cannot_be_read_or_written_stops_nothing(
     await lost.check()
     lost.saw(site.epoch, await site.newest())
     await lost.write()
-    assert [line["event"] for line in logs.lines] == ["log_mark_unreadable", "log_mark_not_written"]
+    (tmp_path / "folder").mkdir()
+    assert await Marks(site.db, EVENTS, site.heads(), tmp_path / "folder").check() == site.epoch
+    assert [line["event"] for line in logs.lines] == [
+        *("log_mark_unreadable", "log_mark_not_written", "log_mark_unreadable")
+    ]
