@@ -83,7 +83,7 @@ class BundleHandler(_ContentHandler):
         Raises:
             web.HTTPError: 404, there is none.
         """
-        bundle = await self._bundler.get()
+        bundle = await self._bundler.latest()
         if bundle is None:
             raise web.HTTPError(404)
         content = bundle.files.get(name)

@@ -73,6 +73,10 @@ class Bundler:
         self._made: tuple[object, Bundle | None] | None = None
         self._lock = asyncio.Lock()
 
+    async def latest(self) -> Bundle | None:
+        """What was made last, whether the sources have changed since or not."""
+        return await self.get() if self._made is None else self._made[1]
+
     async def get(self) -> Bundle | None:
         """The bundle of the sources as they are; None where there is none."""
         if self._tool is None:
@@ -105,17 +109,8 @@ class Bundler:
                 entry for page, text in texts.items() for entry in self._entries(folder, page, text)
             ]
             await self._run(folder, entries)
-            told = json.loads((folder / "meta.json").read_text("utf-8"))["outputs"]
-            outputs = {PurePath(name).name: output for name, output in told.items()}
-            files = {
-                name: Content.of((folder / "out" / name).read_bytes(), PurePath(name).suffix)
-                for name in outputs
-            }
-        pages = {
-            page: Content.of(_rewritten(page, text, outputs).encode(), ".html")
-            for page, text in texts.items()
-        }
-        return Bundle(pages, files)
+            # To compress all of it takes longer than what else the worker does may wait.
+            return await asyncio.to_thread(_collected, folder, texts)
 
     def _entries(self, folder: Path, page: str, text: str) -> list[Path]:
         """Write what a page begins with: its script, and its styles in their order."""
@@ -158,6 +153,21 @@ class Bundler:
                 await process.wait()
         if process.returncode != 0:
             raise BundleError(said.decode("utf-8", "replace"))
+
+
+def _collected(folder: Path, texts: Mapping[str, str]) -> Bundle:
+    """What the tool has written, and the pages that load it."""
+    told = json.loads((folder / "meta.json").read_text("utf-8"))["outputs"]
+    outputs = {PurePath(name).name: output for name, output in told.items()}
+    files = {
+        name: Content.of((folder / "out" / name).read_bytes(), PurePath(name).suffix)
+        for name in outputs
+    }
+    pages = {
+        page: Content.of(_rewritten(page, text, outputs).encode(), ".html")
+        for page, text in texts.items()
+    }
+    return Bundle(pages, files)
 
 
 def _rewritten(page: str, text: str, outputs: Mapping[str, Mapping[str, object]]) -> str:

@@ -24,6 +24,15 @@ ENTRY = ".proposal-list .item"
 MAX_REQUESTS = 20
 MAX_FIRST_BYTES = 250 * 1024
 MAX_RELOAD_BYTES = 30 * 1024
+NOTIFIES = """
+window.notified = []; window.away = false;
+window.Notification = class {
+    static permission = "granted";
+    static requestPermission = async () => "granted";
+    constructor(title, { body }) { window.notified.push(body); }
+};
+Object.defineProperty(document, "hidden", { get: () => window.away });
+"""
 RTL = "\u05d4\u05e6\u05e2\u05d4"
 
 
@@ -112,6 +121,7 @@ def test_one_of_many_is_found_and_in_view(new_context: NewContext, site: Site) -
 def test_what_others_do_is_missed_nowhere(new_context: NewContext, site: Site) -> None:
     """In another proposal, in the title, in all tabs, after a reload, and while it was closed."""
     context = new_context()
+    context.add_init_script(NOTIFIES)
     page = context.new_page()
     shown = site.propose(page, "count.3")
     other = site.propose(page, "count.4", author="ada", reviewers=["ben"])
@@ -126,10 +136,19 @@ def test_what_others_do_is_missed_nowhere(new_context: NewContext, site: Site) -
     expect(page.locator(".toasts")).to_have_attribute("aria-live", "polite")
     expect(news.nth(1)).to_have_text("1 new")
     expect(page).to_have_title(re.compile(r"^\(1\) "))
+    assert page.evaluate("window.notified") == []
+    bell = page.get_by_role("button", name="Notify me")
+    bell.click()
+    expect(bell).to_have_attribute("aria-pressed", "true")
+    page.evaluate("window.away = true")
+    site.call(page, "PATCH", f"/proposals/{other}", {"status": "in_review"}, "ben")
+    page.wait_for_function("window.notified.length > 0")
+    assert page.evaluate("window.notified") == ["ben moved “About count.4” to “In review”"]
+    page.evaluate("window.away = false")
     site.post(page, comments, {"text": "My own."})
     page.reload()
     expect_live(page)
-    expect(news.nth(1)).to_have_text("1 new")
+    expect(news.nth(1)).to_have_text("2 new")
     second = context.new_page()
     page.goto("about:blank")
     run = site.post(page, f"/proposals/{other}/validations", {})["run_id"]
@@ -137,7 +156,7 @@ def test_what_others_do_is_missed_nowhere(new_context: NewContext, site: Site) -
         page.wait_for_timeout(20)
     second.goto(site.address(proposal=shown))
     expect_live(second)
-    expect(second.locator(f"{ENTRY} .item-news").nth(1)).to_have_text("2 new")
+    expect(second.locator(f"{ENTRY} .item-news").nth(1)).to_have_text("3 new")
     page.goto(site.address(proposal=other, view="text"))
     expect_live(page)
     expect(page.get_by_role("link", name="Discussion")).to_contain_text("1 new")

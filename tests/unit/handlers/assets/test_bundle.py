@@ -63,7 +63,9 @@ def test_a_page_loads_few_files_whose_names_tell_their_contents(static: Path) ->
         assert bundle.newest("chunk-OLDOLDOL.js") is None
         assert bundle.newest("passwd") is None
         (static / "app" / "index.js").write_text('console.log("changed");\n')
+        assert await bundler.latest() is bundle
         changed = await bundler.get()
+        assert await bundler.latest() is changed
         assert changed is not None
         assert script not in changed.files
 
