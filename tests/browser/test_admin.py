@@ -200,6 +200,7 @@ def test_a_connection_is_ended_and_its_page_says_so(page: Page, site: Site) -> N
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
     expect(state(other)).to_have_text("Stopped")
+    expect(other.locator(".head .banner")).to_contain_text("An administrator ended your connection")
     expect(page.get_by_role("button", name="This one")).to_have_count(0)
     # Whoever works by keyboard is not thrown back to the top of the page.
     page.wait_for_function("document.querySelector('.panel').contains(document.activeElement)")

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from playwright.sync_api import Page, Request, WebSocketRoute, expect
+from playwright.sync_api import Page, Request, Route, WebSocketRoute, expect
 
 from handlers.assets.bundle import find_tool
 from tests.browser.conftest import Complaints, NewContext, Site
@@ -197,6 +197,38 @@ def test_links_open_signed_in_and_a_token_of_several_projects_asks_which(
     page.get_by_role("link", name="Switch").click()
     expect(page.get_by_role("link", name=site.project)).to_be_focused()
     expect(page.get_by_role("link", name="another")).to_be_visible()
+
+
+def test_a_full_project_says_so_and_is_tried_again(
+    page: Page, site: Site, complaints: Complaints
+) -> None:
+    """A browser is not told why an upgrade was refused: the next way in says it."""
+    proposal = site.propose(page, "count.1")
+    is_full = True
+    problem = {"status": 503, "reason": "project_full", "detail": "All 50 places are taken"}
+
+    def refuse(route: Route) -> None:
+        if is_full:
+            route.fulfill(status=503, json=problem, headers={"Retry-After": "1"})
+        else:
+            route.continue_()
+
+    def upgrade(route: WebSocketRoute) -> None:
+        if is_full:
+            route.close(code=3000)
+        else:
+            route.connect_to_server()
+
+    page.route_web_socket(re.compile("/ws/"), upgrade)
+    page.route("**/proposals/*/events", refuse)
+    page.goto(site.address(proposal=proposal))
+    banner = page.locator(".head .banner")
+    expect(banner).to_contain_text("The project is full. All 50 places are taken.")
+    expect(banner).to_contain_text("Trying again")
+    is_full = False
+    expect_live(page)
+    expect(banner).to_be_hidden()
+    complaints.expect("503")
 
 
 def test_axe_finds_nothing(new_context: NewContext, site: Site) -> None:
