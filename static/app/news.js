@@ -22,11 +22,15 @@ const SEEN_IN = new Map([
   ["revise", ["any", "checks"]],
 ]);
 
-const VERDICTS = {
-  approve: "approved",
-  request_changes: "asked for changes to",
-  comment: "reviewed",
-};
+const VERDICTS = new Map([
+  ["approve", "approved"],
+  ["request_changes", "asked for changes to"],
+]);
+const ENDS = new Map([
+  ["passed", "passed"],
+  ["failed", "failed"],
+  ["done", "is done"],
+]);
 
 /**
  * What an event says, in words.
@@ -41,7 +45,7 @@ export function describeNews(event, { names, run }) {
   const outcome = (what, status) => ({
     who: "",
     did: `${what} of`,
-    then: { passed: "passed", failed: "failed", done: "is done" }[status] ?? "could not finish",
+    then: ENDS.get(status) ?? "could not finish",
   });
   switch (event.type) {
     case "comment_created": {
@@ -56,7 +60,7 @@ export function describeNews(event, { names, run }) {
     }
     case "review_submitted": {
       const { reviewer_name: reviewer, verdict } = event.review ?? {};
-      return { who: reviewer || who, did: VERDICTS[verdict] ?? "reviewed", then: "" };
+      return { who: reviewer || who, did: VERDICTS.get(verdict) ?? "reviewed", then: "" };
     }
     case "proposal_created":
       return { who, did: "proposed", then: "" };
