@@ -3,6 +3,7 @@
 import http
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import unquote
@@ -88,6 +89,20 @@ class BaseHandler(EarlyHandler):
         self._problem_reason: str | None = None
         self._hidden = False
         self._is_news = True
+
+    async def _execute(self, transforms: Any, *args: bytes, **kwargs: bytes) -> None:
+        # What Tornado refuses before it asks `prepare` is counted as well.
+        parts = (*args, *kwargs.values())
+        if self.request.method not in self.SUPPORTED_METHODS or not all(map(_is_text, parts)):
+            self._transforms = transforms
+            try:
+                await self.context.rates.address(self.client_ip, Counted.REQUEST)
+            except TooOftenError as error:
+                self.send_error(error.status, exc_info=sys.exc_info())
+                self._prepared_future.set_result(None)
+                return
+        # Not `super`: a handler of the SockJS library would come before Tornado's.
+        await web.RequestHandler._execute(self, transforms, *args, **kwargs)  # noqa: SLF001
 
     async def prepare(self) -> None:
         """See, before the body is read, whether there is a use for it and room for the request.
@@ -347,6 +362,14 @@ class BaseHandler(EarlyHandler):
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")
         self.finish(msgspec.json.encode(document))
+
+
+def _is_text(part: bytes | None) -> bool:
+    try:
+        (part or b"").decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 async def _end(stream: IOStream, discard_bytes: int) -> None:

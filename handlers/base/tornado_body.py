@@ -48,6 +48,8 @@ class EarlyHandler(RequestHandler):
     goes_on = False
     is_too_large = False
     _received: bytearray | None = None
+    _prepared_future: Any
+    """Tornado's, which waits for it before it reads the body."""
 
     @property
     def received(self) -> bytearray:

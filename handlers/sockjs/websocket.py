@@ -6,7 +6,6 @@ The library's ignores size limits, closes without code, and answers wrong method
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
-from tornado.websocket import WebSocketHandler
 
 from handlers.base.handler import BaseHandler
 from handlers.base.problems import origin_refused
@@ -36,7 +35,7 @@ class CorrectedSocket(SocketHandler):
 
     async def _execute(self, transforms: Any, *args: bytes, **kwargs: bytes) -> None:
         # Past the library's own checks, which Tornado does better.
-        await WebSocketHandler._execute(self, transforms, *args, **kwargs)  # noqa: SLF001
+        await BaseHandler._execute(self, transforms, *args, **kwargs)  # noqa: SLF001
 
     async def prepare(self) -> None:
         """Answer other methods without a page, and keep strangers out."""
