@@ -24,11 +24,13 @@ class Seen:
     """What clients went through, all together.
 
     Attributes:
+        reading: how many have got an event.
         reconnects: how often one came back.
-        longest_s: the longest time without an event that there was, of anybody.
+        longest_s: the longest time without an event that there was, of anybody, once all read.
         published: how many events were acknowledged.
     """
 
+    reading: int = 0
     reconnects: int = 0
     longest_s: float = 0.0
     published: int = 0
@@ -38,7 +40,7 @@ class Seen:
 async def read(worker: Worker, name: str, seen: Seen) -> None:
     """Read without a hole; whoever is refused or dropped fails the test."""
     last: str | None = None
-    arrived_s = time.monotonic()
+    arrived_s = 0.0
     while True:
         client = await open_socket(worker.address, user=name, last_event_id=last)
         client.last_event_id = last
@@ -47,9 +49,11 @@ async def read(worker: Worker, name: str, seen: Seen) -> None:
                 frame = await client.recv()
                 if frame["type"] == "test.event":
                     now_s = time.monotonic()
-                    if last is not None:
+                    if arrived_s:
+                        assert last is not None
                         assert seq_of(frame["id"]) == seq_of(last) + 1
                         seen.longest_s = max(seen.longest_s, now_s - arrived_s)
+                    seen.reading += arrived_s == 0.0
                     arrived_s = now_s
                 last = client.last_event_id
         except SocketClosedError as closed:
@@ -81,7 +85,8 @@ async def roll(workers: Sequence[Worker], readers: int) -> tuple[Seen, float]:
             ]
             for worker in workers:
                 clients.create_task(publish(worker, seen))
-            await until(lambda: seen.published >= 10, "some events")
+            await until(lambda: seen.reading == readers, "all readers")
+            seen.longest_s = 0.0
             for done, worker in enumerate(workers, 1):
                 worker.process.send_signal(signal.SIGHUP)
                 await until(lambda w=worker: bool(w.logged("worker_replaced")), "a successor")  # type: ignore[misc]
