@@ -14,7 +14,7 @@ from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.metrics import AuditMetrics
 from rtserver.audit.record.spool import SPOOL_FOLDER
-from rtserver.audit.record.strangers import Strangers
+from rtserver.audit.record.strangers import Strangers, share_of
 from rtserver.audit.record.workers import Workers
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.data_folder import make_folder
@@ -104,7 +104,7 @@ async def build_audit(base: Foundation, mongo: MongoAccess) -> Audit:
     strangers, tasks = await _build_log(base, mongo, of_strangers, None)
     shutdown.push("strangers", _Finish(strangers.auditor, shutdown).stop)
     strangers.auditor.adopt(tasks)
-    joined = Strangers(strangers.auditor)
+    joined = Strangers(strangers.auditor, share_of(settings.audit_log_bytes))
     tasks.start(joined.run(), name="strangers")
     shutdown.push("strangers-joined", joined.flush)
 

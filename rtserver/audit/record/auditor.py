@@ -80,8 +80,8 @@ class Auditor:
             spool_dir: where the workers of this host keep their spools.
             worker_id: this worker.
             spool_bytes: most that waits for MongoDB.
-            strangers: takes what was refused to somebody without a token; None: it is recorded as
-                all else is.
+            strangers: takes what was refused to somebody without a token, and says what of it is
+                recorded here too; None: all is recorded here.
 
         Raises:
             OSError: the spool can't be made.
@@ -171,27 +171,19 @@ class Auditor:
         if by is None:
             by = self._acting.get() or Acting()
         by.recorded += 1
-        if self._strangers is not None and by.is_stranger:
-            self._strangers.refused(
-                action,
-                outcome,
-                by,
-                target=target,
-                project_id=by.project_id if project_id is None else project_id,
-                details=details,
+        project_id = by.project_id if project_id is None else project_id
+        if (
+            self._strangers is not None
+            and by.is_stranger
+            and not self._strangers.refused(
+                action, outcome, by, target=target, project_id=project_id, details=details
             )
+        ):
             return
         if self._backpressure.full and not self._is_due(action, outcome):
             self._drop(action)
             return
-        self._append(
-            action,
-            outcome,
-            by,
-            target,
-            by.project_id if project_id is None else project_id,
-            details,
-        )
+        self._append(action, outcome, by, target, project_id, details)
 
     def _append(
         self,

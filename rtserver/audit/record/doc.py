@@ -44,10 +44,12 @@ its own (`RT_STRANGER_LOG_BYTES`), with chains, ids and positions of its own: `l
 refused often, nor fill the spool that users' records wait in. The alternative, one sequence over
 both, would have made either the ids or the space common.
 
-There the refusals of an address for a reason are joined. The first is a record as any other. Those
-that follow within a minute are one record, with `count`, and `first` and `last`, when they were.
-Of IPv6 a network of 64 bits counts as an address. A worker tells 250 addresses and reasons apart
-at a time; what comes beyond is joined by reason alone, with no `ip`. A worker that is killed loses
+There the refusals of an address for a reason are joined. The first five are records as any other.
+Those that follow within a minute are one record, with `count`, and `first` and `last`, when they
+were. Of IPv6 a network of 64 bits counts as an address. A worker tells 250 addresses and reasons
+apart at a time; what comes beyond is joined by reason alone, with no `ip`. What is a record by
+itself stands in the log of users as well, so that who watches that one sees the beginning of it: 50
+records at once, and in a day no more than a 64th of that log's size. A worker that is killed loses
 the counts of that minute. This log is not archived: it holds the newest, whatever a stranger does.
 What a user is refused whose token is valid, or was when their session began, is in the log of
 users.
