@@ -178,7 +178,7 @@ def test_links_open_signed_in_and_a_token_of_several_projects_asks_which(
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.get_by_label("Token").fill(site.address(proposal=first, name="Ada Lovelace"))
     expect(page.get_by_label("Project")).to_have_value(site.project)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Token").press("Control+Enter")
     expect_live(page)
     expect(page.locator(".me")).to_have_text("Ada Lovelace")
     expect(page.locator(".meta")).to_contain_text("by Ada Lovelace")

@@ -45,6 +45,12 @@ export function createSignIn({ project, message = "", onSubmit, onCancel = null 
     else if (named.length > 0 && projectField.value === "") projectField.value = named[0];
   });
 
+  token.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault(); // A token has one line.
+    token.form.requestSubmit();
+  });
+
   async function submit(event) {
     event.preventDefault();
     const { token: value } = partsOfPasted(token.value);
