@@ -9,7 +9,7 @@ import structlog
 
 from rtserver.app.audit import build_audit
 from rtserver.app.delivery import build_delivery, build_tails
-from rtserver.app.demo import build_demo
+from rtserver.app.demo import build_demo, tell_demo_story
 from rtserver.app.documents import build_documents
 from rtserver.app.drain import Drain
 from rtserver.app.event_log import build_event_log
@@ -118,11 +118,11 @@ class Server:
         events = await build_event_log(base, mongo)
         audit = await build_audit(base, mongo)
         documents = await build_documents(base, mongo, events)
-        if self._demo:
-            await build_demo(base, documents)
+        made = await build_demo(base, documents) if self._demo else set()
         delivery = build_delivery(base, events, audit, documents)
         workspaces = await build_workspaces(base)
         reviews = build_reviews(base, mongo, events, documents, workspaces, audit)
+        await tell_demo_story(reviews, made)
         runs = await build_runs(
             base, events, documents, delivery, workspaces, reviews, audit, demo=self._demo
         )

@@ -1,7 +1,7 @@
 /** What somebody said, as Markdown; as plain text until the renderer is there, or where it is not. */
 import { loadMarkdown } from "./markdown.js";
 
-const MENTION = /(^|[^\w@])@([\w][\w.-]*)/g;
+const MENTION = /(^|[^\w@])@(\w(?:[\w.-]*\w)?)/g;
 
 /** Show a text in an element. */
 export function say(element, text) {
