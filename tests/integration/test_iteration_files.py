@@ -1,4 +1,4 @@
-"""What a model's reply makes of a proposal's files, judged by the real OpenSpec."""
+"""What a model's reply makes of a proposal's files."""
 
 import re
 from collections.abc import Iterator
@@ -13,14 +13,10 @@ from tests.integration.iteration_case import ENDS, SETTINGS, files_in
 from tests.support.api import api
 from tests.support.llm_server import LlmThread, says
 from tests.support.mongo import MongodProcess
-from tests.support.processes import ROOT
+from tests.support.node import need_openspec
 from tests.support.sockets import Frame, session
 from tests.support.workers import Worker, Workers
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "node_modules" / ".bin" / "openspec").exists(),
-    reason="openspec is not installed: run `npm ci`",
-)
 PROJECT = "library"
 WHY = "# Change\n\n## Why\n\n" + "Members ask for it every day. " * 3
 PROPOSAL = f"{WHY}\n\n## What Changes\n\n- Loans are renewed by themselves.\n"
@@ -44,10 +40,10 @@ def llm() -> Iterator[LlmThread]:
 
 
 @pytest.fixture(scope="module")
-def worker(
+def _workers(
     mongod: MongodProcess, tmp_path_factory: pytest.TempPathFactory, llm: LlmThread
-) -> Iterator[Worker]:
-    settings = {**SETTINGS, "validation_command": None, "validation_report_command": None}
+) -> Iterator[Workers]:
+    settings = {key: SETTINGS[key] for key in SETTINGS if not key.startswith("validation_")}
     with mongod.fresh_database() as name:
         workers = Workers(
             tmp_path_factory.mktemp("files"),
@@ -55,12 +51,25 @@ def worker(
                 "mongodb_uri": mongod.uri,
                 "mongodb_database": name,
                 "llm_base_url": llm.base_url,
-                **{key: value for key, value in settings.items() if value is not None},
+                **settings,
             },
         )
-        yield workers.start()
+        yield workers
         problems = workers.stop() + workers.unexpected()
     assert problems == []
+
+
+@pytest.fixture(scope="module")
+def worker(_workers: Workers) -> Worker:
+    """Its validator is a quick one: OpenSpec needs two seconds of the processor for a verdict."""
+    return _workers.start(validation_command="true", validation_report_command="")
+
+
+@pytest.fixture
+def judged(_workers: Workers, llm: LlmThread) -> "Change":
+    """A change that the real OpenSpec judges."""
+    need_openspec()
+    return _change(_workers.start(), llm)
 
 
 class Change:
@@ -100,6 +109,10 @@ class Change:
 
 @pytest.fixture
 def change(worker: Worker, llm: LlmThread) -> Change:
+    return _change(worker, llm)
+
+
+def _change(worker: Worker, llm: LlmThread) -> Change:
     name = f"change-{next(_NUMBERS)}"
     return Change(worker, llm, Path(str(worker.settings["workspace_root"])), name)
 
@@ -122,11 +135,11 @@ def in_marked_tags(files: dict[str, str]) -> Respond:
 
 
 @pytest.mark.gen_test
-async def test_a_reply_in_the_form_that_the_prompt_asks_for(change: Change) -> None:
-    end = await change.revise(in_marked_tags({"specs/loans/spec.md": SPEC}))
+async def test_a_reply_in_the_form_that_the_prompt_asks_for(judged: Change) -> None:
+    end = await judged.revise(in_marked_tags({"specs/loans/spec.md": SPEC}))
     assert (end["type"], end["files_modified"]) == ("iteration_complete", ["specs/loans/spec.md"])
     assert end["validation"]["status"] == "passed", end
-    assert change.files()["specs/loans/spec.md"] == SPEC
+    assert judged.files()["specs/loans/spec.md"] == SPEC
 
 
 SKIP = "schema: spec-driven\nskip_specs: true\n"
