@@ -11,7 +11,6 @@
 """
 
 import asyncio
-import shutil
 import tempfile
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -24,6 +23,7 @@ from tornado.ioloop import IOLoop
 from rtserver.app.server import Server
 from rtserver.config.settings import Settings
 from tests.support.leftovers import end_leftovers
+from tests.support.memory import folder_in_memory
 from tests.support.mongo import MongodProcess
 from tests.support.recorder import LogRecorder, recording
 from tests.support.tokens import SECRET
@@ -33,8 +33,6 @@ TEST_TIMEOUT_S = 60.0
 """Of a `gen_test` that names none; generous, for a machine that does other things too."""
 SHOWN_LINES = 60
 """Of each log, with a failure."""
-MONGOD_ROOM_BYTES = 4 * 1024**3
-"""With so much of it free, a mongod's files are in memory: to flush them costs nothing there."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -91,10 +89,8 @@ async def _shut_down_generators() -> None:
 
 @pytest.fixture(scope="session")
 def mongod() -> Iterator[MongodProcess]:
-    memory = Path("/dev/shm")
-    roomy = memory.is_dir() and shutil.disk_usage(memory).free > MONGOD_ROOM_BYTES
     with tempfile.TemporaryDirectory(
-        prefix="rtserver-mongod-", dir=memory if roomy else None
+        prefix="rtserver-mongod-", dir=folder_in_memory()
     ) as directory:
         process = MongodProcess(Path(directory) / "var")
         try:

@@ -13,6 +13,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from store.mongod.command import find_mongod, mongod_environment
+from tests.support.memory import folder_in_memory
 from tests.support.processes import Child, end, spawn, wait_until
 
 NAME = "three"
@@ -140,10 +141,7 @@ def spawn_member(directory: Path, port: int, replica_set: str, *options: str) ->
 @contextmanager
 def three_mongods(*, election_timeout_ms: int = ELECTION_TIMEOUT_MS) -> Iterator[ReplicaSet]:
     """A replica set for as long as it is used, its data in memory where that can be."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(
-        prefix="rtserver-three-", dir=memory if memory.is_dir() else None
-    ) as directory:
+    with tempfile.TemporaryDirectory(prefix="rtserver-three-", dir=folder_in_memory()) as directory:
         three = ReplicaSet(Path(directory), election_timeout_ms=election_timeout_ms)
         try:
             three.start()

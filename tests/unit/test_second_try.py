@@ -81,7 +81,12 @@ def test_a_second_try_that_passes_is_named_and_fails_the_run(
     done = subprocess.run(
         [sys.executable, ROOT / "tests" / "second_try.py", "-q"],
         cwd=tmp_path,
-        env={**os.environ, "PYTEST_ADDOPTS": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PYTEST_ADDOPTS": "",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
         capture_output=True,
         text=True,
         timeout=60,
