@@ -43,9 +43,16 @@ class ApiHandler(BaseHandler):
             return
         self.identity = await self.context.gateway.identify(self.found_token(), self.counted)
         self.discard_bytes, self.goes_on = KNOWN_DISCARD_BYTES, True
+        self.check_unread()
         self.expect_body()
         if self.request.method in CHANGING_METHODS:
             self.context.auditor.ensure(self.audit_action)
+
+    @property
+    def reader(self) -> str | None:
+        """The user, from wherever they ask."""
+        identity = getattr(self, "identity", None)
+        return super().reader if identity is None else f"user {identity.user_id}"
 
     @property
     def max_body_bytes(self) -> int:  # type: ignore[override]

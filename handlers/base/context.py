@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from handlers.base.metrics import HttpMetrics
+from handlers.base.tornado_answers import UnreadAnswers
 from rtserver.audit.live.messages import AuditLogName
 from rtserver.audit.live.service import AuditWatch
 from rtserver.audit.record.auditor import Auditor
@@ -42,6 +43,7 @@ class HandlerContext:
 
     Attributes:
         answering: whether MongoDB answers, so that nobody is kept waiting where it does not.
+        unread: what clients were answered and have not read.
         max_message_bytes: bound of a socket message and of one published event.
         ping_interval_s: how often a client is asked for a sign of life, or sent one.
         max_strangers_per_address: SockJS sessions of one address that have not said hello yet.
@@ -51,6 +53,7 @@ class HandlerContext:
     gateway: Gateway
     answering: Answering
     rates: RequestRates
+    unread: UnreadAnswers
     sessions: ProjectSessions
     log: EventLog
     history: History

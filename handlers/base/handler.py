@@ -1,5 +1,6 @@
 """The handler that all others stand on: problem documents, origins, inputs, the audit record."""
 
+import asyncio
 import http
 import json
 import re
@@ -21,6 +22,7 @@ from handlers.base.tornado_body import DISCARD_S, EarlyHandler, discard, say_the
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.outcomes import outcome_of_status
 from rtserver.auth.bearer import FoundToken, find_token, offered_subprotocols
+from rtserver.auth.client_address import network_of
 from rtserver.model import ids
 from rtserver.model.errors import ForbiddenError, HiddenError
 from rtserver.model.positions import BadPositionError, Position
@@ -33,6 +35,7 @@ REFUSED = frozenset({401, 403, 429})
 METHOD_NOT_ALLOWED = 405
 CLIENT_HAS_LEFT = 499
 """For the access log: nobody is there to get it. The number is nginx's."""
+TYPICAL_ANSWER_BYTES = 64 * 1024
 SHOWN_ADDRESS_CHARS = 200
 """So much of an address tells which it was; a stranger would fill logs with the rest."""
 SOCKJS_SESSION = re.compile(r"(/sockjs/[^/?]+/[^/?]+/)[^/?]+")
@@ -108,9 +111,10 @@ class BaseHandler(EarlyHandler):
         """See, before the body is read, whether there is a use for it and room for the request.
 
         Raises:
-            TooOftenError: too many come from this address.
+            TooOftenError: too many come from this address, or what it was sent is not read.
         """
         await self.context.rates.address(self.client_ip, Counted.REQUEST)
+        self.check_unread()
         self.check_body()
 
     def check_body(self) -> None:
@@ -128,6 +132,37 @@ class BaseHandler(EarlyHandler):
         if self.max_body_bytes == 0 or (announced_bytes or 0) > self.max_body_bytes:
             raise self.too_large()
         self.expect_body()
+
+    @property
+    def reader(self) -> str | None:
+        """Whose the answer is, where what is not read of answers is counted."""
+        return f"address {network_of(self.client_ip)}"
+
+    def check_unread(self, more_bytes: int = TYPICAL_ANSWER_BYTES) -> None:
+        """See that there is room for the answer.
+
+        Raises:
+            UnreadError: those before it were not read.
+        """
+        if self.reader is not None:
+            self.context.unread.check(self.reader, more_bytes)
+
+    def finish(self, chunk: Any = None) -> "asyncio.Future[None]":
+        """Answer, unless what was asked for is more than may wait for this reader.
+
+        Raises:
+            UnreadError: it is. What changes something is done by then, and is answered.
+        """
+        if self.request.method == "GET" and self.get_status() < 400 and not self._headers_written:
+            self.check_unread(len(chunk or b"") + sum(map(len, self._write_buffer)))
+        return super().finish(chunk)
+
+    def flush(self, include_footers: bool = False) -> "asyncio.Future[None]":
+        """Send what there is, and note that it is on its way."""
+        sending = super().flush(include_footers)
+        if self.reader is not None:
+            self.context.unread.sent(self.reader, self.request.connection)
+        return sending
 
     def too_large(self) -> Problem:
         """The answer to a body that is too large."""

@@ -47,6 +47,7 @@ class HttpMetrics:
 
     Attributes:
         http_requests_total: by `method` and `status`.
+        http_write_timeouts_total: connections that were ended because their client read nothing.
     """
 
     def __init__(self, registry: MetricsRegistry) -> None:
@@ -55,6 +56,10 @@ class HttpMetrics:
             "HTTP requests answered",
             ["method", "status"],
             [[method, status] for method in (*_METHODS, OTHER) for status in (*_STATUSES, OTHER)],
+        )
+
+        self.http_write_timeouts_total = registry.counter(
+            "http_write_timeouts", "Connections ended in an answer that was not read"
         )
 
     def http_request(self, method: str, status: int) -> None:

@@ -64,6 +64,7 @@ class CorrectedHandler(BaseHandler):
     server: "Router"
     handle_session_cookie: Callable[[], None]
     opens_sessions = False
+    reader = None  # what waits for a session is bounded by its outbox
 
     def initialize(self, server: "Router") -> None:  # type: ignore[override]
         """Take the router."""

@@ -3,6 +3,7 @@
 from tornado.web import Application
 
 from handlers.base.context import HandlerContext
+from handlers.base.tornado_answers import UnreadAnswers
 from handlers.routes import application
 from handlers.sockjs.echo import test_routes
 from rtserver.app.features import Features
@@ -30,6 +31,7 @@ def _context(base: Foundation, features: Features) -> HandlerContext:
         gateway=sessions.gateway,
         answering=features.events.answering,
         rates=sessions.rates,
+        unread=UnreadAnswers(settings.max_unread_bytes),
         sessions=sessions.of_projects,
         log=log,
         history=History(log, features.delivery.membership.table),

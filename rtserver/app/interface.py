@@ -20,6 +20,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from handlers.base.starting import starting_application
+from handlers.base.tornado_answers import WriteTimeouts
 from handlers.base.tornado_body import MAX_BODY_BYTES
 from handlers.base.tornado_listener import Listener
 from rtserver.app.foundation import Foundation
@@ -53,6 +54,8 @@ class Interface(HTTPServerConnectionDelegate):
         self.server = HTTPServer(
             self, max_body_size=MAX_BODY_BYTES, idle_connection_timeout=120, body_timeout=60
         )
+        timeouts = WriteTimeouts(self.server, settings.write_timeout_s, base.metrics.http)
+        base.shutdown.tasks("write-timeouts").start(timeouts.run(), name="write-timeouts")
 
     @property
     def application(self) -> Application:

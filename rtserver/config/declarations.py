@@ -328,6 +328,19 @@ class Declarations:
         "Most bytes that wait for one slow connection; past it, it is closed with 4008 and can "
         "resume.",
     )
+    write_timeout_s: float = setting(
+        30.0,
+        seconds(0.1, 3600),
+        "How long a client may take nothing of an HTTP answer; past it the connection is ended. As "
+        "long as a train's tunnel, and no answer is kept for ever.",
+    )
+    max_unread_bytes: int = setting(
+        8 * MIB,
+        size(64 * KIB, GIB),
+        "Most bytes of HTTP answers that wait for one user (without a token: for one address); "
+        "past it requests get HTTP 429 until they are read. Room for several full pages at once, "
+        "beyond what the kernel holds.",
+    )
     catch_up_bytes: int = setting(
         32 * MIB,
         size(MIB, 64 * GIB),

@@ -10,6 +10,7 @@ from rtserver.model.visibility import MemberTable, Viewer, visible
 
 MAX_SCANNED_EVENTS = 20_000
 READ_EVENTS = 1_000
+PAGE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,9 @@ class History:
     ) -> Page:
         """Read what came after a place, by the memberships of now.
 
-        A page ends at `limit` events, and also after so many that were looked at, so that a filter
-        which little passes costs no more than one that all passes.
+        A page ends at `limit` events, and before `PAGE_BYTES` where it has one at least; also after
+        so many that were looked at, so that a filter which little passes costs no more than one
+        that all passes.
 
         Args:
             project_id: whose log.
@@ -114,6 +116,7 @@ class History:
         viewer = Viewer(user_id)
         members: MemberTable | None = None
         events: list[StoredEvent] = []
+        size_bytes = 0
         while seq < head and len(events) < limit and seq - first < MAX_SCANNED_EVENTS:
             packs = await self._log.read(project_id, after=seq, upto=head, limit=READ_EVENTS)
             if not packs:
@@ -125,7 +128,8 @@ class History:
                     table = members or _UNKNOWN
                     if not visible(event.audience, viewer, table.of):
                         continue
-                    if len(events) == limit:
+                    size_bytes += len(event.payload)
+                    if len(events) == limit or (events and size_bytes > PAGE_BYTES):
                         return Page(events, events[-1].seq, True, lost)
                     events.append(event)
                 seq = max(seq, min(pack.last, head))

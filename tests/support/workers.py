@@ -205,7 +205,11 @@ def _line(text: str) -> LogLine:
 
 
 class Workers:
-    """Starts workers on one database, ends them, and reports what they complained of."""
+    """Starts workers on one database, ends them, and reports what they complained of.
+
+    Attributes:
+        settings: of every worker.
+    """
 
     def __init__(self, directory: Path, settings: Mapping[str, object]) -> None:
         """Make a factory.
@@ -215,7 +219,7 @@ class Workers:
             settings: for every worker; those of `start` win.
         """
         self.directory = directory
-        self._settings = {
+        self.settings = {
             **QUICK_SETTINGS,
             "data_dir": directory / "var",
             "workspace_root": directory / "workspaces",
@@ -231,7 +235,7 @@ class Workers:
         self, command: str, arguments: Iterable[str], settings: Mapping[str, object]
     ) -> Worker:
         log = self.directory / f"worker-{len(self.all) + 1}.log"
-        worker = Worker(log, {**self._settings, **settings}, arguments, command)
+        worker = Worker(log, {**self.settings, **settings}, arguments, command)
         self.all.append(worker)
         return worker
 

@@ -12,6 +12,7 @@ from rtserver.model.moments import rfc3339
 
 READ_RECORDS = 2_000
 MAX_SCANNED_RECORDS = 50_000
+PAGE_BYTES = 1024 * 1024
 MAX_COUNTED_RECORDS = 500_000
 DISORDER = timedelta(minutes=1)
 """Workers deliver their records a little after each other, so times rise only nearly."""
@@ -73,8 +74,9 @@ class AuditReader:
     async def page(self, wanted: AuditFilter, *, after: int | None, limit: int) -> AuditPage:
         """Read on from a place.
 
-        A page ends at `limit` records, and also after so many that were looked at, so that a
-        filter which little passes costs no more than one that all passes.
+        A page ends at `limit` records, or with the one that makes it `PAGE_BYTES`; also after so
+        many that were looked at, so that a filter which little passes costs no more than one that
+        all passes.
 
         Args:
             wanted: which records.
@@ -87,23 +89,28 @@ class AuditReader:
         lost = max(0, min(oldest, head + 1) - 1 - begin)
         first = seq = max(begin, oldest - 1, 0)
         records: list[StoredEvent] = []
-        while seq < head and len(records) < limit and seq - first < MAX_SCANNED_RECORDS:
+        size_bytes = 0
+
+        def is_full() -> bool:
+            return len(records) >= limit or size_bytes >= PAGE_BYTES
+
+        while seq < head and not is_full() and seq - first < MAX_SCANNED_RECORDS:
             packs = await self._read(seq, head)
             if not packs:
                 seq = head
             for record in _records(packs, seq, head):
-                if len(records) >= limit:
+                if is_full():
                     break
                 seq = record.seq
                 if wanted.wants_record(record):
                     records.append(record)
+                    size_bytes += len(record.payload)
         return AuditPage(records, seq, seq < head, lost)
 
     async def older(self, wanted: AuditFilter, *, before: int, limit: int) -> AuditPage:
         """Read back from a place: the newest wanted records before it, the oldest of them first.
 
-        It ends after so many that were looked at, as a page does: `seq` is the place to read back
-        from next.
+        It ends where a page does: `seq` is the place to read back from next.
 
         Args:
             wanted: which records.
@@ -113,16 +120,22 @@ class AuditReader:
         oldest = await self._log.oldest(AUDIT_PROJECT)
         found: deque[StoredEvent] = deque()
         start = here = min(before, await self._log.head(AUDIT_PROJECT) + 1)
-        while here > oldest and len(found) < limit and start - here < MAX_SCANNED_RECORDS:
+        size_bytes = 0
+
+        def is_full() -> bool:
+            return len(found) >= limit or size_bytes >= PAGE_BYTES
+
+        while here > oldest and not is_full() and start - here < MAX_SCANNED_RECORDS:
             after = max(oldest - 1, here - 1 - READ_RECORDS)
             part = [record async for some in self._windows(after, here - 1) for record in some]
             here = after + 1
             for record in reversed(part):
-                if len(found) == limit:
+                if is_full():
                     here = record.seq + 1
                     break
                 if wanted.wants_record(record):
                     found.appendleft(record)
+                    size_bytes += len(record.payload)
         return AuditPage(list(found), here, here > oldest, 0)
 
     async def count(self, wanted: AuditFilter, *, since: datetime, slot_s: int) -> Counts:

@@ -43,6 +43,21 @@ async def test_pages_follow_each_other_without_a_seam() -> None:
 
 
 @pytest.mark.gen_test
+async def test_a_page_is_bounded_in_bytes_and_has_one_event_at_least(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rtserver.eventlog.history.PAGE_BYTES", 2_500)
+    sizes = [1_000, 1_000, 1_000, 5_000, 10, 10, 2_400, 10]
+    history = _history(_log(3, 5, make=lambda n: draft(text="x" * sizes[n])))
+    pages, after, more = [], None, True
+    while more:
+        page = await history.page("p1", "ada", after=after, limit=100)
+        pages.append(_seqs(page))
+        after, more = page.seq, page.more
+    assert pages == [[1, 2], [3], [4], [5, 6], [7], [8]]
+
+
+@pytest.mark.gen_test
 async def test_what_is_overwritten_is_counted() -> None:
     log = _log(3, 3, 3)
     log.overwrite("p1", 4)

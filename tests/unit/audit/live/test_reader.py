@@ -47,6 +47,29 @@ async def test_pages_follow_each_other_without_a_seam() -> None:
 
 
 @pytest.mark.gen_test
+async def test_a_page_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = audit_log(20)
+    size_bytes = len(log.packs[AUDIT_PROJECT][0].events()[0].payload)
+    monkeypatch.setattr("rtserver.audit.live.reader.PAGE_BYTES", 2 * size_bytes + 1)
+    found: list[int] = []
+    after, more = None, True
+    while more:
+        page = await AuditReader(log).page(EVERYTHING, after=after, limit=100)
+        assert 1 <= len(page.records) <= 3
+        found += seqs(page.records)
+        after, more = page.seq, page.more
+    assert found == list(range(1, 21))
+    before, more = 21, True
+    while more:
+        page = await AuditReader(log).older(EVERYTHING, before=before, limit=100)
+        assert 1 <= len(page.records) <= 3
+        assert seqs(page.records) == found[-len(page.records) :]
+        del found[-len(page.records) :]
+        before, more = page.seq, page.more
+    assert not found
+
+
+@pytest.mark.gen_test
 async def test_a_page_counts_what_is_overwritten() -> None:
     log = audit_log(20)
     log.overwrite(AUDIT_PROJECT, 6)
