@@ -19,7 +19,7 @@ from rtserver.model.field_types import (
     ServiceEventType,
     UserId,
 )
-from rtserver.model.run import JudgedText, RunKind
+from rtserver.model.run import FindingJson, JudgedText, RunKind
 from rtserver.reviews.comments import CommentJson
 from rtserver.reviews.proposals import ProposalJson
 from rtserver.reviews.statuses import ProposalStatus
@@ -55,6 +55,8 @@ class Summary(msgspec.Struct, kw_only=True):
         output_may_be_lost: it ended with its output's pipe full, so what it printed last is lost if
             it did not wait for the reader.
         report: the validator's own JSON.
+        findings: what it finds, each with its place in the text.
+        findings_left_out: how many more there are.
         report_error: why there is no report.
     """
 
@@ -64,6 +66,8 @@ class Summary(msgspec.Struct, kw_only=True):
     lines_dropped: Count | UnsetType = UNSET
     output_may_be_lost: Literal[True] | UnsetType = UNSET
     report: Any = UNSET
+    findings: list[FindingJson] | UnsetType = UNSET
+    findings_left_out: Count | UnsetType = UNSET
     report_error: str | UnsetType = UNSET
 
 
@@ -175,6 +179,8 @@ class IterationValidation(msgspec.Struct, kw_only=True):
     lines: Count | UnsetType = UNSET
     lines_dropped: Count | UnsetType = UNSET
     report: Any = UNSET
+    findings: list[FindingJson] | UnsetType = UNSET
+    findings_left_out: Count | UnsetType = UNSET
     report_error: str | UnsetType = UNSET
     error: str | UnsetType = UNSET
     reason: str | UnsetType = UNSET

@@ -47,6 +47,21 @@ FINAL_STATES = {
 """How a run of each kind ends. Passed and failed are verdicts on a proposal; error is ours."""
 
 
+class FindingJson(TypedDict):
+    """What a validator found at one place.
+
+    Attributes:
+        file: path relative to the proposal's folder; null where it is about none of the files.
+        line: from 1; null where it can't be known.
+        level: as the validator calls it, `error`, `warning` or `info`.
+    """
+
+    file: str | None
+    line: int | None
+    level: str
+    message: str
+
+
 class JudgedText(TypedDict):
     """The text of a proposal that a run was about, as the proposal has it in `revision`."""
 

@@ -20,6 +20,7 @@ _SECTION = re.compile(
     r"##[ \t]+(ADDED|MODIFIED|REMOVED|RENAMED)[ \t]+Requirements[ \t]*", re.IGNORECASE
 )
 _REQUIREMENT = re.compile(r"###[ \t]+Requirement:[ \t]*(\S.*?)[ \t]*", re.IGNORECASE)
+_SCENARIO = re.compile(r"####[ \t]+Scenario:[ \t]*(\S.*?)[ \t]*", re.IGNORECASE)
 _HEADING = re.compile(r"#{1,3}[ \t]")
 _MOVE = re.compile(
     r"[ \t]*[-*]?[ \t]*(FROM|TO):[ \t]*`?(?:###[ \t]+)?(?:Requirement:)?[ \t]*(.*?)`?",
@@ -66,6 +67,20 @@ class Delta:
     renamed_from: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """The heading of a requirement or a scenario.
+
+    Attributes:
+        line: from 1.
+        section: of a delta, what becomes of the requirement.
+    """
+
+    line: int
+    name: str
+    section: Operation | None
+
+
 def requirements_of(spec: str) -> dict[str, str]:
     """The requirements of a capability's spec: text by name, the heading included."""
     return {name: text for _, name, text in _blocks(spec)}
@@ -79,6 +94,22 @@ def deltas_of(spec: str) -> list[Delta]:
         if operation is not None and operation != "renamed"
     ]
     return [*deltas, *_renames(spec)][:MAX_REQUIREMENTS]
+
+
+def headings_of(text: str) -> list[Heading]:
+    """The requirements and scenarios of a document, in order."""
+    headings: list[Heading] = []
+    section: Operation | None = None
+    for number, (line, is_plain) in enumerate(_lines(text), 1):
+        if not is_plain:
+            continue
+        if part := _SECTION.fullmatch(line):
+            section = part[1].lower()  # type: ignore[assignment]
+        elif line.startswith("## "):
+            section = None
+        elif named := _REQUIREMENT.fullmatch(line) or _SCENARIO.fullmatch(line):
+            headings.append(Heading(number, named[1], section))
+    return headings
 
 
 def deltas_by_capability(contents: Mapping[str, bytes]) -> Iterator[tuple[str, list[Delta]]]:

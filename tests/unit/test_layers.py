@@ -124,7 +124,8 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.lib rtserver.observe
     """,
     "rtserver.runs.validation": """
-        rtserver.lib rtserver.model rtserver.reviews rtserver.runs rtserver.runs.process
+        rtserver.lib rtserver.model rtserver.reviews rtserver.revisions rtserver.runs
+        rtserver.runs.files rtserver.runs.process
     """,
     "rtserver.sessions": """
         rtserver.audit.record rtserver.auth rtserver.delivery rtserver.eventlog

@@ -11,33 +11,21 @@ def findings_of(outcome: Mapping[str, Any]) -> list[str]:
     """The findings of a validation, one a line; empty where it found nothing or says nothing.
 
     Args:
-        outcome: of a run that ended: `status`, and the validator's JSON under `summary.report` or
-            `report`. A report of another form than OpenSpec's is passed over.
+        outcome: of a run that ended: `status`, and `findings` under `summary` or beside it.
     """
     summary = outcome.get("summary", outcome)
-    report = summary.get("report") if isinstance(summary, Mapping) else None
-    items = report.get("items") if isinstance(report, Mapping) else None
-    lines = [
-        line
-        for item in (items if isinstance(items, list) else [])
-        for issue in _issues(item)
-        if (line := _line(issue))
-    ]
-    if len(lines) <= MAX_FINDINGS:
+    findings = summary.get("findings", ()) if isinstance(summary, Mapping) else ()
+    lines = [_line(finding) for finding in findings]
+    left_out = max(0, len(lines) - MAX_FINDINGS)
+    if isinstance(summary, Mapping):
+        left_out += summary.get("findings_left_out", 0)
+    if not left_out:
         return lines
-    return [*lines[:MAX_FINDINGS], f"({len(lines) - MAX_FINDINGS} more findings are left out)"]
+    return [*lines[:MAX_FINDINGS], f"({left_out} more findings are left out)"]
 
 
-def _issues(item: object) -> list[Mapping[str, Any]]:
-    issues = item.get("issues") if isinstance(item, Mapping) else None
-    return (
-        [found for found in issues if isinstance(found, Mapping)]
-        if isinstance(issues, list)
-        else []
-    )
-
-
-def _line(issue: Mapping[str, Any]) -> str:
-    words = (issue.get("level"), issue.get("path"), issue.get("message"))
-    text = ": ".join(" ".join(str(word).split()) for word in words if word)
+def _line(finding: Mapping[str, Any]) -> str:
+    place = ":".join(str(part) for part in (finding["file"], finding["line"]) if part)
+    words = (finding["level"].upper(), place, finding["message"])
+    text = ": ".join(word for word in words if word)
     return text if len(text) <= MAX_LINE_CHARS else text[:MAX_LINE_CHARS] + "..."

@@ -32,7 +32,8 @@ class ValidationOutcome:
             itself failed) or `error` (everything else).
         summary: `exit_code` (None where there is none), `duration_ms`, `lines`; `lines_dropped`
             where some were; `output_may_be_lost` where the command may have lost what it printed
-            last; after exit status 0 and 1 `report`, the validator's own JSON, or
+            last; after exit status 0 and 1 `report`, the validator's own JSON, with `findings` (and
+            `findings_left_out` where there are too many), or
             `report_error`, why there is none, in plain words (neither where no report is asked
             for).
         error: for `error`, what happened, in plain words; else None.

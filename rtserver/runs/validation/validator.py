@@ -5,12 +5,21 @@ import shlex
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from rtserver.model import ids
+from rtserver.runs.files.read import WorkspaceError, read_proposal
 from rtserver.runs.process.environment import tool_environment
 from rtserver.runs.process.limits import ToolLimits
 from rtserver.runs.process.lines import OutputLine
-from rtserver.runs.process.run import NO_LIMITS, capture_command, is_command, run_command
+from rtserver.runs.process.run import (
+    NO_LIMITS,
+    CapturedOutput,
+    capture_command,
+    is_command,
+    run_command,
+)
+from rtserver.runs.validation.findings import findings_in
 from rtserver.runs.validation.outcome import (
     NoReportError,
     ValidationOutcome,
@@ -141,16 +150,34 @@ class Validator:
             )
             try:
                 # In a thread: a few MiB take a second or two, and connections wait meanwhile.
-                outcome.summary["report"] = await asyncio.to_thread(
-                    report_of,
-                    captured,
-                    workspace=workspace,
-                    timeout_s=self._timeout_s,
-                    max_report_bytes=self._max_report_bytes,
+                said = await asyncio.to_thread(
+                    self._report, captured, project_id, proposal_id, workspace
                 )
+                outcome.summary.update(said)
             except NoReportError as error:
                 outcome.summary["report_error"] = str(error)
         return unless_tool_failed(outcome)
+
+    def _report(
+        self, captured: CapturedOutput, project_id: str, proposal_id: str, workspace: Path
+    ) -> dict[str, Any]:
+        """What the summary says of a report: itself, and its findings with their places."""
+        report = report_of(
+            captured,
+            workspace=workspace,
+            timeout_s=self._timeout_s,
+            max_report_bytes=self._max_report_bytes,
+        )
+        try:
+            found = read_proposal(self._workspace_root, project_id, proposal_id).files
+        except WorkspaceError:
+            found = {}  # it went meanwhile, or another validator judges something else
+        texts = {path: file.text for path, file in found.items()}
+        findings, left_out = findings_in(report, texts, self._max_report_bytes // 4)
+        said: dict[str, Any] = {"report": report, "findings": findings}
+        if left_out:
+            said["findings_left_out"] = left_out
+        return said
 
     async def check(self) -> list[str]:
         """What would keep validations from working, each with the way to mend it.

@@ -1,13 +1,10 @@
 """What a language model is told."""
 
-from typing import Any
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rtserver.runs.files.folders import digest_of
 from rtserver.runs.files.read import ProposalFiles, SeenFile
-from rtserver.runs.iteration.findings import MAX_FINDINGS, findings_of
 from rtserver.runs.iteration.prompt import RULES, Prompt, build_prompt
 from rtserver.runs.iteration.reply_files import parse_reply
 
@@ -111,39 +108,3 @@ def test_the_bound_holds_and_no_file_is_forgotten(files: dict[str, str], bound: 
     assert sum(len(files[path]) for path in prompt.shown) <= bound
     assert set(prompt.left_out) | prompt.shown == set(files)
     assert not set(prompt.left_out) & prompt.shown
-
-
-REPORT = {
-    "items": [
-        {
-            "issues": [
-                {"level": "ERROR", "path": "fees/spec.md", "message": "No\n scenario"},
-                {"level": "INFO", "message": "x" * 900},
-                "odd",
-                {},
-            ]
-        },
-        "odd",
-    ]
-}
-
-
-def test_findings_of_a_validation_and_of_an_iteration() -> None:
-    expected = ["ERROR: fees/spec.md: No scenario", "INFO: " + "x" * 494 + "..."]
-    assert findings_of({"status": "failed", "summary": {"report": REPORT}}) == expected
-    assert findings_of({"status": "failed", "report": REPORT}) == expected
-
-
-def test_reports_of_another_form_are_passed_over() -> None:
-    odd: list[Any] = [None, [], "text", {"items": None}, {"items": [{"issues": 5}]}, {"items": [1]}]
-    for report in odd:
-        assert findings_of({"summary": {"report": report}}) == []
-    assert findings_of({}) == []
-    assert findings_of({"summary": None}) == []
-
-
-def test_findings_are_bounded() -> None:
-    issues = [{"level": "ERROR", "message": f"no {n}"} for n in range(250)]
-    found = findings_of({"report": {"items": [{"issues": issues}]}})
-    assert len(found) == MAX_FINDINGS + 1
-    assert found[-1] == "(150 more findings are left out)"
