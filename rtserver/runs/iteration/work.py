@@ -176,6 +176,8 @@ class IterationWork:
         """
         if not changes.files:
             return False
+        # What is about to be overwritten may have been seen by nobody: it is a revision first.
+        await until_answered(lambda: self._parts.revisions.text_of(run.proposal_id), run)
         deadline_s = await self._claim(run, changes)
         ended = threading.Event()
 

@@ -17,7 +17,7 @@ from rtserver.reviews.editing import ProposalService, creation_event
 from rtserver.reviews.locks import LockService
 from rtserver.reviews.proposals import Proposal, ProposalChanges
 from rtserver.reviews.statuses import ProposalStatus
-from rtserver.revisions.model import Revision
+from rtserver.revisions.model import Cause, Revision
 from rtserver.revisions.service import RevisionService
 from rtserver.runs.files.write import ProposalWriter
 from rtserver.runs.iteration.work import IterationParts, IterationWork, iteration_salvage
@@ -191,3 +191,18 @@ async def test_it_ends_also_where_the_worker_is_lost_meanwhile(
         said = await iteration_salvage(world.writer, world.service)(run)
         assert said["files_modified"] == ["proposal.md"]
         assert await world.status() is ProposalStatus.IN_REVIEW
+
+
+@pytest.mark.gen_test
+async def test_a_text_that_nobody_has_seen_is_a_revision_before_it_is_overwritten(
+    db: Database, tmp_path: Path
+) -> None:
+    async with a_world(db, tmp_path) as world:
+        work = await world.begin()
+        await work.carry_out(world.run, _nothing)
+        made, _ = await world.parts.revisions.of_proposal(ADA, "a", before=None, limit=10)
+        assert [(one.number, one.cause) for one in made] == [
+            (2, Cause.ITERATION),
+            (1, Cause.FIRST),
+        ]
+        assert await world.parts.revisions.contents(made[1]) == {"proposal.md": b"# Old\n"}
