@@ -35,6 +35,7 @@ class Reviews:
     revisions: RevisionService
     decisions: ReviewService
     archiving: ArchivingService
+    openspec: OpenSpec
     spec_changes: SpecChanges
     comments: CommentService
     threads: ThreadService
@@ -87,6 +88,7 @@ def build_reviews(
             openspec,
             base.settings.workspaces_dir,
         ),
+        openspec=openspec,
         spec_changes=SpecChanges(revisions, openspec, base.settings.workspaces_dir),
         comments=comments,
         threads=ThreadService(comments, documents.proposals, revisions),

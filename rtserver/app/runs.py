@@ -14,6 +14,7 @@ from rtserver.app.reviews import Reviews
 from rtserver.config.settings import Settings
 from rtserver.model.run import RunKind
 from rtserver.runs.active_list import ActiveRuns
+from rtserver.runs.iteration.background import BackgroundReader
 from rtserver.runs.iteration.diffs import MAX_DIFF_BYTES
 from rtserver.runs.iteration.factory import Iterations
 from rtserver.runs.iteration.work import IterationParts, iteration_salvage
@@ -100,6 +101,13 @@ def _iteration_parts(
         editing=reviews.editing,
         revisions=reviews.revisions,
         validator=workspaces.validator,
+        background=BackgroundReader(
+            settings.workspaces_dir,
+            # With another validator it is another tool's rules that count.
+            reviews.openspec if settings.validation_command is None else None,
+            documents.comments,
+            reviews.threads,
+        ),
         writer=workspaces.writer,
         lease_s=settings.lease_s,
         max_prompt_chars=settings.llm_context_chars,

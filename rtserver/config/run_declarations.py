@@ -184,7 +184,8 @@ class RunDeclarations(Declarations):
     llm_context_chars: int = setting(
         200_000,
         count(1000, 100_000_000),
-        "Most characters of a proposal's files that are sent to the model.",
+        "Most characters of a proposal's files, and of what else there is to know, that are sent "
+        "to the model.",
     )
 
     log_format: str = setting(

@@ -1,5 +1,7 @@
 """OpenSpec's own command, where it gives an answer that is not ours to find."""
 
+import asyncio
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +16,10 @@ from rtserver.runs.process.run import capture_command
 TIMEOUT_S = 60.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 MAX_WORDS = 600
+INSTRUCTIONS_TIMEOUT_S = 20.0
+MAX_ARTIFACTS = 12
+
+_ARTIFACT = re.compile(r"[A-Za-z0-9][\w-]{0,63}")
 
 
 class OpenSpecError(ConflictError):
@@ -64,6 +70,31 @@ class OpenSpec:
         if not isinstance(deltas, list):
             raise OpenSpecError("OpenSpec did not say what the change does")
         return [delta for delta in deltas if isinstance(delta, dict)]
+
+    async def instructions(self, root: Path, change: str) -> dict[str, str]:
+        """What the change's schema says of each artifact, in the schema's order.
+
+        Raises:
+            OpenSpecError: it is not installed, is older, or takes too long.
+        """
+        try:
+            async with asyncio.timeout(INSTRUCTIONS_TIMEOUT_S):
+                status = await self._ask(["status", "--change", change, "--json"], root)
+                artifacts = status.get("artifactPaths")
+                names = [
+                    name
+                    for name in (artifacts if isinstance(artifacts, dict) else ())
+                    if _ARTIFACT.fullmatch(name)
+                ][:MAX_ARTIFACTS]
+                found = {name: await self._instruction(root, change, name) for name in names}
+        except TimeoutError:
+            raise OpenSpecError("OpenSpec did not give its instructions in time") from None
+        return {name: text for name, text in found.items() if text}
+
+    async def _instruction(self, root: Path, change: str, artifact: str) -> str:
+        words = ["instructions", artifact, "--change", change, "--json"]
+        said = (await self._ask(words, root)).get("instruction")
+        return said if isinstance(said, str) else ""
 
     async def archive(self, root: Path, change: str) -> Archived:
         """Have a change archived, and the specs updated by it.

@@ -74,7 +74,7 @@ class SpecChanges:
             StoreUnavailableError: MongoDB does not answer.
         """
         revision = await self._revisions.get(identity, proposal_id, number)
-        context = await asyncio.to_thread(_context, self._workspaces, revision.project_id)
+        context = await asyncio.to_thread(workspace_context, self._workspaces, revision.project_id)
         specs = {
             path.removeprefix("specs/"): content
             for path, content in context.items()
@@ -115,7 +115,7 @@ class SpecChanges:
             return await self._openspec.diffs(root, revision.proposal_id)
 
 
-def _context(workspaces: Path, project_id: str) -> dict[str, bytes]:
+def workspace_context(workspaces: Path, project_id: str) -> dict[str, bytes]:
     """Specs, schemas and settings of a workspace; what is not there is left out. Blocks."""
     found: dict[str, bytes] = {}
     with contextlib.ExitStack() as stack:

@@ -22,6 +22,7 @@ from rtserver.revisions.service import RevisionService
 from rtserver.runs.files.paths import UnsafePathError
 from rtserver.runs.files.read import ProposalFiles, WorkspaceError
 from rtserver.runs.files.write import ProposalWriter
+from rtserver.runs.iteration.background import BackgroundReader
 from rtserver.runs.iteration.changes import Changes, changes_of
 from rtserver.runs.iteration.diffs import diffs_of
 from rtserver.runs.iteration.findings import findings_of
@@ -59,9 +60,10 @@ class IterationParts:
         editing: who may change a proposal's text, and what becomes of its approval then.
         revisions: makes what is written a revision.
         validator: judges the result.
+        background: what the model has to know beside the files.
         writer: reads and writes the projects' files.
         lease_s: how long a run counts as this worker's after its last sign of life.
-        max_prompt_chars: most characters of files that the model is shown.
+        max_prompt_chars: most characters of files and background that the model is shown.
         max_diff_bytes: most of the diffs that viewers are shown.
     """
 
@@ -70,6 +72,7 @@ class IterationParts:
     editing: ProposalService
     revisions: RevisionService
     validator: Validator
+    background: BackgroundReader
     writer: ProposalWriter
     lease_s: float
     max_prompt_chars: int
@@ -132,6 +135,9 @@ class IterationWork:
 
     async def _prompt(self, run: Run, files: ProposalFiles) -> Prompt:
         found = await until_answered(lambda: self._parts.runs.last_validation(run.proposal_id), run)
+        texts = {path: file.text for path, file in files.files.items()}
+        reader = self._parts.background
+        background = await until_answered(lambda: reader.of(self._by, self._proposal, texts), run)
         return build_prompt(
             proposal_id=run.proposal_id,
             title=self._proposal.title,
@@ -139,6 +145,7 @@ class IterationWork:
             findings=findings_of(found or {}),
             instruction=self._instruction,
             max_chars=self._parts.max_prompt_chars,
+            background=background,
         )
 
     async def _ask(self, prompt: Prompt, joiner: TokenJoiner) -> Reply:

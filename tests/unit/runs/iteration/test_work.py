@@ -20,6 +20,7 @@ from rtserver.reviews.statuses import ProposalStatus
 from rtserver.revisions.model import Cause, Revision
 from rtserver.revisions.service import RevisionService
 from rtserver.runs.files.write import ProposalWriter
+from rtserver.runs.iteration.background import Background, BackgroundReader
 from rtserver.runs.iteration.work import IterationParts, IterationWork, iteration_salvage
 from rtserver.runs.llm.reply import Reply
 from rtserver.runs.model import Run
@@ -56,6 +57,16 @@ class Model:
         if added is not None:
             await added
         return Reply(REPLY, None, ended=True, notes=())
+
+
+class NoBackground(BackgroundReader):
+    """Nothing is to be known beside the files."""
+
+    def __init__(self) -> None:
+        """Read nothing."""
+
+    async def of(self, *_parts: Any) -> Background:
+        return Background()
 
 
 class SlowWriter(ProposalWriter):
@@ -102,6 +113,7 @@ class World:
             editing=self.service,
             revisions=RevisionService(MongoRevisions(db), self.store, self.service, self.writer),
             validator=Validator("true", "", 30, root, root),
+            background=NoBackground(),
             writer=self.writer,
             lease_s=60,
             max_prompt_chars=10_000,
