@@ -9,15 +9,13 @@ import msgspec
 from handlers.base.handler import CHANGING_METHODS, BaseHandler
 from handlers.base.operations import operation_of
 from handlers.base.problems import Problem
-from handlers.base.tornado_body import MAX_BODY_BYTES
+from handlers.base.tornado_body import MAX_BODY_BYTES, UNUSED_BODY_BYTES
 from rtserver.audit.record.actions import Action
 from rtserver.lib.decode_errors import complaint, why_not_json
 from rtserver.model.errors import HiddenError, RefusedError, StoreUnavailableError
 from rtserver.model.identity import Identity
 from rtserver.sessions.request_rates import Counted
 
-UNUSED_BODY_BYTES = 64 * 1024
-"""Of a body that an operation has no use for: some clients send `{}` with every request."""
 KNOWN_DISCARD_BYTES = 64 * 1024 * 1024
 """So much is read over of what somebody with a token sends: they are to see what was wrong."""
 

@@ -18,7 +18,13 @@ from handlers.base.context import HandlerContext
 from handlers.base.inputs import InputError, read_flat
 from handlers.base.operations import operation_of
 from handlers.base.problems import PROBLEM_TYPE, Problem, problem_of
-from handlers.base.tornado_body import DISCARD_S, EarlyHandler, discard, say_the_end
+from handlers.base.tornado_body import (
+    DISCARD_S,
+    UNUSED_BODY_BYTES,
+    EarlyHandler,
+    discard,
+    say_the_end,
+)
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.outcomes import outcome_of_status
 from rtserver.auth.bearer import FoundToken, find_token, offered_subprotocols
@@ -120,16 +126,22 @@ class BaseHandler(EarlyHandler):
     def check_body(self) -> None:
         """See whether the body may come in.
 
+        A short one that has no use is read over, for some clients send `{}` with every request.
+
         Raises:
             web.HTTPError: 405, which says more of a request than that it has a body.
-            Problem: 413, it is too large, or there should be none.
+            Problem: 413, it is too large, or there should be none and its length is not said.
         """
         announced_bytes = self.announced_bytes
         if announced_bytes == 0:
             return
         if self.request.method not in (*self._allowed_methods(), "OPTIONS"):
             raise web.HTTPError(METHOD_NOT_ALLOWED)
-        if self.max_body_bytes == 0 or (announced_bytes or 0) > self.max_body_bytes:
+        if announced_bytes is None:
+            is_taken = self.max_body_bytes > 0
+        else:
+            is_taken = announced_bytes <= max(self.max_body_bytes, UNUSED_BODY_BYTES)
+        if not is_taken:
             raise self.too_large()
         self.expect_body()
 

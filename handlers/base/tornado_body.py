@@ -22,6 +22,8 @@ from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.web import RequestHandler, stream_request_body
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
+UNUSED_BODY_BYTES = 64 * 1024
+"""So long may a body be that a request has no use for."""
 DISCARD_BYTES = 2 * MAX_BODY_BYTES
 """Of a body that nobody wants, so much is read and thrown away; beyond it the connection ends."""
 DISCARD_S = 10.0

@@ -247,3 +247,45 @@ async def test_clients_that_leave_early_leave_nothing_behind(
     await until(
         lambda: not served.features.sessions.gateway._admission._entries, "all places' being free"
     )
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)])
+async def test_a_short_body_that_has_no_use_hinders_nothing(
+    served: Server, expect: tuple[str, ...]
+) -> None:
+    """Some clients send `{}` with every request; what comes after it is the next request."""
+    paths = ("/healthz", "/", "/metrics", "/sockjs/projects/info", "/api/v1/openapi.json")
+    first = b"".join(
+        _head("Content-Length: 2", *expect, method="GET", path=path) + b"{}" for path in paths
+    )
+    session = f"/sockjs/projects/000/{uuid.uuid4().hex}/xhr"
+    last = _head("Content-Length: 2", "Connection: close", path=session) + b"{}"
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    async with asyncio.timeout(30):
+        writer.write(first + last)
+        received = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    statuses = [int(found) for found in re.findall(rb"HTTP/1.1 ([2-5]\d\d)", received)]
+    assert statuses == [200] * (len(paths) + 1), received[:300]
+
+
+@pytest.mark.gen_test
+async def test_a_socket_opens_after_a_short_body(served: Server) -> None:
+    request = _head(
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        "Content-Length: 2",
+        method="GET",
+        path="/ws/projects/p1",
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    async with asyncio.timeout(30):
+        writer.write(request + b"{}")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 101")
+        assert b'"welcome"' in await reader.readuntil(b'"welcome"')
+        writer.transport.abort()
+        await writer.wait_closed()
