@@ -119,7 +119,8 @@ class ProposalService:
             changed = await self.check(identity, present, changes, fits)
             if changed is None:
                 return present
-            if changed.status.is_open is not present.status.is_open:
+            is_same = changed.status.is_open is present.status.is_open
+            if not is_same and present.collisions is not None:
                 collisions = await present_collisions(self._store, changed)
                 changed = replace(changed, collisions=collisions)
             events = change_events(present, changed, identity.user_id, **(moved or {}))
