@@ -90,7 +90,7 @@ def test_each_transport_rides_out_a_crash_and_a_cut_network(
     proxy.block("/")  # sockets are spared by what Chromium calls offline
     for page in pages:
         page.bring_to_front()
-        expect(state(page)).to_have_text(re.compile("Reconnecting|Connecting"))
+        expect(state(page)).to_have_text("Offline")
         expect(page.locator(".head .banner")).to_be_visible()
     before = [lines(page).count() for page in pages]
     proxy.block()
