@@ -26,8 +26,11 @@ from handlers.base.tornado_listener import Listener
 from rtserver.app.foundation import Foundation
 from rtserver.config.settings import Settings
 
-QUICK_START_S = 1.0
-"""A start that takes no longer is not spoken of: who connects meanwhile waits for its end."""
+QUICK_START_S = 4.0
+"""A start that takes no longer, and misses nothing, is not spoken of: who connects waits for it.
+
+Long enough for a private MongoDB on a busy machine: clients that wait only until somebody listens,
+or until `/healthz` says 200, are served then and not refused. A probe is answered within 5 s."""
 
 
 class Interface(HTTPServerConnectionDelegate):
@@ -65,7 +68,7 @@ class Interface(HTTPServerConnectionDelegate):
     @contextlib.contextmanager
     def answering_meanwhile(self) -> Iterator[None]:
         """Say that the worker is starting, where that takes longer than clients like to wait."""
-        saying = asyncio.get_running_loop().call_later(QUICK_START_S, self._answer)
+        saying = asyncio.get_running_loop().call_later(QUICK_START_S, self.say_starting)
         try:
             yield
         finally:
@@ -83,9 +86,10 @@ class Interface(HTTPServerConnectionDelegate):
     def answer(self, application: Application) -> None:
         """Go on with the application of a worker that has started."""
         self._application = application
-        self._answer()
+        self.say_starting()
 
-    def _answer(self) -> None:
+    def say_starting(self) -> None:
+        """Answer whoever connects, before the worker serves too."""
         if not self._answers:
             self._answers = True
             self.server.add_sockets(self._sockets)

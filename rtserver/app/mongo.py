@@ -139,14 +139,18 @@ async def build_mongo(base: Foundation) -> MongoAccess:
 class PatientStart:
     """Starts what needs MongoDB again until it is there, as what runs waits for it."""
 
-    def __init__(self, shutdown: Shutdown, *, wait_s: float) -> None:
+    def __init__(
+        self, shutdown: Shutdown, *, wait_s: float, on_missing: Callable[[], None]
+    ) -> None:
         """Make it.
 
         Args:
             shutdown: gets the steps that undo what a start did.
             wait_s: how long to wait.
+            on_missing: is told when MongoDB was not there: this start will take its time.
         """
         self._shutdown = shutdown
+        self._on_missing = on_missing
         self._wait_s = wait_s
         self._missing: str | None = None
 
@@ -175,6 +179,7 @@ class PatientStart:
                     raise
                 await self._shutdown.back_to(mark)
                 self._tell(missing, error)
+                self._on_missing()
                 await asyncio.sleep(START_AGAIN_S)
             else:
                 if self._missing is not None:

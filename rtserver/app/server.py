@@ -99,7 +99,11 @@ class Server:
         # Before all else: a port that is in use is said before anything is started.
         interface = Interface(base)
         self.port = interface.port
-        patient = PatientStart(base.shutdown, wait_s=base.settings.startup_wait_s)
+        patient = PatientStart(
+            base.shutdown,
+            wait_s=base.settings.startup_wait_s,
+            on_missing=interface.say_starting,
+        )
         base.readiness.add("start", patient)
         with interface.answering_meanwhile():
             features = await patient.run(lambda: self._build(interface, verifier))

@@ -53,6 +53,10 @@ class Starts:
         self.undone += 1
 
 
+def _unheard() -> None:
+    """Nobody is to be told."""
+
+
 def test_a_start_waits_for_mongodb_and_undoes_what_it_let_down(logs: LogRecorder) -> None:
     """A worker that was started while MongoDB had no majority ended within seconds."""
 
@@ -66,10 +70,12 @@ def test_a_start_waits_for_mongodb_and_undoes_what_it_let_down(logs: LogRecorder
             ExecutionTimeout("no majority", 50),
             StoreUnavailableError("the log could not be tailed"),
         )
-        patient = PatientStart(shutdown, wait_s=60)
+        told: list[int] = []
+        patient = PatientStart(shutdown, wait_s=60, on_missing=lambda: told.append(starts.done))
         assert patient.problem() == "the worker is starting"
         assert await patient.run(starts) == "started"
         assert (starts.done, starts.undone) == (5, 4)
+        assert told == [1, 2, 3, 4]  # clients hear of it with the first
         assert not shutdown.has_begun
         assert shutdown.problem() is None
 
@@ -86,15 +92,15 @@ def test_the_wait_is_bounded_and_what_is_no_outage_is_not_waited_for() -> None:
         shutdown = Shutdown(grace_s=1)
         starts = Starts(shutdown, *[AutoReconnect("nobody there")] * 100)
         with pytest.raises(OperatorError, match="MongoDB does not answer"):
-            await PatientStart(shutdown, wait_s=60).run(starts)
+            await PatientStart(shutdown, wait_s=60, on_missing=_unheard).run(starts)
         assert 55 <= clock() <= 65
         for error in (OperationFailure("auth failed", 18), AutoReconnect("nobody there")):
             starts = Starts(shutdown, error)
             with pytest.raises(OperatorError):
-                await PatientStart(shutdown, wait_s=3).run(starts)
+                await PatientStart(shutdown, wait_s=3, on_missing=_unheard).run(starts)
             assert starts.done == 1
         starts = Starts(shutdown, StoreUnavailableError("broken"))
         with pytest.raises(StoreUnavailableError, match="broken"):
-            await PatientStart(shutdown, wait_s=0).run(starts)
+            await PatientStart(shutdown, wait_s=0, on_missing=_unheard).run(starts)
 
     run(start())
