@@ -20,6 +20,7 @@ WHOLE = "*"
 OWN_COLLECTIONS = frozenset(
     {
         *("events", "audit", "audit_archives", "meta", "heads"),
+        *("audit_strangers", "audit_strangers_heads", "audit_strangers_workers"),
         *("connections", "presence", "workers", "watches"),
         *("proposals", "comments", "locks", "runs", "run_places"),
         *("revisions", "contents", "revocations"),
