@@ -17,7 +17,7 @@ from types import FrameType
 import structlog
 
 EXIT_STATUS = 1
-LAST_S = 1.0
+LAST_S = 3.0
 """After the deadline, for a process in which not even the thread that watches it gets to run."""
 
 _log = structlog.get_logger()

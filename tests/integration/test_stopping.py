@@ -85,7 +85,7 @@ def test_its_mongodb_ends_with_a_worker_whose_event_loop_is_stuck(tmp_path: Path
     worker = StuckWorker(tmp_path, "loop")
     try:
         (started,) = worker.logged("mongod_started")
-        worker.process.send_signal(signal.SIGUSR1)
+        worker.process.send_signal(signal.SIGUSR2)
         wait_until(lambda: bool(worker.logged("stuck")), "its event loop is stuck")
         worker.ends_within(GRACE_S + MOST_S)
         assert worker.process.returncode == 1

@@ -2,7 +2,7 @@
 
     python  a thread of the executor that is busy in Python for ever
     c       a thread of the executor that waits in C for ever
-    loop    the event loop itself, from SIGUSR1 on
+    loop    the event loop itself, from SIGUSR2 on
 
 The worker takes its settings from the environment, as `python -m rtserver serve` does.
 """
@@ -29,7 +29,7 @@ def run(kinds: list[str]) -> int:
 
     async def start_and_stick(server: Server) -> None:
         if "loop" in kinds:
-            signal.signal(signal.SIGUSR1, busy)
+            signal.signal(signal.SIGUSR2, busy)
         if "python" in kinds:
             asyncio.get_running_loop().run_in_executor(None, busy)
         if "c" in kinds:

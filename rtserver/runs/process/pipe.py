@@ -279,8 +279,15 @@ class OutputPipes:
         except BlockingIOError:
             return
         if data:
-            self._row.append((index, data, is_all))
             self._waiting_bytes += len(data)
+            # What waits is joined: each part that is given out may cost its taker a write to the
+            # log, and a command that prints line by line makes a part of each line.
+            if self._row:
+                last, waiting, _ = self._row[-1]
+                if last == index and waiting and len(waiting) + len(data) <= _READ_BYTES:
+                    self._row.pop()
+                    data = waiting + data
+            self._row.append((index, data, is_all))
             self._has_come.set()
         else:
             self.end(index)
