@@ -4,6 +4,9 @@ import secrets
 from array import array
 from hashlib import blake2b
 
+ROUNDING_S = 1e-6
+"""Times are sums of many: one that is this close is there."""
+
 
 class TokenBucket:
     """Allows `burst` at once and `rate_per_s` on the long run. Time is passed in."""
@@ -66,8 +69,9 @@ class RateTable:
         one = int.from_bytes(digest[:4]) % cells
         other = cells + int.from_bytes(digest[4:]) % cells
         from_s = max(now_s, min(full_at_s[one], full_at_s[other]))
-        if from_s - now_s > self._tolerance_s:
-            return from_s - now_s - self._tolerance_s
+        wait_s = from_s - now_s - self._tolerance_s
+        if wait_s > ROUNDING_S:
+            return wait_s
         from_s += self._interval_s
         full_at_s[one] = max(full_at_s[one], from_s)
         full_at_s[other] = max(full_at_s[other], from_s)

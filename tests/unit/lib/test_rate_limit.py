@@ -38,7 +38,7 @@ def test_no_order_of_messages_gets_more_than_burst_and_rate(
     for pause_s in pauses_s:
         now_s += pause_s
         taken += bucket.take(now_s)
-    assert taken <= burst + now_s * rate_per_s + 1e-6
+    assert taken <= burst + now_s * rate_per_s + 1e-4
     assert taken >= min(len(pauses_s), burst)
 
 
