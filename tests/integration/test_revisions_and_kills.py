@@ -22,6 +22,7 @@ from tests.integration.test_reviewing import digest_of, on_disk
 from tests.support.api import Api, api
 from tests.support.llm_server import KEY, LlmThread, says
 from tests.support.mongo import MongodProcess
+from tests.support.outboxes import all_told
 from tests.support.sockets import Frame
 from tests.support.workers import Worker, Workers
 
@@ -184,15 +185,12 @@ async def test_killed_among_edits(
 
 async def settled(ada: Api, mongod: MongodProcess, database: str) -> None:
     """Until all runs have ended, and every change has its event in the log."""
-    with mongod.client() as client:
-        outboxes = [client[database][name] for name in ("runs", "proposals")]
-        async with asyncio.timeout(END_S):
-            while (await ada.get(f"/api/v1/projects/{PROJECT}"))["active_runs"]:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
-            # Who lists revisions looks at the folder first.
-            await ada.get(f"{PATH}/revisions")
-            while any(one.find_one({"outbox.key": {"$exists": True}}) for one in outboxes):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+    async with asyncio.timeout(END_S):
+        while (await ada.get(f"/api/v1/projects/{PROJECT}"))["active_runs"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    # Who lists revisions looks at the folder first.
+    await ada.get(f"{PATH}/revisions")
+    await all_told(mongod, database)
 
 
 async def check_all(ada: Api, folder: Path) -> None:

@@ -24,6 +24,7 @@ from tornado.ioloop import IOLoop
 from tests.support.api import Api, api
 from tests.support.mongo import MongodProcess
 from tests.support.node import find_node
+from tests.support.outboxes import all_told
 from tests.support.reducer import State, as_snapshot, from_snapshot, reduce_all, seq_of
 from tests.support.sockets import Frame, is_event, open_socket
 from tests.support.workers import Worker, Workers
@@ -136,7 +137,7 @@ async def _scenario(
     addresses: list[str],
     project: str,
     steps: list[Step],
-    all_told: Callable[[], Awaitable[None]],
+    told: Callable[[], Awaitable[None]],
 ) -> list[Follower]:
     async with AsyncExitStack() as stack:
 
@@ -172,7 +173,7 @@ async def _scenario(
             lanes = [[step for step in steps if step[0] == who] for who in range(6)]
             await asyncio.gather(*(act_in_turn(lane) for lane in lanes))
             await _runs_over(people[0], project)
-            await all_told()
+            await told()
             await people[3].publish(project, END)
             async with asyncio.timeout(WAIT_S):
                 await asyncio.gather(*following)
@@ -193,19 +194,6 @@ async def _runs_over(reader: Api, project: str) -> None:
     async with asyncio.timeout(WAIT_S):
         while (await reader.get(f"/api/v1/projects/{project}"))["active_runs"]:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-
-
-async def _all_told(mongod: MongodProcess, database: str) -> None:
-    """Until every change has its event in the log.
-
-    A run is over in the state a moment before the log says so. What is published in that moment
-    would come before the run's end, and whoever stops reading there would miss it.
-    """
-    with mongod.client() as client:
-        outboxes = [client[database][name] for name in ("runs", "proposals", "locks", "comments")]
-        async with asyncio.timeout(WAIT_S):
-            while any(outbox.find_one({"outbox.key": {"$exists": True}}) for outbox in outboxes):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
 
 
 async def _compare_comments(people: list[Api], project: str, followers: list[Follower]) -> None:
@@ -294,7 +282,7 @@ def _property(steps: list[Step], io_loop: IOLoop, two: list[Worker], mongod: Mon
     addresses = [worker.address for worker in two]
     database = str(two[0].settings["mongodb_database"])
     followers = io_loop.run_sync(
-        lambda: _scenario(addresses, project, steps, lambda: _all_told(mongod, database)),
+        lambda: _scenario(addresses, project, steps, lambda: all_told(mongod, database)),
         timeout=180,
     )
     _check_members(_stored(mongod, database, project), followers)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.api import Api, api
 from tests.support.mongo import MongodProcess
+from tests.support.outboxes import all_told
 from tests.support.workers import Worker, Workers
 
 PROJECT = "p1"
@@ -91,7 +92,7 @@ async def test_killed_among_changes(
         await asyncio.gather(*acting)
     worker = workers.start(lock_lease_s=600)
     async with api(worker.address, "ada", ()) as ada:
-        await _swept(mongod, database)
+        await all_told(mongod, database)
         events = await _everything(ada)
         for proposal_id in PROPOSALS:
             mine = [event for event in events if event.get("proposal_id") == proposal_id]
@@ -111,14 +112,6 @@ async def test_killed_among_changes(
             locks[-1]["locked"],
             locks[-1]["reason"],
         )
-
-
-async def _swept(mongod: MongodProcess, database: str) -> None:
-    with mongod.client() as client:
-        collections = [client[database][name] for name in ("proposals", "locks")]
-        async with asyncio.timeout(30):
-            while any(one.count_documents({"outbox": {"$ne": []}}) for one in collections):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)  # it is another process that sweeps
 
 
 def _check_proposal(proposal: dict[str, Any], events: list[dict[str, Any]]) -> None:

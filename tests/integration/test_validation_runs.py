@@ -64,8 +64,6 @@ async def run_once(pair: Pair, project: str, behaviour: str) -> tuple[list[Frame
         start = next(frame for frame in viewer.frames if frame["type"] == "validation_start")
         assert start["proposal_id"] == end["proposal_id"] == proposal_id
         assert proposal_id in start["command"]
-        # One that was seen half printed comes again, whole, under its number.
-        lines = list({line["n"]: line for line in lines}.values())
         for number, line in enumerate(lines, 1):
             assert line["n"] == number
             assert line["stream"] in ("stdout", "stderr")

@@ -1,10 +1,10 @@
 """Refusals of strangers, joined: what somebody does without a valid token.
 
 Anybody can be refused a thousand times a second. Were each a record beside those of users,
-strangers could push these out of the log. So they have a log of their own, and in it the first
-refusal of an address for a reason is a record, and what follows within a minute is one more, with a
-count. How many addresses are told apart in a minute is bounded; the refusals of the others are
-counted by reason alone.
+strangers could push these out of the log. So they have a log of their own, and in it the first few
+refusals of an address for a reason are a record each, and what follows within a minute is one more,
+with a count. How many addresses are told apart in a minute is bounded; the refusals of the others
+are counted by reason alone.
 
 Who looks into the log of users sees the first few of an address there too, as they come, as far as
 a small share of that log allows.
