@@ -1,8 +1,9 @@
 """The text of a proposal on the page: read, live, and safe whatever stands in it."""
 
 import contextlib
+import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tests.browser.conftest import Complaints, Site
@@ -89,10 +90,19 @@ def test_a_text_appears_changes_and_is_put_back_while_one_looks(
     expect(body.get_by_role("heading", name="First")).to_be_visible()
     expect(page.locator(".text-notice")).to_contain_text("The newest is revision 2")
     page.get_by_role("button", name="Put this text back").click()
+    expect(page).not_to_have_url(re.compile("revision="))
     expect(page.locator(".revision-bar")).to_contain_text("Revision 3 (newest)")
     expect(body.get_by_role("heading", name="First")).to_be_visible()
-    page.evaluate("location.hash += '&revision=9'")
-    expect(page.locator(".stand")).to_contain_text("There is no revision 9")
+    page.get_by_label("Revision", exact=True).select_option("2")
+    answers: list[Route] = []
+    page.route("**/restore", answers.append)
+    with page.expect_request("**/restore"):
+        page.get_by_role("button", name="Put this text back").click()
+    page.evaluate("location.hash += '9'")
+    expect(page.locator(".stand")).to_contain_text("There is no revision 29")
+    answers[0].continue_()
+    expect(page.get_by_text("The text of revision 2 is back, as revision 4.")).to_be_visible()
+    expect(page.locator(".stand")).to_contain_text("There is no revision 29")
     page.route("**/revisions?**", lambda route: route.abort())
     page.reload()
     expect(page.get_by_role("alert")).to_contain_text("The server cannot be reached")
@@ -101,5 +111,5 @@ def test_a_text_appears_changes_and_is_put_back_while_one_looks(
     # It may just be trying again by itself, since the connection is there.
     with contextlib.suppress(PlaywrightTimeoutError):
         page.get_by_role("button", name="Try again").click(timeout=2_000)
-    expect(page.locator(".stand")).to_contain_text("There is no revision 9")
+    expect(page.locator(".stand")).to_contain_text("There is no revision 29")
     complaints.expect("Failed to load resource")

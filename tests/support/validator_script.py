@@ -71,7 +71,7 @@ def floods() -> int:
 
 
 def one_long_line() -> int:
-    os.write(1, b"y" * 2 * MIB + b"\n")  # more than a pipe holds, so it has to wait
+    os.write(1, b"y" * MIB + b"\n")  # one byte more than a pipe holds, so it has to wait
     return 0
 
 

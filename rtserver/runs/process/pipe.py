@@ -99,8 +99,9 @@ class OutputPipe:
         self.has_ended = False
         # How much had come when the pipe was full, last time.
         self._full_at = -1
-        # More came after it was all but full; and the command has asked not to be held up then.
+        # How much had come when it was all but full, last time.
         self._nearly_full_at = -1
+        # More came after that; and the command has asked not to be held up then.
         self._has_waited = False
         self._never_waits = False
         self._was_full_at_end = False
@@ -120,7 +121,9 @@ class OutputPipe:
         data = os.read(self._read_fd, _READ_BYTES)
         self.bytes += len(data)
         left = _unread_bytes(self._read_fd)
-        self._has_waited = self._has_waited or -1 < self._nearly_full_at < self.bytes + left
+        # More than the pipe holds at once: what is over was written after this read made room.
+        has_gone_on = left + len(data) > self._size or -1 < self._nearly_full_at < self.bytes + left
+        self._has_waited = self._has_waited or has_gone_on
         if self.write_fd >= 0:  # the flag is the open file's, which the command shares
             flags = fcntl.fcntl(self.write_fd, fcntl.F_GETFL)
             self._never_waits = self._never_waits or bool(flags & os.O_NONBLOCK)

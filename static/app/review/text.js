@@ -24,7 +24,7 @@ export function createText(context) {
   const picker = createPicker({
     onChoose: (number) => go({ revision: number, file: place?.file ?? null }),
     onMore: () => actions.attempt(() => texts.more(proposal.id)),
-    onRestore: (number) => actions.restore(proposal.id, number).then((made) => made && go({})),
+    onRestore: restore,
   });
   const files = createFiles();
   const notice = h("div.text-notice", { hidden: true, role: "status" });
@@ -83,6 +83,12 @@ export function createText(context) {
 
   function go(change) {
     location.hash = addressOf(here(change));
+  }
+
+  async function restore(number) {
+    const from = location.hash;
+    // Whoever went on reading elsewhere meanwhile stays there.
+    if ((await actions.restore(proposal.id, number)) && location.hash === from) go({});
   }
 
   function showInstead(key, make) {

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from rtserver.runs.process.pipe import PIPE_BYTES, OutputPipes
+from rtserver.runs.process.pipe import PIPE_BYTES, OutputPipe, OutputPipes
 
 
 class Row:
@@ -106,3 +106,27 @@ async def test_a_pipe_that_others_hold_can_be_given_up() -> None:
         pipes.end(0)
         await pump
         assert row.came == [("out", b"last words"), ("err", b""), ("out", b"")]
+
+
+def test_who_writes_on_as_soon_as_there_is_room_has_lost_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One byte more than a pipe holds, which comes between a read and the look at what is left."""
+    pipe = OutputPipe()
+    os.write(pipe.write_fd, b"x" * PIPE_BYTES)
+    read = os.read
+
+    def read_and_be_overtaken(fd: int, length: int) -> bytes:
+        data = read(fd, length)
+        if pipe.bytes == 0:
+            os.write(pipe.write_fd, b"\n")
+            pipe.close_write_end()
+        return data
+
+    monkeypatch.setattr(os, "read", read_and_be_overtaken)
+    while pipe.read()[0]:
+        pass
+    pipe.has_ended = True
+    assert pipe.bytes == PIPE_BYTES + 1
+    assert not pipe.may_have_lost
+    pipe.close()
