@@ -1,6 +1,5 @@
 """From the logs to this worker's connections: feeds, and the tails that fill them."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from rtserver.delivery.membership import Membership, NoMembers
 from rtserver.delivery.sender import Sender, open_ring
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.tasks import TaskOwner
+from rtserver.lib.waiting import is_set_within
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import AUDIT_PROJECT, EventPack
@@ -187,11 +187,8 @@ async def build_tails(
     for log in logs:
         if log.store.marks.begun is not None:
             await events.control.tell_all("epoch", log=log.store.collection, epoch=log.writer.epoch)
-    try:
-        async with asyncio.timeout(TAIL_READY_S):
-            await tail.ready.wait()
-    except TimeoutError:
-        raise StoreUnavailableError("The event log could not be tailed") from None
+    if not await is_set_within(tail.ready, TAIL_READY_S):
+        raise StoreUnavailableError("The event log could not be tailed")
     return tail
 
 

@@ -15,6 +15,7 @@ from rtserver.cli.signals import stop_signals
 from rtserver.cli.tail import POLL_S
 from rtserver.config.settings import Settings
 from rtserver.eventlog.api import EventLog
+from rtserver.lib.waiting import is_set_within
 from rtserver.model.errors import InvalidError
 from rtserver.model.events import AUDIT_PROJECT, StoredEvent
 from rtserver.model.positions import Position
@@ -86,11 +87,7 @@ class _Printer:
                 continue
             if not self._query.follow:
                 return
-            try:
-                async with asyncio.timeout(POLL_S):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await is_set_within(stop, POLL_S)
 
     async def _begin(self) -> int | None:
         """Print what comes first; where to go on."""

@@ -7,6 +7,7 @@ from rtserver.app.operator import operator_log
 from rtserver.cli.signals import stop_signals
 from rtserver.config.settings import Settings
 from rtserver.eventlog.history import EVERYTHING, EventFilter
+from rtserver.lib.waiting import is_set_within
 from rtserver.model.errors import InvalidError
 from rtserver.model.events import EventPack
 from rtserver.model.positions import Position
@@ -70,11 +71,7 @@ async def _tail(
                 sys.stdout.flush()
             if not follow:
                 break
-            try:
-                async with asyncio.timeout(POLL_S):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await is_set_within(stop, POLL_S)
 
 
 def _print(pack: EventPack, seq: int, head: int, wanted: EventFilter) -> int:

@@ -16,6 +16,7 @@ from rtserver.eventlog.worker_messages import Control
 from rtserver.lib.backoff import Backoff
 from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.lib.tasks import TaskOwner
+from rtserver.lib.waiting import is_set_within
 from rtserver.model.errors import (
     BusyError,
     ForbiddenError,
@@ -224,11 +225,7 @@ class RunService:
             except StoreUnavailableError as error:
                 _log.warning("run_queue_stands", error=str(error))
             # Places of a project may also be freed by other workers, which nobody tells here.
-            try:
-                async with asyncio.timeout(QUEUE_POLL_S):
-                    await self._queue_moves.wait()
-            except TimeoutError:
-                continue
+            await is_set_within(self._queue_moves, QUEUE_POLL_S)
 
     async def _give_places(self) -> bool:
         """Whether somebody got one."""

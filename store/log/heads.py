@@ -6,6 +6,7 @@ import structlog
 from bson import Int64
 from pymongo import DESCENDING, UpdateOne
 
+from rtserver.lib.waiting import is_set_within
 from store.base.client import Database, DatabaseError, confirmed
 from store.log.collection import EVENTS, HEADS, STRANGERS, STRANGERS_HEADS
 
@@ -117,10 +118,7 @@ class Heads:
         """Write behind until cancelled. A failure is logged and tried again."""
         rounds = 0
         while True:
-            try:
-                async with asyncio.timeout(self._flush_interval_s):
-                    await self._much_was_seen.wait()
-            except TimeoutError:
+            if not await is_set_within(self._much_was_seen, self._flush_interval_s):
                 rounds += 1
             everything = self._much_was_seen.is_set() or rounds % EVERYTHING_ROUNDS == 0
             self._much_was_seen.clear()

@@ -15,7 +15,6 @@ to an insert is on its way.
 """
 
 import asyncio
-import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -28,6 +27,7 @@ from pymongo.errors import OperationFailure
 from rtserver.eventlog.answering import Answering
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.backoff import Backoff
+from rtserver.lib.waiting import is_set_within
 from rtserver.model.events import EventPack
 from store.base.client import Database, DatabaseError
 from store.log.access import Command, LogAccess
@@ -236,11 +236,7 @@ class EventTail:
     async def _rest(self) -> None:
         """Let more come together while nobody waits for it."""
         if self._watched is not None:
-            try:
-                async with asyncio.timeout(UNWATCHED_S):
-                    await self._watched.wait()
-            except TimeoutError:
-                pass
+            await is_set_within(self._watched, UNWATCHED_S)
 
     async def _kill_cursor(self, cursor_id: int) -> None:
         try:
@@ -279,9 +275,7 @@ class EventTail:
         with, a pause as long as it took lets more events share the next time; where events come
         seldom, the pause is over before the next one arrives.
         """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(most_s):
-                await self._under_way.wait()
+        await is_set_within(self._under_way, most_s)
 
     async def _barrier(self, identity: Any, operation_time: Timestamp) -> None:
         """Return when the pack, and so all before it, is majority-committed.

@@ -32,6 +32,8 @@ from rtserver.audit.archive.metrics import ArchiveMetrics
 from rtserver.audit.archive.ports import ArchiveStore, LogReading
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.auditor import Auditor
+from rtserver.lib.backoff import Backoff
+from rtserver.lib.waiting import is_set_within
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventPack
 from rtserver.model.moments import now_rfc3339
@@ -39,7 +41,7 @@ from rtserver.model.positions import Position
 
 POLL_S = 1.0
 READ_RECORDS = 5_000
-BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+FIRST_BACKOFF_S, MAX_BACKOFF_S = 1.0, 30.0
 RELEASE_S = 2.0
 
 WENT_BACK = "log_went_back"
@@ -98,7 +100,7 @@ class Archiver:
         self._term = 0
         self._put_back: _PutBack | None = None
         self._position: Position | None = None
-        self._failures = 0
+        self._backoff = Backoff(FIRST_BACKOFF_S, MAX_BACKOFF_S)
         self._failed = False
         self._finishing = False
         self._finished = asyncio.Event()
@@ -114,20 +116,20 @@ class Archiver:
                 holds = False
                 try:
                     holds = await self._take_turn()
-                    self._failures = 0
+                    self._backoff.reset()
                     wait_s = 0.0 if holds else self._lease_s / 3
                 except ArchiveFencedError:
                     _log.warning("audit_archive_taken_over")
                     wait_s = self._lease_s / 3
                 except StoreUnavailableError as error:
                     _log.warning("audit_archive_waits", error=str(error))
-                    wait_s = self._backoff_s()
+                    wait_s = self._backoff.next_s()
                 except (OSError, ForeignDirectoryError) as error:
                     self._tell_failed(error)
-                    wait_s = self._backoff_s()
+                    wait_s = self._backoff.next_s()
                 if finishing or (self._finishing and holds):
                     return
-                await self._pause(wait_s)
+                await is_set_within(self._wake, wait_s)
         finally:
             self._finished.set()
             self._metrics.active.set(0)
@@ -138,27 +140,12 @@ class Archiver:
         """Archive what is there by now if it is this worker's turn, and let the next one."""
         self._finishing = True
         self._wake.set()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._finished.wait()
-        except TimeoutError:
+        if not await is_set_within(self._finished, timeout_s):
             _log.warning("audit_archive_left_behind", position=str(self._position))
 
     def close(self) -> None:
         """End the thread, once `run` has ended. Blocks for as long as the disk does."""
         self._thread.shutdown()
-
-    def _backoff_s(self) -> float:
-        wait_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
-        self._failures += 1
-        return wait_s
-
-    async def _pause(self, wait_s: float) -> None:
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
 
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
@@ -251,7 +238,7 @@ class Archiver:
                 if self._finishing:
                     return
                 continue
-            self._failures = 0
+            self._backoff.reset()
             self._tell_works()
             if not more:
                 if finishing:

@@ -20,6 +20,7 @@ from rtserver.audit.record.chain import Head, sealed_action, sealed_hash
 from rtserver.audit.record.spool import Abandoned, Batch, Spool, abandoned
 from rtserver.audit.record.spool_thread import Kept, SpoolThread
 from rtserver.eventlog.api import EventLog, KeyReusedError, Published
+from rtserver.lib.backoff import Backoff
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.errors import BusyError, StoreUnavailableError
 from rtserver.model.events import AUDIT_PROJECT, PreparedDrafts
@@ -27,7 +28,7 @@ from rtserver.model.positions import Position
 
 SYNC_INTERVAL_S = 1.0
 ADOPT_INTERVAL_S = 5.0
-RETRY_S = 0.5
+RETRY_S, MAX_RETRY_S = 0.5, 2.0
 
 _log = structlog.get_logger()
 
@@ -182,14 +183,15 @@ class SpoolDelivery:
 
     async def _get_through(self, batch: Batch) -> None:
         direct: asyncio.Task[Published | None] | None = None
+        backoff = Backoff(RETRY_S, MAX_RETRY_S)
         try:
             while True:
                 if direct is None and not self._spool.pending:
                     direct = asyncio.create_task(self._publish(batch))
                 if direct is None:
-                    await asyncio.sleep(RETRY_S)
+                    await backoff.wait()
                 else:
-                    await asyncio.wait({direct}, timeout=RETRY_S)
+                    await asyncio.wait({direct}, timeout=backoff.next_s())
                     if direct.done():
                         self._advance(_head_of(batch, direct.result()))
                         await self._spool_thread.work(self._spool_thread.skip)
@@ -211,6 +213,7 @@ class SpoolDelivery:
 
     async def _deliver(self) -> None:
         """Move what is in the spool into the log, until cancelled."""
+        backoff = Backoff(RETRY_S, MAX_RETRY_S)
         while True:
             await self._arrived.wait()
             self._arrived.clear()
@@ -223,9 +226,10 @@ class SpoolDelivery:
                     self._records.tell_of_dropped()
                     if last:
                         await self._spool_thread.work(self._spool.trim)
+                    backoff.reset()
             except OSError as error:
                 _log.error("audit_spool_not_read", error=str(error))
-                await asyncio.sleep(RETRY_S)
+                await backoff.wait()
                 self._arrived.set()
             self._moved_on()
             self._records.measure()
@@ -242,6 +246,7 @@ class SpoolDelivery:
         Where it is; None where something else is there under its key.
         """
         drafts = stored_form(batch)
+        backoff = Backoff(RETRY_S, MAX_RETRY_S)
         while True:
             try:
                 return await self._log.publish(drafts, key=batch.key, timeout_s=math.inf)
@@ -251,7 +256,7 @@ class SpoolDelivery:
                 return None
             except (BusyError, StoreUnavailableError) as error:
                 _log.warning("audit_batch_waits", error=str(error))
-                await asyncio.sleep(RETRY_S)
+                await backoff.wait()
 
     def _advance(self, head: Head) -> None:
         self.stored = head
