@@ -1,21 +1,20 @@
 """Problem documents (RFC 9457), and which error each of them stands for."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Literal, NotRequired, TypedDict
 
 from tornado import web
 
 from rtserver.auth.tokens import TokenRefused
-from rtserver.model import ids
-from rtserver.model.errors import BusyError, ProjectFullError, RefusedError, StoreUnavailableError
+from rtserver.model.close_codes import ADVICE
+from rtserver.model.errors import AnsweredError
 from rtserver.model.run import RunJson
 from rtserver.reviews.locks import LeasedLockJson
 from rtserver.reviews.statuses import ProposalStatus
 from rtserver.reviews.verdicts import ApprovalsJson, RevisionRefJson
 
 PROBLEM_TYPE = "application/problem+json"
-RETRY_AFTER_S = 2
-PROJECT_FULL_RETRY_AFTER_S = 10
 
 
 class ProblemJson(TypedDict):
@@ -95,31 +94,21 @@ def problem_of(error: BaseException) -> Problem | None:
     match error:
         case Problem():
             return error
-        case ProjectFullError():
+        case AnsweredError():
+            words = str(error)
+            if isinstance(error, TokenRefused) and error.reason == "missing":
+                words += " Send it as Authorization: Bearer TOKEN"
             return Problem(
-                503, str(error), "project_full", retry_after_s=PROJECT_FULL_RETRY_AFTER_S
+                error.status, words, error.reason, **_retry_after(error), **error.details
             )
-        case BusyError():
-            return Problem(
-                error.status,
-                str(error),
-                error.reason,
-                retry_after_s=error.retry_after_s,
-                **error.details,
-            )
-        case RefusedError():
-            return Problem(error.status, str(error), error.reason, **error.details)
-        case TokenRefused(reason="keys_unavailable"):
-            return Problem(503, error.message, error.reason, retry_after_s=RETRY_AFTER_S)
-        case TokenRefused(reason="missing"):
-            how = "Send it as Authorization: Bearer TOKEN"
-            return Problem(401, f"{error.message} {how}", error.reason)
-        case TokenRefused(retry_after_s=None):
-            return Problem(401, error.message, error.reason)
-        case TokenRefused():
-            return Problem(401, error.message, error.reason, retry_after_s=error.retry_after_s)
-        case StoreUnavailableError():
-            return Problem(503, str(error), "unavailable", retry_after_s=RETRY_AFTER_S)
-        case ids.BadIdentifier():
-            return Problem(400, str(error), "bad_identifier")
     return None
+
+
+def _retry_after(error: AnsweredError) -> dict[str, Any]:
+    """When to try again: as it says, or for what passes by itself as sessions are told."""
+    if error.retry_after_s is not None:
+        return {"retry_after_s": error.retry_after_s}
+    if error.status != HTTPStatus.SERVICE_UNAVAILABLE:
+        return {}
+    low_ms, high_ms = ADVICE[error.close_code].retry_after_ms
+    return {"retry_after_s": (low_ms + high_ms) // 2000}

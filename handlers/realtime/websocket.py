@@ -1,5 +1,6 @@
 """`/ws/projects/{project_id}`: a session over WebSocket (RFC 6455)."""
 
+from http import HTTPStatus
 from typing import ClassVar
 
 from handlers.base.context import HandlerContext
@@ -10,19 +11,20 @@ from handlers.base.tornado_socket import SessionProtocol, StreamSink
 from handlers.realtime.socket_base import SocketHandler
 from rtserver.audit.record.actions import Action
 from rtserver.audit.record.outcomes import record_failed
-from rtserver.auth.tokens import TokenRefused
 from rtserver.delivery.send_buffer import Sink
 from rtserver.delivery.wire_forms import Encoding
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.connection import ConnectionRecord
-from rtserver.model.errors import ForbiddenError, InvalidError
+from rtserver.model.errors import AnsweredError
 from rtserver.model.identity import Identity
-from rtserver.model.ids import BadIdentifier
 from rtserver.model.visibility import focus_of, view_of
 from rtserver.sessions.client_messages import MessageRefusedError, SessionQuery
 from rtserver.sessions.request_rates import Counted
-from rtserver.sessions.server_frames import ClosingFrame, encode_frame, turned_away
+from rtserver.sessions.server_frames import ClosingFrame, encode_frame, turned_away_by
 from rtserver.sessions.session import Session
+
+_SAID_BEFORE = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+"""What passes by itself is said before the upgrade: a page tries again in any case."""
 
 
 class SessionSocket(SocketHandler):
@@ -96,19 +98,13 @@ class SessionSocket(SocketHandler):
             )
             self._read_request(path_args)
             self._entry = await self._enter(self._identity)
-        except TokenRefused as refused:
-            if refused.reason == "keys_unavailable":
+        except AnsweredError as error:
+            if error.status in _SAID_BEFORE:
                 raise
-            self._refused = turned_away(
-                CloseCode.UNAUTHORIZED, f"Unauthorized: {refused.message}", refused.retry_after_s
-            )
-        except ForbiddenError as error:
-            self._refused = turned_away(CloseCode.FORBIDDEN, str(error))
-        except (BadIdentifier, InvalidError) as error:
-            record_failed(
-                self.context.auditor, self.audit_action, error, by=self.acting, **self.audit_details
-            )
-            self._refused = turned_away(CloseCode.PROTOCOL_ERROR, str(error))
+            if error.close_code is CloseCode.PROTOCOL_ERROR:
+                auditor, details = self.context.auditor, self.audit_details
+                record_failed(auditor, self.audit_action, error, by=self.acting, **details)
+            self._refused = turned_away_by(error)
 
     def open(self, *_args: str, **_kwargs: str) -> None:
         """The upgrade is done."""

@@ -15,22 +15,16 @@ from handlers.sockjs.request import TRANSPORT
 from handlers.sockjs.router import Router
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.auth.bearer import FoundToken, TokenSource
-from rtserver.auth.tokens import TokenRefused
 from rtserver.delivery.send_buffer import Sink
 from rtserver.delivery.wire_forms import Encoding
 from rtserver.lib.timer_wheel import Timer
 from rtserver.model import ids
 from rtserver.model.close_codes import CloseCode
-from rtserver.model.errors import (
-    ForbiddenError,
-    InvalidError,
-    ProjectFullError,
-    StoreUnavailableError,
-)
+from rtserver.model.errors import AnsweredError
 from rtserver.model.visibility import focus_of, view_of
 from rtserver.sessions.client_messages import Hello, MessageRefusedError, parse_hello
 from rtserver.sessions.request_rates import Counted, TooOftenError
-from rtserver.sessions.server_frames import encode_frame, turned_away
+from rtserver.sessions.server_frames import ClosingFrame, encode_frame, turned_away, turned_away_by
 from rtserver.sessions.session import Session
 
 PREFIX = "/sockjs/projects"
@@ -140,27 +134,12 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
         self._context.auditor.act(self._acting)
         try:
             await self._let_in(hello)
-        except TokenRefused as refused:
-            if refused.reason == "keys_unavailable":
-                self._turn_away(CloseCode.INTERNAL_ERROR, refused.message)
-            else:
-                self._turn_away(
-                    CloseCode.UNAUTHORIZED,
-                    f"Unauthorized: {refused.message}",
-                    refused.retry_after_s,
-                )
-        except TooOftenError as error:
-            self._acting.recorded += not error.is_news
-            self._turn_away(CloseCode.TOO_MANY_MESSAGES, str(error), error.retry_after_s)
-        except ForbiddenError as error:
-            self._turn_away(CloseCode.FORBIDDEN, str(error))
-        except ProjectFullError as error:
-            self._turn_away(CloseCode.PROJECT_FULL, str(error))
-        except (ids.BadIdentifier, InvalidError) as error:
-            self._turn_away(CloseCode.PROTOCOL_ERROR, f"hello: {error}")
-        except StoreUnavailableError as error:
-            _log.warning("session_not_opened", error=str(error))
-            self._turn_away(CloseCode.INTERNAL_ERROR)
+        except AnsweredError as error:
+            if isinstance(error, TooOftenError):
+                self._acting.recorded += not error.is_news
+            if error.close_code is CloseCode.INTERNAL_ERROR:
+                _log.warning("session_not_opened", error=str(error))
+            self._say_and_close(turned_away_by(error))
         except Exception:  # noqa: BLE001 - the client is told in any case
             _log.exception("session_failed")
             self._turn_away(CloseCode.INTERNAL_ERROR)
@@ -184,13 +163,14 @@ class ProjectConnection(SockJSConnection):  # type: ignore[misc]
         for message in early:
             self._session.on_message(message)
 
-    def _turn_away(
-        self, code: CloseCode, reason: str | None = None, retry_after_s: int | None = None
-    ) -> None:
+    def _turn_away(self, code: CloseCode, reason: str | None = None) -> None:
+        self._say_and_close(turned_away(code, reason))
+
+    def _say_and_close(self, frame: ClosingFrame) -> None:
         """Say why there is no session, and close."""
         if self.is_closed:
             return
-        frame = turned_away(code, reason, retry_after_s)
+        code = CloseCode(frame.code)
         if not self._acting.recorded:
             denied = code in (CloseCode.UNAUTHORIZED, CloseCode.TOO_MANY_MESSAGES)
             self._context.auditor.record(

@@ -26,6 +26,8 @@ from rtserver.auth.jwks import (
     algorithms_of,
 )
 from rtserver.auth.revocations import Revocations
+from rtserver.model.close_codes import CloseCode
+from rtserver.model.errors import AnsweredError, StoreUnavailableError
 from rtserver.model.identity import Claims, ClaimsError, Identity, Role
 
 __all__ = ["KeyConfigurationError", "RefusalReason", "TokenRefused", "TokenSigner", "TokenVerifier"]
@@ -90,15 +92,20 @@ _MESSAGES: dict[RefusalReason, str] = {
 }
 
 
-class TokenRefused(Exception):  # noqa: N818 - an outcome that the protocol names, not a fault
+class TokenRefused(AnsweredError):  # noqa: N818 - an outcome that the protocol names, not a fault
     """A token does not say who its bearer is.
 
     Attributes:
         reason: Why, for machines: logs, metrics, audit. ``keys_unavailable`` is the one that
             is no fault of the token's.
         message: Why, for people. It quotes nothing of the token, so it may be sent and logged.
-        retry_after_s: When the same token will do; None where that is never.
+        retry_after_s: When the same token will do; None where that is never, or not known.
     """
+
+    status = 401
+    reason: RefusalReason
+    close_code = CloseCode.UNAUTHORIZED
+    is_denied = True
 
     def __init__(
         self,
@@ -107,9 +114,13 @@ class TokenRefused(Exception):  # noqa: N818 - an outcome that the protocol name
         *,
         retry_after_s: int | None = None,
     ) -> None:
-        self.reason: RefusalReason = reason
+        self.reason = reason
         self.message = message or _MESSAGES[reason]
         self.retry_after_s = retry_after_s
+        if reason == "keys_unavailable":
+            self.status = StoreUnavailableError.status
+            self.close_code = StoreUnavailableError.close_code
+            self.is_denied = False
         super().__init__(self.message)
 
 

@@ -2,28 +2,60 @@
 
 from typing import Any
 
-
-class StoreUnavailableError(Exception):
-    """MongoDB did not do what was asked. Trying again later is right."""
+from rtserver.model.close_codes import CloseCode
 
 
-class RefusedError(Exception):
-    """What was asked for is not allowed or not possible.
+class AnsweredError(Exception):
+    """What ends an act, and is told to who asked. All that hangs on its kind stands with it.
+
+    The message is for people.
 
     Attributes:
-        status: the HTTP status that says the same.
-        reason: a word for programs.
+        status: the HTTP status that says the same (RFC 9110 section 15).
+        reason: a word for programs: `reason` in a problem document, in an error frame, and in the
+            audit record.
+        close_code: how a session ends that cannot begin because of it.
+        is_denied: for the audit log: the user may not, or a limit forbids it. Else the act failed.
+        retry_after_s: when to try again, where that is known.
         details: further keys for the answer.
     """
 
-    status = 400
-    reason = "refused"
+    status: int = 400
+    reason: str = "refused"
+    close_code: CloseCode = CloseCode.PROTOCOL_ERROR
+    is_denied: bool = False
+    retry_after_s: int | None = None
+    details: dict[str, Any]
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class StoreUnavailableError(AnsweredError):
+    """MongoDB did not do what was asked. Trying again later is right."""
+
+    status = 503
+    reason = "unavailable"
+    close_code = CloseCode.INTERNAL_ERROR
+
+
+class RefusedError(AnsweredError):
+    """What was asked for is not allowed or not possible."""
 
     def __init__(self, message: str, reason: str | None = None, **details: Any) -> None:
-        super().__init__(message)
+        super().__init__(message, **details)
         if reason is not None:
             self.reason = reason
-        self.details = details
+
+
+class UnauthorizedError(RefusedError):
+    """The token that came with it is not good."""
+
+    status = 401
+    reason = "unauthorized"
+    close_code = CloseCode.UNAUTHORIZED
+    is_denied = True
 
 
 class ForbiddenError(RefusedError):
@@ -31,6 +63,8 @@ class ForbiddenError(RefusedError):
 
     status = 403
     reason = "forbidden"
+    close_code = CloseCode.FORBIDDEN
+    is_denied = True
 
 
 class NotFoundError(RefusedError):
@@ -49,6 +83,8 @@ class HiddenError(NotFoundError):
     Attributes:
         project_id: the project that it is in; for the audit log only.
     """
+
+    is_denied = True
 
     def __init__(self, message: str, project_id: str) -> None:
         super().__init__(message)
@@ -70,14 +106,13 @@ class InvalidError(RefusedError):
 
 
 class BusyError(RefusedError):
-    """Too much is under way.
+    """Too much is under way."""
 
-    Attributes:
-        retry_after_s: when to try again.
-    """
-
+    retry_after_s: int
     status = 503
     reason = "busy"
+    close_code = CloseCode.INTERNAL_ERROR
+    is_denied = True
 
     def __init__(self, message: str, retry_after_s: int = 1, **details: Any) -> None:
         super().__init__(message, **details)
@@ -88,8 +123,13 @@ class OperatorError(Exception):
     """Something on this host or in its settings is in the way. The message says how to mend it."""
 
 
-class ProjectFullError(Exception):
+class ProjectFullError(AnsweredError):
     """The project has as many connections as it may have."""
+
+    status = 503
+    reason = "project_full"
+    close_code = CloseCode.PROJECT_FULL
+    is_denied = True
 
 
 class UnstorableError(RefusedError):

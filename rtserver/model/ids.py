@@ -7,6 +7,8 @@ rather than by looking for dangerous ones.
 
 import re
 
+from rtserver.model.errors import AnsweredError
+
 MAX_ID_LENGTH = 128
 MAX_EVENT_TYPE_LENGTH = 100
 MAX_ECHO_LENGTH = 64
@@ -25,12 +27,14 @@ _EVENT_TYPE = re.compile(EVENT_TYPE_PATTERN)
 _RESERVED_CHANGES = frozenset({"archive"})
 
 
-class BadIdentifier(ValueError):  # noqa: N818 - says what it is; callers catch it by this name
+class BadIdentifier(AnsweredError, ValueError):  # noqa: N818 - says what it is; callers catch it by this name
     """An identifier that is not acceptable; the message says what was wrong with it.
 
     The message may be shown to the client that sent the identifier. It repeats at most
     `MAX_ECHO_LENGTH` characters of it, with everything but printable ASCII escaped.
     """
+
+    reason = "bad_identifier"
 
 
 def project_id(text: str) -> str:

@@ -7,7 +7,7 @@ from rtserver.audit.record.actions import Action
 from rtserver.auth.tokens import TokenRefused
 from rtserver.eventlog.api import EventLog
 from rtserver.model.close_codes import CloseCode
-from rtserver.model.errors import ForbiddenError, InvalidError, RefusedError
+from rtserver.model.errors import ForbiddenError, InvalidError, UnauthorizedError
 from rtserver.model.moments import rfc3339
 from rtserver.model.positions import BadPositionError, Position
 from rtserver.model.visibility import focus_of, view_of
@@ -40,7 +40,7 @@ class CommonCommands:
         try:
             identity = await self._gateway.refresh(session.identity, command.token)
         except TokenRefused as refused:
-            raise RefusedError(refused.message, "unauthorized") from None
+            raise UnauthorizedError(refused.message) from None
         if not session.allows(identity):
             session.close(CloseCode.FORBIDDEN)
             raise ForbiddenError("The new token does not open what this session is for")

@@ -7,8 +7,7 @@ from msgspec import structs
 
 from rtserver.lib.rate_limit import TokenBucket
 from rtserver.model.close_codes import CloseCode
-from rtserver.model.errors import RefusedError, StoreUnavailableError
-from rtserver.model.ids import BadIdentifier
+from rtserver.model.errors import AnsweredError
 from rtserver.sessions.client_messages import Command, MessageRefusedError, type_of
 
 if TYPE_CHECKING:
@@ -109,12 +108,8 @@ class Inbox:
             result = await self._session.services.commands.handlers[type(command)](
                 self._session, command
             )
-        except RefusedError as error:
+        except AnsweredError as error:
             self._session.send_error(command.request_id, error.reason, str(error), error.details)
-        except BadIdentifier as error:
-            self._session.send_error(command.request_id, "bad_identifier", str(error))
-        except StoreUnavailableError as error:
-            self._session.send_error(command.request_id, "unavailable", str(error))
         except Exception:  # noqa: BLE001 - the client gets an answer in any case
             _log.exception("command_failed", command=type(command).__name__)
             self._session.send_error(

@@ -19,6 +19,7 @@ import structlog
 from rtserver.auth.client_address import network_of
 from rtserver.lib.rate_limit import RateTable, TokenBucket
 from rtserver.lib.turnstile import TooManyWaitingError, Turnstile
+from rtserver.model.close_codes import CloseCode
 from rtserver.model.errors import BusyError
 from rtserver.model.identity import Identity
 from rtserver.sessions.metrics import SessionMetrics
@@ -65,6 +66,7 @@ class TooOftenError(BusyError):
 
     status = 429
     reason = "too_often"
+    close_code = CloseCode.TOO_MANY_MESSAGES
 
     def __init__(self, message: str, retry_after_s: int, *, is_news: bool) -> None:
         super().__init__(message, retry_after_s)

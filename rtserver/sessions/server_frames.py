@@ -18,6 +18,7 @@ from rtserver.delivery.wire_forms import (
     websocket_frame,
 )
 from rtserver.model.close_codes import ADVICE, CloseCode, retry_after_ms
+from rtserver.model.errors import AnsweredError
 from rtserver.model.field_types import ConnectionId, EventId, Moment, ProjectId, ProposalId, UserId
 from rtserver.model.run import RunJson
 from rtserver.sessions.client_messages import RequestId
@@ -157,6 +158,15 @@ def turned_away(
         reconnect=advice.reconnect or given_ms is not None,
         retry_after_ms=retry_after_ms(code) if given_ms is None else given_ms,
     )
+
+
+def turned_away_by(error: AnsweredError) -> ClosingFrame:
+    """What is said where a session cannot begin because of an error."""
+    code = error.close_code
+    words = str(error)
+    if code is CloseCode.UNAUTHORIZED:
+        words = f"Unauthorized: {words}"
+    return turned_away(code, words, error.retry_after_s)
 
 
 _encode = msgspec.json.Encoder().encode

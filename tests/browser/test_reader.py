@@ -192,10 +192,10 @@ def test_links_open_signed_in_and_a_token_of_several_projects_asks_which(
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     several = token("ada", site.project, "another")
     page.goto(f"{site.base}/#token={several}")
-    page.get_by_role("link", name=site.project).click()
+    page.get_by_role("link", name=site.project, exact=True).click()
     expect_live(page)
     page.get_by_role("link", name="Switch").click()
-    expect(page.get_by_role("link", name=site.project)).to_be_focused()
+    expect(page.get_by_role("link", name=site.project, exact=True)).to_be_focused()
     expect(page.get_by_role("link", name="another")).to_be_visible()
 
 

@@ -95,7 +95,11 @@ def test_a_text_appears_changes_and_is_put_back_while_one_looks(
     expect(body.get_by_role("heading", name="First")).to_be_visible()
     page.get_by_label("Revision", exact=True).select_option("2")
     answers: list[Route] = []
-    page.route("**/restore", answers.append)
+
+    def hold(route: Route) -> None:
+        answers.append(route)
+
+    page.route("**/restore", hold)
     with page.expect_request("**/restore"):
         page.get_by_role("button", name="Put this text back").click()
     page.evaluate("location.hash += '9'")

@@ -228,13 +228,13 @@ class Archiver:
                     raise
                 # The file is as it was; taking the archive anew would need still more room.
                 self._tell_failed(error)
-                await self._pause(self._backoff_s())
+                await is_set_within(self._wake, self._backoff.next_s())
                 if self._finishing:
                     return
                 continue
             except StoreUnavailableError as error:
                 _log.warning("audit_archive_waits", error=str(error))
-                await self._pause(self._backoff_s())
+                await is_set_within(self._wake, self._backoff.next_s())
                 if self._finishing:
                     return
                 continue
@@ -243,7 +243,7 @@ class Archiver:
             if not more:
                 if finishing:
                     return
-                await self._pause(self._poll_s)
+                await is_set_within(self._wake, self._poll_s)
 
     async def _compare_with_log(self) -> None:
         """A log that was put back to an earlier state goes on with numbers that were used before.

@@ -5,16 +5,7 @@ from typing import Any
 
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.auditor import Auditor
-from rtserver.auth.tokens import TokenRefused
-from rtserver.model.errors import (
-    BusyError,
-    ForbiddenError,
-    HiddenError,
-    ProjectFullError,
-    RefusedError,
-    StoreUnavailableError,
-)
-from rtserver.model.ids import BadIdentifier
+from rtserver.model.errors import AnsweredError, ForbiddenError, HiddenError
 
 _DENIED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 _LIMITS = frozenset({"busy", "project_full", "audit_full", "unauthorized"})
@@ -23,22 +14,10 @@ _LIMITS = frozenset({"busy", "project_full", "audit_full", "unauthorized"})
 def outcome_of(error: BaseException) -> tuple[Outcome, str]:
     """The outcome that an error stands for, and the reason as a word."""
     match error:
-        case TokenRefused(reason="keys_unavailable"):
-            return Outcome.FAILED, error.reason
-        case TokenRefused():
-            return Outcome.DENIED, error.reason
-        case ProjectFullError():
-            return Outcome.DENIED, "project_full"
         case HiddenError():
-            return Outcome.DENIED, ForbiddenError.reason
-        case ForbiddenError() | BusyError():
-            return Outcome.DENIED, error.reason
-        case RefusedError():
-            return outcome_of_status(error.status, error.reason), error.reason
-        case StoreUnavailableError():
-            return Outcome.FAILED, "unavailable"
-        case BadIdentifier():
-            return Outcome.FAILED, "bad_identifier"
+            return Outcome.DENIED, ForbiddenError.reason  # and not what the user is told
+        case AnsweredError():
+            return Outcome.DENIED if error.is_denied else Outcome.FAILED, error.reason
         case _:
             return Outcome.FAILED, "internal"
 
