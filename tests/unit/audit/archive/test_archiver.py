@@ -150,7 +150,8 @@ def assert_whole(tmp_path: Path, head: int) -> None:
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtserver.audit.archive.margin.MEASURE_S", 0.0)
-    monkeypatch.setattr(audit_archive, "BACKOFF_S", (0.02,))
+    monkeypatch.setattr(audit_archive, "FIRST_BACKOFF_S", 0.02)
+    monkeypatch.setattr(audit_archive, "MAX_BACKOFF_S", 0.02)
 
 
 @pytest.mark.gen_test

@@ -13,8 +13,8 @@ from rtserver.model.errors import (
     InvalidError,
     NotFoundError,
     ProjectFullError,
-    RefusedError,
     StoreUnavailableError,
+    UnauthorizedError,
 )
 from rtserver.model.ids import BadIdentifier
 
@@ -29,7 +29,7 @@ DENIED, FAILED = Outcome.DENIED, Outcome.FAILED
         (ProjectFullError("full"), DENIED, "project_full"),
         (ForbiddenError("no"), DENIED, "forbidden"),
         (HiddenError("There is none", "p1"), DENIED, "forbidden"),
-        (RefusedError("no", "unauthorized"), DENIED, "unauthorized"),
+        (UnauthorizedError("no"), DENIED, "unauthorized"),
         (LogBusyError(), DENIED, "busy"),
         (NotFoundError("none"), FAILED, "not_found"),
         (ConflictError("no"), FAILED, "conflict"),
