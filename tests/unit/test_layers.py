@@ -57,7 +57,7 @@ MAY_IMPORT: dict[str, str] = {
         store.base store.documents store.log store.mongod store.watch
     """,
     "rtserver.audit.archive": """
-        rtserver.audit.record rtserver.model rtserver.observe
+        rtserver.audit.record rtserver.lib rtserver.model rtserver.observe
     """,
     "rtserver.audit.live": """
         rtserver.audit.record rtserver.delivery rtserver.eventlog rtserver.model
