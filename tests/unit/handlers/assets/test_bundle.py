@@ -36,7 +36,7 @@ def static(tmp_path: Path) -> Path:
 
 
 def _bundler(static: Path, tool: Path | None) -> Bundler:
-    return Bundler(static, ("index.html", "admin.html"), tool)
+    return Bundler(static, ("index.html", "admin.html"), tool, look_interval_s=0)
 
 
 def test_a_page_loads_few_files_whose_names_tell_their_contents(static: Path) -> None:
