@@ -38,7 +38,7 @@ PROTOCOL_ERROR = 1002
 BAD_PAYLOAD = 1007
 MESSAGE_TOO_BIG = 1009
 CLOSE_FRAME, PING_FRAME = 0x8, 0x9
-FRAMES_AFTER_CLOSE = 32
+FRAMES_AFTER_CLOSE = 250
 """So many are read of a client that was sent a close frame, and can't know it yet."""
 FRAMES_IN_TURN = 1
 """So many of one client are taken apart before others have their turn. Tornado goes on for
