@@ -1,8 +1,9 @@
 """The handler of the HTTP interface: a token, a bounded body, JSON in and out."""
 
 import contextlib
-from collections.abc import AsyncIterator
-from typing import ClassVar, TypeVar
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -31,6 +32,15 @@ class ApiHandler(BaseHandler):
 
     identity: Identity
     counted: ClassVar[Counted] = Counted.REQUEST
+
+    def __init_subclass__(cls) -> None:
+        """Let reads of each kind of handler end where MongoDB does not answer.
+
+        Not writes: what becomes of one that is under way is for the driver to say.
+        """
+        for name in ("get", "head"):
+            if name in vars(cls):
+                setattr(cls, name, _while_mongodb_answers(vars(cls)[name]))
 
     async def prepare(self) -> None:
         """Check size, origin and token before the body is read."""
@@ -137,3 +147,14 @@ class ApiHandler(BaseHandler):
         if not self.identity.may_open(project_id):
             raise Problem(403, "This token does not open the project", "forbidden")
         return project_id
+
+
+def _while_mongodb_answers(read: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """The same method, which ends with StoreUnavailableError where MongoDB ceases to answer."""
+
+    @functools.wraps(read)
+    async def wrapped(self: ApiHandler, *args: Any, **kwargs: Any) -> None:
+        async with self.context.answering.required():
+            await read(self, *args, **kwargs)
+
+    return wrapped

@@ -190,8 +190,7 @@ class ProposalEventsHandler(ApiHandler):
         origin = self.request.headers.get("Origin")
         if not self.context.origins.allows(origin, self.request.host):
             raise origin_refused()
-        async with self.context.answering.required():
-            proposal = await self.context.proposals.get(ids.proposal_id(proposal_id))
+        proposal = await self.context.proposals.get(ids.proposal_id(proposal_id))
         if proposal is None:
             raise Problem(404, f"There is no proposal {proposal_id!r}", "not_found")
         self.acting.project_id = proposal.project_id

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from tests.support.api import api
 from tests.support.mongo import MongodProcess
 from tests.support.replica_set import free_ports
 from tests.support.sockets import open_socket, session
@@ -72,17 +73,21 @@ async def test_a_worker_waits_for_a_mongodb_that_is_late_and_tells_of_one_that_h
     await asyncio.to_thread(worker.wait_ready)
     assert len(worker.logged("waiting_for_mongodb")) == 1
 
-    async with session(worker.address) as client:
+    async with session(worker.address) as client, api(worker.address) as http:
         os.kill(own_mongod.mongod_pid, signal.SIGSTOP)
         try:
             began_s = time.monotonic()
             turned_away = asyncio.create_task(come_in(worker, "ben"))
+            asked = asyncio.create_task(http.get("/api/v1/projects/p1", 503))
             await until(lambda: is_red(worker), "/readyz red")
             assert time.monotonic() - began_s < AT_MOST_S + LATE_S
             assert (await asyncio.to_thread(readiness, worker))[1].keys() == {"mongodb"}
             assert await turned_away == 503
+            await asked
             assert time.monotonic() - began_s < AT_MOST_S + LATE_S
             assert await come_in(worker, "eve") == 503
+            await http.get("/api/v1/proposals/none/comments", 503)
+            assert time.monotonic() - began_s < AT_MOST_S + LATE_S
             assert await asyncio.to_thread(worker.get_status, "/healthz") == 200
         finally:
             os.kill(own_mongod.mongod_pid, signal.SIGCONT)
