@@ -5,7 +5,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,26 +44,32 @@ class ReplicaSet:
         settings = {
             "electionTimeoutMillis": self._election_timeout_ms,
             "heartbeatIntervalMillis": 500,
+            "heartbeatTimeoutSecs": 2,  # a paused member says nothing; 10 s would be waited for it
         }
         config = {"_id": NAME, "members": members, "settings": settings}
         with direct(self._ports[0]) as client:
             client.admin.command("replSetInitiate", config)
-        self.primary()
+        self.step_up(self._ports[0])
 
     def start_member(self, port: int) -> None:
         """Start a member, also again."""
         self._processes[port], log = spawn_member(self._directory, port, NAME)
-        wait_until(lambda: _answers(port), "a mongod", timeout_s=60, explain=log.read_text)
+        with direct(port) as client:
+            wait_until(
+                lambda: bool(_hello(client)), "a mongod", timeout_s=60, explain=log.read_text
+            )
 
     def primary(self) -> int:
         """The port of the member that takes writes, once there is one."""
         found: list[int] = []
+        with ExitStack() as stack:
+            clients = {port: stack.enter_context(direct(port)) for port in self._ports}
 
-        def is_there() -> bool:
-            found.extend(port for port in self._ports if _hello(port).get("isWritablePrimary"))
-            return bool(found)
+            def is_there() -> bool:
+                found.extend(port for port in self._ports if _is_primary(clients[port]))
+                return bool(found)
 
-        wait_until(is_there, "a primary", timeout_s=60)
+            wait_until(is_there, "a primary", timeout_s=60)
         return found[0]
 
     def step_down(self) -> int:
@@ -108,13 +114,14 @@ class ReplicaSet:
 
     def step_up(self, port: int) -> None:
         """Have a member elected now, without waiting for the election's time-out."""
+        with direct(port) as client:
 
-        def is_elected() -> bool:
-            with direct(port) as client, suppress(PyMongoError):
-                client.admin.command("replSetStepUp")
-            return bool(_hello(port).get("isWritablePrimary"))
+            def is_elected() -> bool:
+                with suppress(PyMongoError):
+                    client.admin.command("replSetStepUp")
+                return _is_primary(client)
 
-        wait_until(is_elected, "the member elected", timeout_s=60)
+            wait_until(is_elected, "the member elected", timeout_s=60)
 
     def stop(self) -> None:
         """End all members, in no orderly way: their data are thrown away."""
@@ -162,16 +169,15 @@ def direct(port: int) -> Iterator["MongoClient[dict[str, Any]]"]:
         client.close()
 
 
-def _hello(port: int) -> dict[str, Any]:
+def _hello(client: "MongoClient[dict[str, Any]]") -> dict[str, Any]:
     try:
-        with direct(port) as client:
-            return client.admin.command("hello")
+        return client.admin.command("hello")
     except PyMongoError:
         return {}
 
 
-def _answers(port: int) -> bool:
-    return bool(_hello(port))
+def _is_primary(client: "MongoClient[dict[str, Any]]") -> bool:
+    return bool(_hello(client).get("isWritablePrimary"))
 
 
 def free_ports(count: int) -> list[int]:
