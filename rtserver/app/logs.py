@@ -109,6 +109,7 @@ class LogStore:
             self.heads,
             self._metrics,
             self.access,
+            marks=self.marks,
             epoch=epoch,
             queue_bytes=self._settings.publish_queue_bytes,
             publish_timeout_s=self._settings.publish_timeout_s,

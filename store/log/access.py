@@ -4,7 +4,7 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from pymongo.errors import DuplicateKeyError
 
@@ -19,6 +19,13 @@ class LogAccess(Protocol):
 
     Whatever fails raises `store.base.client.DatabaseError`.
     """
+
+    @property
+    def instance(self) -> object:
+        """Differs where inserts may have gone to another MongoDB process than before.
+
+        That one may have been started on files that were put back. The other way round is no harm.
+        """
 
     async def insert(self, collection: str, documents: list[dict[str, Any]]) -> None:
         """Insert, in order; returns when a majority has all. One call at a time.
@@ -39,6 +46,13 @@ class DriverAccess:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    @property
+    def instance(self) -> object:
+        """See `LogAccess.instance`: each process has an id of its own, by which it is known."""
+        client = cast("Any", self._database.client)  # typed as if its properties were methods
+        servers = client.topology_description.server_descriptions().values()
+        return [one.topology_version for one in servers if one.is_writable]
 
     async def insert(self, collection: str, documents: list[dict[str, Any]]) -> None:
         """See `LogAccess.insert`."""

@@ -98,6 +98,7 @@ class Marks:
         self._heads = heads
         self._path = path
         self.begun: str | None = None
+        self._checking = asyncio.Lock()
         self._is_read = path is None
         self._life: Life | None = None
         self._mark: Mark | None = None
@@ -118,7 +119,12 @@ class Marks:
 
         Raises:
             DatabaseError: MongoDB does not answer.
+            CollectionProblemError: the collection is not there.
         """
+        async with self._checking:
+            return await self._check()
+
+    async def _check(self) -> str:
         if not self._is_read:
             self._mark = await asyncio.to_thread(self._read)
             self._is_read = True

@@ -39,12 +39,19 @@ class WireAccess:
         self._reply_timeout_s: float | None = pool.socket_timeout
         self._write_concern = database.write_concern.document
         self._writer: WireConnection | None = None
+        self._writers = 0
+
+    @property
+    def instance(self) -> object:
+        """See `LogAccess.instance`: a process that ends takes its connections along."""
+        return self._writers
 
     async def insert(self, collection: str, documents: list[dict[str, Any]]) -> None:
         """See `LogAccess.insert`."""
         primary = await self._find_primary()
         if self._writer is None or not self._writer.is_open or self._writer.address != primary:
             await self.close()
+            self._writers += 1
             self._writer = await self._open(primary)
         command = {
             "insert": collection,

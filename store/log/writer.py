@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from bson import ObjectId
-from pymongo.errors import BulkWriteError
+from pymongo.errors import AutoReconnect, BulkWriteError
 
 from rtserver.eventlog.api import (
     READ_BYTES,
@@ -40,9 +40,10 @@ from store.base.client import (
     newest,
 )
 from store.log.access import LogAccess
-from store.log.collection import EVENTS
+from store.log.collection import EVENTS, CollectionProblemError
 from store.log.fences import Fences
 from store.log.heads import Heads
+from store.log.marks import Marks
 from store.log.packing import MAX_PUBLICATION_BYTES, Packing, Publication, publication_of
 from store.log.reading import Reader
 
@@ -89,6 +90,7 @@ class MongoEventLog:
         metrics: LogMetrics,
         access: LogAccess,
         *,
+        marks: Marks,
         epoch: str,
         queue_bytes: int,
         publish_timeout_s: float,
@@ -100,6 +102,8 @@ class MongoEventLog:
         self._fences = Fences(database, collection)
         self._metrics = metrics
         self._access = access
+        self._marks = marks
+        self._checked_at: object = None
         self._epoch = epoch
         self._queue_bytes = queue_bytes
         self._publish_timeout_s = publish_timeout_s
@@ -321,8 +325,30 @@ class MongoEventLog:
             self.under_way.clear()
             if not answer.done():
                 answer.set_result(False)
+        await self._check_life()
         await self._stored(packings, sent_s)
         return []
+
+    async def _check_life(self) -> None:
+        """See that the log is still the one whose epoch publishers are told.
+
+        After each insert, and not before: the connection may be another one since. Where MongoDB
+        came back with files that were put back, the numbers that were given stand for other events
+        elsewhere; nobody was told of them yet, nor does a tail hand them on before it has looked.
+
+        Raises:
+            DatabaseError: that can't be seen now.
+        """
+        instance = self._access.instance
+        if instance == self._checked_at:
+            return
+        try:
+            epoch = await self._marks.check()
+        except CollectionProblemError as error:  # a tail makes it anew
+            raise AutoReconnect(str(error)) from error
+        if epoch != self._epoch:
+            self.begin_epoch(epoch)
+        self._checked_at = instance
 
     async def _number(self, packings: list[Packing]) -> None:
         """Give packs the numbers after the heads of their projects."""
@@ -369,6 +395,7 @@ class MongoEventLog:
         still primary, after what was read (MongoDB manual, read concern "linearizable"). So a
         pack that it finds will not be rolled back.
         """
+        await self._check_life()
         cursor = self._confirmed.find(
             {"_id": {"$in": [packing.identity for packing in packings]}},
             {"first": 1, "last": 1, "digest": 1},

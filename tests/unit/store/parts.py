@@ -11,6 +11,7 @@ from store.base.client import Database
 from store.log.access import LogAccess
 from store.log.collection import EVENTS, prepare_log
 from store.log.heads import Heads
+from store.log.marks import Marks
 from store.log.tail import EventTail
 from store.log.wire_access import WireAccess
 from store.log.writer import MongoEventLog
@@ -28,14 +29,18 @@ async def make_log(
     queue_bytes: int = 1 << 20,
     publish_timeout_s: float = WAIT_S,
     collection: str = EVENTS,
+    marks: Marks | None = None,
+    access: LogAccess | None = None,
 ) -> MongoEventLog:
     """A log on a prepared collection; its writer does not run yet."""
     epoch = await prepare_log(db, collection, buffer_bytes)
+    heads = Heads(db, buffer_bytes=buffer_bytes, collection=collection)
     return MongoEventLog(
         db,
-        Heads(db, buffer_bytes=buffer_bytes, collection=collection),
+        heads,
         LogMetrics(MetricsRegistry()),
-        ACCESS(db),
+        access or ACCESS(db),
+        marks=marks or Marks(db, collection, heads),
         epoch=epoch,
         queue_bytes=queue_bytes,
         publish_timeout_s=publish_timeout_s,

@@ -41,6 +41,7 @@ from store.audit.archive import ARCHIVES, MongoArchive
 from store.base.client import Database
 from store.log.collection import AUDIT, HEADS, prepare_log
 from store.log.heads import Heads
+from store.log.marks import Marks
 from store.log.wire_access import WireAccess
 from store.log.writer import MongoEventLog
 from tests.support.recorder import LogRecorder
@@ -86,11 +87,13 @@ async def worker(
     db: Database, tmp_path: Path, *, log_bytes: int = LOG_BYTES, archives: bool = True
 ) -> AsyncIterator[Part]:
     epoch = await prepare_log(db, AUDIT, log_bytes)
+    heads = Heads(db, buffer_bytes=log_bytes, collection=AUDIT)
     log = MongoEventLog(
         db,
-        Heads(db, buffer_bytes=log_bytes, collection=AUDIT),
+        heads,
         LogMetrics(MetricsRegistry(), items="records", prefix="audit_"),
         WireAccess(db),
+        marks=Marks(db, AUDIT, heads),
         epoch=epoch,
         queue_bytes=1 << 22,
         publish_timeout_s=30,

@@ -7,6 +7,7 @@ from rtserver.observe.metrics import MetricsRegistry
 from store.base.client import Database
 from store.log.collection import EVENTS, HEADS, prepare_log
 from store.log.heads import Heads
+from store.log.marks import Marks
 from store.log.wire_access import WireAccess
 from store.log.writer import MongoEventLog
 from tests.support.fakes import draft
@@ -22,6 +23,7 @@ async def make_log(db: Database, heads: Heads) -> MongoEventLog:
         heads,
         LogMetrics(MetricsRegistry()),
         WireAccess(db),
+        marks=Marks(db, EVENTS, heads),
         epoch=await prepare_log(db, EVENTS, BUFFER_BYTES),
         queue_bytes=1 << 20,
         publish_timeout_s=WAIT_S,

@@ -1,14 +1,17 @@
 """`store.log.marks`, on a real MongoDB."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from store.base.client import Database
+from store.log.access import DriverAccess, LogAccess
 from store.log.collection import EVENTS, HEADS, META, begin_epoch, prepare_log, read_life
 from store.log.heads import Heads
 from store.log.marks import Mark, Marks
+from store.log.wire_access import WireAccess
 from tests.support.fakes import draft
 from tests.support.recorder import LogRecorder
 from tests.support.waiting import running
@@ -180,3 +183,33 @@ async def test_a_file_that_cannot_be_read_or_written_stops_nothing(
     assert [line["event"] for line in logs.lines] == [
         *("log_mark_unreadable", "log_mark_not_written", "log_mark_unreadable")
     ]
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("way", [WireAccess, DriverAccess])
+async def test_a_publisher_is_told_no_number_twice_though_no_tail_has_looked_yet(
+    db: Database, site: Site, logs: LogRecorder, way: Callable[[Database], LogAccess]
+) -> None:
+    """MongoDB came back with files that were put back, and was faster than the tail's next look."""
+    logs.expect("log_went_back")
+    await site.begin()
+    copy = await site.copy()
+    instance = 0
+
+    class Restarted(way):  # type: ignore[misc, valid-type]
+        @property
+        def instance(self) -> object:
+            return instance
+
+    marks = await site.mark()
+    log = await make_log(db, marks=marks, access=Restarted(db))
+    async with running(log.run()):
+        before = await log.publish([draft("a")])
+        marks.saw(before.epoch, await site.newest())
+        assert before.epoch == site.epoch
+        await site.put_back(copy)
+        instance += 1
+        log.begin_epoch(log.epoch)  # as after an insert that failed: nothing is believed
+        after = await log.publish([draft("a")])
+        assert (after.first, after.epoch != before.epoch) == (before.first, True)
+        assert log.epoch == after.epoch == await marks.check()

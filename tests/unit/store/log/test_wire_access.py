@@ -81,10 +81,13 @@ async def test_a_connection_that_was_lost_is_made_anew(mongod: MongodProcess, db
         try:
             access = WireAccess(client[db.name])
             await access.insert("made", [pack(1)])
+            first = access.instance
             proxy.cuts_before = 1
             with pytest.raises(AutoReconnect, match="was lost"):
                 await access.insert("made", [pack(2)])
+            assert access.instance == first
             await access.insert("made", [pack(3)])
+            assert access.instance != first
             await access.close()
             await access.insert("made", [pack(4)])
             await access.close()
