@@ -59,6 +59,20 @@ export function show(element, visible) {
 }
 
 /**
+ * Close what may have the focus, which then goes to `next`. Where the focus is elsewhere it stays
+ * there: an answer of the server may close a form while its writer types into another.
+ *
+ * @param {() => void} close hides or removes `element`
+ * @param {HTMLElement | null} next
+ */
+export function closeFocused(element, close, next) {
+  const { activeElement: at, body } = document;
+  const isIn = at === null || at === body || element.contains(at);
+  close();
+  if (isIn) next?.focus();
+}
+
+/**
  * Keep a list's elements in step with its items: made once for each key, moved and removed as
  * needed, so that focus and scroll position survive.
  *

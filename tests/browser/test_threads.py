@@ -1,6 +1,6 @@
 """Threads about places in a text: begun, answered, settled, and found again in a newer one."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import NewContext, Site
 from tests.browser.test_reading import write
@@ -88,6 +88,29 @@ def test_a_place_in_the_text_is_talked_about_until_it_is_settled(
     expect(ben.locator(".tab-count")).to_contain_text("1 open thread")
 
     _in_the_list(ada, ben, site, proposal, made["id"])
+
+
+def test_an_answer_that_comes_late_takes_the_focus_from_nobody(page: Page, site: Site) -> None:
+    proposal = f"late.{site.project}"
+    write(site, proposal, {"proposal.md": TEXT})
+    site.propose(page, "late", author="ben", reviewers=["ada"])
+    held: list[Route] = []
+    page.route(
+        "**/comments",
+        lambda route: held.append(route) if route.request.method == "POST" else route.continue_(),
+    )
+    page.goto(site.address(proposal=proposal, view="text"))
+    expect_live(page)
+    page.get_by_role("button", name="Comment on “Impact”").click()
+    page.keyboard.type("Which slips?")
+    page.get_by_role("button", name="Comment here").click()
+    page.get_by_role("button", name="Review", exact=True).click()
+    verdict = page.get_by_label("What do you think of it?")
+    expect(verdict).to_be_focused()
+    held[0].continue_()
+    expect(page.locator(".new-thread")).to_have_count(0)
+    expect(page.locator(".text-body .thread")).to_contain_text("Which slips?")
+    expect(verdict).to_be_focused()
 
 
 def _in_the_list(ada: Page, ben: Page, site: Site, proposal: str, first: str) -> None:

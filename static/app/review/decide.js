@@ -1,6 +1,6 @@
 /** Where the decision on a proposal stands, and the buttons by which it is made. */
 import { addressOf } from "../address.js";
-import { fill, h, said, setText, show } from "../dom.js";
+import { closeFocused, fill, h, said, setText, show } from "../dom.js";
 import { timeOf } from "../format.js";
 import { icon } from "../icons.js";
 import { createComposer } from "./composer.js";
@@ -54,15 +54,15 @@ export function createDecide(context) {
 
   function open(yes) {
     if (yes) bound = proposal.revision?.number ?? null;
-    show(form, yes);
     review.setAttribute("aria-expanded", String(yes));
     drawn.about = "";
     if (yes) {
+      show(form, true);
       drawForm();
       composer.field.focus();
     } else {
       refuse(null);
-      review.focus();
+      closeFocused(form, () => show(form, false), review);
     }
   }
 

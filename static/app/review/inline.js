@@ -1,5 +1,5 @@
 /** Threads at their places in the text, and the field for a new one. */
-import { h } from "../dom.js";
+import { closeFocused, h } from "../dom.js";
 import { icon } from "../icons.js";
 import { createComposer } from "./composer.js";
 import { headingAt, quoteIn } from "./sources.js";
@@ -83,8 +83,7 @@ export function createInline(context, body) {
 
   function close() {
     anchor = null;
-    fresh.remove();
-    opener?.focus();
+    closeFocused(fresh, () => fresh.remove(), opener);
   }
 
   /** A line of the source is a place too. */

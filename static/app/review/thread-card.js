@@ -1,6 +1,6 @@
 /** One thread: what it is about, what was said, and what can be done with it. */
 import { addressOf } from "../address.js";
-import { fill, h, keyedList, setText, show } from "../dom.js";
+import { closeFocused, fill, h, keyedList, setText, show } from "../dom.js";
 import { count, initials, timeOf } from "../format.js";
 import { icon } from "../icons.js";
 import { createComposer } from "./composer.js";
@@ -57,12 +57,12 @@ export function createThreadCard(context, { beside = false } = {}) {
       });
       slot.append(composer.element);
     }
-    show(slot, yes);
     show(reply, !yes);
     if (yes) {
+      show(slot, true);
       composer.update(proposal.id);
       composer.field.focus();
-    } else reply.focus();
+    } else closeFocused(slot, () => show(slot, false), reply);
   }
 
   function drawPlace() {
@@ -166,13 +166,14 @@ function createComment(context, proposalOf) {
   let comment = null;
 
   function editing(yes) {
-    show(slot, yes);
     show(body, !yes);
-    slot.replaceChildren();
     if (!yes) {
-      edit.focus();
+      closeFocused(slot, () => fill(slot), edit);
+      show(slot, false);
       return;
     }
+    show(slot, true);
+    fill(slot);
     const { id: proposal } = proposalOf();
     const composer = createComposer(context, {
       label: "Your comment, changed",
