@@ -1,30 +1,19 @@
 """One worker, from its parts: the composition root, and the place to begin reading.
 
-Each `build_...` makes one feature out of those before it, starts what runs in it, and pushes what
-stops it onto the worker's `Shutdown`. So the code below is also the order of the start, and read
-from below that of the end; `rtserver.app.drain` comes before all of it.
+`rtserver.app.features` makes its features, one out of those before it. At its end
+`rtserver.app.drain` comes first: what has to happen in one certain order.
 """
 
 import structlog
 
-from rtserver.app.audit import build_audit
-from rtserver.app.delivery import build_delivery, build_tails
-from rtserver.app.demo import build_demo, tell_demo_story
-from rtserver.app.documents import build_documents
 from rtserver.app.drain import Drain
-from rtserver.app.event_log import build_event_log
-from rtserver.app.features import Features
-from rtserver.app.folders import build_workspaces, make_data_folder
+from rtserver.app.features import Features, build_features
+from rtserver.app.folders import make_data_folder
 from rtserver.app.foundation import Foundation, WorkerMetrics
 from rtserver.app.http import build_application
 from rtserver.app.interface import Interface
-from rtserver.app.mongo import PatientStart, build_mongo
-from rtserver.app.reviews import build_reviews
-from rtserver.app.runs import build_runs
-from rtserver.app.sessions import build_sessions
+from rtserver.app.mongo import PatientStart
 from rtserver.app.tokens import build_tokens
-from rtserver.app.watches import build_watches
-from rtserver.auth.tokens import TokenVerifier
 from rtserver.config.settings import Settings
 from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.lib.shutdown import Shutdown
@@ -106,7 +95,9 @@ class Server:
         )
         base.readiness.add("start", patient)
         with interface.answering_meanwhile():
-            features = await patient.run(lambda: self._build(interface, verifier))
+            features = await patient.run(
+                lambda: build_features(base, interface, verifier, demo=self._demo)
+            )
         base.readiness.remove("start")
         self._features = features
         application = build_application(base, features, test_endpoints=self._test_endpoints)
@@ -115,27 +106,6 @@ class Server:
         interface.answer(application)
         settings = base.settings
         _log.info("serving", host=settings.host, port=self.port, worker_id=settings.worker_id)
-
-    async def _build(self, interface: Interface, verifier: TokenVerifier) -> Features:
-        base = self._base
-        mongo = await build_mongo(base)
-        events = await build_event_log(base, mongo)
-        audit = await build_audit(base, mongo)
-        documents = await build_documents(base, mongo, events)
-        made = await build_demo(base, documents) if self._demo else set()
-        delivery = build_delivery(base, events, audit, documents)
-        workspaces = await build_workspaces(base)
-        reviews = build_reviews(base, mongo, events, documents, workspaces, audit)
-        await tell_demo_story(reviews, made)
-        runs = await build_runs(
-            base, events, documents, delivery, workspaces, reviews, audit, demo=self._demo
-        )
-        watches = build_watches(base, mongo, events, audit)
-        sessions = await build_sessions(base, verifier, events, audit, documents, delivery, runs)
-        tail = await build_tails(base, mongo, events, audit, delivery, sessions.table)
-        return Features(
-            interface, events, audit, documents, delivery, reviews, runs, watches, sessions, tail
-        )
 
     async def stop(self, *, has_successor: bool = False) -> None:
         """Let everybody know, finish what is under way within the grace period, and end.

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of what a worker is built of."""
+"""What the tests of this folder share."""
 
 from pathlib import Path
 
@@ -11,5 +11,12 @@ from tests.unit.app.parts import settings_of
 
 @pytest.fixture
 def settings(mongod: MongodProcess, database: str, tmp_path: Path) -> Settings:
-    """Of a worker on the test's own database."""
-    return settings_of(tmp_path, mongodb_uri=mongod.uri, mongodb_database=database)
+    """With every part that a worker can have."""
+    return settings_of(
+        tmp_path,
+        mongodb_uri=mongod.uri,
+        mongodb_database=database,
+        audit_archive_dir=tmp_path / "archive",
+        jwt_jwks_url="http://127.0.0.1:1/keys",
+        jwt_algorithms="RS256,HS256",
+    )
