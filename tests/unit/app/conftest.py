@@ -1,4 +1,4 @@
-"""What the tests of this folder share."""
+"""Fixtures of the tests of what a worker is built of."""
 
 from pathlib import Path
 
@@ -11,7 +11,13 @@ from tests.unit.app.parts import settings_of
 
 @pytest.fixture
 def settings(mongod: MongodProcess, database: str, tmp_path: Path) -> Settings:
-    """With every part that a worker can have."""
+    """Of a worker on the test's own database."""
+    return settings_of(tmp_path, mongodb_uri=mongod.uri, mongodb_database=database)
+
+
+@pytest.fixture
+def full_settings(mongod: MongodProcess, database: str, tmp_path: Path) -> Settings:
+    """Of one with every part that a worker can have."""
     return settings_of(
         tmp_path,
         mongodb_uri=mongod.uri,

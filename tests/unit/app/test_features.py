@@ -57,7 +57,7 @@ START = [
     ("owner", "method", "call"), START, ids=[f"{one.__name__}.{name}" for one, name, _ in START]
 )
 async def test_a_start_that_fails_undoes_what_it_did(
-    settings: Settings,
+    full_settings: Settings,
     logs: LogRecorder,
     monkeypatch: pytest.MonkeyPatch,
     owner: type,
@@ -91,7 +91,7 @@ async def test_a_start_that_fails_undoes_what_it_did(
     # The call that fails is to be the start's own, however slow the machine is.
     monkeypatch.setattr(interface, "QUICK_START_S", 600)
     before = files_open()
-    server = Server(replace(settings, startup_wait_s=0), secret=SECRET, demo=True)
+    server = Server(replace(full_settings, startup_wait_s=0), secret=SECRET, demo=True)
     with pytest.raises(StoreUnavailableError, match="broken"):
         await server.start()
     assert not await end_leftovers()
@@ -103,7 +103,7 @@ async def test_a_start_that_fails_undoes_what_it_did(
 
 @pytest.mark.gen_test
 async def test_a_start_that_mongodb_lets_down_at_its_end_is_tried_again(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, logs: LogRecorder
+    full_settings: Settings, monkeypatch: pytest.MonkeyPatch, logs: LogRecorder
 ) -> None:
     original = Control.hello
     calls = 0
@@ -117,7 +117,7 @@ async def test_a_start_that_mongodb_lets_down_at_its_end_is_tried_again(
 
     monkeypatch.setattr(Control, "hello", fail_once)
     before = files_open()
-    server = Server(settings, secret=SECRET, demo=True)
+    server = Server(full_settings, secret=SECRET, demo=True)
     await server.start()
     assert calls == 2
     assert server._base.readiness.problems() == {}

@@ -115,13 +115,13 @@ class Watch:
     ids=lambda failure: type(failure).__name__,
 )
 async def test_a_step_that_fails_keeps_no_other_from_happening(
-    settings: Settings,
+    full_settings: Settings,
     logs: LogRecorder,
     monkeypatch: pytest.MonkeyPatch,
     failure: BaseException | None,
 ) -> None:
     watch = Watch(monkeypatch, failure)
-    server = Server(settings, secret=SECRET, demo=True)
+    server = Server(full_settings, secret=SECRET, demo=True)
     await server.start()
     watch.begin()
     logs.expect("shutdown_step_failed")
