@@ -9,6 +9,7 @@ from rtserver.reviews.collision_upkeep import settle_collisions
 from rtserver.revisions.model import Revision
 from store.base.relay import OutboxRelay
 from store.documents.comments import COMMENTS, MongoComments, comment_fields
+from store.documents.commits import MongoCommits
 from store.documents.connections import MongoLeases
 from store.documents.locks import LOCKS, MongoLocks
 from store.documents.proposals import (
@@ -33,6 +34,7 @@ class Documents:
 
     proposals: MongoProposals
     revisions: MongoRevisions
+    commits: MongoCommits
     comments: MongoComments
     locks: MongoLocks
     runs: MongoRuns
@@ -63,6 +65,7 @@ async def build_documents(base: Foundation, mongo: MongoAccess, events: EventLog
             records={Revision: (REVISIONS, revision_document)},
         ),
         revisions=MongoRevisions(database),
+        commits=MongoCommits(database),
         comments=MongoComments(database, relay),
         locks=MongoLocks(database, relay),
         runs=MongoRuns(database, relay, lease_s=lease_s),
@@ -70,6 +73,7 @@ async def build_documents(base: Foundation, mongo: MongoAccess, events: EventLog
         revocations=MongoRevocations(database),
     )
     await documents.proposals.prepare()
+    await documents.commits.prepare()
     await documents.comments.prepare()
     await documents.locks.prepare()
     await relay.prepare()

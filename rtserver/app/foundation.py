@@ -14,6 +14,7 @@ from rtserver.lib.shutdown import Shutdown
 from rtserver.observe.loop_lag import LoopLag
 from rtserver.observe.metrics import MetricsRegistry
 from rtserver.observe.readiness import Readiness
+from rtserver.revisions.committing import CommitMetrics
 from rtserver.runs.llm.metrics import LlmMetrics
 from rtserver.runs.metrics import RunMetrics
 from rtserver.sessions.metrics import SessionMetrics
@@ -27,6 +28,7 @@ class WorkerMetrics:
         registry: holds them all.
         log, audit_log, stranger_log: of the log of events, and of both audit logs.
         strangers: of the recording of what strangers were refused.
+        commits: of the repositories in workspaces.
         audit, sessions, runs, llm, watch, http, listener, loop_lag: of the packages of these names.
     """
 
@@ -38,6 +40,7 @@ class WorkerMetrics:
         self.audit = AuditMetrics(self.registry)
         self.strangers = AuditMetrics(self.registry, prefix="stranger_audit_")
         self.sessions = SessionMetrics(self.registry)
+        self.commits = CommitMetrics(self.registry)
         self.runs = RunMetrics(self.registry)
         self.llm = LlmMetrics(self.registry)
         self.watch = WatchMetrics(self.registry)

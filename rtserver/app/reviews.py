@@ -3,6 +3,8 @@
 import secrets
 from dataclasses import dataclass
 
+import structlog
+
 from rtserver.app.audit import Audit
 from rtserver.app.documents import Documents
 from rtserver.app.event_log import EventLog
@@ -11,11 +13,14 @@ from rtserver.app.foundation import Foundation
 from rtserver.app.mongo import MongoAccess
 from rtserver.audit.record.actions import Acting, Action
 from rtserver.audit.record.auditor import Auditor
+from rtserver.git.command import Git
 from rtserver.reviews.comments import CommentService
 from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.locks import Lock, LockService
 from rtserver.reviews.proposals import Proposal
 from rtserver.revisions.archiving import ArchivingService
+from rtserver.revisions.commits import revision_commit
+from rtserver.revisions.committing import Committer
 from rtserver.revisions.openspec import OpenSpec
 from rtserver.revisions.pruning import prune_now_and_then
 from rtserver.revisions.reviewing import ReviewService
@@ -25,6 +30,8 @@ from rtserver.revisions.threads import ThreadService
 from rtserver.revisions.watching import WorkspaceWatch
 from rtserver.runs.process.environment import tool_environment
 from store.watch.places import MongoWatchPlaces
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +72,15 @@ def build_reviews(
         required_approvals=base.settings.required_approvals,
         on_reopened=records.reopened,
     )
+    committer = _build_committer(base, mongo, documents)
     revisions = RevisionService(
-        documents.revisions, documents.proposals, editing, workspaces.writer
+        documents.revisions,
+        documents.proposals,
+        editing,
+        workspaces.writer,
+        on_made=None
+        if committer is None
+        else lambda revision: committer.offer(revision_commit(revision)),
     )
     base.shutdown.tasks("revisions").start(
         prune_now_and_then(documents.revisions, base.settings.revisions_kept_days),
@@ -87,6 +101,7 @@ def build_reviews(
             workspaces.writer,
             openspec,
             base.settings.workspaces_dir,
+            committer=committer,
         ),
         openspec=openspec,
         spec_changes=SpecChanges(revisions, openspec, base.settings.workspaces_dir),
@@ -94,6 +109,29 @@ def build_reviews(
         threads=ThreadService(comments, documents.proposals, revisions),
         locks=locks,
     )
+
+
+def _build_committer(
+    base: Foundation, mongo: MongoAccess, documents: Documents
+) -> Committer | None:
+    """What makes commits, where the settings ask for it."""
+    if base.settings.git == "off":
+        return None
+    git = Git(tool_environment(SERVER_ROOT), tool_limits(base.settings))
+    if not git.is_there():
+        _log.warning("git_missing", problem="RT_GIT is commit, but there is no git on the PATH")
+    committer = Committer(
+        documents.commits,
+        documents.revisions,
+        git,
+        MongoWatchPlaces(mongo.database, lease_s=base.settings.lease_s),
+        base.metrics.commits,
+        root=base.settings.workspaces_dir,
+        holder=f"{base.settings.worker_id}:{secrets.token_hex(8)}",
+        lease_s=base.settings.lease_s,
+    )
+    base.shutdown.tasks("commits").start(committer.run(), name="commits")
+    return committer
 
 
 def _watch_workspaces(

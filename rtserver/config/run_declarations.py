@@ -112,6 +112,13 @@ class RunDeclarations(Declarations):
         "How often to look for changes in the workspaces that the kernel does not tell of, as on "
         "network file systems. 0: never.",
     )
+    git: str = setting(
+        "off",
+        choice("off", "commit"),
+        "commit: each revision and each archive is a commit of its files alone in the workspace's "
+        "own git repository, on the branch that is checked out, with who made it and in which run. "
+        "No hook is run, and nothing else in the repository is touched.",
+    )
     revisions_kept_days: int = setting(
         30,
         count(0, 36_500),

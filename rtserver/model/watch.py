@@ -23,7 +23,7 @@ OWN_COLLECTIONS = frozenset(
         *("audit_strangers", "audit_strangers_heads", "audit_strangers_workers"),
         *("connections", "presence", "workers", "watches"),
         *("proposals", "comments", "locks", "runs", "run_places"),
-        *("revisions", "contents", "revocations"),
+        *("revisions", "contents", "commits", "revocations"),
     }
 )
 """The server's own, in its database. Following the log would feed the log into itself."""

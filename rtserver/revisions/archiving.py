@@ -8,11 +8,15 @@ import structlog
 
 from rtserver.model.errors import ConflictError
 from rtserver.model.identity import Identity
+from rtserver.model.moments import present_moment
 from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.proposals import Proposal, ProposalChanges, ProposalStore, visible_proposal
 from rtserver.reviews.statuses import ProposalStatus
+from rtserver.revisions.commits import ArchivedFiles, archive_commit, archived_files
+from rtserver.revisions.committing import Committer
 from rtserver.revisions.openspec import Archived, OpenSpec, OpenSpecError
 from rtserver.revisions.service import RevisionService
+from rtserver.runs.files.paths import UnsafePathError
 from rtserver.runs.files.read import WorkspaceError
 from rtserver.runs.files.write import ProposalWriter
 
@@ -36,6 +40,8 @@ class ArchivingService:
         writer: ProposalWriter,
         openspec: OpenSpec,
         workspaces: Path,
+        *,
+        committer: Committer | None = None,
     ) -> None:
         self._proposals = proposals
         self._editing = editing
@@ -43,6 +49,7 @@ class ArchivingService:
         self._writer = writer
         self._openspec = openspec
         self._workspaces = workspaces
+        self._committer = committer
 
     async def change(
         self,
@@ -74,7 +81,7 @@ class ArchivingService:
                 "stale_revision",
                 newest=None if approved.revision is None else approved.revision.to_json(),
             )
-        archived = await self._archive(approved)
+        archived = await self._archive(approved, identity.user_id)
         return await self._editing.change(
             identity,
             proposal_id,
@@ -82,17 +89,22 @@ class ArchivingService:
             moved=None if archived is None else {"archive": archive_json(archived)},
         )
 
-    async def _archive(self, proposal: Proposal) -> Archived | None:
+    async def _archive(self, proposal: Proposal, actor: str) -> Archived | None:
         """Have the change archived while nobody writes to it; None where it is already."""
         workspace = self._workspaces / proposal.project_id
-        if await asyncio.to_thread(_is_archived, workspace, proposal.proposal_id):
-            return None  # a worker that died right after it
+        name = await asyncio.to_thread(_archived_as, workspace, proposal.proposal_id)
+        if name is not None:  # a worker died right after it
+            await self._commit(
+                proposal, actor, await asyncio.to_thread(self._left, workspace, name)
+            )
+            return None
         loop = asyncio.get_running_loop()
-        done: list[Archived] = []
+        done: list[tuple[Archived, ArchivedFiles | None]] = []
 
         def archive() -> None:
             asked = self._openspec.archive(workspace, proposal.proposal_id)
-            done.append(asyncio.run_coroutine_threadsafe(asked, loop).result())
+            archived = asyncio.run_coroutine_threadsafe(asked, loop).result()
+            done.append((archived, self._left(workspace, archived.archived_as)))
 
         try:
             await asyncio.to_thread(
@@ -102,8 +114,27 @@ class ArchivingService:
             raise ArchiveRefusedError(str(error)) from error
         except WorkspaceError as error:
             raise ArchiveRefusedError(str(error)) from error
-        _log.info("change_archived", proposal_id=proposal.proposal_id, name=done[0].archived_as)
-        return done[0]
+        archived, left = done[0]
+        _log.info("change_archived", proposal_id=proposal.proposal_id, name=archived.archived_as)
+        await self._commit(proposal, actor, left)
+        return archived
+
+    def _left(self, workspace: Path, archived_as: str) -> ArchivedFiles | None:
+        """What is to be committed of it, if anything is."""
+        if self._committer is None:
+            return None
+        try:
+            return archived_files(workspace, archived_as)
+        except (OSError, UnsafePathError) as error:
+            _log.warning("archive_not_committed", name=archived_as, problem=str(error))
+            return None
+
+    async def _commit(self, proposal: Proposal, actor: str, left: ArchivedFiles | None) -> None:
+        if self._committer is not None and left is not None:
+            pending = archive_commit(
+                proposal.project_id, proposal.proposal_id, actor, present_moment(), left
+            )
+            await self._committer.offer(pending, left.contents)
 
 
 def archive_json(archived: Archived) -> dict[str, object]:
@@ -111,8 +142,10 @@ def archive_json(archived: Archived) -> dict[str, object]:
     return {"archived_as": archived.archived_as, "specs": archived.totals}
 
 
-def _is_archived(workspace: Path, change: str) -> bool:
+def _archived_as(workspace: Path, change: str) -> str | None:
+    """The name under which a change is archived already; None where it is not."""
     changes = workspace / "openspec" / "changes"
     if (changes / change).exists():
-        return False
-    return any(True for _ in (changes / "archive").glob(f"????-??-??-{change}"))
+        return None
+    names = (found.name for found in (changes / "archive").glob(f"????-??-??-{change}"))
+    return max(names, default=None)

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -80,11 +80,15 @@ class RevisionService:
         proposals: ProposalStore,
         editing: ProposalService,
         writer: ProposalWriter,
+        *,
+        on_made: Callable[[Revision], Awaitable[None]] | None = None,
     ) -> None:
+        """Make it; `on_made` is told of each revision, while its files are locked."""
         self._store = store
         self._proposals = proposals
         self._editing = editing
         self._writer = writer
+        self._on_made = on_made
 
     # Looking
 
@@ -307,6 +311,8 @@ class RevisionService:
             if await self._proposals.change(changed, events, Record(revision, told), touches):
                 if changed.status is not proposal.status:
                     self._editing.on_reopened(changed, origin.actor or "")
+                if self._on_made is not None:
+                    await self._on_made(revision)
                 return revision
         raise ContendedError
 

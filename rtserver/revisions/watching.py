@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import structlog
 from watchfiles import Change, awatch
@@ -23,6 +23,7 @@ from rtserver.model.errors import BusyError, ConflictError, StoreUnavailableErro
 from rtserver.model.events import EventDraft, EventType
 from rtserver.reviews.proposals import ProposalStore
 from rtserver.revisions.service import RevisionService
+from rtserver.revisions.turns import Turn, Turns
 from rtserver.runs.files.read import CHANGES
 
 DEBOUNCE_MS = 200
@@ -30,7 +31,6 @@ DEBOUNCE_MS = 200
 STEP_MS = 50
 MAX_FOLDERS = 10_000
 MAX_ENTRIES = 2_000
-POLL_S = 2.0
 RETRY_S, MAX_RETRY_S = 1.0, 10.0
 STOP_S = 2.0
 ARCHIVE = "archive"
@@ -39,22 +39,6 @@ _log = structlog.get_logger()
 
 Folder = tuple[str, str]
 """A change's folder: project and change."""
-
-
-class Turns(Protocol):
-    """Whose turn it is to do what only one should. Time is the store's own.
-
-    All raise StoreUnavailableError where MongoDB does not answer.
-    """
-
-    async def claim(self, name: str, holder: str) -> object | None:
-        """Take a turn that nobody has; None where another has it."""
-
-    async def renew(self, name: str, holder: str) -> bool:
-        """Go on; False where another has it now."""
-
-    async def release(self, name: str, holder: str) -> None:
-        """Let another have it."""
 
 
 class WorkspaceWatch:
@@ -88,12 +72,10 @@ class WorkspaceWatch:
         self._revisions = revisions
         self._proposals = proposals
         self._log = log
-        self._turns = turns
         # Hosts may have workspaces of their own, or the same over a network, of which the kernel
         # tells each only its own changes.
-        self._name = f"$workspaces:{os.uname().nodename}:{root.resolve()}"
-        self._holder = holder
-        self._poll_s = min(lease_s / 3, POLL_S)
+        name = f"$workspaces:{os.uname().nodename}:{root.resolve()}"
+        self._turn = Turn(turns, name, holder=holder, lease_s=lease_s)
         self._look_interval_s = look_interval_s
         self._signatures: dict[Folder, int] = {}
 
@@ -101,10 +83,9 @@ class WorkspaceWatch:
         """Watch whenever it is this worker's turn, until cancelled. Never gives up."""
         backoff = Backoff(RETRY_S, MAX_RETRY_S)
         while True:
-            wait_s = self._poll_s
+            wait_s = self._turn.renew_s
             try:
-                if await self._turns.claim(self._name, self._holder) is not None:
-                    await self._hold()
+                await self._turn.take(self._watch)
                 backoff.reset()
             except* StoreUnavailableError as group:
                 _log.warning("workspaces_not_watched", error=str(group.exceptions[0]))
@@ -114,32 +95,8 @@ class WorkspaceWatch:
                 wait_s = backoff.next_s()
             await asyncio.sleep(wait_s)
 
-    async def _hold(self) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                renewing = group.create_task(self._renew())
-                looking = group.create_task(self._watch())
-                await asyncio.wait({renewing, looking}, return_when=asyncio.FIRST_COMPLETED)
-                for task in (renewing, looking):
-                    task.cancel()
-        finally:
-            self._signatures.clear()  # others may have looked when this one does again
-            await self._release()
-
-    async def _renew(self) -> None:
-        """Keep the turn; returns where another has it."""
-        # The store tells nobody when a turn is over.
-        while await self._turns.renew(self._name, self._holder):  # noqa: ASYNC110
-            await asyncio.sleep(self._poll_s)
-
-    async def _release(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_S):
-                await self._turns.release(self._name, self._holder)
-        except (StoreUnavailableError, TimeoutError) as error:
-            _log.debug("workspaces_not_released", error=str(error))  # it lapses
-
     async def _watch(self) -> None:
+        self._signatures.clear()  # others may have looked since this one did
         await asyncio.to_thread(self._root.mkdir, parents=True, exist_ok=True)
         stop = asyncio.Event()
         told = self._told(stop)

@@ -61,6 +61,8 @@ def _session_workers(
                 "validation_report_command": "",
                 # None of these is killed. They are idle most of the time, and ask MongoDB less so.
                 "lease_s": 30,
+                # Workspaces are no repositories unless a test makes them.
+                "git": "commit",
             },
         )
         yield workers

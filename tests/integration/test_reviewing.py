@@ -333,7 +333,7 @@ CHANGE = {
 }
 
 
-def _spec_of(pair: Pair, project: str) -> Path:
+def spec_of(pair: Pair, project: str) -> Path:
     spec = pair.workspace(project) / "openspec" / "specs" / "loans" / "spec.md"
     spec.parent.mkdir(parents=True, exist_ok=True)
     spec.write_text(SPEC)
@@ -342,7 +342,7 @@ def _spec_of(pair: Pair, project: str) -> Path:
 
 @pytest.mark.gen_test(timeout=60)
 async def test_what_a_revision_does_to_the_specs(pair: Pair, project: str) -> None:
-    _spec_of(pair, project)
+    spec_of(pair, project)
     async with reviewed(pair, project, CHANGE) as case:
         shown = await case.ben.get(f"{case.path}/revisions/current/changes?against=specs")
         assert (shown["number"], shown["tasks"]) == (1, {"completed": 1, "total": 2})
@@ -371,7 +371,7 @@ async def test_what_a_revision_does_to_the_specs(pair: Pair, project: str) -> No
 
 @pytest.mark.gen_test(timeout=60)
 async def test_what_was_approved_is_archived_into_the_specs(pair: Pair, project: str) -> None:
-    spec = _spec_of(pair, project)
+    spec = spec_of(pair, project)
     async with reviewed(pair, project, {**CHANGE, "specs/loans/spec.md": "nothing\n"}) as case:
         await case.ben.approve(case.id)
         await case.ben.patch(case.path, {"status": "approved"})

@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, str] = {
     "rtserver.app": """
         handlers handlers.base handlers.sockjs rtserver.audit.archive
         rtserver.audit.live rtserver.audit.record rtserver.auth rtserver.config
-        rtserver.delivery rtserver.demo rtserver.eventlog rtserver.interface
+        rtserver.delivery rtserver.demo rtserver.eventlog rtserver.git rtserver.interface
         rtserver.lib rtserver.model rtserver.observe rtserver.presence
         rtserver.reviews rtserver.revisions rtserver.runs rtserver.runs.files
         rtserver.runs.iteration rtserver.runs.llm rtserver.runs.process
@@ -89,6 +89,9 @@ MAY_IMPORT: dict[str, str] = {
     "rtserver.eventlog": """
         rtserver.lib rtserver.model rtserver.observe
     """,
+    "rtserver.git": """
+        rtserver.lib rtserver.model rtserver.runs.process
+    """,
     "rtserver.interface": """
         rtserver.audit.live rtserver.eventlog rtserver.lib rtserver.model
         rtserver.presence rtserver.reviews rtserver.revisions rtserver.runs
@@ -102,8 +105,8 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.sessions
     """,
     "rtserver.revisions": """
-        rtserver.eventlog rtserver.lib rtserver.model rtserver.reviews
-        rtserver.runs.files rtserver.runs.process
+        rtserver.eventlog rtserver.git rtserver.lib rtserver.model rtserver.observe
+        rtserver.reviews rtserver.runs.files rtserver.runs.process
     """,
     "rtserver.reviews": """
         rtserver.lib rtserver.model

@@ -148,7 +148,7 @@ def _kill_others() -> None:
 
 
 def _spawn(command: list[str]) -> int:
-    """Start the command with stdin from /dev/null and default signal handling.
+    """Start the command with the guard's own stdin and default signal handling.
 
     Returns:
         Its process id. Where it can't be started the guard ends here.
@@ -158,7 +158,6 @@ def _spawn(command: list[str]) -> int:
             command[0],
             command,
             _environment(),
-            file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
             setsigmask=(),
             setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # ignored by the interpreter
         )

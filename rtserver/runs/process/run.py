@@ -5,12 +5,14 @@ children, ignore SIGTERM or die in any way. Memory stays bounded throughout, bec
 read as fast as its output is taken. That it does not outlive this process is `guard.py`'s work.
 """
 
+import asyncio
 import os
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import structlog
 
@@ -68,17 +70,19 @@ class ProcessResult:
 
 @dataclass(frozen=True, slots=True)
 class CapturedOutput:
-    """What a command printed to stdout, as a whole.
+    """What a command printed, as a whole.
 
     Attributes:
         result: how it ended; its `lines` are 0.
         stdout: at most the first `max_bytes` of it.
         truncated: there was more.
+        stderr: at most the first `max_error_bytes` of it.
     """
 
     result: ProcessResult
     stdout: bytes
     truncated: bool
+    stderr: bytes = b""
 
 
 async def run_command(
@@ -121,7 +125,7 @@ async def run_command(
     """
     lines = LineHandOver(on_lines, max_line_bytes, max_lines)
     sinks: list[OutputSink] = [lines.sink("stdout"), lines.sink("stderr")]
-    ended = await _run(argv, cwd, env, timeout_s, term_grace_s, limits, sinks, lines)
+    ended = await _run(argv, cwd, env, timeout_s, term_grace_s, limits, sinks, ticker=lines)
     return ended.result(lines.handed_on, lines.dropped)
 
 
@@ -132,10 +136,12 @@ async def capture_command(
     env: Mapping[str, str],
     timeout_s: float,
     max_bytes: int,
+    max_error_bytes: int = 0,
     term_grace_s: float = 2.0,
     limits: ToolLimits = NO_LIMITS,
+    stdin: IO[bytes] | None = None,
 ) -> CapturedOutput:
-    """Run a command and keep its stdout; stderr is read and dropped.
+    """Run a command and keep the beginning of what it prints.
 
     Args:
         argv: the command and its arguments, at least the former; no shell is involved.
@@ -143,15 +149,19 @@ async def capture_command(
         env: its whole environment; `PATH` in it is where the command is looked for.
         timeout_s: how long it may run.
         max_bytes: how much of stdout is kept.
+        max_error_bytes: how much of stderr is kept; what is beyond is read and dropped.
         term_grace_s: time between SIGTERM and SIGKILL.
         limits: what it may take of the machine.
+        stdin: a file that it reads; None: nothing.
 
     Returns:
         How it ended, and what it printed; also where it could not be started.
     """
-    stdout = Capture(max_bytes)
-    ended = await _run(argv, cwd, env, timeout_s, term_grace_s, limits, [stdout, Capture(0)])
-    return CapturedOutput(ended.result(), bytes(stdout.kept), stdout.truncated)
+    stdout, stderr = Capture(max_bytes), Capture(max_error_bytes)
+    ended = await _run(
+        argv, cwd, env, timeout_s, term_grace_s, limits, [stdout, stderr], stdin=stdin
+    )
+    return CapturedOutput(ended.result(), bytes(stdout.kept), stdout.truncated, bytes(stderr.kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +200,9 @@ async def _run(
     term_grace_s: float,
     limits: ToolLimits,
     sinks: list[OutputSink],
+    *,
     ticker: Ticker | None = None,
+    stdin: IO[bytes] | None = None,
 ) -> _Ended:
     started = time.monotonic()
     if refused := _refused(argv[0], cwd, env, started):
@@ -209,6 +221,7 @@ async def _run(
                 stderr=stderr.write_fd,
                 niceness=NICENESS,
                 limits=limits,
+                stdin=asyncio.subprocess.DEVNULL if stdin is None else stdin,
             )
         except OSError as error:
             _log.warning("process_not_started", error=str(error))

@@ -76,10 +76,11 @@ async def spawn_guarded(
     niceness: int = 0,
     limits: ToolLimits | None = None,
     limit_bytes: int = _STREAM_LIMIT_BYTES,
+    stdin: int | IO[bytes] = asyncio.subprocess.DEVNULL,
 ) -> GuardedProcess:
     """Start a command that does not outlive this process, in a process group of its own.
 
-    Its stdin is /dev/null. The guarantee rests on the pipe's write end staying in this process:
+    The guarantee rests on the pipe's write end staying in this process:
     it is closed on exec, so only a bare fork (multiprocessing's "fork") would carry it on.
 
     Args:
@@ -94,6 +95,7 @@ async def spawn_guarded(
         limits: What it may take of the machine; it may not look into other processes then either.
             None where it is as trusted as this process.
         limit_bytes: What a pipe's StreamReader buffers before it stops reading.
+        stdin: A file that it reads; nothing writes to it, so no pipe of ours.
 
     Returns:
         The process. A command that can't be found or executed shows as exit status 127 or 126 with
@@ -116,7 +118,7 @@ async def spawn_guarded(
             str(grace_s),
             _NO_LIMITS if limits is None else limits.to_argument(),
             *argv,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             cwd=cwd,
