@@ -9,7 +9,6 @@ killed its guard is shutting mongod down; where the guard was killed too, nobody
 """
 
 import asyncio
-import fcntl
 import hashlib
 import os
 import re
@@ -22,6 +21,7 @@ from typing import Literal
 import msgspec
 import structlog
 
+from rtserver.lib.file_lock import try_flock
 from store.mongod.libcurl import LINKS
 
 _log = structlog.get_logger()
@@ -210,15 +210,6 @@ def _run_dir(root: Path) -> Path:
             if len(os.fsencode(short / SOCKET_NAME)) <= _SOCKET_PATH_BYTES:
                 return short
     raise MongodFailed(f"{root} is too long for a Unix socket's path, and there is no /tmp")
-
-
-def try_flock(fd: int, *, exclusive: bool) -> bool:
-    """Lock an open file with flock(2) if nobody else has; False where somebody has."""
-    try:
-        fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _read_holder(fd: int) -> Holder | None:

@@ -152,7 +152,7 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.eventlog rtserver.lib rtserver.model store.base
     """,
     "store.mongod": """
-        rtserver.runs.process
+        rtserver.lib rtserver.runs.process
     """,
     "store.watch": """
         rtserver.model rtserver.watch store.base

@@ -22,11 +22,9 @@ Everything here blocks. One thread at a time may use an object.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,12 +43,12 @@ from rtserver.audit.archive.file import (
     scan,
 )
 from rtserver.audit.record.chain import hash_of
+from rtserver.lib.file_lock import flock_within
 from rtserver.model.positions import Position
 
 STATE_FILE = "archive.json"
 LOCK_FILE = "lock"
 LOCK_TIMEOUT_S = 10.0
-LOCK_POLL_S = 0.05
 COPY_BYTES = 1024 * 1024
 
 _log = structlog.get_logger()
@@ -111,17 +109,8 @@ class ArchiveDirectory:
     def _locked(self) -> Iterator[None]:
         fd = os.open(self.path / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
         try:
-            deadline_s = time.monotonic() + LOCK_TIMEOUT_S
-            while True:
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline_s:
-                        raise TimeoutError(
-                            "another process holds the lock of the archive"
-                        ) from None
-                    time.sleep(LOCK_POLL_S)
+            if not flock_within(fd, LOCK_TIMEOUT_S):
+                raise TimeoutError("another process holds the lock of the archive")
             yield
         finally:
             os.close(fd)

@@ -15,7 +15,7 @@ for a few microseconds.
 """
 
 import contextlib
-import fcntl
+import errno
 import os
 import threading
 from collections import deque
@@ -25,6 +25,8 @@ from pathlib import Path
 
 import msgspec
 import structlog
+
+from rtserver.lib.file_lock import try_flock
 
 SPOOL_FOLDER = "audit-spool"
 """In the data directory."""
@@ -87,7 +89,8 @@ class Spool:
         self._directory = directory / chain
         self._directory.mkdir(parents=True, mode=0o700)
         self._lock_fd = os.open(self._directory / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not try_flock(self._lock_fd):
+            raise BlockingIOError(errno.EWOULDBLOCK, "another process has this spool")
         self._lock = threading.Lock()
         self._segment = 0
         self._offset = 0
@@ -329,9 +332,7 @@ def abandoned(directory: Path) -> Iterator[Abandoned]:
             lock_fd = os.open(path / "lock", os.O_RDWR)
         except OSError:
             continue  # made this moment, or just taken away
-        try:
-            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not try_flock(lock_fd):
             os.close(lock_fd)  # its owner lives
             continue
         if not (path / "lock").exists():

@@ -8,15 +8,14 @@ the run of a lost worker does.
 
 import contextlib
 import errno
-import fcntl
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
+from rtserver.lib.file_lock import flock_within
 from rtserver.model import ids
 from rtserver.runs.files.folders import file_digest, open_folder, open_root, stat_of, write_new
 from rtserver.runs.files.journal import (
@@ -43,7 +42,6 @@ AREA = ".rtserver"
 """The server's own folder in a workspace, with one folder for each proposal that was written to."""
 
 LOCK_TIMEOUT_S = 10.0
-_POLL_S = 0.01
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _log = structlog.get_logger()
@@ -353,15 +351,5 @@ def _write(
 
 
 def _lock(area: int, timeout_s: float) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while True:
-        try:
-            fcntl.flock(area, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline_s:
-                raise WorkspaceError(
-                    "busy", "Another process is writing to this proposal"
-                ) from None
-            time.sleep(_POLL_S)
-        else:
-            return
+    if not flock_within(area, timeout_s):
+        raise WorkspaceError("busy", "Another process is writing to this proposal")
