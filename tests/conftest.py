@@ -26,6 +26,7 @@ from tests.support.leftovers import end_leftovers
 from tests.support.memory import folder_in_memory
 from tests.support.mongo import MongodProcess
 from tests.support.recorder import LogRecorder, recording
+from tests.support.scheduling import BrowsersInHalf
 from tests.support.tokens import SECRET
 from tests.support.workers import QUICK_SETTINGS, Workers
 
@@ -42,6 +43,12 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis_settings.load_profile("rtserver")
     # Without it Tornado's IOLoop makes itself another loop to go back to, which nobody closes.
     asyncio.set_event_loop(None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> BrowsersInHalf | None:
+    """Refine `--dist loadfile`, of `make test`."""
+    return BrowsersInHalf(config) if config.option.dist == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True)
