@@ -8,7 +8,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -105,24 +105,34 @@ def browser() -> Iterator[Browser]:
 
 @dataclass(frozen=True, slots=True)
 class Complaints:
-    """What the browser complained of: scripts that failed, and errors on the console."""
+    """What the browser complained of: scripts that failed, and errors on the console.
 
-    texts: list[str]
+    Attributes:
+        texts: all of it.
+        expected: parts of what may come.
+    """
+
+    texts: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
 
     def expect(self, *parts: str) -> None:
-        """Take out those that contain any of these."""
-        self.texts[:] = [text for text in self.texts if not any(part in text for part in parts)]
+        """Allow those that contain any of these, also what comes later: the browser tells late."""
+        self.expected.extend(parts)
+
+    def unexpected(self) -> list[str]:
+        """What no test said it expects."""
+        return [text for text in self.texts if not any(part in text for part in self.expected)]
 
 
 @pytest.fixture
 def complaints() -> Iterator[Complaints]:
     """Collected from all pages of the test; what is left at its end fails it."""
-    seen = Complaints([])
-    yield seen
+    seen = Complaints()
     # Lost connections are what half of the tests are about.
     seen.expect("WebSocket connection to", "net::ERR_")
-    if seen.texts:
-        pytest.fail("the browser complained:\n" + "\n".join(seen.texts))
+    yield seen
+    if unexpected := seen.unexpected():
+        pytest.fail("the browser complained:\n" + "\n".join(unexpected))
 
 
 NewContext = Callable[..., BrowserContext]

@@ -12,15 +12,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.api import api
 from tests.support.event_stream import events_path
 from tests.support.line_process import LineProcess, line_process, node_client
 from tests.support.processes import ROOT, end, spawn, wait_until
 from tests.support.publisher import Publisher
-from tests.support.sockjs_polls import hello
+from tests.support.sockjs_polls import hello, polled
 from tests.support.tokens import token
+from tests.support.waiting import until
 from tests.support.workers import Worker
 
 SOCKJS_TRANSPORTS = ("websocket", "xhr-streaming", "eventsource", "xhr-polling")
+FEWEST_SESSIONS = 3
+MOST_SESSIONS = 60
+"""All of so many go to one of two workers once in a million years of runs."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,43 @@ def ride_out_a_killed_worker(front: Front, directory: Path, project: str) -> Non
             assert numbers == list(range(count)), name
             again += [frame["type"] for frame in frames].count("welcome") - 1
         assert again >= max(have)
+
+
+async def sessions_stick_and_spread(front: Front) -> None:
+    """Open polling sessions until each worker has one; all of a session goes to its worker.
+
+    Each session's name is drawn, and decides where it goes: of any fixed number all may go to one.
+    """
+
+    def served(worker: Worker) -> int:
+        lines = worker.logged("http_request")
+        return sum("/xhr_send" in line.fields["path"] for line in lines)
+
+    before = [served(worker) for worker in front.workers]
+    taken = [0 for _ in front.workers]
+    async with api(front.address) as service:
+        for number in range(MOST_SESSIONS):
+            project_id = f"stick-{number}"
+            async with polled(front.address, hello(project_id, f"user-{number}")) as client:
+                await client.recv_type("welcome")
+                event_id = await service.publish(project_id, number)
+                assert (await client.recv_type("test.event"))["id"] == event_id
+                await client.send({"type": "view", "proposal_ids": [], "request_id": 1})
+                await client.recv_type("ack")
+
+            def all_are_logged(sent: int = 2 * (number + 1)) -> bool:
+                taken[:] = [
+                    served(worker) - count
+                    for worker, count in zip(front.workers, before, strict=True)
+                ]
+                return sum(taken) >= sent
+
+            await until(all_are_logged, "the access log")
+            # A session's requests at another worker would have been answered with 404.
+            assert sum(taken) == 2 * (number + 1)
+            if number >= FEWEST_SESSIONS and all(taken):
+                return
+    raise AssertionError("all sessions went to one worker")
 
 
 def _expect(clients: dict[str, LineProcess], count: int) -> None:

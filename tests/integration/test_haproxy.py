@@ -15,10 +15,10 @@ from tests.integration.proxy_case import (
     ride_out_a_killed_worker,
     running,
     sample_of,
+    sessions_stick_and_spread,
 )
 from tests.support.api import api
 from tests.support.event_stream import event_stream
-from tests.support.sockjs_polls import hello, polled
 from tests.support.tokens import token
 from tests.support.workers import Workers
 
@@ -50,17 +50,7 @@ async def test_streams_are_not_held_back_and_polling_sessions_stick(front: Front
                 assert (await stream.recv("test.event"))["data"] == number
             while not stream.blocks[-1].comments:
                 await stream.recv_block()
-        for number in range(8):
-            project_id = f"stick-{number}"
-            async with polled(front.address, hello(project_id, f"user-{number}")) as client:
-                await client.recv_type("welcome")
-                event_id = await service.publish(project_id, number)
-                assert (await client.recv_type("test.event"))["id"] == event_id
-        taken = [
-            sum("/xhr" in line.fields["path"] for line in worker.logged("http_request"))
-            for worker in front.workers
-        ]
-        assert all(taken), "all sessions went to one worker"
+    await sessions_stick_and_spread(front)
     async with httpx2.AsyncClient(trust_env=False) as visitor:  # it is the proxy that answers
         assert (await visitor.get(f"http://{front.address}/metrics")).status_code == 404
     async with connect(

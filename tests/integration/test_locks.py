@@ -1,6 +1,7 @@
 """The project's lock: one holder, a lease that is renewed in silence, an end that is told once."""
 
 import asyncio
+import itertools
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -152,14 +153,24 @@ async def test_what_nobody_renews_ends_and_is_told_once(pair: Pair, project: str
 
 @pytest.mark.gen_test
 async def test_who_renews_keeps_it(pair: Pair, project: str) -> None:
+    """For two leases; where a renewal came too late, as on a busy machine, from the beginning."""
+    lease_s = 2
+    loop = asyncio.get_running_loop()
     async with api(pair.one.address, "ada", ()) as ada:
-        loop = asyncio.get_running_loop()
-        end_s = loop.time() + 4
-        await ada.put(_lock(project), {"lease_s": 2})
-        while loop.time() < end_s:
-            await ada.put(_lock(project), {"lease_s": 2})
-            await asyncio.sleep(0.3)
-        assert await _story(ada, project) == [(True, "ada", "", None, "ada")]
+        for number in itertools.count():
+            one = f"{project}-{number}"
+            taken_s = asked_s = loop.time()
+            await ada.put(_lock(one), {"lease_s": lease_s})
+            in_time = True
+            while in_time and asked_s < taken_s + 2 * lease_s:
+                await asyncio.sleep(0.3)
+                now_s = loop.time()
+                await ada.put(_lock(one), {"lease_s": lease_s})
+                in_time = loop.time() < asked_s + lease_s
+                asked_s = now_s
+            if in_time:
+                assert await _story(ada, one) == [(True, "ada", "", None, "ada")]
+                return
 
 
 @pytest.mark.gen_test

@@ -18,14 +18,15 @@ from tests.integration.proxy_case import (
     ride_out_a_killed_worker,
     running,
     sample_of,
+    sessions_stick_and_spread,
 )
 from tests.support.api import api
 from tests.support.event_stream import event_stream, events_path, request_stream
 from tests.support.line_process import LineProcess, line_process, node_client
 from tests.support.sockets import session
-from tests.support.sockjs_polls import hello, polled
+from tests.support.sockjs_polls import hello
 from tests.support.tokens import token
-from tests.support.workers import Worker, Workers
+from tests.support.workers import Workers
 
 MAIN = """
 daemon off;
@@ -126,23 +127,7 @@ async def test_a_stream_goes_on_at_another_worker(front: Front) -> None:
 
 @pytest.mark.gen_test
 async def test_polling_sessions_stick_to_their_worker(front: Front) -> None:
-    def served(worker: Worker) -> int:
-        lines = worker.logged("http_request")
-        return sum("xhr_send" in line.fields["path"] for line in lines)
-
-    before = [served(worker) for worker in front.workers]
-    async with api(front.address) as service:
-        for number in range(12):
-            project_id = f"stick-{number}"
-            async with polled(front.address, hello(project_id, f"user-{number}")) as client:
-                await client.recv_type("welcome")
-                event_id = await service.publish(project_id, number)
-                assert (await client.recv_type("test.event"))["id"] == event_id
-                await client.send({"type": "view", "proposal_ids": [], "request_id": 1})
-                await client.recv_type("ack")
-    taken = [served(worker) - count for worker, count in zip(front.workers, before, strict=True)]
-    assert sum(taken) == 24
-    assert all(taken), "all sessions went to one worker"
+    await sessions_stick_and_spread(front)
 
 
 def test_sockjs_client_through_the_proxy(front: Front, tmp_path: Path) -> None:
