@@ -3,12 +3,12 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConcurrencyError, ConnectionClosed
 from websockets.typing import Subprotocol
 
 from tests.support.documents import check_socket_frame
@@ -202,8 +202,15 @@ class SocketClient:
         await self.ws.wait_closed()
 
     async def close(self) -> None:
-        """Close in an orderly way."""
-        await self.ws.close()
+        """Close in an orderly way.
+
+        What still comes is read over: unread, it would keep back the server's answer to the close.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.ws.close())
+            with suppress(ConnectionClosed, ConcurrencyError):  # a task of the test's may read
+                async for _ in self.ws:
+                    pass
 
     async def __aenter__(self) -> Self:
         return self
