@@ -93,24 +93,27 @@ class Admission:
 
         Raises:
             ProjectFullError: no place is left in the project.
-            StoreUnavailableError: the registries could not be reached.
+            BusyError, StoreUnavailableError: the registries could not be reached, or those that it
+                replaces could not be told. It has no place then.
         """
         try:
             if not await self._take_place(entry):
                 raise ProjectFullError(
                     f"The project has {self._project_limit} connections, as many as it may have"
                 )
-            self._entries[entry.connection_id] = entry
             evicted = await self._leases.register(entry, limit=self._user_limit)
+            # Not before: a renewal would take the place that it has not yet for one that it lost.
+            self._entries[entry.connection_id] = entry
+            for old in evicted:
+                await self._evict(old)
         except ProjectFullError:
             raise
         except BaseException:
-            # It may have its places all the same, where only the answer was lost.
+            # It may have its places all the same, where only the answer was lost. Whom it was to
+            # replace is let in anew by its own worker, or closed.
             self._entries.pop(entry.connection_id, None)
             self._give_back_later(entry)
             raise
-        for old in evicted:
-            await self._evict(old)
         return evicted
 
     async def _take_place(self, entry: ConnectionRecord) -> bool:
@@ -184,7 +187,11 @@ class Admission:
                 lost = [entry for entry in still if entry.connection_id not in placed]
                 if lost:
                     _log.warning("places_lost", connections=len(lost))
-                    await asyncio.gather(*map(self._readmit, lost))
+                    # All of them are over before the next one, who may be leaving, has a turn.
+                    ends = await asyncio.gather(*map(self._readmit, lost), return_exceptions=True)
+                    for error in ends:
+                        if error is not None:
+                            raise error
 
     async def _readmit(self, entry: ConnectionRecord) -> None:
         """Let in anew whose place another has, or close it.
@@ -192,7 +199,7 @@ class Admission:
         As its user's oldest: what was opened elsewhere since is what the user looks at.
         """
         if not await self._take_place(entry):
-            del self._entries[entry.connection_id]
+            self._entries.pop(entry.connection_id, None)  # it may have left meanwhile
             self._give_back_later(entry)  # its user's registry may list it
             self._turn_away(entry)
             return

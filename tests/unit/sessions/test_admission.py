@@ -20,13 +20,19 @@ class _Leases(MongoLeases):
         super().__init__(db, lease_s=lease_s)
         self.failing: set[str] = set()
         self.renewals = 0
+        self.admissions = self.registrations = 0
         self.hold_renewal: asyncio.Event | None = None
+        self.hold_admit: asyncio.Event | None = None
+        self.hold_register: asyncio.Event | None = None
 
     def _fail(self, what: str) -> None:
         if what in self.failing:
             raise StoreUnavailableError("The database does not answer; try again soon")
 
     async def admit(self, entry: ConnectionRecord, *, limit: int) -> bool:
+        self.admissions += 1
+        if self.hold_admit is not None:
+            await self.hold_admit.wait()
         admitted = await super().admit(entry, limit=limit)
         self._fail("answer of admit")
         return admitted
@@ -34,6 +40,9 @@ class _Leases(MongoLeases):
     async def register(
         self, entry: ConnectionRecord, *, limit: int, oldest: bool = False
     ) -> list[ConnectionRecord]:
+        self.registrations += 1
+        if self.hold_register is not None:
+            await self.hold_register.wait()
         self._fail("register")
         return await super().register(entry, limit=limit, oldest=oldest)
 
@@ -112,6 +121,75 @@ async def test_a_connection_that_could_not_be_let_in_takes_no_place(
 
     async with running(admission.run()):
         await until(is_empty, "the place given back")
+
+
+@pytest.mark.gen_test
+async def test_who_could_not_have_another_told_to_go_has_no_place(db: Database) -> None:
+    """It was refused, and its place renewed for as long as the worker lived."""
+    leases = _Leases(db)
+    admission = _admission(leases, user_limit=1, lease_s=0.03)
+
+    async def evict(_old: ConnectionRecord) -> None:
+        raise StoreUnavailableError("The event log did not confirm in time")
+
+    admission._evict = evict
+    await admission.admit(entry("a"))
+    with pytest.raises(StoreUnavailableError):
+        await admission.admit(entry("b"))
+
+    async def is_gone() -> bool:
+        return "b" not in await leases.ids()
+
+    async with running(admission.run()):
+        await until(is_gone, "the place given back")
+        count = leases.renewals
+        await until(lambda: leases.renewals >= count + 2, "renewals after it")
+        assert await leases.ids() == ["a"]
+
+
+@pytest.mark.gen_test
+async def test_a_renewal_while_one_is_let_in_does_not_take_it_for_lost(
+    db: Database, logs: LogRecorder
+) -> None:
+    leases = _Leases(db)
+    evicted: list[ConnectionRecord] = []
+    admission = _admission(leases, evicted, user_limit=1, lease_s=0.03)
+    await admission.admit(entry("a"))
+    leases.hold_register = asyncio.Event()
+    async with running(admission.run()):
+        coming = asyncio.ensure_future(admission.admit(entry("b")))
+        await until(lambda: leases.registrations == 2, "the user's registry to be asked")
+        count = leases.renewals
+        await until(lambda: leases.renewals >= count + 2, "renewals meanwhile")
+        leases.hold_register.set()
+        await coming
+        count = leases.renewals
+        await until(lambda: leases.renewals >= count + 2, "renewals after it")
+    assert {old.connection_id for old in evicted} == {"a"}
+    assert "b" in await leases.ids()
+
+
+@pytest.mark.gen_test
+async def test_one_who_leaves_while_it_is_let_in_anew_stops_no_renewal(
+    db: Database, logs: LogRecorder
+) -> None:
+    """A renewal ended with a KeyError, and the places of others went unrenewed."""
+    leases = _Leases(db)
+    turned_away: list[ConnectionRecord] = []
+    slow = _admission(leases, project_limit=1, lease_s=0.03, turned_away=turned_away)
+    await slow.admit(entry("a"))
+    await lapse(db, "a")
+    await _admission(_Leases(db), project_limit=1).admit(entry("b", user="ben", worker="w2"))
+    leases.hold_admit = asyncio.Event()
+    async with running(slow.run()):
+        await until(lambda: leases.admissions == 2, "it to be let in anew")
+        leaving = asyncio.ensure_future(slow.release(entry("a")))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        leases.hold_admit.set()
+        await leaving
+    assert [one.connection_id for one in turned_away] == ["a"]
+    assert "leases_not_renewed" not in {line["event"] for line in logs.lines}
 
 
 @pytest.mark.gen_test
