@@ -20,7 +20,7 @@ MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench soak docs clean can-run can-test
+.PHONY: help run test lint bench soak chaos docs clean can-run can-test
 
 # The first of these that can make a virtual environment.
 BASE_PYTHON = $(shell for candidate in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -43,6 +43,7 @@ help:
 	@echo "make lint    check formatting, lint and types"
 	@echo "make bench   run the benchmarks"
 	@echo "make soak    run the long tests (SOAK_S: seconds of the memory soak, 600)"
+	@echo "make chaos   run workers and a replica set under faults (SEED, MINUTES of faults, RUNS)"
 	@echo "make docs    write docs/settings.md and docs/audit.md anew"
 	@echo "make clean   remove what was installed and cached here; data in var/ stays"
 
@@ -78,6 +79,14 @@ bench: can-test $(TOOLS)
 # A later -m wins over the one in pyproject.toml, which leaves these tests out.
 soak: can-test $(TOOLS) $(NODE)
 	$(PY) -m pytest -m soak $(ARGS)
+
+# Real workers and mongods, killed, stopped and cut off from each other by a seed, and clients on
+# every transport. What is promised through all of it is said in tests/chaos/checker.py.
+SEED ?=
+MINUTES ?= 5
+RUNS ?= 1
+chaos: can-test $(TOOLS)
+	@$(PY) -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) --runs $(RUNS) $(ARGS)
 
 # Through a file of its own, so that a failure leaves the old text in place.
 docs: $(RUNTIME)

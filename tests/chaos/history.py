@@ -12,7 +12,8 @@ judged again, by a later checker too. `t` is in seconds since the beginning.
     closed    conn, code: by whichever side; null where the transport has none or was cut
     fault     name, on
     listed    project_id, connections: the registry as an admin sees it; at_rest
-    rest      heads: all is healed and has come to rest; the newest id of each project before it
+    rest      heads: all is healed and has come to rest; the newest id of each project before it;
+              unrest: what did not come to rest in time, if anything
     log       project_id, events: the whole log in the end, as a member of every proposal reads it
     state     project_id, snapshot, comments by proposal, runs by id: what can be read in the end
     audit     records: the whole audit log; findings: of its verification

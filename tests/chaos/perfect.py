@@ -181,7 +181,7 @@ class Perfect:
         for conn in self.open:
             frame = {"type": "presence", "count": len(people), "present": people}
             self.add("frame", conn=conn, frame=frame)
-        self.add("rest", heads={PROJECT: f"{EPOCH}-{len(self.events)}"})
+        self.add("rest", heads={PROJECT: f"{EPOCH}-{len(self.events)}"}, unrest="")
         listed = [
             {"id": f"id{conn}", "user_id": one.opened["user"]} for conn, one in self.open.items()
         ]

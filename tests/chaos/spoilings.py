@@ -258,6 +258,10 @@ def it_never_comes_to_rest(history: History) -> None:
     history.remove(_of(history, "rest"))
 
 
+def it_does_not_settle(history: History) -> None:
+    _of(history, "rest")["unrest"] = "a connection is listed for nobody"
+
+
 def a_run_has_no_end(history: History) -> None:
     event = _event(history, "validation_complete")
     _replace(history, event, {**_event(history, "output", run_id="r1"), "n": 4})
@@ -410,7 +414,7 @@ SPOILINGS: dict[str, tuple[Callable[[History], None], ...]] = {
         *(a_session_ends_without_closing, something_follows_closing),
         a_session_ends_with_a_code_that_is_none,
     ),
-    "caught_up": (a_client_hangs, it_never_comes_to_rest),
+    "caught_up": (a_client_hangs, it_never_comes_to_rest, it_does_not_settle),
     "ended_once": (
         *(a_run_has_no_end, a_run_ends_twice, an_accepted_run_never_begins),
         a_run_is_under_way_for_ever,

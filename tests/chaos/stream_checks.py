@@ -157,6 +157,8 @@ def caught_up(story: Story) -> Iterator[str]:
     if story.rest is None:
         yield "it did not come to rest"
         return
+    if story.rest["unrest"]:
+        yield f"it did not come to rest: {story.rest['unrest']}"
     resting = [one for one in story.connections.values() if one.lasts_at_rest]
     if not resting:
         yield "nobody was connected when all was healed"

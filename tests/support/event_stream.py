@@ -130,14 +130,15 @@ class EventStreamClient:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                while (block := await self._recv_any()).event == "presence":
+                while (block := await self.recv_any()).event == "presence":
                     self.people.take(block.frame)
         except (asyncio.IncompleteReadError, ConnectionResetError) as error:
             raise StreamEndedError(str([block.event for block in self.blocks[-10:]])) from error
         self.blocks.append(block)
         return block
 
-    async def _recv_any(self) -> Block:
+    async def recv_any(self) -> Block:
+        """The next block, whatever it is."""
         raw = await self._read_raw_block()
         fields: dict[str, str] = {}
         comments: list[str] = []
@@ -157,7 +158,7 @@ class EventStreamClient:
         """Wait until exactly these users are there; what else comes is passed over."""
         async with asyncio.timeout(timeout_s):
             while self.people.names != sorted(names):
-                block = await self._recv_any()
+                block = await self.recv_any()
                 if block.event == "presence":
                     self.people.take(block.frame)
         return self.people
@@ -234,7 +235,11 @@ async def request_stream(
     if receive_buffer_bytes:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
     sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, (host, int(port)))
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, (host, int(port)))
+    except BaseException:
+        sock.close()
+        raise
     reader, writer = await asyncio.open_connection(sock=sock, limit=receive_buffer_bytes or 2**22)
     signed = signed_token("ada") if token is None else token
     sent = {"Host": address, "Accept": "text/event-stream", **(headers or {})}
@@ -243,7 +248,11 @@ async def request_stream(
     lines = [f"{name}: {value}\r\n" for name, value in sent.items() if value]
     writer.write(f"{method} {path} HTTP/{http}\r\n{''.join(lines)}\r\n".encode())
     client = EventStreamClient(reader, writer)
-    await client.read_head()
+    try:
+        await client.read_head()
+    except BaseException:
+        writer.transport.abort()
+        raise
     return client
 
 

@@ -28,6 +28,7 @@ PRELOADED = [
     "rtserver.runs.llm.client",
 ]  # which the server imports only where it needs it
 PR_SET_PDEATHSIG = 1
+CLONE_NEWNET = 0x40000000
 
 _context = multiprocessing.get_context("forkserver")
 
@@ -43,7 +44,13 @@ class ForkedServer:
     """
 
     def __init__(
-        self, arguments: Sequence[str], *, environ: Mapping[str, str], stdout: Path, stderr: Path
+        self,
+        arguments: Sequence[str],
+        *,
+        environ: Mapping[str, str],
+        stdout: Path,
+        stderr: Path,
+        network: Path | None = None,
     ) -> None:
         """Start it.
 
@@ -52,6 +59,7 @@ class ForkedServer:
             environ: all of its environment.
             stdout: what it writes is added to this file.
             stderr: likewise.
+            network: the namespace that it runs in; None: this process's.
         """
         for path in (stdout, stderr):
             path.touch()  # it is looked at before there is anything in it
@@ -60,7 +68,7 @@ class ForkedServer:
         self.returncode: int | None = None
         self._lock = threading.Lock()
         self._process = _context.Process(
-            target=_run, args=(self.args, dict(environ), stdout, stderr), daemon=True
+            target=_run, args=(self.args, dict(environ), stdout, stderr, network), daemon=True
         )
         self._process.start()
         assert self._process.pid is not None
@@ -95,9 +103,16 @@ class ForkedServer:
         self.send_signal(signal.SIGKILL)
 
 
-def _run(argv: list[str], environ: dict[str, str], stdout: Path, stderr: Path) -> None:
+def _run(
+    argv: list[str], environ: dict[str, str], stdout: Path, stderr: Path, network: Path | None
+) -> None:
     """Be that process."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if network is not None:
+        with network.open() as namespace:
+            if libc.setns(namespace.fileno(), CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "setns", str(network))
     for path, stream in ((stdout, sys.stdout), (stderr, sys.stderr)):
         with path.open("ab") as file:
             os.dup2(file.fileno(), stream.fileno())

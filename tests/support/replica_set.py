@@ -4,8 +4,9 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,22 @@ MEMBERS = 3
 ELECTION_TIMEOUT_MS = 2_000
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a member runs.
+
+    Attributes:
+        host: its address.
+        within: the command that starts another one there.
+    """
+
+    host: str
+    within: tuple[str, ...] = ()
+
+
+LOOPBACK = Home("127.0.0.1")
+
+
 class ReplicaSet:
     """A replica set on this machine.
 
@@ -28,33 +45,54 @@ class ReplicaSet:
         uri: for `RT_MONGODB_URI`.
     """
 
-    def __init__(self, directory: Path, *, election_timeout_ms: int = ELECTION_TIMEOUT_MS) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        election_timeout_ms: int = ELECTION_TIMEOUT_MS,
+        homes: Sequence[Home] = (LOOPBACK,) * MEMBERS,
+    ) -> None:
         self._directory = directory
         self._election_timeout_ms = election_timeout_ms
         self._ports = free_ports(MEMBERS)
+        self._homes = dict(zip(self._ports, homes, strict=True))
         self._processes: dict[int, Child] = {}
-        hosts = ",".join(f"127.0.0.1:{port}" for port in self._ports)
+        hosts = ",".join(map(self.address, self._ports))
         self.uri = f"mongodb://{hosts}/?replicaSet={NAME}"
+
+    @property
+    def ports(self) -> list[int]:
+        """Of all members; each names one."""
+        return list(self._ports)
+
+    def address(self, port: int) -> str:
+        """Host and port of a member."""
+        return f"{self._homes[port].host}:{port}"
+
+    def _direct(self, port: int) -> "AbstractContextManager[MongoClient[dict[str, Any]]]":
+        return direct(port, self._homes[port].host)
 
     def start(self) -> None:
         """Start all members, and return when one of them is primary."""
         for port in self._ports:
             self.start_member(port)
-        members = [{"_id": n, "host": f"127.0.0.1:{p}"} for n, p in enumerate(self._ports)]
+        members = [{"_id": n, "host": self.address(p)} for n, p in enumerate(self._ports)]
         settings = {
             "electionTimeoutMillis": self._election_timeout_ms,
             "heartbeatIntervalMillis": 500,
             "heartbeatTimeoutSecs": 2,  # a paused member says nothing; 10 s would be waited for it
         }
         config = {"_id": NAME, "members": members, "settings": settings}
-        with direct(self._ports[0]) as client:
+        with self._direct(self._ports[0]) as client:
             client.admin.command("replSetInitiate", config)
         self.step_up(self._ports[0])
 
     def start_member(self, port: int) -> None:
         """Start a member, also again."""
-        self._processes[port], log = spawn_member(self._directory, port, NAME)
-        with direct(port) as client:
+        self._processes[port], log = spawn_member(
+            self._directory, port, NAME, home=self._homes[port]
+        )
+        with self._direct(port) as client:
             wait_until(
                 lambda: bool(_hello(client)), "a mongod", timeout_s=60, explain=log.read_text
             )
@@ -63,7 +101,7 @@ class ReplicaSet:
         """The port of the member that takes writes, once there is one."""
         found: list[int] = []
         with ExitStack() as stack:
-            clients = {port: stack.enter_context(direct(port)) for port in self._ports}
+            clients = {port: stack.enter_context(self._direct(port)) for port in self._ports}
 
             def is_there() -> bool:
                 found.extend(port for port in self._ports if _is_primary(clients[port]))
@@ -72,12 +110,24 @@ class ReplicaSet:
             wait_until(is_there, "a primary", timeout_s=60)
         return found[0]
 
+    def is_primary(self, port: int) -> bool:
+        """Whether a member takes writes just now."""
+        with self._direct(port) as client:
+            return _is_primary(client)
+
+    def ask_to_step_down(self, port: int) -> bool:
+        """Ask a member to step down, once; whether it did."""
+        with self._direct(port) as client, suppress(PyMongoError):
+            client.admin.command({"replSetStepDown": 5, "secondaryCatchUpPeriodSecs": 2})
+            return True
+        return False
+
     def step_down(self) -> int:
         """Have the primary step down for some seconds; its port."""
         deadline_s = time.monotonic() + 60
         while True:
             port = self.primary()
-            with direct(port) as client:
+            with self._direct(port) as client:
                 try:
                     client.admin.command({"replSetStepDown": 5, "secondaryCatchUpPeriodSecs": 4})
                 except PyMongoError:  # no other has caught up; it is tried again
@@ -114,7 +164,7 @@ class ReplicaSet:
 
     def step_up(self, port: int) -> None:
         """Have a member elected now, without waiting for the election's time-out."""
-        with direct(port) as client:
+        with self._direct(port) as client:
 
             def is_elected() -> bool:
                 with suppress(PyMongoError):
@@ -131,13 +181,15 @@ class ReplicaSet:
             end(process, tell=False)
 
 
-def spawn_member(directory: Path, port: int, replica_set: str, *options: str) -> tuple[Child, Path]:
+def spawn_member(
+    directory: Path, port: int, replica_set: str, *options: str, home: Home = LOOPBACK
+) -> tuple[Child, Path]:
     """Start a member of a replica set with its data below a directory; it, and its log."""
     path = directory / str(port)
     path.mkdir(exist_ok=True)
     binary = find_mongod()
-    argv = [str(binary), "--nounixsocket", "--quiet", "--dbpath", str(path)]
-    argv += ["--bind_ip", "127.0.0.1", "--port", str(port), "--replSet", replica_set]
+    argv = [*home.within, str(binary), "--nounixsocket", "--quiet", "--dbpath", str(path)]
+    argv += ["--bind_ip", home.host, "--port", str(port), "--replSet", replica_set]
     argv += ["--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"]
     argv += ["--setParameter", "diagnosticDataCollectionEnabled=false", *options]
     log = directory / f"{port}.log"
@@ -146,10 +198,14 @@ def spawn_member(directory: Path, port: int, replica_set: str, *options: str) ->
 
 
 @contextmanager
-def three_mongods(*, election_timeout_ms: int = ELECTION_TIMEOUT_MS) -> Iterator[ReplicaSet]:
+def three_mongods(
+    *,
+    election_timeout_ms: int = ELECTION_TIMEOUT_MS,
+    homes: Sequence[Home] = (LOOPBACK,) * MEMBERS,
+) -> Iterator[ReplicaSet]:
     """A replica set for as long as it is used, its data in memory where that can be."""
     with tempfile.TemporaryDirectory(prefix="rtserver-three-", dir=folder_in_memory()) as directory:
-        three = ReplicaSet(Path(directory), election_timeout_ms=election_timeout_ms)
+        three = ReplicaSet(Path(directory), election_timeout_ms=election_timeout_ms, homes=homes)
         try:
             three.start()
             yield three
@@ -158,10 +214,14 @@ def three_mongods(*, election_timeout_ms: int = ELECTION_TIMEOUT_MS) -> Iterator
 
 
 @contextmanager
-def direct(port: int) -> Iterator["MongoClient[dict[str, Any]]"]:
+def direct(port: int, host: str = "127.0.0.1") -> Iterator["MongoClient[dict[str, Any]]"]:
     """A client of one member alone, whatever that is just now."""
     client: MongoClient[dict[str, Any]] = MongoClient(
-        "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=1_000
+        host,
+        port,
+        directConnection=True,
+        serverSelectionTimeoutMS=1_000,
+        socketTimeoutMS=15_000,  # one that is paused takes a connection, and says nothing
     )
     try:
         yield client

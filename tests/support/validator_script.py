@@ -37,6 +37,14 @@ def passes() -> int:
     return 0
 
 
+def talks() -> int:
+    """Takes half a second, so that a fault may come in between."""
+    for number in range(10):
+        _say(f"line {number}")
+        time.sleep(0.05)
+    return 0
+
+
 def fails() -> int:
     _say("not good")
     return 1
@@ -94,6 +102,7 @@ def main() -> int:
     behaviours = {
         "streams": streams,
         "passes": passes,
+        "talks": talks,
         "fails": fails,
         "other-status": other_status,
         "dies": dies,

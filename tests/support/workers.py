@@ -58,7 +58,7 @@ class Worker:
     """One worker.
 
     Attributes:
-        port: the TCP port that it listens on.
+        host, port: where it listens.
         settings: by attribute name, as it was started.
     """
 
@@ -68,8 +68,10 @@ class Worker:
         settings: Mapping[str, object],
         arguments: Iterable[str],
         command: str = "serve",
+        network: Path | None = None,
     ) -> None:
         self.settings = dict(settings)
+        self.host = str(settings.get("host", "127.0.0.1"))
         self.port = 0
         self._log = log
         self._read_to = 0
@@ -82,12 +84,13 @@ class Worker:
             environ={**inherited, "PYTHONWARNINGS": "default", **given},
             stdout=log.with_suffix(".out"),
             stderr=log,
+            network=network,
         )
 
     @property
     def address(self) -> str:
         """Host and port."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -116,7 +119,7 @@ class Worker:
 
     def get_status(self, path: str) -> int:
         """The status of a plain GET; 0 where nobody answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
         try:
             connection.request("GET", path)
             return connection.getresponse().status
@@ -127,7 +130,7 @@ class Worker:
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels, as `/metrics` shows it."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
         try:
             connection.request("GET", "/metrics")
             lines = connection.getresponse().read().decode().splitlines()
@@ -231,11 +234,19 @@ class Workers:
         """Start a worker and don't wait."""
         return self._launch("serve", arguments, settings)
 
+    def launch_in(self, network: Path | None, **settings: object) -> Worker:
+        """Start a worker in a network namespace, and don't wait."""
+        return self._launch("serve", (), settings, network)
+
     def _launch(
-        self, command: str, arguments: Iterable[str], settings: Mapping[str, object]
+        self,
+        command: str,
+        arguments: Iterable[str],
+        settings: Mapping[str, object],
+        network: Path | None = None,
     ) -> Worker:
         log = self.directory / f"worker-{len(self.all) + 1}.log"
-        worker = Worker(log, {**self.settings, **settings}, arguments, command)
+        worker = Worker(log, {**self.settings, **settings}, arguments, command, network)
         self.all.append(worker)
         return worker
 

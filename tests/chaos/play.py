@@ -1,0 +1,226 @@
+"""One run: clients and actors on a cluster under faults, then healing, rest, and the check."""
+
+import asyncio
+import json
+import random
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.acts import AUTHOR, PROJECT, PROPOSALS, Actors, actors
+from tests.chaos.checker import Violation, check
+from tests.chaos.clients import Client, Persona, Stage
+from tests.chaos.cluster import Cluster, cluster
+from tests.chaos.faults import Faults
+from tests.chaos.history import HistoryFile, read_history
+from tests.support.cli import rtserver
+from tests.support.network import Network
+from tests.support.processes import wait_until
+from tests.support.replica_set import ReplicaSet
+from tests.support.waiting import running, until
+
+A, B, C = PROPOSALS
+STEADY = (
+    Persona("ws-all", "ada", "websocket", PROJECT),
+    Persona("ws-narrow", "cleo", "websocket", PROJECT, (A,)),
+    Persona("sse-member", "ben", "sse", PROJECT, (B,)),
+    Persona("sockjs-ws", "fay", "sockjs_websocket", PROJECT, (A, C)),
+    Persona("xhr", "gus", "xhr_streaming", PROJECT),
+    Persona("sse-stranger", "eve", "sse", PROJECT, (C,)),
+    Persona("xhr-member", "ben", "xhr_streaming", PROJECT, (B,)),
+    Persona("ws-late", "hal", "websocket", PROJECT, (B, C)),
+)
+USER_LIMIT, RESTLESS = 2, 3
+REST_S = 90.0
+END_S = 60.0
+PAGE = 500
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to be.
+
+    Attributes:
+        faults_s: how long things are broken.
+        steady: how many clients stay, of `STEADY`.
+    """
+
+    seed: int
+    faults_s: float
+    steady: int = len(STEADY)
+    publishers: int = 2
+    between_s: tuple[float, float] = (0.5, 4.0)
+
+    @property
+    def personas(self) -> list[Persona]:
+        restless = [
+            Persona(f"restless-{n}", "zoe", "websocket", PROJECT, restless=True)
+            for n in range(RESTLESS)
+        ]
+        return [*STEADY[: self.steady], *restless]
+
+    @property
+    def project_limit(self) -> int:
+        """As many as there are when the restless are no more than their limit."""
+        return self.steady + USER_LIMIT
+
+
+async def play(
+    plan: Plan, three: ReplicaSet, network: Network | None, directory: Path
+) -> list[Violation]:
+    """Carry out a run, and write down all of it in a directory: `history.jsonl`, and logs."""
+    path = directory / "history.jsonl"
+    limits: dict[str, object] = {
+        "max_connections_per_user": USER_LIMIT,
+        "max_connections_per_project": plan.project_limit,
+    }
+    database = f"chaos_{plan.seed}_{time.time_ns() % 10**9}"
+    with (
+        HistoryFile(path) as history,
+        cluster(three, network, directory / "workers", database, limits, [PROJECT]) as made,
+    ):
+        history.add(
+            "setup", user_limit=USER_LIMIT, project_limit=plan.project_limit, seed=plan.seed
+        )
+        head = await _play(plan, Stage(made, history))
+        report = await asyncio.to_thread(_verify_audit, made, head)
+        history.add("audit", **report)
+    return check(read_history(path))
+
+
+async def _play(plan: Plan, stage: Stage) -> str:
+    """The id of the newest event in the end."""
+    async with actors(stage, plan.seed) as acting, AsyncExitStack() as stack:
+        clients = [
+            Client(who, stage, random.Random(f"{plan.seed}-{who.name}")) for who in plan.personas
+        ]
+        await stack.enter_async_context(running(*(one.live() for one in clients)))
+        acts = [asyncio.create_task(act) for act in acting.all(plan.publishers)]
+        faults = Faults(
+            stage.cluster, clients, stage.history, random.Random(plan.seed), plan.between_s
+        )
+        breaking = asyncio.create_task(faults.run())
+        await asyncio.wait({breaking, *acts}, timeout=plan.faults_s, return_when="FIRST_EXCEPTION")
+        faults.over.set()
+        await breaking
+        await asyncio.to_thread(stage.cluster.heal)
+        stage.history.add("fault", name="healed", on="")
+        stage.settling = True
+        acting.over.set()
+        async with asyncio.timeout(END_S):
+            await asyncio.gather(*acts)
+        head = await _settle(acting, clients)
+        await _read_all(acting)
+        return head
+
+
+async def _settle(acting: Actors, clients: list[Client]) -> str:
+    """Until all that was under way has ended, and everybody has everything; the newest id.
+
+    What does not come about in time is not raised: it is in the history, for the checker to see.
+    """
+    stage = acting.stage
+    chance = acting.chance_of("end")
+    address = stage.cluster.addresses[0]
+    head, unrest = "", ""
+    last: dict[str, Any] = {}
+
+    async def has_settled() -> bool:
+        nonlocal head
+        events = [{"type": "test.event", "data": f"end.{next(acting.numbers)}"}]
+        head = await acting.publish(chance, events, f"end-{next(acting.numbers)}")
+        await asyncio.sleep(0.5)
+        there = {one.connection_id for one in clients if one.connection_id is not None}
+        listed = await acting.connections(address)
+        snapshot = await acting.read(address, f"/projects/{PROJECT}", AUTHOR)
+        last.update(there=sorted(there), active=snapshot and snapshot["active_runs"])
+        last.update(
+            listed=sorted(one["id"] for one in listed or []), lock=snapshot and snapshot["lock"]
+        )
+        last.update(away=[one.who.name for one in clients if one.connection_id is None])
+        return (
+            snapshot is not None
+            and not snapshot["active_runs"]
+            and listed is not None
+            and {one["id"] for one in listed} == there
+            and all(one.connection_id or one.who.restless for one in clients)
+            and snapshot["lock"] is None
+        )
+
+    async def all_there() -> bool:
+        return all(
+            one.connection_id is None
+            or int((one.position or "-0").rpartition("-")[2]) >= int(head.rpartition("-")[2])
+            for one in clients
+        )
+
+    try:
+        await until(has_settled, "rest", REST_S)
+        stage.quiet = True
+        await until(all_there, "everybody has everything", END_S)
+        # Who left is seen for two seconds, so that a page that is reloaded is not told at all.
+        await until(lambda: _all_see(clients), "everybody sees who is there", END_S / 2)
+    except AssertionError as error:
+        unrest = f"{error}: {last}"
+    stage.history.add("rest", heads={PROJECT: head}, unrest=unrest)
+    listed = await acting.connections(address)
+    stage.history.add("listed", project_id=PROJECT, connections=listed or [], at_rest=True)
+    return head
+
+
+def _all_see(clients: list[Client]) -> bool:
+    there = sorted({one.who.user for one in clients if one.connection_id is not None})
+    return all(one.people.names == there for one in clients if one.connection_id is not None)
+
+
+async def _read_all(acting: Actors) -> None:
+    """Write down what can be read in the end."""
+    address = acting.stage.cluster.addresses[0]
+    events: list[Any] = []
+    page: dict[str, Any] = {"more": True, "position": ""}
+    while page["more"]:
+        after = f"&after={page['position']}" if page["position"] else ""
+        path = f"/projects/{PROJECT}/events?limit={PAGE}{after}"
+        page = await acting.read(address, path, AUTHOR)
+        events += page["events"]
+    add = acting.stage.history.add
+    add("log", project_id=PROJECT, events=events)
+    comments = {}
+    for one in PROPOSALS:
+        comments[one] = await _comments(acting, address, one)
+    runs = {}
+    for run_id in {event["run_id"] for event in events if "run_id" in event}:
+        runs[run_id] = await acting.read(address, f"/runs/{run_id}", AUTHOR)
+    snapshot = await acting.read(address, f"/projects/{PROJECT}", AUTHOR)
+    add("state", project_id=PROJECT, snapshot=snapshot, comments=comments, runs=runs)
+
+
+async def _comments(acting: Actors, address: str, proposal_id: str) -> list[Any]:
+    found: list[Any] = []
+    after: str | None = ""
+    while after is not None:
+        path = f"/proposals/{proposal_id}/comments?limit={PAGE}" + (after and f"&after={after}")
+        page = await acting.read(address, path, AUTHOR)
+        found += page["comments"]
+        after = page["next"]
+    return found
+
+
+def _verify_audit(made: Cluster, head: str) -> dict[str, Any]:
+    """The audit log, and what its verification finds."""
+    settings = {name: made.workers.settings[name] for name in ("mongodb_uri", "mongodb_database")}
+    where: dict[str, Any] = {**settings, "data_dir": made.workers.settings["data_dir"]}
+    records: list[Any] = []
+
+    def is_delivered() -> bool:
+        """Whether the record of the last publication is there."""
+        listed = rtserver("audit", "--json", **where)
+        records[:] = [json.loads(line) for line in listed.stdout.splitlines()]
+        return any(record["details"].get("first") == head for record in records)
+
+    wait_until(is_delivered, "the audit records", timeout_s=REST_S)
+    verified = rtserver("audit", "verify", "--json", **where)
+    report = json.loads(verified.stdout)
+    return {"records": records, "findings": [one["what"] for one in report["findings"]]}
