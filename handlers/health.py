@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz`, `/metrics`: for the operator's tools."""
+"""`/healthz`, `/readyz`, `/metrics`, the key of the audit log: for the operator's tools."""
 
 from typing import Literal, TypedDict
 
@@ -71,3 +71,22 @@ class MetricsHandler(BaseHandler):
         body, content_type = self.context.metrics.render(self.request.headers.get("Accept", ""))
         self.set_header("Content-Type", content_type)
         self.finish(body)
+
+
+class AuditKeysHandler(BaseHandler):
+    """The public keys of the audit log's checkpoints."""
+
+    @operation(
+        "getAuditKeys",
+        {200: Answer((str,), media_types=("text/plain",), description="The keys, a line each")},
+        needs_token=False,
+    )
+    def get(self) -> None:
+        """Give what signed checkpoints of the audit log are checked with; nothing without a key.
+
+        A line is `NAME+ID+KEY`, as c2sp.org/signed-note tools take it. Who doubts the server has to
+        have it from elsewhere.
+        """
+        key = self.context.audit_key
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish("" if key is None else f"{key}\n")

@@ -29,7 +29,7 @@ from handlers.base.access_log import access_log
 from handlers.base.compression import JsonCompression
 from handlers.base.context import HandlerContext
 from handlers.base.handler import NotFoundHandler
-from handlers.health import HealthHandler, MetricsHandler, ReadyHandler
+from handlers.health import AuditKeysHandler, HealthHandler, MetricsHandler, ReadyHandler
 from handlers.interface.documents import AsyncapiHandler, OpenapiHandler, published
 from handlers.interface.openapi import document
 from handlers.interface.route import Route
@@ -96,6 +96,7 @@ def http_routes(given: dict[str, Any]) -> list[Route]:
         Route("/healthz", HealthHandler, given),
         Route("/readyz", ReadyHandler, given),
         Route("/metrics", MetricsHandler, given),
+        Route("/.well-known/rtserver-audit-keys", AuditKeysHandler, given),
     ]
     documents = [Route(OPENAPI, OpenapiHandler, given), Route(ASYNCAPI, AsyncapiHandler, given)]
     # Made when somebody asks: most workers never are, and each would start later for it.

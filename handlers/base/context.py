@@ -42,6 +42,7 @@ class HandlerContext:
     """The parts of the server that handlers hand over to. One object for all of them.
 
     Attributes:
+        audit_key: what checkpoints of the audit log are checked with; None where none are signed.
         answering: whether MongoDB answers, so that nobody is kept waiting where it does not.
         unread: what clients were answered and have not read.
         max_message_bytes: bound of a socket message and of one published event.
@@ -76,6 +77,7 @@ class HandlerContext:
     readiness: Readiness
     tasks: TaskOwner
     auditor: Auditor
+    audit_key: str | None
     audit_watches: Mapping[AuditLogName, AuditWatch]
     connections: Connections
     revocation: RevocationService

@@ -10,6 +10,10 @@ from rtserver.app.foundation import Foundation
 from rtserver.app.mongo import MongoAccess
 from rtserver.audit.archive.archiver import Archiver
 from rtserver.audit.archive.directory import ArchiveDirectory
+from rtserver.audit.checkpoints.key_file import read_key_file
+from rtserver.audit.checkpoints.note import SigningKey
+from rtserver.audit.checkpoints.outside import DirectoryPlace, Outside, Place, WitnessPlace
+from rtserver.audit.checkpoints.signer import ArchiveTree, Signer
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.metrics import AuditMetrics
@@ -18,6 +22,7 @@ from rtserver.audit.record.strangers import Strangers, share_of
 from rtserver.audit.record.workers import Workers
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.data_folder import make_folder
+from rtserver.lib.merkle import MerkleTree
 from rtserver.lib.shutdown import Shutdown
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.errors import OperatorError
@@ -33,6 +38,9 @@ SPOOL_OF_STRANGERS = "strangers-spool"
 SPOOL_OF_STRANGERS_BYTES = 2 * 1024 * 1024
 """Some ten minutes of what a worker records of strangers at most."""
 
+SIGNED_SHARE = 0.1
+"""So much of what is left of the grace period the signing of an end may take."""
+
 
 @dataclass(frozen=True, slots=True)
 class AuditLog:
@@ -42,11 +50,13 @@ class AuditLog:
         auditor: takes records.
         log: where they go.
         registry: of the workers with chains in it.
+        signer: signs checkpoints of it; None without a key.
     """
 
     auditor: Auditor
     log: Log
     registry: MongoWorkers
+    signer: Signer | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +66,20 @@ class Audit(AuditLog):
     Attributes:
         strangers: the log of what was refused to clients without a valid token.
         joined: what of that is not in it yet.
+        public_key: what checkpoints are checked with, as text; None where none are signed.
     """
 
     strangers: AuditLog
     joined: Strangers
+    public_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Signing:
+    """What checkpoints are signed with, and where they go."""
+
+    key: SigningKey
+    outside: Outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +99,11 @@ async def build_audit(base: Foundation, mongo: MongoAccess) -> Audit:
     """Open the audit logs and begin this worker's chains.
 
     Raises:
-        OperatorError: the spool's directory can't be written.
+        OperatorError: the spool's directory can't be written, or the key not be used.
         StoreUnavailableError: MongoDB does not answer.
     """
     settings, shutdown, metrics = base.settings, base.shutdown, base.metrics
+    signing = _build_signing(base)
     of_strangers = _Plan(
         "strangers",
         STRANGERS,
@@ -101,30 +122,59 @@ async def build_audit(base: Foundation, mongo: MongoAccess) -> Audit:
         metrics.audit_log,
         metrics.audit,
     )
-    strangers, tasks = await _build_log(base, mongo, of_strangers, None)
+    strangers, tasks = await _build_log(base, mongo, of_strangers, None, signing, ArchiveTree())
     shutdown.push("strangers", _Finish(strangers.auditor, shutdown).stop)
     strangers.auditor.adopt(tasks)
     joined = Strangers(strangers.auditor, share_of(settings.audit_log_bytes))
     tasks.start(joined.run(), name="strangers")
     shutdown.push("strangers-joined", joined.flush)
 
-    users, tasks = await _build_log(base, mongo, of_users, joined)
+    archive_tree = ArchiveTree()
+    users, tasks = await _build_log(base, mongo, of_users, joined, signing, archive_tree)
     # Not so the log of strangers: they must not be able to turn the server red.
     base.readiness.add("audit", users.auditor)
-    _build_archive(base, mongo, users.auditor)
+    _build_archive(base, mongo, users.auditor, None if signing is None else archive_tree)
     shutdown.push("audit", _Finish(users.auditor, shutdown).stop)
+    for log in (strangers, users):
+        if log.signer is not None:  # in the log too, while something can be recorded
+            shutdown.push("checkpoint", log.signer.checkpoint, share=SIGNED_SHARE)
     users.auditor.adopt(tasks)
     mongo.primary.observers.append(_Outages(users.auditor, shutdown))
-    return Audit(users.auditor, users.log, users.registry, strangers, joined)
+    public_key = None if signing is None else str(signing.key.public)
+    return Audit(
+        users.auditor, users.log, users.registry, users.signer, strangers, joined, public_key
+    )
+
+
+def _build_signing(base: Foundation) -> _Signing | None:
+    settings = base.settings
+    if settings.audit_signing_key_file is None:
+        return None
+    key = read_key_file(settings.audit_signing_key_file)
+    places: list[Place] = []
+    if settings.audit_checkpoints_dir is not None:
+        places.append(DirectoryPlace(settings.audit_checkpoints_dir))
+    if settings.audit_witness_url is not None:
+        places.append(WitnessPlace(settings.audit_witness_url))
+    outside = Outside(places, base.metrics.checkpoints)
+    base.shutdown.push("checkpoint-places", outside.close)
+    outside.start(base.shutdown.tasks("checkpoint-places"))
+    return _Signing(key, outside)
 
 
 async def _build_log(
-    base: Foundation, mongo: MongoAccess, plan: _Plan, strangers: Strangers | None
+    base: Foundation,
+    mongo: MongoAccess,
+    plan: _Plan,
+    strangers: Strangers | None,
+    signing: _Signing | None,
+    archive_tree: ArchiveTree,
 ) -> tuple[AuditLog, TaskOwner]:
     """Begin a chain; also what runs its tasks."""
     settings, shutdown = base.settings, base.shutdown
     log = await build_audit_log(base, mongo, plan.collection, plan.log_metrics, plan.name)
-    auditor = _auditor(base, log, plan, strangers)
+    tree = MerkleTree()
+    auditor = _auditor(base, log, plan, strangers, None if signing is None else tree)
     shutdown.push(f"{plan.name}-spool", auditor.close)
     registry = MongoWorkers(mongo.database, lease_s=settings.lease_s, collection=plan.workers)
     workers = Workers(
@@ -139,12 +189,34 @@ async def _build_log(
     tasks = shutdown.tasks(plan.name)
     auditor.start(tasks)
     await workers.begin()
+    signer = None
+    if signing is not None:
+        signer = Signer(
+            plan.name,
+            log.writer,
+            auditor,
+            tree,
+            archive_tree,
+            signing.key,
+            signing.outside,
+            base.metrics.checkpoints,
+            interval_s=settings.audit_checkpoint_interval_s,
+        )
+        # After the chain's end is stored, archived, and in the registry.
+        shutdown.push(f"{plan.name}-checkpoints", _SignedEnd(signer, shutdown).stop)
+        tasks.start(signer.run(), name=f"{plan.name}-checkpoints")
     shutdown.push(f"{plan.name}-workers", workers.end)
     tasks.start(workers.run(), name=f"{plan.name}-workers")
-    return AuditLog(auditor, log, registry), tasks
+    return AuditLog(auditor, log, registry, signer), tasks
 
 
-def _auditor(base: Foundation, log: Log, plan: _Plan, strangers: Strangers | None) -> Auditor:
+def _auditor(
+    base: Foundation,
+    log: Log,
+    plan: _Plan,
+    strangers: Strangers | None,
+    tree: MerkleTree | None,
+) -> Auditor:
     spool_dir = base.settings.data_dir / plan.spool_folder
     try:
         make_folder(spool_dir, base.settings.folder_mode)
@@ -155,6 +227,7 @@ def _auditor(base: Foundation, log: Log, plan: _Plan, strangers: Strangers | Non
             worker_id=base.settings.worker_id,
             spool_bytes=plan.spool_bytes,
             strangers=strangers,
+            tree=tree,
         )
     except OSError as error:
         raise OperatorError(
@@ -163,7 +236,9 @@ def _auditor(base: Foundation, log: Log, plan: _Plan, strangers: Strangers | Non
         ) from error
 
 
-def _build_archive(base: Foundation, mongo: MongoAccess, auditor: Auditor) -> None:
+def _build_archive(
+    base: Foundation, mongo: MongoAccess, auditor: Auditor, tree: ArchiveTree | None
+) -> None:
     settings, shutdown = base.settings, base.shutdown
     if settings.audit_archive_dir is None:
         return
@@ -173,6 +248,7 @@ def _build_archive(base: Foundation, mongo: MongoAccess, auditor: Auditor) -> No
         auditor,
         base.metrics.archive,
         lease_s=settings.lease_s,
+        tree=tree,
     )
     shutdown.push("audit-archive-thread", archiver.close)
     shutdown.tasks("audit-archive").start(archiver.run(), name="audit-archive")
@@ -188,6 +264,17 @@ class _Finish:
 
     async def stop(self) -> None:
         await self._part.finish(self._shutdown.left_s())
+
+
+class _SignedEnd:
+    """Signs the end of a chain, and waits a little until that is outside."""
+
+    def __init__(self, signer: Signer, shutdown: Shutdown) -> None:
+        self._signer = signer
+        self._shutdown = shutdown
+
+    async def stop(self) -> None:
+        await self._signer.finish(SIGNED_SHARE * self._shutdown.left_s())
 
 
 class _Outages:

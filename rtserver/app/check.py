@@ -10,6 +10,8 @@ from rtserver.app.logs import log_sizes
 from rtserver.app.mongo import NO_REPLICA_SET, MongoAccess
 from rtserver.app.tokens import kept_secret, key_set, token_verifier
 from rtserver.audit.archive.directory import try_out
+from rtserver.audit.checkpoints.key_file import read_key_file
+from rtserver.audit.checkpoints.outside import try_directory
 from rtserver.auth.tokens import KeyConfigurationError
 from rtserver.config.settings import Settings
 from rtserver.model.errors import OperatorError
@@ -44,6 +46,7 @@ async def findings(settings: Settings) -> AsyncIterator[tuple[str, Finding]]:
         "validator": _check_validator,
         "LLM": _check_language_model,
         "audit archive": _check_archive,
+        "audit checkpoints": _check_checkpoints,
     }
     for part, check in tries.items():
         try:
@@ -140,3 +143,23 @@ async def _check_archive(settings: Settings) -> Finding:
         return Finding()
     problem = await asyncio.to_thread(try_out, settings.audit_archive_dir)
     return Finding() if problem is None else Finding([f"{problem}. See RT_AUDIT_ARCHIVE_DIR"])
+
+
+async def _check_checkpoints(settings: Settings) -> Finding:
+    if settings.audit_signing_key_file is None:
+        unused = {
+            "RT_AUDIT_CHECKPOINTS_DIR": settings.audit_checkpoints_dir,
+            "RT_AUDIT_WITNESS_URL": settings.audit_witness_url,
+        }
+        return Finding(
+            [
+                f"{name} is set, and nothing is signed: see RT_AUDIT_SIGNING_KEY_FILE"
+                for name, value in unused.items()
+                if value is not None
+            ]
+        )
+    key = read_key_file(settings.audit_signing_key_file)
+    directory = settings.audit_checkpoints_dir
+    problem = None if directory is None else await asyncio.to_thread(try_directory, directory)
+    notes = [f"public key {key.public}"]
+    return Finding([] if problem is None else [f"{problem}. See RT_AUDIT_CHECKPOINTS_DIR"], notes)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from handlers.base.metrics import HttpMetrics
 from handlers.base.tornado_listener import ListenerMetrics
 from rtserver.audit.archive.metrics import ArchiveMetrics
+from rtserver.audit.checkpoints.metrics import CheckpointMetrics
 from rtserver.audit.record.metrics import AuditMetrics
 from rtserver.config.settings import Settings
 from rtserver.eventlog.metrics import LogMetrics
@@ -22,7 +23,7 @@ from rtserver.watch.metrics import WatchMetrics
 
 
 class WorkerMetrics:
-    """The metrics that every worker has. An archive's are there only where one is asked for.
+    """The metrics that every worker has. Some are there only where what they are of is asked for.
 
     Attributes:
         registry: holds them all.
@@ -52,6 +53,11 @@ class WorkerMetrics:
     def archive(self) -> ArchiveMetrics:
         """Of the audit archive: once, though a start may be tried more than once."""
         return ArchiveMetrics(self.registry)
+
+    @functools.cached_property
+    def checkpoints(self) -> CheckpointMetrics:
+        """Of signed checkpoints, likewise."""
+        return CheckpointMetrics(self.registry)
 
 
 @dataclass(frozen=True, slots=True)

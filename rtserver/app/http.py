@@ -60,6 +60,7 @@ def _context(base: Foundation, features: Features) -> HandlerContext:
         readiness=base.readiness,
         tasks=sessions.tasks,
         auditor=features.audit.auditor,
+        audit_key=features.audit.public_key,
         audit_watches=sessions.of_audit,
         connections=sessions.connections,
         revocation=sessions.revocation,

@@ -15,9 +15,11 @@ from rtserver.audit.archive.archiver import RESTORED
 from rtserver.audit.archive.directory import STATE_FILE
 from rtserver.audit.archive.file import GAP_TYPE, TornFileError, archive_files, read_lines
 from rtserver.audit.record.chain import Head
-from rtserver.audit.verify.findings import Report
+from rtserver.audit.verify.findings import FindingKind, Report
 from rtserver.audit.verify.seal import Claim, SealBrokenError, claim_of, read_line
+from rtserver.audit.verify.signatures import Signatures
 from rtserver.audit.verify.verifier import Verifier
+from rtserver.cli.audit_signatures import KnownCheckpoints, known_checkpoints
 from rtserver.config.settings import Settings
 from rtserver.model.errors import OperatorError
 from rtserver.model.events import AUDIT_PROJECT
@@ -41,12 +43,18 @@ class Verification:
         offline: look at the archives only, not at MongoDB.
         against: the report of an earlier verification, as `--json` printed it.
         as_json: print a report for programs.
+        keys: files with public keys of checkpoints; none: that of the settings.
+        checkpoints: what was kept outside: files, and directories of them; none: the settings'.
+        prove: print a proof of this record, where all is clean, rather than the report.
     """
 
     paths: Sequence[Path] = ()
     offline: bool = False
     against: Path | None = None
     as_json: bool = False
+    keys: Sequence[Path] = ()
+    checkpoints: Sequence[Path] = ()
+    prove: Position | None = None
 
 
 class _Gap(msgspec.Struct):
@@ -77,25 +85,57 @@ async def verify(settings: Settings, wanted: Verification) -> int:
         OperatorError, StoreUnavailableError: something can't be read.
     """
     earlier = _earlier(wanted.against)
-    verifier = Verifier(_claims(earlier, wanted.against))
+    # First what was said outside, then what is there: it only becomes more.
+    signed = known_checkpoints(settings, wanted.keys, wanted.checkpoints)
     of_strangers: Report | None = None
     if wanted.offline:
-        await _read_archives(verifier, wanted.paths)
+        archives = _Archives(wanted.paths)
+        signatures = signed.of("audit")
+        verifier = Verifier(
+            _claims(earlier, wanted.against), signatures=signatures, prove=wanted.prove
+        )
+        await archives.read(verifier)
+        archives.end(verifier, signatures)
+        _tell_of_bad(verifier, signed)
         report = verifier.finish()
     else:
         async with operator_audit(settings) as (access, strangers):
-            await _read_archives(verifier, wanted.paths, access)
-            report = await read_log(verifier, access)
+            archives = _Archives(wanted.paths)
+            await archives.ask(access)
+            head = Position(access.log.epoch, await access.log.head(AUDIT_PROJECT))
+            signatures = signed.of("audit", trusted_upto=head)
+            verifier = Verifier(
+                _claims(earlier, wanted.against), signatures=signatures, prove=wanted.prove
+            )
+            await archives.read(verifier)
+            _tell_of_bad(verifier, signed)
+            report = await read_log(verifier, access, archives, signatures)
             if strangers is not None:
                 known = None if earlier is None else earlier.strangers
                 other = Verifier(
                     _claims(known, wanted.against),
                     resized_bytes=verifier.resized_bytes["strangers"],
+                    signatures=signed.of("strangers"),
                 )
                 of_strangers = await read_log(other, strangers)
-    _print(report, of_strangers, as_json=wanted.as_json)
     is_clean = report.is_clean and (of_strangers is None or of_strangers.is_clean)
+    if wanted.prove is not None and report.is_clean:
+        _print_proof(verifier)
+        return 0
+    _print(report, of_strangers, as_json=wanted.as_json)
     return 0 if is_clean else 1
+
+
+def _print_proof(verifier: Verifier) -> None:
+    try:
+        sys.stdout.write(verifier.proof())
+    except LookupError as error:
+        raise OperatorError(f"there is no proof: {error.args[0]}") from None
+
+
+def _tell_of_bad(verifier: Verifier, signed: KnownCheckpoints) -> None:
+    for name, why in signed.bad:
+        verifier.find(FindingKind.CHANGED, name, f"it was kept as a checkpoint: {why}")
 
 
 def _print(report: Report, of_strangers: Report | None, *, as_json: bool) -> None:
@@ -134,21 +174,34 @@ def _claims(earlier: _EarlierReport | None, path: Path | None) -> list[Claim]:
 # Archives
 
 
-async def _read_archives(
-    verifier: Verifier, paths: Sequence[Path], access: AuditAccess | None = None
-) -> None:
-    # First how far they went, then what is there: it only becomes more.
-    stated: dict[Path, Position | None] = {}
-    for path in paths:
-        archive_id = _archive_id(path)
-        if access is None or archive_id is None:
-            stated[path] = None
-        else:
-            stated[path] = await access.buffer.archived(archive_id)
-    for path, source in _files(paths):
-        await asyncio.to_thread(_read_archive, verifier, path, source)
-    for path, position in stated.items():
-        verifier.ends(str(path), position)
+class _Archives:
+    """The archives to read, and how far each went."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+        self._stated: dict[Path, Position | None] = {}
+
+    async def ask(self, access: AuditAccess) -> None:
+        """Ask first how far they went, then what is there: it only becomes more."""
+        for path in self._paths:
+            archive_id = _archive_id(path)
+            if archive_id is not None:
+                self._stated[path] = await access.buffer.archived(archive_id)
+
+    async def read(self, verifier: Verifier) -> None:
+        """Read all of them."""
+        for path, source in _files(self._paths):
+            await asyncio.to_thread(_read_archive, verifier, path, source)
+
+    def end(self, verifier: Verifier, signatures: Signatures | None) -> None:
+        """Look whether they are as long as is said of them, now that all of that was read."""
+        for path in self._paths:
+            stated, archive_id = self._stated.get(path), _archive_id(path)
+            if signatures is not None and archive_id is not None:
+                signed = signatures.archived(archive_id)
+                if stated is None or (signed is not None and signed.seq > stated.seq):
+                    stated = signed
+            verifier.ends(str(path), stated)
 
 
 def _archive_id(path: Path) -> str | None:
@@ -225,8 +278,19 @@ def _gap(line: bytes) -> _Gap | None:
 # The log
 
 
-async def read_log(verifier: Verifier, access: AuditAccess) -> Report:
+async def read_log(
+    verifier: Verifier,
+    access: AuditAccess,
+    archives: _Archives | None = None,
+    signatures: Signatures | None = None,
+) -> Report:
     """Verify what the log holds, after the archives; what came out of all.
+
+    Args:
+        verifier: has taken the archives.
+        access: the log.
+        archives: what was read of them.
+        signatures: the verifier's.
 
     Raises:
         DatabaseError, StoreUnavailableError: MongoDB does not answer.
@@ -256,6 +320,8 @@ async def read_log(verifier: Verifier, access: AuditAccess) -> Report:
             records = 0
             await asyncio.sleep(0)
     usage = await access.buffer.usage()
+    if archives is not None:
+        archives.end(verifier, signatures)
     return verifier.finish(
         await access.registry(),
         earlier=before,

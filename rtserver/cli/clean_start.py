@@ -19,7 +19,15 @@ from pathlib import Path
 PREFIX = "RT_"
 HANDED_OVER = "_RTSERVER_SETTINGS_FD"
 """The variable that names the descriptor of what was handed over."""
-SECRET_FLAGS = ("--jwt-secret", "--llm-api-key", "--llm-base-url", "--llm-headers", "--mongodb-uri")
+SECRET_FLAGS = (
+    "--jwt-secret",
+    "--llm-api-key",
+    "--llm-headers",
+    "--mongodb-uri",
+    # These may have a key in their query.
+    "--audit-witness-url",
+    "--llm-base-url",
+)
 LONG_RUNNING = ("serve", "master", "mongod")
 """The commands that this is for; the others are over in a moment, or run as an operator."""
 HIDDEN = "..."

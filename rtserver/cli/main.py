@@ -18,6 +18,7 @@ from rtserver.audit.live.filter import PARAMETERS, AuditFilter
 from rtserver.audit.live.messages import MAX_HISTORY
 from rtserver.auth.jwks import KeyConfigurationError
 from rtserver.cli.audit import AuditListing, audit
+from rtserver.cli.audit_key import audit_key
 from rtserver.cli.audit_verify import Verification, verify
 from rtserver.cli.check import check
 from rtserver.cli.command_line import (
@@ -48,6 +49,7 @@ from rtserver.observe.log_output import configure_logs
 
 BROKEN_PIPE = 128 + 13
 AUDIT_VERIFY = "audit verify"
+AUDIT_KEY = "audit key"
 LOG_RESIZE = "log resize"
 LOG_NEW_EPOCH = "log new-epoch"
 
@@ -102,6 +104,12 @@ def _parser() -> argparse.ArgumentParser:
             AUDIT_VERIFY, help="find audit records that were changed, removed or inserted"
         )
     )
+
+    one = commands.add_parser(
+        AUDIT_KEY, help="make or show the key that checkpoints are signed with"
+    )
+    one.add_argument("--new", metavar="NAME", help="make one of this name: audit.example.com")
+    one.add_argument("--file", type=Path, help="where, unless RT_AUDIT_SIGNING_KEY_FILE says it")
 
     one = commands.add_parser(LOG_RESIZE, help="give a log the size that its setting says")
     one.add_argument("log", choices=list(LOGS), help=f"by {', '.join(LOGS.values())}")
@@ -174,6 +182,28 @@ def _add_verify(one: argparse.ArgumentParser) -> None:
         "--against", type=_existing, metavar="REPORT", help="what verify --json printed earlier"
     )
     one.add_argument("--json", action="store_true", help="a report for programs")
+    one.add_argument(
+        "--keys",
+        type=_existing,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="public keys of signed checkpoints, as `audit key` prints them; may be repeated",
+    )
+    one.add_argument(
+        "--checkpoints",
+        type=_existing,
+        action="append",
+        default=[],
+        metavar="FILE_OR_DIR",
+        help="checkpoints that were kept outside; may be repeated",
+    )
+    one.add_argument(
+        "--prove",
+        type=_position,
+        metavar="ID",
+        help="print what shows that this record was signed, if all is clean",
+    )
 
 
 def _audit_query(given: argparse.Namespace) -> AuditListing:
@@ -210,7 +240,15 @@ def _verification(given: argparse.Namespace, settings: Settings) -> Verification
     paths = given.paths or ([] if archive is None else [archive])
     if given.offline and not paths:
         raise UsageError("audit verify: --offline needs archives to read")
-    return Verification(tuple(paths), given.offline, given.against, given.json)
+    return Verification(
+        tuple(paths),
+        given.offline,
+        given.against,
+        given.json,
+        tuple(given.keys),
+        tuple(given.checkpoints),
+        given.prove,
+    )
 
 
 def _publication(given: argparse.Namespace) -> PublishRequest:
@@ -304,7 +342,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
     """
     try:
         first_words = " ".join(arguments[:2])
-        if first_words in (AUDIT_VERIFY, LOG_RESIZE, LOG_NEW_EPOCH):
+        if first_words in (AUDIT_VERIFY, AUDIT_KEY, LOG_RESIZE, LOG_NEW_EPOCH):
             arguments = [first_words, *arguments[2:]]
         given = _parser().parse_args(arguments)
     except SystemExit as stop:
@@ -345,6 +383,8 @@ def _run(given: argparse.Namespace, settings: Settings) -> int:
             )
         case "audit verify":
             return asyncio.run(verify(settings, _verification(given, settings)))
+        case "audit key":
+            return audit_key(settings, given.new, given.file)
         case "audit":
             return asyncio.run(audit(settings, _audit_query(given)))
         case "log resize":

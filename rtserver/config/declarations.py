@@ -17,6 +17,7 @@ from rtserver.config.engine import (
 from rtserver.config.kinds import (
     ALGORITHMS,
     ANY_TEXT,
+    FILE,
     GIB,
     KIB,
     MIB,
@@ -178,6 +179,34 @@ class Declarations:
         seconds(0.1, 86_400),
         "Time after which a worker writes down where the audit chains of the others stand, so that "
         "none can be rewritten alone.",
+    )
+    audit_signing_key_file: Path | None = setting(
+        None,
+        FILE,
+        "File with the key that workers sign checkpoints of the audit log with, made by `audit key "
+        "--new`. Without the key nobody can make a tampered log fit, whatever they may write to. "
+        'See docs/audit.md, "Signed checkpoints".',
+        unset="nothing is signed",
+    )
+    audit_checkpoint_interval_s: float = setting(
+        5.0,
+        seconds(0.1, 3600),
+        "Time between two checkpoints of a worker: what happened since the last one is as safe as "
+        "without a key.",
+    )
+    audit_checkpoints_dir: Path | None = setting(
+        None,
+        PATH,
+        "Directory outside for checkpoints, best on another machine: the newest of each worker, a "
+        "file of some 300 bytes each. It shows where the end of the log was removed.",
+        unset="none",
+    )
+    audit_witness_url: str | None = setting(
+        None,
+        WEB_URL,
+        "Address outside that is sent each checkpoint with a POST. What does not get there is "
+        "tried again, and holds up nothing.",
+        unset="none",
     )
     recent_events_bytes: int = setting(
         4 * MIB,

@@ -238,6 +238,7 @@ def _parse_path(text: str) -> Path:
 
 
 PATH = Kind(_parse_path, "the path of a directory", metavar="PATH")
+FILE = Kind(_parse_path, "the path of a file", metavar="PATH")
 
 
 def _parse_command(text: str) -> str:

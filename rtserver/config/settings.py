@@ -63,9 +63,10 @@ class Settings(RunDeclarations):
         found = {self.jwt_secret, self.llm_api_key}
         for _, value in self.llm_headers:
             found |= {value, value.rpartition(" ")[2]}  # also what stands after `Bearer`
-        for name, values in parse_qs(urlsplit(self.llm_base_url or "").query).items():
-            if re.search(r"(?i)key|token|secret|sig|code", name):
-                found |= set(values)
+        for url in (self.llm_base_url, self.audit_witness_url):
+            for name, values in parse_qs(urlsplit(url or "").query).items():
+                if re.search(r"(?i)key|token|secret|sig|code", name):
+                    found |= set(values)
         if self.mongodb_uri is not None:
             user, _, options = split_mongodb_uri(self.mongodb_uri)
             # A driver's error may show the password as it stands in the URI, or decoded.

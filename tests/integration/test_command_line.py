@@ -11,6 +11,7 @@ from typing import Any
 import jwt
 import pytest
 
+from rtserver.audit.checkpoints.key_file import make_key_file
 from tests.integration.conftest import Pair
 from tests.support.api import api
 from tests.support.cli import rtserver, rtserver_many, start_rtserver
@@ -153,10 +154,13 @@ def test_check_of_what_works_and_of_what_does_not(pair: Pair, tmp_path: Path) ->
     settings = {**settings_of(pair), "validation_command": "true", "workspace_root": tmp_path}
     settings["validation_report_command"] = ""
     settings["audit_archive_dir"] = tmp_path / "archive"
+    settings["audit_signing_key_file"] = tmp_path / "key"
+    key = make_key_file(tmp_path / "key", "audit.example.com").public
     done = rtserver("check", **settings)
     assert (done.returncode, done.stderr) == (0, ""), done
     assert "MongoDB: ok" in done.stdout
     assert "audit archive: ok" in done.stdout
+    assert f"audit checkpoints: ok (public key {key})" in done.stdout
     (tmp_path / "file").touch()
     done = rtserver(
         "check",
@@ -165,12 +169,14 @@ def test_check_of_what_works_and_of_what_does_not(pair: Pair, tmp_path: Path) ->
             "event_log_bytes": 32 * 1024 * 1024,
             "validation_command": "no-such-validator",
             "audit_archive_dir": tmp_path / "file" / "archive",
+            "audit_checkpoints_dir": tmp_path / "file" / "checkpoints",
             "prot": 80,
             "watch": "no_app.notes:note",
         },
     )
     assert done.returncode == 1
     assert "RT_AUDIT_ARCHIVE_DIR" in done.stdout
+    assert "RT_AUDIT_CHECKPOINTS_DIR" in done.stdout
     assert "RT_PROT" in done.stdout
     assert "RT_WATCH no_app.notes:note: there is no collection" in done.stdout
     assert "no-such-validator" in done.stdout

@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, str] = {
     """,
     "rtserver.app": """
         handlers handlers.base handlers.sockjs rtserver.audit.archive
+        rtserver.audit.checkpoints
         rtserver.audit.live rtserver.audit.record rtserver.auth rtserver.config
         rtserver.delivery rtserver.demo rtserver.eventlog rtserver.git rtserver.interface
         rtserver.lib rtserver.model rtserver.observe rtserver.presence
@@ -57,7 +58,11 @@ MAY_IMPORT: dict[str, str] = {
         store.base store.documents store.log store.mongod store.watch
     """,
     "rtserver.audit.archive": """
-        rtserver.audit.record rtserver.lib rtserver.model rtserver.observe
+        rtserver.audit.checkpoints rtserver.audit.record rtserver.lib rtserver.model
+        rtserver.observe
+    """,
+    "rtserver.audit.checkpoints": """
+        rtserver.audit.record rtserver.eventlog rtserver.lib rtserver.model rtserver.observe
     """,
     "rtserver.audit.live": """
         rtserver.audit.record rtserver.delivery rtserver.eventlog rtserver.model
@@ -67,13 +72,14 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.auth rtserver.eventlog rtserver.lib rtserver.model rtserver.observe
     """,
     "rtserver.audit.verify": """
-        rtserver.audit.record rtserver.model
+        rtserver.audit.checkpoints rtserver.audit.record rtserver.lib rtserver.model
     """,
     "rtserver.auth": """
         rtserver.model
     """,
     "rtserver.cli": """
-        rtserver.app rtserver.audit.archive rtserver.audit.live rtserver.audit.record
+        rtserver.app rtserver.audit.archive rtserver.audit.checkpoints rtserver.audit.live
+        rtserver.audit.record
         rtserver.audit.verify rtserver.auth rtserver.config rtserver.demo
         rtserver.eventlog rtserver.lib rtserver.model rtserver.observe
     """,

@@ -30,6 +30,8 @@ from rtserver.audit.archive.file import gap_line
 from rtserver.audit.archive.margin import Margin
 from rtserver.audit.archive.metrics import ArchiveMetrics
 from rtserver.audit.archive.ports import ArchiveStore, LogReading
+from rtserver.audit.checkpoints.checkpoint import entry_of
+from rtserver.audit.checkpoints.signer import ArchiveTree
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.auditor import Auditor
 from rtserver.lib.backoff import Backoff
@@ -78,6 +80,7 @@ class Archiver:
         *,
         lease_s: float,
         poll_s: float = POLL_S,
+        tree: ArchiveTree | None = None,
     ) -> None:
         """Make it.
 
@@ -88,6 +91,7 @@ class Archiver:
             metrics: what is measured.
             lease_s: how long a holder may be silent before another takes over.
             poll_s: time between two looks for new records, and so about the length of a member.
+            tree: gets the hash of each record that is archived; None: no need.
         """
         self._store = store
         self._directory = directory
@@ -95,6 +99,7 @@ class Archiver:
         self._metrics = metrics
         self._lease_s = lease_s
         self._poll_s = poll_s
+        self._tree = tree
         self._owner = auditor.chain
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit-archive")
         self._term = 0
@@ -172,8 +177,12 @@ class Archiver:
             await self._margin.measure(self._store, lease.position)
             return False
         self._term = lease.term
+        if self._tree is not None:
+            self._tree.archive_id = state.archive_id
         keeper = asyncio.create_task(self._keep(state.archive_id), name="audit-archive-lease")
-        archiving = asyncio.create_task(self._archive(epoch), name="audit-archive-holder")
+        archiving = asyncio.create_task(
+            self._archive(state.archive_id, epoch), name="audit-archive-holder"
+        )
         try:
             done, _ = await asyncio.wait({keeper, archiving}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -208,7 +217,7 @@ class Archiver:
 
     # The files
 
-    async def _archive(self, epoch: str) -> None:
+    async def _archive(self, archive_id: str, epoch: str) -> None:
         """Take the directory, and archive until told to finish."""
         taken = await self._in_thread(self._directory.take, self._term, epoch)
         self._position = taken.position
@@ -217,12 +226,16 @@ class Archiver:
         await self._compare_with_log()
         self._metrics.active.set(1)
         self._tell_works()
+        has_said = False
         while True:
             # Looked at before reading: what was recorded before `finish` is to be archived.
             finishing = self._finishing
             try:
                 more = await self._advance()
                 await self._margin.measure(self._store, self._position)
+                if not has_said and self._position is not None:
+                    # Said at once, not with the next renewal: what is removed before is missed too.
+                    has_said = await self._renew(archive_id)
             except OSError as error:
                 if error.errno not in _DISK_FULL:
                     raise
@@ -276,12 +289,20 @@ class Archiver:
                 after = packs[0].first - 1
             lines, last = await self._in_thread(_lines_of, packs, after, gap)
             await self._in_thread(self._directory.append, hour, lines)
+            self._add_to_tree(packs, after, reading.epoch)
             if gap is not None:
                 self._tell_gap(gap)
             self._metrics.records_total.inc(len(lines) - (gap is not None))
             self._position = Position(reading.epoch, last)
             self._metrics.position.set(last)
         return reading.more
+
+    def _add_to_tree(self, packs: list[EventPack], after: int, epoch: str) -> None:
+        if self._tree is not None:
+            bodies = [item["b"] for pack in packs for item in pack.items]
+            first = max(packs[0].first, after + 1)
+            entries = [entry_of(body) for body in bodies[first - packs[0].first :]]
+            self._tree.add(Position(epoch, first), entries)
 
     async def _read_another(self, position: Position, epoch: str) -> LogReading:
         """Read a log that is not the one whose records are in the archive.

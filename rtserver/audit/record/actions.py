@@ -59,6 +59,7 @@ class Action(enum.StrEnum):
     AUDIT_READ = "audit.read"
     LOG_RESIZED = "log.resized"
     AUDIT_ANCHORED = "audit.anchored"
+    AUDIT_CHECKPOINTED = "audit.checkpointed"
     AUDIT_DROPPED = "audit.dropped"
     AUDIT_ARCHIVE_TAKEN = "audit.archive_taken"
     AUDIT_ARCHIVE_FAILED = "audit.archive_failed"

@@ -32,6 +32,7 @@ from rtserver.audit.record.spool_delivery import SpoolDelivery
 from rtserver.audit.record.spool_thread import SpoolThread
 from rtserver.audit.record.strangers import Strangers
 from rtserver.eventlog.api import EventLog
+from rtserver.lib.merkle import MerkleTree
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.errors import BusyError
 from rtserver.model.moments import now_rfc3339
@@ -71,6 +72,7 @@ class Auditor:
         worker_id: str,
         spool_bytes: int,
         strangers: Strangers | None = None,
+        tree: MerkleTree | None = None,
     ) -> None:
         """Begin a chain and a spool.
 
@@ -82,6 +84,7 @@ class Auditor:
             spool_bytes: most that waits for MongoDB.
             strangers: takes what was refused to somebody without a token, and says what of it is
                 recorded here too; None: all is recorded here.
+            tree: gets the hash of each record of the chain that is stored; None: no need.
 
         Raises:
             OSError: the spool can't be made.
@@ -101,6 +104,7 @@ class Auditor:
             self,
             spool_dir=spool_dir,
             stored=Head(0, self._chain.hash),
+            tree=tree,
         )
         self._counted = dict.fromkeys(Outcome, 0)
         self._dropped: Counter[str] = Counter()

@@ -59,6 +59,64 @@ users.
 A path in a record is cut to 200 characters. The collections overwrite their oldest records. Those
 of users are kept in files before that with `RT_AUDIT_ARCHIVE_DIR`: see
 [operations.md](operations.md), "The audit archive".
+
+## Signed checkpoints
+
+Without a key all of this is only as safe as what `audit verify` can compare: who can write to
+MongoDB and to the archive can make much of it fit. With one, each worker signs every
+`RT_AUDIT_CHECKPOINT_INTERVAL_S`, and at its end, what it recorded and found:
+
+```sh
+python -m rtserver audit key --new audit.example.com --file /etc/rtserver/audit.key
+export RT_AUDIT_SIGNING_KEY_FILE=/etc/rtserver/audit.key   # the same for all workers of a server
+export RT_AUDIT_CHECKPOINTS_DIR=/mnt/elsewhere/checkpoints # or RT_AUDIT_WITNESS_URL, or both
+python -m rtserver audit verify                            # looks at signatures, too
+python -m rtserver audit verify --offline --keys PUBLIC_KEYS --checkpoints CHECKPOINTS ARCHIVE
+```
+
+The public key is what `audit key` and `check` print, and
+`GET /.well-known/rtserver-audit-keys`. An auditor takes it from where an attacker can't write.
+
+**What is signed** are checkpoints ([tlog-checkpoint](https://c2sp.org/tlog-checkpoint)) as
+[signed notes](https://c2sp.org/signed-note) with Ed25519: an origin, a number of entries, and the
+root of a Merkle tree over them (RFC 6962). An entry is the 32 bytes of a record's `hash`. A worker
+has up to three trees, which nobody else writes; `LOG` is `audit` or `strangers`, `ID` the id of
+the first record that a tree has:
+
+| origin | entries |
+| --- | --- |
+| `KEY/LOG/CHAIN` | the records of its own chain, from the first, as it stored them |
+| `KEY/LOG/CHAIN/order/ID` | those of all workers, in the order in which it found them |
+| `KEY/LOG/CHAIN/archive/ARCHIVE/ID` | what it put into an archive (see its `archive.json`) |
+
+**Where they go.** Into the log, as `audit.checkpointed`, and so into the archive, wherever
+something else was recorded since the last; and outside. The directory has a file for each tree,
+with its newest checkpoint: some 300 bytes, of which a worker that ended leaves three. A witness is
+sent each with a POST, as plain text, with the tree's name in `X-Tree`; a status of 200 to 299 says
+that it has it. (It is no [tlog-witness](https://c2sp.org/tlog-witness): that one knows in advance
+which logs there are, and the trees here are as new as their workers.) What a place does not take
+waits, the newest of each tree alone, and holds up nothing.
+
+**What is found by it** beside all that is found without: whatever was changed, removed, inserted
+or moved before a checkpoint, between whichever records, though everything in MongoDB and in the
+archive was made to fit; with the checkpoints from outside also an end that was removed, of the log,
+of a chain or of an archive, and a log that was made anew altogether.
+
+**What is not:** what is done within the interval before it is signed (to others' records; a
+worker's own chain is signed as it recorded it), or where a worker was killed; records from before
+there was a key, and those of commands in a shell, which are signed in the order alone; anything by
+whoever has the key. Where the first records of a tree are overwritten it is taken from the nodes
+in the oldest checkpoint that is left. `signed` in a report says up to which number each chain is
+signed. A log that was lost, or put back by an operator, does not fit what was signed either: put
+the old checkpoints away with it. Another key needs no more than another file and new workers; give
+`--keys` the public keys of all times.
+
+**With another tool.** Open the note with the public key. Each line of the archive is a record:
+without `"id":"...",` at its beginning and `,"hash":"..."` before its last brace, SHA-256 of it is
+its `hash`. Lines of a chain (`chain`, `n` from 1), or all lines from `ID` on, are the tree's
+entries, and `size` of them have the root. For one record there is a proof,
+[tlog-proof](https://c2sp.org/tlog-proof): `audit verify --prove ID` prints it; with it and the
+public key that record alone is enough.
 """
 
 

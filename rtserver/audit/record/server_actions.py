@@ -28,6 +28,30 @@ SERVER_ACTIONS: Mapping[Action, ActionDoc] = {
             "log": "sequence number of the oldest record, bytes in use, and how many there can be",
         },
     ),
+    Action.AUDIT_CHECKPOINTED: ActionDoc(
+        "A worker signed where its chain stood, and in which order it found the records of all "
+        'chains; only where a key is set. See "Signed checkpoints".',
+        {
+            "details": {
+                "checkpoints": [
+                    {
+                        "size": 4211,
+                        "root": "5ba27c" + "0" * 58,
+                        "key": "a1b2c3d4",
+                        "signature": "77f0e1" + "0" * 122,
+                        "nodes": ["9d3c6f" + "0" * 58],
+                        "first": "9c2e41aa-16094",
+                    },
+                ],
+            }
+        },
+        details={
+            "checkpoints": "each with `size` and `root` of its tree, the `key`'s id, the "
+            "`signature`, the `nodes` that the tree consists of, for whoever lacks the records "
+            "before; `first`, the position with which the tree begins, unless it is the chain's; "
+            "`archive`, the id of the archive that it is about",
+        },
+    ),
     Action.AUDIT_DROPPED: ActionDoc(
         "Records were dropped, because MongoDB was away and the spool on disk was full.",
         {

@@ -21,6 +21,7 @@ from rtserver.audit.record.spool import Abandoned, Batch, Spool, abandoned
 from rtserver.audit.record.spool_thread import Kept, SpoolThread
 from rtserver.eventlog.api import EventLog, KeyReusedError, Published
 from rtserver.lib.backoff import Backoff
+from rtserver.lib.merkle import MerkleTree
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.errors import BusyError, StoreUnavailableError
 from rtserver.model.events import AUDIT_PROJECT, PreparedDrafts
@@ -83,6 +84,7 @@ class SpoolDelivery:
         *,
         spool_dir: Path,
         stored: Head,
+        tree: MerkleTree | None = None,
     ) -> None:
         """Make it; `start` begins to deliver.
 
@@ -94,6 +96,7 @@ class SpoolDelivery:
             records: where more records come from.
             spool_dir: where the workers of this host keep their spools.
             stored: where the worker's chain begins.
+            tree: gets the hash of each record of the worker's chain that is stored; None: no need.
         """
         self._log = log
         self._spool = spool
@@ -105,6 +108,7 @@ class SpoolDelivery:
         self._arrived = asyncio.Event()
         self._progress = asyncio.Event()
         self._sync_thread = ThreadPoolExecutor(1, thread_name_prefix="audit-sync")
+        self._tree = tree
         self.stored = stored
         self.delivered_s = -math.inf
         self.spool_problem: str | None = None
@@ -193,7 +197,7 @@ class SpoolDelivery:
                 else:
                     await asyncio.wait({direct}, timeout=backoff.next_s())
                     if direct.done():
-                        self._advance(_head_of(batch, direct.result()))
+                        self._advance(batch, direct.result())
                         await self._spool_thread.work(self._spool_thread.skip)
                         self._backpressure.unqueued(batch.size_bytes)
                         self._moved_on()
@@ -219,10 +223,10 @@ class SpoolDelivery:
             self._arrived.clear()
             try:
                 while (batch := await self._first()) is not None:
-                    head = _head_of(batch, await self._publish(batch))
+                    published = await self._publish(batch)
                     last = self._spool.take()
                     self._backpressure.taken(self._spool.taken_bytes)
-                    self._advance(head)
+                    self._advance(batch, published)
                     self._records.tell_of_dropped()
                     if last:
                         await self._spool_thread.work(self._spool.trim)
@@ -258,8 +262,11 @@ class SpoolDelivery:
                 _log.warning("audit_batch_waits", error=str(error))
                 await backoff.wait()
 
-    def _advance(self, head: Head) -> None:
-        self.stored = head
+    def _advance(self, batch: Batch, published: Published | None) -> None:
+        if self._tree is not None:
+            for record in batch.records:
+                self._tree.append(bytes.fromhex(sealed_hash(record)))
+        self.stored = _head_of(batch, published)
         self.delivered_s = time.monotonic()
         self._pulse()
 

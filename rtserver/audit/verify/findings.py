@@ -66,6 +66,7 @@ class ChainState:
         state: `registered`: its worker lives, or nobody noticed yet that it does not; `ended` in
             order; `lost` (killed or cut off; what it had not written yet, a moment's worth, is not
             there); `open`: nobody says how it ended.
+        signed: up to which number its worker signed it; None: no key was given.
     """
 
     chain: str
@@ -74,10 +75,13 @@ class ChainState:
     hash: str
     id: str
     state: str
+    signed: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For programs; `heads` of a report can be held against a later one."""
+        signed = {} if self.signed is None else {"signed": self.signed}
         return {
+            **signed,
             "chain": self.chain,
             "first": self.first,
             "n": self.last,
@@ -130,8 +134,10 @@ class Report:
         for first, last in self.ranges:
             yield f"  {first} to {last}"
         for chain in self.chains:
+            signed = "" if chain.signed is None else f", signed up to {chain.signed}"
             yield printable(
                 f"  chain {chain.chain}: records {chain.first} to {chain.last}, {chain.state}"
+                f"{signed}"
             )
         yield from (printable(f"note: {note}") for note in self.notes)
         yield from map(str, self.findings)

@@ -13,9 +13,9 @@ What there is to go by:
 - What is missing before everything may have been overwritten: `rtserver.audit.verify.overwrites`
 looks whether the buffer was full enough for that.
 
-Nothing here is secret: an attacker who can rewrite all of the collection, the registry and the
+Nothing of that is secret: an attacker who can rewrite all of the collection, the registry and the
 archive can also make it all fit. An archive or an earlier report that is kept where the attacker
-can't write shows it.
+can't write shows it; and checkpoints that workers signed do (`rtserver.audit.verify.signatures`).
 """
 
 from collections import defaultdict
@@ -29,12 +29,14 @@ from rtserver.audit.verify.ranges import ReadRanges
 from rtserver.audit.verify.seal import (
     Claim,
     SealBrokenError,
+    Sealed,
     claim_of,
     claims_of,
     read_sealed,
     resized_of,
     usage_of,
 )
+from rtserver.audit.verify.signatures import Signatures
 from rtserver.model.positions import Position
 
 MAX_FINDINGS = 1_000
@@ -53,12 +55,21 @@ class Verifier:
         resized_bytes: by the name of a log, the sizes that operators gave it, as records say.
     """
 
-    def __init__(self, claims: Iterable[Claim] = (), *, resized_bytes: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        claims: Iterable[Claim] = (),
+        *,
+        resized_bytes: Iterable[int] = (),
+        signatures: Signatures | None = None,
+        prove: Position | None = None,
+    ) -> None:
         """Begin.
 
         Args:
             claims: known from elsewhere: an earlier report.
             resized_bytes: sizes that an operator gave the log, as another log says.
+            signatures: holds what is read against what workers signed; None: no key is known.
+            prove: place of a record that `proof` is wanted of.
         """
         self.resized_bytes: dict[str, set[int]] = defaultdict(set)
         self._report = Report()
@@ -71,6 +82,11 @@ class Verifier:
             self._overwrites.resized(size_bytes)
         self._chains = Chains(self._ranges, self._overwrites, self.find, self.note)
         self._shifts: set[int] = set()
+        self._prove = prove
+        self._proved: Sealed | None = None
+        self._signatures = signatures
+        if signatures is not None:
+            signatures.tell(self.find)
 
     def begin(self, source: str, *, anew: bool = False, whole: bool = False) -> None:
         """What follows is from this source; see `ReadRanges.begin`."""
@@ -150,6 +166,11 @@ class Verifier:
             )
             return
         self._chains.link(position, record, where)
+        if self._signatures is not None:
+            trail = self._chains.trails[record.chain]
+            self._signatures.take(position, record, trail, where)
+        if position == self._prove:
+            self._proved = record
         for claim in claims_of(record):
             self._check(claim, where, position)
         resized = resized_of(record)
@@ -188,6 +209,17 @@ class Verifier:
         self._ranges.skip(last)
         self._overwrites.gap(first.seq, last.seq, until_ts)
         self.note(f"{self._ranges.source} does not have {first} to {last}: {why}")
+
+    def proof(self) -> str:
+        """See `Signatures.proof`, of the record that was asked for.
+
+        Raises:
+            LookupError: there is none.
+        """
+        record = self._proved
+        if record is None or self._signatures is None:
+            raise LookupError(f"{self._prove} was not read, or there is no key")
+        return self._signatures.proof(record.chain, record.n, self._chains.trails[record.chain])
 
     # Claims
 
@@ -294,6 +326,10 @@ class Verifier:
                 self._check(stated, "the end")
         for chain, (head, _) in known.items():
             self._vouched[chain] = max(head.n, self._vouched.get(chain, 0))
+        if self._signatures is not None:
+            tip, longer = self._signatures.finish(self._chains.trails, tip)
+            for chain, n, by in longer:
+                self._check(Claim(chain, n, "", None, by), "the end")
         if tip is not None:
             self._look_at_end(tip)
         if usage is not None:
@@ -347,11 +383,15 @@ class Verifier:
         if self._chains.unchecked:
             count = self._chains.unchecked
             self.note(f"{count} statements were about records that were read too long ago")
+        signatures = self._signatures
+        if signatures is not None:
+            report.notes += signatures.notes()
         for name, trail in sorted(self._chains.trails.items()):
             state = self._state(name, trail, known)
-            head = Head(trail.last, trail.hash, str(trail.position))
+            signed = None if signatures is None else signatures.signed.get(name, 0)
+            place = str(trail.position)
             report.chains.append(
-                ChainState(name, trail.first, trail.last, head.hash, str(trail.position), state)
+                ChainState(name, trail.first, trail.last, trail.hash, place, state, signed)
             )
             if trail.first > 1:
                 self.note(

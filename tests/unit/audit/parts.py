@@ -16,6 +16,7 @@ from rtserver.audit.record.chain import GENESIS, hash_of
 from rtserver.audit.record.metrics import AuditMetrics
 from rtserver.audit.record.spool import Batch
 from rtserver.eventlog.api import EventLog, Fence, Published
+from rtserver.lib.merkle import MerkleTree
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.events import AUDIT_PROJECT, EventDraft
 from rtserver.observe.metrics import MetricsRegistry
@@ -73,21 +74,31 @@ def hold_up_disk(auditor: Auditor, monkeypatch: pytest.MonkeyPatch) -> threading
 
 @asynccontextmanager
 async def auditing(
-    directory: Path, log: KeyedLog | None = None, *, spool_bytes: int = 1 << 20, crash: bool = False
+    directory: Path, log: KeyedLog | None = None, **options: Any
 ) -> AsyncIterator[tuple[Auditor, KeyedLog]]:
     """An auditor at work; ended in order, or as a killed process would leave it."""
     log = log or KeyedLog()
-    async with auditing_on(directory, log, spool_bytes=spool_bytes, crash=crash) as auditor:
+    async with auditing_on(directory, log, **options) as auditor:
         yield auditor, log
 
 
 @asynccontextmanager
 async def auditing_on(
-    directory: Path, log: EventLog, *, spool_bytes: int = 1 << 20, crash: bool = False
+    directory: Path,
+    log: EventLog,
+    *,
+    spool_bytes: int = 1 << 20,
+    crash: bool = False,
+    tree: MerkleTree | None = None,
 ) -> AsyncIterator[Auditor]:
     """The same on any log."""
     auditor = Auditor(
-        log, AuditMetrics(MetricsRegistry()), directory, worker_id="w1", spool_bytes=spool_bytes
+        log,
+        AuditMetrics(MetricsRegistry()),
+        directory,
+        worker_id="w1",
+        spool_bytes=spool_bytes,
+        tree=tree,
     )
     tasks = TaskOwner()
     auditor.start(tasks)

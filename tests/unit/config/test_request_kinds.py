@@ -85,10 +85,12 @@ def test_the_values_are_secrets() -> None:
         {
             "RT_LLM_HEADERS": "api-key: hunter22\nAuthorization: Bearer hunter33",
             "RT_LLM_BASE_URL": "https://h/v1?subscription-key=hunter44&api-version=2024-06-01",
+            "RT_AUDIT_WITNESS_URL": "https://w/notes?key=hunter55",
         },
         {},
     )
     assert {"hunter22", "hunter33", "Bearer hunter33", "hunter44"} <= settings.secrets
+    assert "hunter55" in settings.secrets
     assert "2024-06-01" not in settings.secrets
     assert "hunter2" not in repr(settings)
     assert "hunter3" not in repr(settings)

@@ -57,7 +57,8 @@ ROUTES: dict[str, tuple[str, ...]] = {
     "/api/v1/connections/{r}": (DELETE,),
     "/api/v1/users/nobody-{r}/revoke": (POST,),
 }
-OPEN_ROUTES = ("/healthz", "/readyz", "/metrics", "/", OPENAPI, ASYNCAPI)
+AUDIT_KEYS = "/.well-known/rtserver-audit-keys"
+OPEN_ROUTES = ("/healthz", "/readyz", "/metrics", AUDIT_KEYS, "/", OPENAPI, ASYNCAPI)
 METHODS = (GET, POST, PATCH, PUT, DELETE)
 
 

@@ -27,6 +27,7 @@ from rtserver.audit.archive.file import (
 )
 from rtserver.audit.archive.margin import Margin
 from rtserver.audit.archive.metrics import ArchiveMetrics
+from rtserver.audit.checkpoints.signer import ArchiveTree
 from rtserver.audit.record.actions import Acting, Action
 from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.chain import hash_of
@@ -34,6 +35,7 @@ from rtserver.audit.record.metrics import AuditMetrics
 from rtserver.audit.verify.verifier import Verifier
 from rtserver.cli.audit_verify import _files, _read_archive
 from rtserver.eventlog.metrics import LogMetrics
+from rtserver.lib.merkle import MerkleTree
 from rtserver.lib.tasks import TaskOwner
 from rtserver.model.events import AUDIT_PROJECT
 from rtserver.observe.metrics import MetricsRegistry
@@ -84,7 +86,13 @@ def _value(metric: Any) -> float:
 
 @asynccontextmanager
 async def worker(
-    db: Database, tmp_path: Path, *, log_bytes: int = LOG_BYTES, archives: bool = True
+    db: Database,
+    tmp_path: Path,
+    *,
+    log_bytes: int = LOG_BYTES,
+    archives: bool = True,
+    lease_s: float = LEASE_S,
+    tree: ArchiveTree | None = None,
 ) -> AsyncIterator[Part]:
     epoch = await prepare_log(db, AUDIT, log_bytes)
     heads = Heads(db, buffer_bytes=log_bytes, collection=AUDIT)
@@ -104,12 +112,13 @@ async def worker(
     )
     metrics = ArchiveMetrics(MetricsRegistry())
     archiver = Archiver(
-        MongoArchive(db, lease_s=LEASE_S),
+        MongoArchive(db, lease_s=lease_s),
         ArchiveDirectory(tmp_path / "archive"),
         auditor,
         metrics,
-        lease_s=LEASE_S,
+        lease_s=lease_s,
         poll_s=0.02,
+        tree=tree,
     )
     tasks = TaskOwner()
     tasks.start(log.run(), name="writer")
@@ -172,6 +181,31 @@ async def test_what_is_recorded_is_archived_as_it_is_stored(db: Database, tmp_pa
         names = [hour_of(file.name) for file in archive_files(tmp_path / "archive")]
         assert stored is not None
         assert names[0] == stored["stamp"].time // HOUR_S
+
+
+@pytest.mark.gen_test
+async def test_how_far_it_goes_is_said_long_before_the_lease_is_renewed(
+    db: Database, tmp_path: Path
+) -> None:
+    """Else nobody would miss its newest file. What is archived is in the tree that is signed."""
+    tree = ArchiveTree()
+    async with worker(db, tmp_path, lease_s=3600, tree=tree) as one:
+        one.record(5)
+        await one.archived()
+
+        async def is_said() -> bool:
+            return await db[ARCHIVES].count_documents({"seq": {"$exists": True}}) == 1
+
+        await until(is_said, "its position is said")
+        one.record(5)
+        head = await one.archived()
+    expected = MerkleTree()
+    for line in lines(tmp_path):
+        expected.append(bytes.fromhex(line["hash"]))
+    assert tree.first is not None
+    assert (tree.first.seq, tree.tree.size) == (1, head)
+    assert tree.tree.root() == expected.root()
+    assert tree.archive_id
 
 
 @pytest.mark.gen_test

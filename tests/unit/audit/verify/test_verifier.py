@@ -7,225 +7,45 @@ import gzip
 import io
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from rtserver.audit.archive.file import archive_files, file_name, member
-from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.auditor import Auditor
-from rtserver.audit.record.buffer_usage import BufferUsage
-from rtserver.audit.record.catalogue import CATALOGUE
-from rtserver.audit.record.chain import GENESIS, Head, hash_of
-from rtserver.audit.record.workers import Worker, Workers, entry_of
+from rtserver.audit.record.chain import Head
+from rtserver.audit.record.workers import Worker
 from rtserver.audit.verify.findings import FindingKind, Report
 from rtserver.audit.verify.seal import claim_of
 from rtserver.audit.verify.verifier import Verifier
 from rtserver.cli.audit_verify import _files, _read_archive
 from rtserver.cli.main import main
-from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.positions import Position
-from tests.support.lease_trust import ScriptedTrust
 from tests.support.recorder import recording
-from tests.unit.audit.parts import KeyedLog, auditing
+from tests.unit.audit.site import EPOCH, Line, Log, Site, act, history_of, verified
+from tests.unit.audit.tamperings import (
+    ALL,
+    SHOWN_IN_THE_LOG_ALONE,
+    Tampering,
+    change_a_field_and_its_hash,
+    insert_a_copy,
+    remove,
+    swap,
+    tampered,
+)
 
 TAMPERINGS = 1_000
-EPOCH = "e0e0"
-_encode = msgspec.json.Encoder(order="sorted").encode
-
-
-@dataclass
-class Line:
-    """A record as it is in the log."""
-
-    seq: int
-    action: str
-    body: bytes
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        fields: dict[str, Any] = msgspec.json.decode(self.body)
-        return fields
-
-    def put(self, fields: dict[str, Any], *, sealed: bool) -> None:
-        """Change what it says, with the hash that belongs to that or the one it had."""
-        digest = hash_of(fields) if sealed else fields["hash"]
-        bare = {key: value for key, value in fields.items() if key != "hash"}
-        self.body = _encode(bare)[:-1] + f',"hash":"{digest}"}}'.encode()
-        self.action = str(fields["action"])
-
-
-@dataclass
-class Log:
-    """A log and what is known of it elsewhere."""
-
-    lines: list[Line]
-    registry: dict[str, tuple[Head, bool]]
-    tip: int
-    usage: tuple[int, int, int]
-    packs: list[int] = field(default_factory=list)
-
-    def renumbered(self, lines: Sequence[Line]) -> "Log":
-        """With these lines, one after the other."""
-        first = self.lines[0].seq
-        for seq, line in enumerate(lines, start=first):
-            line.seq = seq
-        return replace(self, lines=list(lines), tip=lines[-1].seq)
-
-    def wrapped(self, oldest: int) -> "Log":
-        """After a full buffer has overwritten all before a place."""
-        lines = [line for line in self.lines if line.seq >= oldest]
-        return replace(self, lines=lines, usage=(oldest, 1 << 30, 1 << 30))
-
-
-def verified(log: Log, **options: Any) -> Report:
-    verifier = Verifier(options.pop("claims", ()))
-    verifier.begin("the log", whole=True)
-    for line in log.lines:
-        verifier.add(Position(EPOCH, line.seq), line.body, action=line.action)
-    tip = Position(EPOCH, log.tip)
-    oldest = log.lines[0].seq if log.lines else log.tip + 1
-    usage = (oldest, *log.usage[1:])
-    given = {"earlier": log.registry, "tip": tip, "usage": usage, **options}
-    return verifier.finish(log.registry, **given)
-
-
-class Registry:
-    """`rtserver.audit.record.workers.WorkerStore` in memory."""
-
-    def __init__(self) -> None:
-        self.workers: dict[str, Worker] = {}
-        self.lapsed: list[str] = []
-
-    async def renew(self, worker: Worker) -> None:
-        self.workers[worker.chain] = worker
-
-    async def withdraw(self, chain: str) -> None:
-        self.workers.pop(chain, None)
-
-    async def listed(self) -> list[Worker]:
-        return list(self.workers.values())
-
-    async def claim_lapsed(self) -> Worker | None:
-        return self.workers[self.lapsed.pop()] if self.lapsed else None
-
-    def heads(self) -> dict[str, tuple[Head, bool]]:
-        return {chain: (one.head, one.ended) for chain, one in self.workers.items()}
-
-
-class Buffer:
-    """`rtserver.audit.record.buffer_usage.AuditBuffer` of a log in memory, which is not full."""
-
-    def __init__(self, log: KeyedLog) -> None:
-        self._log = log
-
-    async def usage(self) -> BufferUsage:
-        size_bytes = sum(
-            len(item["b"]) for pack in self._log.packs[AUDIT_PROJECT] for item in pack.items
-        )
-        return BufferUsage(await self._log.oldest(AUDIT_PROJECT), size_bytes, 1 << 30)
-
-    async def newest_of(self, chain: str) -> Head | None:
-        found = [record for record in self._log.records if record["chain"] == chain]
-        return Head(found[-1]["n"], found[-1]["hash"], found[-1]["id"]) if found else None
-
-
-class Site:
-    """Workers beside each other on one log."""
-
-    def __init__(self, directory: Path) -> None:
-        self.log = KeyedLog()
-        self.log.packs[AUDIT_PROJECT] = []
-        self.registry = Registry()
-        self._directory = directory
-        self._random = random.Random(7)
-        self._hosts = 0
-
-    @asynccontextmanager
-    async def worker(self, *, end: bool = True) -> AsyncIterator[tuple[Auditor, Workers]]:
-        """A worker on a host of its own: one that ends in order, or is killed."""
-        self._hosts += 1
-        path = self._directory / str(self._hosts)
-        async with auditing(path, self.log, crash=not end) as (auditor, _):
-            workers = Workers(
-                self.registry,
-                auditor,
-                Buffer(self.log),
-                worker_id="w1",
-                lease_s=10,
-                trust=ScriptedTrust(),
-                anchor_interval_s=10,
-            )
-            await workers.begin()
-            await auditor.flush()
-            yield auditor, workers
-            if end:
-                await auditor.finish(10)
-                await workers.end()
-            else:
-                await auditor.flush()
-                await self.registry.renew(entry_of(auditor))
-
-    async def work(self, *workers: tuple[Auditor, Workers], rounds: int = 4) -> None:
-        """Let each record some acts, and write down where the others stand."""
-        for _ in range(rounds):
-            for auditor, _ in workers:
-                for _ in range(self._random.randint(1, 6)):
-                    _act(auditor, self._random)
-                await auditor.flush()
-                await self.registry.renew(entry_of(auditor))
-            for _, workers_ in workers:
-                await workers_.anchor()
-                await workers_._withdraw_ended()
-
-    def seen(self) -> Log:
-        packs = self.log.packs[AUDIT_PROJECT]
-        lines = [
-            Line(pack.first + index, item["t"], item["b"].encode())
-            for pack in packs
-            for index, item in enumerate(pack.items)
-        ]
-        tip = self.log.heads[AUDIT_PROJECT]
-        size_bytes = sum(len(line.body) for line in lines)
-        starts = [pack.first for pack in packs]
-        return Log(lines, self.registry.heads(), tip, (1, size_bytes, 1 << 30), starts)
-
-
-def _act(auditor: Auditor, chance: random.Random) -> None:
-    action = chance.choice([a for a in Action if not a.value.startswith(("audit", "worker"))])
-    example = dict(CATALOGUE[action].example)
-    by = Acting(ip=example.get("ip"), actor=example.get("actor"))
-    details = dict(example.get("details", {}), path=f"/x/{chance.random()}")
-    auditor.record(action, Outcome.ALLOWED, by=by, target=example.get("target"), **details)
-
-
-async def _history(directory: Path) -> Log:
-    """A life of a site: workers beside each other, restarts, one that is killed."""
-    site = Site(directory)
-    async with site.worker() as first, site.worker() as second:
-        await site.work(first, second)
-        async with site.worker(end=False) as killed:
-            await site.work(first, second, killed)
-        site.registry.lapsed.append(killed[0].chain)
-        await first[1]._tell_of_lost()
-        await site.work(first, second)
-    async with site.worker() as alone:
-        await site.work(alone, rounds=6)
-    async with site.worker() as alone:
-        await site.work(alone, rounds=6)
-    return site.seen()
+SWAPS = 100
 
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
     """The log of a site at rest."""
     with recording():
-        yield asyncio.run(_history(tmp_path_factory.mktemp("site")))
+        yield asyncio.run(history_of(Site(tmp_path_factory.mktemp("site"))))
 
 
 # Honest logs
@@ -266,7 +86,7 @@ async def test_what_is_recorded_while_the_end_is_registered_belongs_to_the_chain
     async def slow_renew(worker: Worker) -> None:
         if worker.ended and not late:
             late.append(one[0])
-            _act(one[0], random.Random(1))
+            act(one[0], random.Random(1))
             await one[0].flush()
         await renew(worker)
 
@@ -282,154 +102,12 @@ async def test_what_is_recorded_while_the_end_is_registered_belongs_to_the_chain
 # Tampering: one record each time
 
 
-def _change_a_byte(log: Log, chance: random.Random) -> Log:
-    line = chance.choice(log.lines)
-    index = chance.randrange(len(line.body))
-    line.body = line.body[:index] + bytes([line.body[index] ^ 1]) + line.body[index + 1 :]
-    return log
-
-
-def _changed_fields(line: Line, chance: random.Random) -> dict[str, Any]:
-    fields = line.fields
-    name = chance.choice(["actor", "outcome", "target", "ts", "ip", "details", "action", "worker"])
-    fields[name] = {"other": 1} if name == "details" else f"{fields[name]}x"
-    return fields
-
-
-def _change_a_field(log: Log, chance: random.Random) -> Log:
-    line = chance.choice(log.lines)
-    line.put(_changed_fields(line, chance), sealed=False)
-    return log
-
-
-def _change_a_field_and_its_hash(log: Log, chance: random.Random) -> Log:
-    line = chance.choice(log.lines)
-    line.put(_changed_fields(line, chance), sealed=True)
-    return log
-
-
-def _write_it_otherwise(log: Log, chance: random.Random) -> Log:
-    line = chance.choice(log.lines)
-    line.body = b"{ " + line.body[1:]
-    return log
-
-
-def _say_something_twice(log: Log, chance: random.Random) -> Log:
-    line = chance.choice(log.lines)
-    line.body = line.body[:-1] + b',"actor":"somebody"}'
-    return log
-
-
-def _file_under_another_action(log: Log, chance: random.Random) -> Log:
-    line = chance.choice(log.lines)
-    line.action = chance.choice([action for action in Action if action.value != line.action])
-    return log
-
-
-def _remove(log: Log, chance: random.Random) -> Log:
-    """But not the oldest where that may be overwritten any moment: to remove it does just that."""
-    begins = log.lines[0].seq == 1
-    log.lines.remove(chance.choice(log.lines if begins else log.lines[1:]))
-    return log
-
-
-def _remove_and_renumber(log: Log, chance: random.Random) -> Log:
-    lines = list(log.lines)
-    lines.remove(chance.choice(lines))
-    return log.renumbered(lines)
-
-
-def _insert_a_copy(log: Log, chance: random.Random) -> Log:
-    lines = list(log.lines)
-    line = copy.copy(chance.choice(lines))
-    lines.insert(chance.randint(0, len(lines)), line)
-    return log.renumbered(lines)
-
-
-def _insert_one_made_up(log: Log, chance: random.Random) -> Log:
-    """Behind a record of any chain, the last one too, made to fit."""
-    lines = list(log.lines)
-    index = chance.randrange(len(lines))
-    before = lines[index].fields
-    line = copy.copy(lines[index])
-    fields = {**_changed_fields(line, chance), "n": before["n"] + 1, "prev": before["hash"]}
-    line.put(fields, sealed=True)
-    lines.insert(index + 1, line)
-    return log.renumbered(lines)
-
-
-def _insert_at_the_end_of_a_chain(log: Log, chance: random.Random) -> Log:
-    lines = list(log.lines)
-    ends = {line.fields["chain"]: line for line in lines}
-    before = ends[chance.choice(sorted(ends))]
-    line = copy.copy(before)
-    last = before.fields
-    line.put(
-        {**_changed_fields(line, chance), "n": last["n"] + 1, "prev": last["hash"]}, sealed=True
-    )
-    lines.insert(chance.randint(lines.index(before) + 1, len(lines)), line)
-    return log.renumbered(lines)
-
-
-def _insert_a_chain(log: Log, chance: random.Random) -> Log:
-    lines = list(log.lines)
-    line = copy.copy(chance.choice(lines))
-    fields = {**_changed_fields(line, chance), "chain": "w9.0badcafe", "n": 1, "prev": GENESIS}
-    line.put(fields, sealed=True)
-    lines.insert(chance.randint(0, len(lines)), line)
-    return log.renumbered(lines)
-
-
-def _swap(log: Log, chance: random.Random) -> Log:
-    line, other = chance.sample(log.lines, 2)
-    line.body, line.action, other.body, other.action = (
-        other.body,
-        other.action,
-        line.body,
-        line.action,
-    )
-    return log
-
-
-def _replace_by_another(log: Log, chance: random.Random) -> Log:
-    line, other = chance.sample(log.lines, 2)
-    line.body, line.action = other.body, other.action
-    return log
-
-
-Tampering = Callable[[Log, random.Random], Log]
-ALL: list[Tampering] = [
-    _change_a_byte,
-    _change_a_field,
-    _change_a_field_and_its_hash,
-    _write_it_otherwise,
-    _say_something_twice,
-    _file_under_another_action,
-    _remove,
-    _remove_and_renumber,
-    _insert_a_copy,
-    _insert_one_made_up,
-    _insert_at_the_end_of_a_chain,
-    _insert_a_chain,
-    _replace_by_another,
-]
-SWAPS = 100
-SHOWN_IN_THE_LOG_ALONE = {_file_under_another_action}
-"""An archive's lines hold the records' texts, and no other field of the database."""
-
-
-def _tampered(log: Log, number: int) -> tuple[str, Log]:
-    how = ALL[number % len(ALL)]
-    lines = [copy.copy(line) for line in log.lines]
-    return how.__name__, how(replace(log, lines=lines), random.Random(number))
-
-
 def test_each_of_1000_tamperings_with_one_record_is_found(history: Log) -> None:
     """In a log that has everything, and in one that has overwritten a part."""
     missed = []
     for number in range(TAMPERINGS):
         wraps = number % 2 and random.Random(-number).choice(history.packs[1:-5])
-        name, log = _tampered(history.wrapped(wraps) if wraps else history, number)
+        name, log = tampered(history.wrapped(wraps) if wraps else history, number)
         if verified(log).is_clean:
             missed.append((number, name))
     assert missed == []
@@ -440,7 +118,7 @@ def test_of_records_that_were_swapped_next_to_all_are_found(history: Log) -> Non
     found = 0
     for number in range(SWAPS):
         lines = [copy.copy(line) for line in history.lines]
-        swapped = _swap(replace(history, lines=lines), random.Random(number))
+        swapped = swap(replace(history, lines=lines), random.Random(number))
         found += not verified(swapped).is_clean
     assert found >= 0.95 * SWAPS
 
@@ -600,7 +278,7 @@ def test_the_newest_of_an_archive_that_are_gone_are_missed(history: Log) -> None
     assert read(0) == ["the archive went up to e0e0-50, e0e0-1 is not there"]
 
 
-@pytest.mark.parametrize("how", [_change_a_field_and_its_hash, _remove, _insert_a_copy])
+@pytest.mark.parametrize("how", [change_a_field_and_its_hash, remove, insert_a_copy])
 def test_an_archive_and_the_log_are_held_against_each_other(history: Log, how: Tampering) -> None:
     """The archive has what was overwritten, and both have the middle."""
     third = len(history.lines) // 3
@@ -636,7 +314,7 @@ def test_a_log_that_was_put_back_from_a_copy_is_held_against_the_archive(
     assert report.records == len(history.lines)
     assert any("put back from a copy" in note for note in report.notes)
     lines = [copy.copy(line) for line in log.lines]
-    tampered = _change_a_field_and_its_hash(replace(log, lines=lines), random.Random(3))
+    tampered = change_a_field_and_its_hash(replace(log, lines=lines), random.Random(3))
     assert not _both(history.lines, tampered, epoch="f1f1").is_clean
 
 
