@@ -21,6 +21,7 @@ import {
   withRun,
 } from "../client/index.js";
 import { Texts } from "./review/texts.js";
+import { Withheld } from "./withheld.js";
 
 /** How far back the output of a run is looked for whose beginning is not known. */
 const HISTORY_EVENTS = 2_000;
@@ -44,6 +45,7 @@ export class ProjectStore {
   /** Runs whose output was asked for again: run id to how much of it was missing then. */
   #asked = new Map();
   #focused = null;
+  #withheld = new Withheld();
   /** Runs that were asked for, because only a list said of them how they ended. */
   #opened = new Set();
 
@@ -67,9 +69,15 @@ export class ProjectStore {
       onEvent: (event) => this.#enqueue(event),
       onWelcome: (frame) => {
         this.welcome = frame;
+        this.#withheld.position(frame.position);
         this.#enqueue(frame);
       },
       onPresence: (frame) => this.#enqueue(frame),
+      onSession: (frame) => {
+        if (frame.type !== "position") return;
+        this.#withheld.position(frame.id);
+        this.changed();
+      },
       onState: (state) => this.#connectionChanged(state),
       onGap: (gap, { refetch }) => this.#gap(gap, refetch),
       onResumed: (info) => this.#tellNow("resumed", info),
@@ -105,6 +113,7 @@ export class ProjectStore {
       if (this.#over) return;
       this.state = fromSnapshot(snapshot);
       this.load = { phase: "ready", error: null };
+      this.#withheld.position(snapshot.position);
       this.#tellNow("fetched", snapshot.position);
       await this.#readActive(snapshot);
       void this.#openRuns();
@@ -141,6 +150,11 @@ export class ProjectStore {
 
   get tokenExpiresAt() {
     return expiresAtMs(this.token);
+  }
+
+  /** How often it was seen that something was stored which is not told to this user. */
+  get withheld() {
+    return this.#withheld.count;
   }
 
   focus(proposalId) {
@@ -326,6 +340,7 @@ export class ProjectStore {
       const snapshot = await this.#connection.snapshot();
       this.#flush();
       this.state = fromSnapshot(snapshot, this.state);
+      this.#withheld.position(snapshot.position);
       this.#tellNow("fetched", snapshot.position);
       void this.#openRuns();
     } catch (error) {
@@ -337,7 +352,10 @@ export class ProjectStore {
   #enqueue(event) {
     this.#queue.push(event);
     if (event.type === "lock_changed") this.#tell("lock", event); // The state has no causes.
-    if (event.id !== undefined) this.#tell("event", event);
+    if (event.id !== undefined) {
+      this.#withheld.event(event.id);
+      this.#tell("event", event);
+    }
     if (event.type === "revision_created") this.texts.heard(event);
     if (this.#queue.length >= QUEUE_LIMIT) this.#flush();
     this.changed();

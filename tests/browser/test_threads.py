@@ -113,6 +113,21 @@ def test_an_answer_that_comes_late_takes_the_focus_from_nobody(page: Page, site:
     expect(verdict).to_be_focused()
 
 
+def test_who_is_told_of_no_comment_sees_it_all_the_same(page: Page, site: Site) -> None:
+    proposal = site.propose(page, "others", author="ben", reviewers=["cleo"])
+    page.goto(site.address("eve", proposal=proposal, view="discussion"))
+    expect_live(page)
+    expect(page.locator(".panel")).to_contain_text("Nobody has said anything yet")
+    path = f"/proposals/{proposal}/comments"
+    made = site.post(page, path, {"text": "Why so late?"}, user="ben")
+    said = page.locator(".threads .comment-text")
+    expect(said).to_have_text("Why so late?")
+    page.get_by_label("Your comment").fill("Half a")
+    site.call(page, "PATCH", f"/comments/{made['id']}", {"text": "Why so soon?"}, user="ben")
+    expect(said).to_have_text("Why so soon?")
+    expect(page.get_by_label("Your comment")).to_have_value("Half a")
+
+
 def _in_the_list(ada: Page, ben: Page, site: Site, proposal: str, first: str) -> None:
     place = f"project={site.project}&proposal={proposal}&view=discussion&thread={first}"
     ben.evaluate("place => { location.hash = place; }", place)

@@ -16,6 +16,11 @@ export function isReviewer(me, proposal) {
   return (proposal.reviewers ?? []).includes(me.id);
 }
 
+/** Whether events tell somebody of the comments. */
+export function isMember(me, proposal) {
+  return me.id === proposal.author || isReviewer(me, proposal);
+}
+
 /** Whether somebody may have the text changed. */
 export function mayRevise(me, proposal) {
   if (proposal.status === "archived") return false;

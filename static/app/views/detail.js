@@ -7,6 +7,7 @@ import { isActive, latestRun } from "../../client/index.js";
 import { Comments } from "../review/comments.js";
 import { createDecide } from "../review/decide.js";
 import { createKeys, goProposal, goStation } from "../review/keys.js";
+import { isMember } from "../review/rights.js";
 import { Runs } from "../review/runs.js";
 import { Seen } from "../review/seen.js";
 import { createChanges } from "../review/changes.js";
@@ -163,7 +164,7 @@ export function createDetail({ store, actions, drafts, names, unread }) {
         fill(panel, panels.get(view).element);
       }
       store.texts.revisions(proposal); // Whatever is shown first: then its text is known before it changes.
-      comments.update(proposal);
+      comments.update(proposal, isMember(actions.me(), proposal));
       drawThreads(threadsOpen, openThreads(proposal.comments).length);
       decide.update(proposalId);
       show(run, view !== "revise" || active !== null);
