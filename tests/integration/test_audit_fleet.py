@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from rtserver.audit.archive.file import TornFileError, archive_files, read_lines
+from rtserver.audit.checkpoints.key_file import make_key_file
 from rtserver.audit.record.chain import GENESIS, hash_of
 from tests.support.api import api
 from tests.support.cli import rtserver_many
@@ -107,7 +108,14 @@ async def test_archive_and_chains_are_whole_though_those_who_write_them_are_kill
     workers: Workers, mongod: MongodProcess, database: str, project: str, tmp_path: Path
 ) -> None:
     archive = tmp_path / "archive"
+    make_key_file(tmp_path / "key", "audit.example.com")
+    signing = {
+        "audit_signing_key_file": tmp_path / "key",
+        "audit_checkpoints_dir": tmp_path / "outside",
+    }
     settings: dict[str, Any] = {
+        **signing,
+        "audit_checkpoint_interval_s": 0.3,
         "lease_s": 5,  # on a busy machine the living were taken for lost with half of it
         "audit_archive_dir": archive,
         "audit_anchor_interval_s": 0.5,
@@ -154,7 +162,7 @@ async def test_archive_and_chains_are_whole_though_those_who_write_them_are_kill
         )
         verify = {
             name: heir.settings[name] for name in ("mongodb_uri", "mongodb_database", "data_dir")
-        } | {"audit_archive_dir": archive}
+        } | {"audit_archive_dir": archive, **signing}
         copied = tmp_path / "copied"
         shutil.copytree(archive, copied)
         archive_files(copied)[-1].unlink()
@@ -175,6 +183,8 @@ async def test_archive_and_chains_are_whole_though_those_who_write_them_are_kill
     assert KILLS <= lost <= KILLS + 2
     assert states == ["lost"] * lost + ["registered"] * (KILLS + 2 - lost)
     assert sum("killed or cut off" in note for note in report["notes"]) == lost
+    assert all(one["signed"] for one in report["chains"])
+    assert not any("could not be checked" in note for note in report["notes"])
     findings = json.loads(shortened.stdout)["findings"]
     assert shortened.returncode == 1
     assert [(one["kind"], one["where"]) for one in findings] == [("removed", str(copied))]
