@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as hypothesis_settings
 from tornado.ioloop import IOLoop
+from xdist.remote import Producer
 
 from rtserver.app.server import Server
 from rtserver.config.settings import Settings
@@ -46,9 +47,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> BrowsersInHalf | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BrowsersInHalf | None:
     """Refine `--dist loadfile`, of `make test`."""
-    return BrowsersInHalf(config) if config.option.dist == "loadfile" else None
+    return BrowsersInHalf(config, log) if config.option.dist == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -45,8 +45,8 @@ class Pair:
         self.other.expect(*events)
 
 
-@pytest.fixture(scope="session")
-def _session_workers(
+@pytest.fixture(scope="package")
+def _pair_workers(
     mongod: MongodProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Workers]:
     directory = tmp_path_factory.mktemp("pair")
@@ -71,16 +71,16 @@ def _session_workers(
         pytest.fail("workers had problems:\n" + "\n".join(problems))
 
 
-@pytest.fixture(scope="session")
-def _pair(_session_workers: Workers) -> Pair:
-    one, other = _session_workers.start_many(2)
-    return Pair(one, other, _session_workers.directory / "workspaces")
+@pytest.fixture(scope="package")
+def _pair(_pair_workers: Workers) -> Pair:
+    one, other = _pair_workers.start_many(2)
+    return Pair(one, other, _pair_workers.directory / "workspaces")
 
 
 @pytest.fixture
-def pair(_session_workers: Workers, _pair: Pair) -> Iterator[Pair]:
+def pair(_pair_workers: Workers, _pair: Pair) -> Iterator[Pair]:
     yield _pair
-    alarms = _session_workers.unexpected()
+    alarms = _pair_workers.unexpected()
     if alarms:
         pytest.fail("workers logged errors:\n" + "\n".join(alarms))
 

