@@ -203,7 +203,9 @@ def test_a_connection_is_ended_and_its_page_says_so(page: Page, site: Site) -> N
     expect(other.locator(".head .banner")).to_contain_text("An administrator ended your connection")
     expect(page.get_by_role("button", name="This one")).to_have_count(0)
     # Whoever works by keyboard is not thrown back to the top of the page.
-    page.wait_for_function("document.querySelector('.panel').contains(document.activeElement)")
+    page.wait_for_function(
+        "() => document.querySelector('.panel').contains(document.activeElement)"
+    )
     page.get_by_role("tab", name="Records").click()
     expect(page.locator(".rows .row", has_text="connection.disconnected").first).to_be_visible()
     other.close()

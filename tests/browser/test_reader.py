@@ -142,7 +142,8 @@ def test_what_others_do_is_missed_nowhere(new_context: NewContext, site: Site) -
     expect(bell).to_have_attribute("aria-pressed", "true")
     page.evaluate("window.away = true")
     site.call(page, "PATCH", f"/proposals/{other}", {"status": "in_review"}, "ben")
-    page.wait_for_function("window.notified.length > 0")
+    # A function: an expression is evaluated anew each time, which the page's policy forbids.
+    page.wait_for_function("() => window.notified.length > 0")
     assert page.evaluate("window.notified") == ["ben moved “About count.4” to “In review”"]
     page.evaluate("window.away = false")
     site.post(page, comments, {"text": "My own."})
