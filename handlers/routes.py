@@ -22,6 +22,7 @@ from handlers.api.revisions import (
     RevisionFilesHandler,
     RevisionsHandler,
 )
+from handlers.api.run_stream import RunStreamHandler
 from handlers.api.runs import IterationsHandler, RunHandler, RunsHandler, ValidationsHandler
 from handlers.assets.bundle import Bundler, find_tool
 from handlers.assets.content import Contents
@@ -88,6 +89,7 @@ def http_routes(given: dict[str, Any]) -> list[Route]:
         Route("/api/v1/proposals/{proposal_id}/validations", ValidationsHandler, given),
         Route("/api/v1/proposals/{proposal_id}/iterations", IterationsHandler, given),
         Route("/api/v1/runs/{run_id}", RunHandler, given),
+        Route("/api/v1/runs/{run_id}/stream", RunStreamHandler, given),
         Route("/api/v1/audit", AuditHandler, given),
         Route("/api/v1/audit/counts", AuditCountsHandler, given),
         Route("/api/v1/connections", ConnectionsHandler, given),

@@ -29,6 +29,7 @@ from rtserver.revisions.spec_changes import SpecChanges
 from rtserver.revisions.threads import ThreadService
 from rtserver.runs.iteration.factory import Iterations
 from rtserver.runs.service import RunService
+from rtserver.runs.streams import RunStreams
 from rtserver.runs.validation.work import Validations
 from rtserver.sessions.connection_admin import Connections
 from rtserver.sessions.gateway import Gateway
@@ -68,6 +69,7 @@ class HandlerContext:
     threads: ThreadService
     locks: LockService
     runs: RunService
+    run_streams: RunStreams
     iterations: Iterations
     snapshots: Snapshots
     validations: Validations

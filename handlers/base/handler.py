@@ -324,7 +324,8 @@ class BaseHandler(EarlyHandler):
             self.set_header("Access-Control-Allow-Origin", origin)
             self.set_header(
                 "Access-Control-Expose-Headers",
-                "ETag, Idempotency-Replayed, Location, Retry-After",
+                "ETag, Idempotency-Replayed, Location, Retry-After, Stream-Closed, Stream-Cursor, "
+                "Stream-Next-Offset, Stream-Up-To-Date",
             )
 
     def decode_argument(self, value: bytes, name: str | None = None) -> str:

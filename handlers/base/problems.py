@@ -35,6 +35,7 @@ class ProblemJson(TypedDict):
         paths: the files that are in the way.
         approvals: how far it is from being approved.
         why: why its files were not reached, for programs.
+        earliest_offset: where the stream can be read on from; what came before is overwritten.
     """
 
     type: Literal["about:blank"]
@@ -52,6 +53,7 @@ class ProblemJson(TypedDict):
     paths: NotRequired[list[str]]
     approvals: NotRequired[ApprovalsJson]
     why: NotRequired[str]
+    earliest_offset: NotRequired[str]
 
 
 class Problem(web.HTTPError):

@@ -55,6 +55,22 @@ HEADERS: dict[str, Schema] = {
         "description": "The request was carried out before; this is the answer of then",
         "schema": {"type": "string", "enum": ["true"]},
     },
+    "Stream-Next-Offset": {
+        "description": "Where to read on from (Durable Streams protocol)",
+        "schema": {"type": "string"},
+    },
+    "Stream-Up-To-Date": {
+        "description": "This was all that there was",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Stream-Closed": {
+        "description": "This was the end: nothing follows",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Stream-Cursor": {
+        "description": "To be sent back as `cursor` with the next live read",
+        "schema": {"type": "string", "pattern": "^[0-9]+$"},
+    },
     "Retry-After": {
         "description": "When to try again, in seconds",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},

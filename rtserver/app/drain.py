@@ -53,6 +53,7 @@ class Drain:
             shutdown.push(name, stop, share=share)
 
     async def _close_sessions(self) -> None:
+        self._features.runs.streams.stop()
         table = self._features.sessions.table
         if self.has_successor:
             sessions = table.all()
@@ -66,4 +67,4 @@ class Drain:
 
     async def _say_last_words(self) -> None:
         """What waits for slow clients goes out, and places are free at once."""
-        await self._features.sessions.tasks.finish("close-session", "release-place")
+        await self._features.sessions.tasks.finish("close-session", "release-place", "run-stream")

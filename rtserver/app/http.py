@@ -45,6 +45,7 @@ def _context(base: Foundation, features: Features) -> HandlerContext:
         threads=reviews.threads,
         locks=reviews.locks,
         runs=runs.service,
+        run_streams=runs.streams,
         iterations=runs.iterations,
         snapshots=Snapshots(
             log,

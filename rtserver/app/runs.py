@@ -19,6 +19,7 @@ from rtserver.runs.iteration.diffs import MAX_DIFF_BYTES
 from rtserver.runs.iteration.factory import Iterations
 from rtserver.runs.iteration.work import IterationParts, iteration_salvage
 from rtserver.runs.service import RunLimits, RunService
+from rtserver.runs.streams import RunStreams
 from rtserver.runs.validation.work import Validations
 
 if TYPE_CHECKING:
@@ -31,9 +32,11 @@ class Runs:
 
     Attributes:
         active: what is under way in each project that is open here.
+        streams: who reads runs here.
     """
 
     service: RunService
+    streams: RunStreams
     active: ActiveRuns
     validations: Validations
     iterations: Iterations
@@ -75,9 +78,11 @@ async def build_runs(
     )
     tasks.start(service.run(), name="runs")
     active = ActiveRuns(service.active_json)
-    delivery.dispatcher.watchers.append(active)
+    streams = RunStreams(service, events.writer, delivery.dispatcher, delivery.pages)
+    delivery.dispatcher.watchers += [active, streams]
     return Runs(
         service,
+        streams,
         active,
         Validations(workspaces.validator, reviews.revisions.text_of),
         Iterations(

@@ -1,7 +1,7 @@
 """Sessions of clients: who comes in, what they are given, and who is there."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from rtserver.app.audit import Audit
@@ -96,7 +96,12 @@ async def build_sessions(
         rates,
         worker_id=settings.worker_id,
     )
-    revocation = await _revocation(base, verifier, events, audit, documents, gateway)
+
+    def end_revoked(user_id: str) -> None:
+        gateway.end_revoked(user_id)
+        runs.streams.end_of_user(user_id)
+
+    revocation = await _revocation(base, verifier, events, audit, documents, end_revoked)
     presence = await build_presence(base, events, documents, audit, delivery, admission)
     project_commands = {
         **ProjectCommands(gateway, events.writer).table(),
@@ -146,7 +151,7 @@ async def _revocation(
     events: EventLog,
     audit: Audit,
     documents: Documents,
-    gateway: Gateway,
+    end_revoked: Callable[[str], None],
 ) -> RevocationService:
     """Know what is revoked before anybody comes, and go on learning it."""
     revocation = RevocationService(
@@ -155,7 +160,7 @@ async def _revocation(
         events.control,
         documents.connections,
         audit.auditor,
-        gateway.end_revoked,
+        end_revoked,
     )
     await revocation.load()
     base.shutdown.tasks("revocations").start(revocation.run(), name="revocations")

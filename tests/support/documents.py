@@ -15,7 +15,10 @@ import jsonschema_rs
 from handlers.routes import ASYNCAPI, OPENAPI, http_routes
 
 Frame = Mapping[str, Any]
-SOMETIMES = ("Idempotency-Replayed", "Retry-After")
+SOMETIMES = (
+    *("ETag", "Idempotency-Replayed", "Retry-After"),
+    *("Stream-Up-To-Date", "Stream-Closed", "Stream-Cursor"),
+)
 """Response headers that only some answers of a status have."""
 _STREAM = "text/event-stream"
 

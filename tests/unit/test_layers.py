@@ -118,7 +118,7 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.lib rtserver.model
     """,
     "rtserver.runs": """
-        rtserver.audit.record rtserver.eventlog rtserver.lib rtserver.model
+        rtserver.audit.record rtserver.delivery rtserver.eventlog rtserver.lib rtserver.model
         rtserver.observe rtserver.reviews rtserver.sessions
     """,
     "rtserver.runs.files": """

@@ -28,7 +28,7 @@ async def test_proposals_are_revised_where_there_is_a_model(settings: Settings, 
         )
         known = {"name": DEMO_MODEL, "demo": True} if demo else None
         assert runs.iterations.model_json() == known
-        assert delivery.dispatcher.watchers == [runs.active]
+        assert delivery.dispatcher.watchers == [runs.active, runs.streams]
 
 
 def test_a_report_fits_into_every_outbox(tmp_path: Path) -> None:

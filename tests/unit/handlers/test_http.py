@@ -51,6 +51,7 @@ ROUTES: dict[str, tuple[str, ...]] = {
     "/api/v1/proposals/{c}/validations": (POST,),
     "/api/v1/proposals/{c}/iterations": (POST,),
     "/api/v1/runs/{r}": (GET, DELETE),
+    "/api/v1/runs/{r}/stream": (GET,),
     "/api/v1/audit": (GET,),
     "/api/v1/audit/counts": (GET,),
     "/api/v1/connections?user_id=ada": (GET, DELETE),
