@@ -25,7 +25,7 @@ from store.documents.revisions import (
     revision_event_fields,
 )
 from store.documents.revocations import MongoRevocations
-from store.documents.runs import RUNS, MongoRuns, note_last_run
+from store.documents.runs import RUNS, MongoRuns, telling_in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ async def build_documents(base: Foundation, mongo: MongoAccess, events: EventLog
         events.writer,
         (RUNS, PROPOSALS, LOCKS, COMMENTS),
         {COMMENTS: comment_fields, REVISIONS: revision_event_fields},
-        {PROPOSALS: forget_with_removed, RUNS: note_last_run},
+        {PROPOSALS: forget_with_removed, RUNS: telling_in_order(lambda: relay)},
         {PROPOSALS: settling(settle)},
     )
     documents = Documents(

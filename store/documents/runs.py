@@ -9,7 +9,7 @@ How the last runs of a proposal ended is in the proposal's document, under `last
 without a search, and stays when the runs themselves are gone in time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -17,19 +17,20 @@ import msgspec
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from rtserver.model.events import EventDraft
+from rtserver.model.events import EventDraft, EventType
 from rtserver.model.run import RunKind, RunState
 from rtserver.reviews.pages import PAGE_BYTES, Place
 from rtserver.runs.model import LastRuns, Run, RunConflictError
 from store.base.client import NEWEST_MS, Database, confirmed, core_errors, newest
 from store.base.leases import lapsed, until
 from store.base.pages import BATCH_DOCUMENTS, page_of
-from store.base.relay import OutboxRelay, waiting_event
+from store.base.relay import Before, OutboxRelay, waiting_event
 from store.documents.proposals import LIVE, PROPOSALS
 from store.documents.run_places import RunPlaces
 
 RUNS = "runs"
 VERDICT = "verdict"
+BEGINNINGS = frozenset({EventType.VALIDATION_START, EventType.ITERATION_START})
 KEPT_S = int(timedelta(days=30).total_seconds())
 NOTED = (
     *("_id", "kind", "project_id", "proposal_id", "owner", "started_by", "started_at", "state"),
@@ -346,6 +347,36 @@ async def note_last_run(
         await database[PROPOSALS].update_one(
             {"_id": document["proposal_id"], **LIVE, **older}, {"$set": {path: noted}}
         )
+
+
+def telling_in_order(relay: Callable[[], OutboxRelay]) -> Before:
+    """What is done before an event of a run is told; see `store.base.relay.Before`.
+
+    Its end is noted with its proposal. And before a run is told to have begun, the ends of earlier
+    ones of its kind are told: they are in other documents, may be relayed by other workers, and who
+    follows the log would see two under way.
+
+    Args:
+        relay: gives the relay that this is for.
+    """
+
+    async def before(database: Database, document: dict[str, Any], entry: dict[str, Any]) -> None:
+        await note_last_run(database, document, entry)
+        if entry["type"] not in BEGINNINGS:
+            return
+        waiting = confirmed(database)[RUNS].find(
+            {
+                "outbox.key": {"$exists": True},
+                "proposal_id": document["proposal_id"],
+                "kind": document["kind"],
+                "active": {"$exists": False},
+                "started_at": {"$lt": document["started_at"]},
+            }
+        )
+        async for earlier in waiting.sort("started_at", ASCENDING):
+            await relay().relay(RUNS, earlier)
+
+    return before
 
 
 def _run(document: dict[str, Any]) -> Run:

@@ -2,16 +2,35 @@
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, cast
 
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import AutoReconnect, BulkWriteError
 
 from store.base.client import Database
 
+ELSEWHERE = "another node is primary now"
 Command = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 """Runs a command on the database and gives its reply."""
+
+
+def insertion(database: Database, collection: str) -> dict[str, Any]:
+    """The command that inserts, but for the documents."""
+    concern = database.write_concern.document
+    return {"insert": collection, "ordered": True, "writeConcern": concern}
+
+
+def check_inserted(reply: Mapping[str, Any]) -> None:
+    """See that everything was inserted.
+
+    Raises:
+        BulkWriteError: what was refused, and of what no majority is known to have it.
+    """
+    errors = reply.get("writeErrors", [])
+    concern = [reply["writeConcernError"]] if "writeConcernError" in reply else []
+    if errors or concern:
+        raise BulkWriteError({"writeErrors": errors, "writeConcernErrors": concern})
 
 
 class LogAccess(Protocol):
@@ -27,11 +46,26 @@ class LogAccess(Protocol):
         That one may have been started on files that were put back. The other way round is no harm.
         """
 
-    async def insert(self, collection: str, documents: list[dict[str, Any]]) -> None:
-        """Insert, in order; returns when a majority has all. One call at a time.
+    async def ready(self) -> object:
+        """Reach the primary; its `instance`.
+
+        What decides what is inserted is read after this. An insert that would go to another
+        primary all the same is not made: what was read of the first may be rolled back there.
+        """
+
+    async def insert(
+        self, collection: str, documents: list[dict[str, Any]], *, at: object = None
+    ) -> None:
+        """Insert, in order and once; returns when a majority has all. One call at a time.
+
+        Args:
+            collection: where.
+            documents: with their `_id`.
+            at: what `ready` returned; None: wherever the primary is by now.
 
         Raises:
             BulkWriteError: what was refused, and of what no majority is known to have it.
+            AutoReconnect: another node may be primary than `at`, among other things.
         """
 
     def following(self) -> AbstractAsyncContextManager[Command]:
@@ -54,14 +88,22 @@ class DriverAccess:
         servers = client.topology_description.server_descriptions().values()
         return [one.topology_version for one in servers if one.is_writable]
 
-    async def insert(self, collection: str, documents: list[dict[str, Any]]) -> None:
+    async def ready(self) -> object:
+        """See `LogAccess.ready`."""
+        if not self.instance:
+            await self._database.command("ping")
+        return self.instance
+
+    async def insert(
+        self, collection: str, documents: list[dict[str, Any]], *, at: object = None
+    ) -> None:
         """See `LogAccess.insert`."""
-        if len(documents) == 1:
-            # Half the driver's work; but where it is refused, it does not say all that counts.
-            with contextlib.suppress(DuplicateKeyError):
-                await self._database[collection].insert_one(documents[0])
-                return
-        await self._database[collection].insert_many(documents)
+        if at is not None and at != self.instance:
+            raise AutoReconnect(ELSEWHERE)
+        # As a command: inserts by the driver's methods are sent again, also to the next primary.
+        check_inserted(
+            await self._database.command(insertion(self._database, collection), documents=documents)
+        )
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[Command]:

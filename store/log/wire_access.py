@@ -4,11 +4,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
-from pymongo.errors import AutoReconnect, BulkWriteError
+from pymongo.errors import AutoReconnect
 from pymongo.uri_parser import parse_uri
 
 from store.base.client import Database
-from store.log.access import Command
+from store.log.access import ELSEWHERE, Command, check_inserted, insertion
 from store.log.wire import Address, WireConnection
 
 
@@ -37,7 +37,6 @@ class WireAccess:
         pool = self._client.options.pool_options
         self._connect_timeout_s: float | None = pool.connect_timeout
         self._reply_timeout_s: float | None = pool.socket_timeout
-        self._write_concern = database.write_concern.document
         self._writer: WireConnection | None = None
         self._writers = 0
 
@@ -46,24 +45,25 @@ class WireAccess:
         """See `LogAccess.instance`: a process that ends takes its connections along."""
         return self._writers
 
-    async def insert(self, collection: str, documents: list[dict[str, Any]]) -> None:
-        """See `LogAccess.insert`."""
+    async def ready(self) -> object:
+        """See `LogAccess.ready`."""
         primary = await self._find_primary()
         if self._writer is None or not self._writer.is_open or self._writer.address != primary:
             await self.close()
             self._writers += 1
             self._writer = await self._open(primary)
-        command = {
-            "insert": collection,
-            "ordered": True,
-            "writeConcern": self._write_concern,
-            "$db": self._database.name,
-        }
-        reply = await self._writer.command(command, documents)
-        errors = reply.get("writeErrors", [])
-        concern = [reply["writeConcernError"]] if "writeConcernError" in reply else []
-        if errors or concern:
-            raise BulkWriteError({"writeErrors": errors, "writeConcernErrors": concern})
+        return self.instance
+
+    async def insert(
+        self, collection: str, documents: list[dict[str, Any]], *, at: object = None
+    ) -> None:
+        """See `LogAccess.insert`."""
+        here = await self.ready()
+        if at is not None and at != here:
+            raise AutoReconnect(ELSEWHERE)
+        assert self._writer is not None  # noqa: S101 - it is ready
+        command = {**insertion(self._database, collection), "$db": self._database.name}
+        check_inserted(await self._writer.command(command, documents))
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[Command]:
@@ -72,7 +72,7 @@ class WireAccess:
 
         async def follow(command: dict[str, Any]) -> dict[str, Any]:
             if await self._find_primary() != connection.address:
-                raise AutoReconnect("another node is primary now")
+                raise AutoReconnect(ELSEWHERE)
             return await connection.command({**command, "$db": self._database.name})
 
         try:

@@ -300,6 +300,9 @@ class MongoEventLog:
 
     async def _insert(self, packings: list[Packing]) -> list[Packing]:
         """Insert packs as far as it goes; those that are left to be numbered anew."""
+        # Before the heads are read. They count what no majority has yet, so that writers need not
+        # wait for each other: on another primary than theirs, that may be gone.
+        at = await self._access.ready()
         await self._number(packings)
         if refused := await self._fences.refused(packings):
             for packing, error in refused:
@@ -311,7 +314,7 @@ class MongoEventLog:
         try:
             with self._metrics.publish_duration_seconds.time():
                 documents = [packing.document() for packing in packings]
-                await self._access.insert(self._events.name, documents)
+                await self._access.insert(self._events.name, documents, at=at)
         except BulkWriteError as error:
             first_error = first_write_error(error)
             if first_error.get("code") == DUPLICATE_KEY and not error.details.get(

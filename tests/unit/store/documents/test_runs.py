@@ -20,7 +20,7 @@ from rtserver.runs.model import Run, RunConflictError
 from store.base.client import Database
 from store.base.relay import OutboxRelay
 from store.documents.proposals import PROPOSALS, MongoProposals
-from store.documents.runs import RUNS, MongoRuns, note_last_run
+from store.documents.runs import RUNS, MongoRuns, note_last_run, telling_in_order
 from store.log.writer import MongoEventLog
 from tests.support.waiting import running
 from tests.unit.store.parts import make_log
@@ -360,3 +360,30 @@ async def test_how_the_last_runs_ended_stands_with_their_proposal(db: Database, 
         await note_last_run(db, ended, {})
         await db[RUNS].delete_many({})
         assert await runs.last_of(["a"]) == last
+
+
+@pytest.mark.gen_test
+async def test_no_run_is_told_to_begin_before_the_end_of_the_one_before(db: Database) -> None:
+    """Its worker was slower to tell of it than another one to begin the next."""
+    async with a_world(db) as world:
+        parts: Any = (db, world.log, (RUNS,), None, {RUNS: telling_in_order(lambda: relay)})
+        relay = OutboxRelay(*parts)
+        slow = MongoRuns(db, Relayless(*parts), lease_s=LEASE_S)
+        for n in (1, 2):
+            run = a_run(f"r{n}", age_s=10 - n)
+            await slow.create(run, draft(run, EventType.ITERATION_START))
+            assert await slow.finish(
+                run, RunState.COMPLETED, {}, draft(run, EventType.ITERATION_COMPLETE)
+            )
+        last = a_run("r3")
+        await MongoRuns(db, relay, lease_s=LEASE_S).create(
+            last, draft(last, EventType.ITERATION_START)
+        )
+        assert await world.told() == [
+            ("r1", "iteration_start"),
+            ("r1", "iteration_complete"),
+            ("r2", "iteration_start"),
+            ("r2", "iteration_complete"),
+            ("r3", "iteration_start"),
+        ]
+        assert await relay.sweep() == 0
