@@ -139,6 +139,22 @@ export function isLive(state) {
   return state.name === "live" || state.name === "stale";
 }
 
+/**
+ * What becomes of what is sent now, for those who are about to; empty where nothing is out of the way.
+ *
+ * @param {object} state of the connection
+ */
+export function describeSending(state, isOnline = globalThis.navigator?.onLine ?? true) {
+  const isFirst = state.name === "connecting" && !(state.attempt > 0 || state.since);
+  const isOut = !isOnline && state.name !== "live";
+  if (isFirst || (isLive(state) && !isOut)) return "";
+  if (state.name === "stopped" && ["unauthorized", "forbidden"].includes(state.because)) {
+    return "The server would refuse this now: sign in again first.";
+  }
+  if (isOut) return "You are offline: this cannot be sent before the connection is back.";
+  return "Not connected: the server is asked all the same, and what comes of it shows once the connection is back.";
+}
+
 /** What to tell after a connection was taken up again; null where there is nothing to tell. */
 export function describeResume(info) {
   if (info.first) return null;

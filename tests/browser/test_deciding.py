@@ -1,5 +1,6 @@
 """A proposal is reviewed on the page, from reading to archive."""
 
+import re
 from dataclasses import replace
 from itertools import count
 
@@ -153,6 +154,12 @@ def test_what_the_server_refuses_is_said_in_words(
     # The event that would say so is late, so the server has to.
     page.evaluate("document.querySelector('.review-form textarea').value = 'Good'")
     page.context.set_offline(True)
+    words = re.compile("You are offline: this cannot be sent")
+    expect(page.locator(".review-form .hint")).to_have_text(words)
+    validate = page.get_by_role("button", name="Validate", exact=True)
+    expect(validate).to_have_accessible_description(words)
+    assert sideways_px(page) <= 0
+    assert poor_contrasts(page) == []
     page.get_by_role("button", name="Approve", exact=True).click()
     expect(page.locator(".refusal")).to_contain_text("The server did not answer")
     page.context.set_offline(False)

@@ -167,20 +167,21 @@ def test_a_validation_is_cancelled(page: Page, site: Site) -> None:
 
 def test_a_page_opened_late_shows_the_run_from_its_beginning(page: Page, site: Site) -> None:
     proposal = site.propose(page, "endless")
-    page.goto(site.address(proposal=proposal))
+    page.goto(site.address(proposal=proposal, name="Ada Lovelace"))
     start_validation(page)
     expect_lines(page, 30)
     late = page.context.new_page()
     late.goto(site.address("ben", proposal=proposal))
     expect_lines(late, 40)
     assert numbers(late)[:40] == list(range(1, 41))
+    expect(outcome(late)).to_contain_text("started by Ada Lovelace")
     # It is not Ben's to cancel, so he is not offered to.
     expect(run_button(late)).to_have_text("Running")
     expect(run_button(late)).to_have_attribute("aria-disabled", "true")
     page.bring_to_front()
     page.get_by_role("button", name="Cancel").click()
     late.bring_to_front()
-    expect(outcome(late)).to_contain_text("Cancelled by ada")
+    expect(outcome(late)).to_contain_text("Cancelled by Ada Lovelace")
 
 
 def test_tabs_of_one_browser_share_a_connection_and_take_over(

@@ -6,6 +6,7 @@ import {
   describeGap,
   describeResume,
   describeRun,
+  describeSending,
   findingsOf,
   tally,
 } from "../../static/app/words.js";
@@ -125,4 +126,17 @@ test("a level of finding that nobody knows is a note, whatever it is called", ()
     const [finding] = findingsOf({ issues: [{ level, message: "m" }] });
     assert.equal(finding.level, "info", String(level));
   }
+});
+
+test("before something is sent without a connection it is said what becomes of it", () => {
+  const lost = { name: "reconnecting", at: 0 };
+  assert.equal(describeSending({ name: "live" }, true), "");
+  assert.equal(describeSending({ name: "stale" }, true), "");
+  assert.equal(describeSending({ name: "connecting", attempt: 0, since: null }, true), "");
+  assert.match(describeSending({ name: "connecting", attempt: 2 }, true), /^Not connected: the server is asked/);
+  assert.match(describeSending(lost, true), /^Not connected: the server is asked/);
+  assert.match(describeSending(lost, false), /^You are offline/);
+  assert.match(describeSending({ name: "stale" }, false), /^You are offline/);
+  assert.match(describeSending({ name: "stopped", because: "unauthorized" }, true), /sign in again/);
+  assert.match(describeSending({ name: "stopped", because: "replaced" }, true), /^Not connected/);
 });

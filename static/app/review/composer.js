@@ -1,6 +1,7 @@
 /** A field for what somebody has to say: Markdown, names completed, kept until it is sent. */
 import { h, show, setText } from "../dom.js";
 import { draftField } from "../drafts.js";
+import { describeSending } from "../words.js";
 import { completeMentions, knownPeople } from "./mentions.js";
 
 const MAX_CHARS = 8_000;
@@ -30,6 +31,9 @@ export function createComposer(context, options) {
     return button;
   });
   const cancel = h("button.quiet", { type: "button", hidden: !options.onCancel }, "Cancel");
+  const words = options.hint ?? "Markdown and @names. Ctrl and Enter send it.";
+  const hint = h("p.hint", { id: `${id}-hint` });
+  for (const button of buttons) button.setAttribute("aria-describedby", hint.id);
   const complaint = h("p.field-error", { role: "alert", hidden: true });
   const element = h(
     "form.composer",
@@ -41,7 +45,7 @@ export function createComposer(context, options) {
     h(
       "div.form-foot",
       {},
-      h("p.hint", {}, options.hint ?? "Markdown and @names. Ctrl and Enter send it."),
+      hint,
       h("div.composer-buttons", {}, buttons, cancel),
     ),
   );
@@ -79,6 +83,9 @@ export function createComposer(context, options) {
   function draw() {
     const off = sending.has(proposal) || isOff;
     for (const button of buttons) button.setAttribute("aria-disabled", String(off));
+    const unsent = describeSending(store.connection);
+    hint.classList.toggle("warning", unsent !== "");
+    setText(hint, unsent || words);
   }
 
   let isOff = false;

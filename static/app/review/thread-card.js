@@ -104,6 +104,7 @@ export function createThreadCard(context, { beside = false } = {}) {
     /** @param {{thread: import("./threads.js").Thread, proposal: object}} given */
     update(given) {
       proposal = given.proposal;
+      composer?.update(proposal.id);
       const key = JSON.stringify([proposal.status, proposal.reviewers, proposal.author]);
       if (given.thread === thread && key === drawn) return;
       const wasResolved = thread?.resolved;
@@ -127,7 +128,6 @@ export function createThreadCard(context, { beside = false } = {}) {
       show(resolve, thread.root !== null && mayResolve(me, thread.root, proposal));
       setText(resolve, isResolved ? "Reopen" : "Resolve");
       show(reply, thread.root !== null && slot.hidden);
-      composer?.update(proposal.id);
     },
   };
 }

@@ -16,6 +16,7 @@ import { openThreads } from "../review/threads.js";
 import { createDiscussion } from "./discussion.js";
 import { createIteration } from "./iteration.js";
 import { createValidation } from "./validation.js";
+import { describeSending } from "../words.js";
 
 const VIEWS = [
   ["text", "Text", createText],
@@ -46,9 +47,11 @@ export function createDetail({ store, actions, drafts, names, unread }) {
     icon("back"),
     "All proposals",
   );
+  const sending = h("p.hint.warning", { id: "run-hint", hidden: true });
   const runIcon = h("span.button-icon");
   const runText = h("span");
-  const run = h("button.primary.run-button", { type: "button" }, runIcon, runText);
+  const run = h("button.primary.run-button", { type: "button", "aria-describedby": "run-hint" }, runIcon, runText);
+  const runBox = h("div.detail-run", {}, run, sending);
   const threadsOpen = h("span.tab-count", { hidden: true });
   const tabs = VIEWS.map(([name, label]) => ({
     name,
@@ -75,7 +78,7 @@ export function createDetail({ store, actions, drafts, names, unread }) {
     "article.detail",
     {},
     back,
-    h("div.detail-head", {}, h("div.detail-title", {}, title, meta), run),
+    h("div.detail-head", {}, h("div.detail-title", {}, title, meta), runBox),
     decide.element,
     h(
       "nav.tabs",
@@ -132,6 +135,9 @@ export function createDetail({ store, actions, drafts, names, unread }) {
     run.classList.toggle("primary", !active && !cancels && shownView === "checks");
     run.classList.toggle("danger", cancels);
     run.title = mine ? "" : "Whoever started it and the proposal's author may cancel it";
+    const words = describeSending(store.connection);
+    show(sending, words !== "");
+    setText(sending, words);
     // Not `disabled`, which would throw the keyboard's focus away.
     run.setAttribute("aria-disabled", String(Boolean(busy) || !mine));
   }
@@ -167,7 +173,7 @@ export function createDetail({ store, actions, drafts, names, unread }) {
       comments.update(proposal, isMember(actions.me(), proposal));
       drawThreads(threadsOpen, openThreads(proposal.comments).length);
       decide.update(proposalId);
-      show(run, view !== "revise" || active !== null);
+      show(runBox, view !== "revise" || active !== null);
       drawButton(active, proposal, busy);
       for (const { name, link } of tabs) {
         const address = addressOf(placeOf(proposalId, name));

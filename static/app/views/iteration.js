@@ -2,7 +2,7 @@
 import { fill, h, setText, show } from "../dom.js";
 import { count, elapsed, timeOf } from "../format.js";
 import { icon, spinner } from "../icons.js";
-import { describeRun, isLive } from "../words.js";
+import { describeRun, describeSending, isLive } from "../words.js";
 import { draftField } from "../drafts.js";
 import { createHistory } from "../review/history.js";
 import { mayRevise } from "../review/rights.js";
@@ -16,12 +16,13 @@ const NO_MODEL =
   "Its operator has to set RT_LLM_BASE_URL and RT_LLM_MODEL.";
 const ARCHIVED = "This proposal is archived, so its text stays as it is.";
 const NOT_YOURS = "Its author, its reviewers and admins may have it revised.";
+const HINT = "Files change only when the reply is complete, and then all at once.";
 const DEMO =
   "No language model is set up on this server. A stand-in answers: it understands nothing and " +
   "makes up a plausible revision, so that you can see how it works.";
 
 export function createIteration(context) {
-  const { store, actions, drafts } = context;
+  const { store, actions, drafts, names } = context;
   const history = createHistory(context, "iteration", "revise");
   const instruction = h("textarea", {
     id: "instruction",
@@ -30,8 +31,13 @@ export function createIteration(context) {
     required: true,
     placeholder: "For example: add a scenario for a reader with two cards",
   });
-  const start = h("button.primary", { type: "submit" }, icon("play"), h("span", {}, "Revise"));
-  const hint = h("p.hint", {}, "Files change only when the reply is complete, and then all at once.");
+  const start = h(
+    "button.primary",
+    { type: "submit", "aria-describedby": "revise-hint" },
+    icon("play"),
+    h("span", {}, "Revise"),
+  );
+  const hint = h("p.hint", { id: "revise-hint" }, HINT);
   const form = h(
     "form.iteration-form",
     {},
@@ -76,6 +82,7 @@ export function createIteration(context) {
   let proposal = null;
   let drawn = null;
   let drawnTone = null;
+  let namesDrawn = names.version;
   let written = { id: null, pieces: 0, missing: 0 };
 
   async function submit(event) {
@@ -134,9 +141,13 @@ export function createIteration(context) {
       const active = isActive(latestRun(store.state, proposalId, "iteration"));
       // Not `disabled`, which would throw the keyboard's focus away.
       start.setAttribute("aria-disabled", String(active));
+      const unsent = describeSending(store.connection);
+      hint.classList.toggle("warning", unsent !== "");
+      setText(hint, unsent || HINT);
       write(run);
       outcome.update(run, about);
-      if (run === drawn && !active) return;
+      if (run === drawn && names.version === namesDrawn && !active) return;
+      namesDrawn = names.version;
       const live = isLive(store.connection);
       const state = describeRun(run, live);
       show(status, run !== null);
@@ -145,9 +156,9 @@ export function createIteration(context) {
         drawnTone = state.tone;
         fill(mark, state.tone === "busy" ? spinner() : icon(STATUS_ICONS[state.tone] ?? "play"));
       }
-      setText(label, run ? headline(run, state, live) : "");
+      setText(label, run ? headline(run, state, live, names) : "");
       show(demo, run?.demo === true);
-      setText(facts, run ? factsOf(run, store.serverNow()) : "");
+      setText(facts, run ? factsOf(run, store.serverNow(), names) : "");
       show(asked, Boolean(run?.instruction));
       setText(asked, run?.instruction ?? "");
       show(problem, run?.status === "error");
@@ -173,20 +184,20 @@ function writePieces(reply, pieces) {
   }
 }
 
-function headline(run, about, live) {
+function headline(run, about, live, names) {
   if (run.status === "running" && live) return run.output.length > 0 ? "Writing" : "Reading";
-  if (run.status === "cancelled" && run.cancelled_by) return `Cancelled by ${run.cancelled_by}`;
+  if (run.status === "cancelled" && run.cancelled_by) return `Cancelled by ${names.of(run.cancelled_by)}`;
   return about.label;
 }
 
-function factsOf(run, nowMs) {
+function factsOf(run, nowMs, names) {
   const facts = [];
   const began = Date.parse(run.started_at);
   if (run.status === "running" && !Number.isNaN(began)) facts.push(elapsed(nowMs - began));
   if (run.place !== null) facts.push(`number ${run.place} in line`);
   if (run.model && !run.demo) facts.push(run.model);
   if (run.usage?.total_tokens) facts.push(count(run.usage.total_tokens, "token"));
-  if (run.started_by) facts.push(`started by ${run.started_by}`);
+  if (run.started_by) facts.push(`started by ${names.of(run.started_by)}`);
   const at = timeOf(run.finished_at || run.started_at);
   if (at) facts.push(at);
   return facts.join(" · ");

@@ -12,7 +12,7 @@ import { isActive, isOutdated } from "../../client/index.js";
 const STATUS_ICONS = { good: "check", bad: "cross", quiet: "stop" };
 
 export function createValidation(context) {
-  const { store, actions } = context;
+  const { store, actions, names } = context;
   const history = createHistory(context, "validation", "checks");
   const mark = h("span.status-mark");
   const label = h("strong");
@@ -69,7 +69,7 @@ export function createValidation(context) {
     setTimeout(() => setText(copyText, "Copy"), 2_000);
   });
 
-  let drawn = { run: undefined, tone: null };
+  let drawn = { run: undefined, tone: null, names: 0 };
   return {
     element,
     update(proposalId, place) {
@@ -84,9 +84,9 @@ export function createValidation(context) {
           about.tone === "busy" ? spinner() : icon(run ? STATUS_ICONS[about.tone] : "play"),
         );
       }
-      if (run !== drawn.run || run?.status === "running") {
-        setText(label, headline(run, about));
-        setText(facts, factsOf(run, live, store.serverNow()));
+      if (run !== drawn.run || names.version !== drawn.names || run?.status === "running") {
+        setText(label, headline(run, about, names));
+        setText(facts, factsOf(run, live, store.serverNow(), names));
       }
       if (run !== drawn.run) {
         const words = problemOf(run);
@@ -104,18 +104,18 @@ export function createValidation(context) {
       show(found, findings.tally !== "");
       setText(found, findings.tally);
       terminal.update(run, emptyWords(run, store));
-      drawn = { run, tone: about.tone };
+      drawn = { run, tone: about.tone, names: names.version };
     },
   };
 }
 
-function headline(run, about) {
+function headline(run, about, names) {
   if (!run) return "Not validated yet";
-  if (run.status === "cancelled" && run.cancelled_by) return `Cancelled by ${run.cancelled_by}`;
+  if (run.status === "cancelled" && run.cancelled_by) return `Cancelled by ${names.of(run.cancelled_by)}`;
   return about.label;
 }
 
-function factsOf(run, live, nowMs) {
+function factsOf(run, live, nowMs, names) {
   if (!run) return "Start a validation to check this proposal.";
   const facts = [];
   const { summary } = run;
@@ -128,7 +128,7 @@ function factsOf(run, live, nowMs) {
   const lines = summary?.lines ?? run.last_n;
   if (lines > 0) facts.push(count(lines, "line"));
   if (typeof summary?.exit_code === "number") facts.push(`exit status ${summary.exit_code}`);
-  if (run.started_by) facts.push(`started by ${run.started_by}`);
+  if (run.started_by) facts.push(`started by ${names.of(run.started_by)}`);
   const at = timeOf(run.finished_at || run.started_at);
   if (at) facts.push(at);
   return facts.join(" · ");
