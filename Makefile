@@ -1,5 +1,5 @@
 # From a fresh clone each target first installs what it needs; a second call finds the stamp files
-# in .venv and node_modules and starts at once. Only .venv, node_modules and var are written to.
+# in .venv and node_modules and starts at once. Only .venv, node_modules, var and dist are written to.
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -20,7 +20,7 @@ MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench soak chaos docs clean can-run can-test
+.PHONY: help run test lint bench soak chaos docs dist clean can-run can-test
 
 # The first of these that can make a virtual environment.
 BASE_PYTHON = $(shell for candidate in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -45,6 +45,7 @@ help:
 	@echo "make soak    run the long tests (SOAK_S: seconds of the memory soak, 600)"
 	@echo "make chaos   run workers and a replica set under faults (SEED, MINUTES of faults, RUNS)"
 	@echo "make docs    write docs/settings.md and docs/audit.md anew"
+	@echo "make dist    build a wheel and an sdist into dist/"
 	@echo "make clean   remove what was installed and cached here; data in var/ stays"
 
 # What can't be had is said before anything is downloaded. The tests start a MongoDB of their own.
@@ -96,8 +97,17 @@ docs: $(RUNTIME)
 	@mv docs/audit.md.new docs/audit.md
 	@echo "Wrote docs/settings.md and docs/audit.md"
 
+# The wheel out of the sdist, so that this is known to hold all that is needed. pip builds it elsewhere.
+dist: $(TOOLS) $(NODE)
+	@rm -rf dist
+	@$(PY) -c 'from setuptools.build_meta import build_sdist; build_sdist("dist")' >/dev/null
+	@$(PY) -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --no-index \
+	  --wheel-dir dist dist/*.tar.gz
+	@rm -rf rtserver.egg-info
+	@ls -l dist
+
 clean:
-	rm -rf $(VENV) node_modules bench/build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) node_modules bench/build build dist rtserver.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find bench handlers rtserver store tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip is the last that venv makes: where it is missing, so may be anything else.

@@ -24,8 +24,10 @@ from handlers.api.revisions import (
 )
 from handlers.api.run_stream import RunStreamHandler
 from handlers.api.runs import IterationsHandler, RunHandler, RunsHandler, ValidationsHandler
-from handlers.assets.bundle import Bundler, find_tool
+from handlers.assets.bundle import BUNDLED, Bundler, find_tool
 from handlers.assets.content import Contents
+from handlers.assets.prebuilt import PREBUILT, read_bundle
+from handlers.assets.vendored import VENDORED
 from handlers.base.access_log import access_log
 from handlers.base.compression import JsonCompression
 from handlers.base.context import HandlerContext
@@ -42,13 +44,6 @@ from rtserver.interface import asyncapi
 
 OPENAPI = "/api/v1/openapi.json"
 ASYNCAPI = "/api/v1/asyncapi.json"
-VENDORED = (
-    (r"(sockjs\.min\.js)", "sockjs-client/dist"),
-    (r"(markdown-it\.esm\.min\.mjs)", "markdown-it/dist/browser"),
-    (r"(purify\.es\.mjs)", "dompurify/dist"),
-    (r"diff/((?:diff|util)/\w+\.js)", "diff/libesm"),
-)
-"""Other people's libraries that pages load: their files, and where npm puts these."""
 REVISION = "/api/v1/proposals/{proposal_id}/revisions/{revision}"
 
 
@@ -157,7 +152,9 @@ def application(
 def _pages(given: dict[str, Any], static_dir: Path) -> Iterable[Any]:
     # As npm installs them; the page and the iframe of SockJS need the same release.
     modules = static_dir.parent / "node_modules"
-    bundler = Bundler(static_dir, ("index.html", "admin.html"), find_tool(modules))
+    tool = find_tool(modules)
+    given_bundle = read_bundle(static_dir / PREBUILT, BUNDLED) if tool is None else None
+    bundler = Bundler(static_dir, BUNDLED, tool, otherwise=given_bundle)
     files: dict[str, Any] = {**given, "contents": Contents()}
     pages = {"/": "index.html", "/admin": "admin.html", "/legacy": "legacy.html"}
     return [
@@ -167,8 +164,12 @@ def _pages(given: dict[str, Any], static_dir: Path) -> Iterable[Any]:
         ),
         (r"/static/built/([\w.-]+)", BundleHandler, {**given, "bundler": bundler}),
         *(
-            (rf"/static/vendor/{pattern}", AssetHandler, {**files, "path": str(modules / folder)})
-            for pattern, folder in VENDORED
+            (
+                rf"/static/vendor/{one.prefix}({one.files})",
+                AssetHandler,
+                {**files, "path": str(modules / one.package / one.folder)},
+            )
+            for one in VENDORED
         ),
         (r"/static/(.*)", AssetHandler, {**files, "path": str(static_dir)}),
     ]

@@ -2,7 +2,8 @@
 
 A page is some eighty modules, which a browser asks for one after the other as it finds them. Where
 npm has installed esbuild the worker puts them together when the page is first asked for, and again
-where a source has changed. Where there is none, or it fails, pages load the modules as they are.
+where a source has changed. A package has what was made when it was built (`prebuilt.py`). Where
+there is neither, or esbuild fails, pages load the modules as they are.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ import structlog
 from handlers.assets.content import Content
 
 BUILT = "/static/built/"
+BUNDLED = ("index.html", "admin.html")
+"""The pages that are put together."""
 TIMEOUT_S = 30
 LOOK_INTERVAL_S = 1.0
 """A look at a hundred sources takes a millisecond, which is most of what a page costs."""
@@ -69,6 +72,7 @@ class Bundler:
         pages: Iterable[str],
         tool: Path | None,
         *,
+        otherwise: Bundle | None = None,
         look_interval_s: float = LOOK_INTERVAL_S,
     ) -> None:
         """Make nothing yet.
@@ -76,12 +80,14 @@ class Bundler:
         Args:
             static_dir: the sources.
             pages: the names of the pages' files in it.
-            tool: the esbuild to use; None: there is no bundle.
+            tool: the esbuild to use; None: nothing is made.
+            otherwise: the bundle where nothing is made.
             look_interval_s: how often at most to look whether a source has changed.
         """
         self._static_dir = static_dir
         self._pages = tuple(pages)
         self._tool = tool
+        self._otherwise = otherwise
         self._look_interval_s = look_interval_s
         self._looked_s = -math.inf
         self._made: tuple[object, Bundle | None] | None = None
@@ -94,7 +100,7 @@ class Bundler:
     async def get(self) -> Bundle | None:
         """The bundle of the sources as they are; None where there is none."""
         if self._tool is None:
-            return None
+            return self._otherwise
         now_s = time.monotonic()
         if self._made is not None and now_s - self._looked_s < self._look_interval_s:
             return self._made[1]

@@ -3,18 +3,17 @@
 import asyncio
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 from rtserver.app.foundation import Foundation
 from rtserver.config.settings import Settings
 from rtserver.lib.data_folder import make_folder
+from rtserver.lib.server_root import SERVER_ROOT
 from rtserver.model.errors import OperatorError
 from rtserver.runs.files.schema import shared_schema_folders
 from rtserver.runs.files.write import ProposalWriter
 from rtserver.runs.process.limits import ToolLimits
 from rtserver.runs.validation.validator import Validator
 
-SERVER_ROOT = Path(__file__).resolve().parents[2]
 MAX_REPORT_BYTES = 512 * 1024
 
 

@@ -7,12 +7,12 @@ from handlers.base.tornado_answers import UnreadAnswers
 from handlers.routes import application
 from handlers.sockjs.echo import test_routes
 from rtserver.app.features import Features
-from rtserver.app.folders import SERVER_ROOT
 from rtserver.app.foundation import Foundation
 from rtserver.auth.client_address import ClientAddresses
 from rtserver.auth.origins import Origins
 from rtserver.eventlog.history import History
 from rtserver.interface.snapshot import Snapshots
+from rtserver.lib.server_root import SERVER_ROOT
 
 
 def build_application(base: Foundation, features: Features, *, test_endpoints: bool) -> Application:

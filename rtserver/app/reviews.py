@@ -8,12 +8,13 @@ import structlog
 from rtserver.app.audit import Audit
 from rtserver.app.documents import Documents
 from rtserver.app.event_log import EventLog
-from rtserver.app.folders import SERVER_ROOT, Workspaces, tool_limits
+from rtserver.app.folders import Workspaces, tool_limits
 from rtserver.app.foundation import Foundation
 from rtserver.app.mongo import MongoAccess
 from rtserver.audit.record.actions import Acting, Action
 from rtserver.audit.record.auditor import Auditor
 from rtserver.git.command import Git
+from rtserver.lib.server_root import SERVER_ROOT
 from rtserver.reviews.comments import CommentService
 from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.locks import Lock, LockService

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import structlog
 
+from rtserver.lib.server_root import SERVER_ROOT
+
 DEMO_PROJECT_ID = "demo"
 """The project's id, and the name of its folder in the workspace root."""
 
@@ -59,7 +61,7 @@ def install_demo(workspace_root: Path, *, source: Path | None = None) -> list[De
 
     Args:
         workspace_root: folder of all workspaces; made if absent.
-        source: the folder with the demo's files; `demo/` beside this package unless given.
+        source: the folder with the demo's files; the server's own unless given.
 
     Returns:
         The proposals of the demo whose folders are there now.
@@ -70,7 +72,7 @@ def install_demo(workspace_root: Path, *, source: Path | None = None) -> list[De
     target = workspace_root / DEMO_PROJECT_ID
     if not target.exists():
         workspace_root.mkdir(parents=True, exist_ok=True)
-        _install(source or Path(__file__).resolve().parents[2] / "demo", target)
+        _install(source or SERVER_ROOT / "demo", target)
     changes = target / "openspec" / "changes"
     return [proposal for proposal in _PROPOSALS if (changes / proposal.id).is_dir()]
 

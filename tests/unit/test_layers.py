@@ -90,7 +90,7 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.eventlog rtserver.lib rtserver.model
     """,
     "rtserver.demo": """
-        rtserver.runs.files rtserver.runs.iteration
+        rtserver.lib rtserver.runs.files rtserver.runs.iteration
     """,
     "rtserver.eventlog": """
         rtserver.lib rtserver.model rtserver.observe

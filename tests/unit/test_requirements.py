@@ -1,6 +1,7 @@
 """The lists of Python packages agree with each other, and with what is installed."""
 
 import importlib.metadata
+import tomllib
 from collections.abc import Iterator
 
 from packaging.requirements import Requirement
@@ -46,6 +47,16 @@ def test_every_requirement_has_a_pin_within_its_range() -> None:
         exact = [one.version for one in entry.specifier if one.operator == "=="]
         version = exact[0] if exact else pins[canonicalize_name(entry.name)][0]
         assert entry.specifier.contains(version), f"{entry} is pinned to {version}"
+
+
+def test_a_build_takes_what_the_server_takes() -> None:
+    """setup.py runs a part of it, to put the pages together."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    needed_to_run = {str(entry) for entry in listed("requirements.txt")}
+    first, *others = map(Requirement, project["build-system"]["requires"])
+    assert first.name == "setuptools"
+    assert first.specifier.contains(pinned()["setuptools"][0])
+    assert {str(entry) for entry in others} <= needed_to_run
 
 
 def test_what_is_installed_is_what_is_pinned() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from rtserver.audit.record.action_doc import ActionDoc
 from rtserver.audit.record.actions import Action
+from rtserver.model.version import VERSION
 
 SERVER_ACTIONS: Mapping[Action, ActionDoc] = {
     Action.AUDIT_ANCHORED: ActionDoc(
@@ -122,7 +123,7 @@ SERVER_ACTIONS: Mapping[Action, ActionDoc] = {
     ),
     Action.WORKER_STARTED: ActionDoc(
         "A worker began: the first record of its chain. `target` is the worker.",
-        {"target": "host-17-a1b2c3", "details": {"host": "host", "pid": 17, "version": "0.1.0"}},
+        {"target": "host-17-a1b2c3", "details": {"host": "host", "pid": 17, "version": VERSION}},
         kept=True,
         details={
             "host": "where it runs",

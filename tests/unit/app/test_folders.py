@@ -4,13 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rtserver.app.folders import SERVER_ROOT, make_data_folder
+from rtserver.app.folders import make_data_folder
 from rtserver.model.errors import OperatorError
 from tests.unit.app.parts import settings_of
-
-
-def test_the_pages_are_at_the_root() -> None:
-    assert (SERVER_ROOT / "static" / "index.html").is_file()
 
 
 def test_the_data_directory_is_made_with_all_above_it(tmp_path: Path) -> None:
