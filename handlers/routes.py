@@ -144,7 +144,7 @@ def application(
         default_handler_class=NotFoundHandler,
         default_handler_args=given,
         transforms=[JsonCompression],
-        log_function=access_log(context.http_metrics),
+        log_function=access_log(context.http_metrics, context.access_log_every),
         autoreload=False,
     )
 

@@ -1,5 +1,6 @@
-"""The access log: one line a request, without tokens."""
+"""The access log: one line a request, or one for some of them, without tokens."""
 
+from random import Random
 from typing import Any
 
 import structlog
@@ -11,13 +12,23 @@ from handlers.base.metrics import HttpMetrics
 _log = structlog.get_logger()
 
 
-def access_log(metrics: HttpMetrics) -> Any:
-    """A `log_function` for Tornado: one line a request, without tokens."""
+def access_log(metrics: HttpMetrics, every: int = 1, chance: Random | None = None) -> Any:
+    """A `log_function` for Tornado. Requests that the server failed at always have their line.
+
+    Args:
+        metrics: count every request, whether it has a line or not.
+        every: one line for so many requests; 0: for none.
+        chance: which ones; by chance, since each n-th may be the same client's each time.
+    """
+    chosen = chance or Random()  # noqa: S311 - it picks lines of a log
 
     def log_request(handler: web.RequestHandler) -> None:
         status = int(handler.get_status())  # Tornado sets some as http.HTTPStatus
         metrics.http_request(handler.request.method or "", status)
-        log = _log.warning if status >= 500 else _log.info
+        is_failure = status >= 500
+        if not is_failure and (every == 0 or (every > 1 and chosen.randrange(every) != 0)):
+            return
+        log = _log.warning if is_failure else _log.info
         log(
             "http_request",
             method=handler.request.method,

@@ -43,6 +43,7 @@ class HandlerContext:
     """The parts of the server that handlers hand over to. One object for all of them.
 
     Attributes:
+        access_log_every: so many requests have one line in the access log; 0: none has.
         audit_key: what checkpoints of the audit log are checked with; None where none are signed.
         answering: whether MongoDB answers, so that nobody is kept waiting where it does not.
         unread: what clients were answered and have not read.
@@ -75,6 +76,7 @@ class HandlerContext:
     validations: Validations
     metrics: MetricsRegistry
     http_metrics: HttpMetrics
+    access_log_every: int
     origins: Origins
     readiness: Readiness
     tasks: TaskOwner

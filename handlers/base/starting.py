@@ -57,15 +57,18 @@ class StartingHandler(EarlyHandler):
         self.finish(json.dumps(document))
 
 
-def starting_application(readiness: Readiness, metrics: HttpMetrics) -> web.Application:
+def starting_application(
+    readiness: Readiness, metrics: HttpMetrics, access_log_every: int = 1
+) -> web.Application:
     """The Tornado application of a worker that does not serve yet.
 
     Args:
         readiness: what it waits for.
         metrics: count its answers.
+        access_log_every: see `handlers.base.access_log`.
     """
     return web.Application(
         [(r".*", StartingHandler, {"readiness": readiness})],
-        log_function=access_log(metrics),
+        log_function=access_log(metrics, access_log_every),
         autoreload=False,
     )

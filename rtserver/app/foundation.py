@@ -1,6 +1,7 @@
 """The foundation of a worker: settings, metrics, shutdown and readiness, for every builder."""
 
 import functools
+import platform
 from dataclasses import dataclass
 
 from handlers.base.metrics import HttpMetrics
@@ -12,6 +13,7 @@ from rtserver.config.settings import Settings
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.lib.shutdown import Shutdown
+from rtserver.model.version import VERSION
 from rtserver.observe.loop_lag import LoopLag
 from rtserver.observe.metrics import MetricsRegistry
 from rtserver.observe.readiness import Readiness
@@ -35,6 +37,9 @@ class WorkerMetrics:
 
     def __init__(self) -> None:
         self.registry = MetricsRegistry()
+        runs = (VERSION, platform.python_version())
+        build = self.registry.gauge("build_info", "What runs; always 1", ["version", "python"])
+        build.labels(*runs).set(1)
         self.log = LogMetrics(self.registry)
         self.audit_log = LogMetrics(self.registry, items="records", prefix="audit_")
         self.stranger_log = LogMetrics(self.registry, items="records", prefix="stranger_")

@@ -57,6 +57,7 @@ def _context(base: Foundation, features: Features) -> HandlerContext:
         validations=runs.validations,
         metrics=metrics.registry,
         http_metrics=metrics.http,
+        access_log_every=settings.access_log_every,
         origins=Origins(settings.allowed_origins),
         readiness=base.readiness,
         tasks=sessions.tasks,

@@ -51,7 +51,9 @@ class Interface(HTTPServerConnectionDelegate):
         self._sockets = [Listener(fd, base.metrics.listener) for fd in _descriptors(settings)]
         base.shutdown.push("listener", self._close)
         self.port: int = self._sockets[0].getsockname()[1]
-        self._starting = starting_application(base.readiness, base.metrics.http)
+        self._starting = starting_application(
+            base.readiness, base.metrics.http, settings.access_log_every
+        )
         self._application: Application | None = None
         self._answers = False
         self.server = HTTPServer(

@@ -51,13 +51,13 @@ def free_address() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
-def sample_of(file: str, workers: list[Worker], listens: tuple[str, str]) -> str:
-    """A documented configuration, for these workers and another address; else as it stands."""
+def sample_of(file: str, workers: list[Worker], *others: tuple[str, str]) -> str:
+    """A documented configuration, for these workers and other addresses; else as it stands."""
     sample = (ROOT / "docs" / file).read_text(encoding="utf-8")
     replaced = [
         (f"127.0.0.1:{8000 + number}", worker.address) for number, worker in enumerate(workers)
     ]
-    for documented, used in (*replaced, listens):
+    for documented, used in (*replaced, *others):
         assert documented in sample
         sample = sample.replace(documented, used)
     return sample

@@ -51,8 +51,13 @@ def front(_module_workers: Workers, tmp_path_factory: pytest.TempPathFactory) ->
     executable = find_program("nginx")
     workers = _module_workers.start_many(2, ping_interval_s=1)
     address = free_address()
-    sample = sample_of("nginx.conf", workers, ("listen 80;", f"listen {address};"))
     directory = tmp_path_factory.mktemp("nginx")
+    sample = sample_of(
+        "nginx.conf",
+        workers,
+        ("listen 80;", f"listen {address};"),
+        ("/var/log/nginx/rtserver.log", f"{directory}/access.log"),
+    )
     (directory / "rtserver.conf").write_text(sample, encoding="utf-8")
     (directory / "nginx.conf").write_text(MAIN.format(directory=directory), encoding="utf-8")
     argv = [executable, "-p", str(directory), "-c", str(directory / "nginx.conf")]
@@ -60,6 +65,9 @@ def front(_module_workers: Workers, tmp_path_factory: pytest.TempPathFactory) ->
         yield Front(address, workers)
     alarms = [line for line in written().splitlines() if "[emerg]" in line or "[crit]" in line]
     assert alarms == []
+    logged = (directory / "access.log").read_text(encoding="utf-8")
+    assert "GET /" in logged
+    assert "?" not in logged, "a query may have a token in it"
 
 
 @pytest.mark.gen_test

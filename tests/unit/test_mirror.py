@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LIST = Path(__file__).with_name("without_tests.txt")
-MOST = 84
+MOST = 81
 """As many lines as the list may have; lower it with each that goes."""
 
 
