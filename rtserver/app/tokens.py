@@ -5,7 +5,7 @@ import secrets
 
 from rtserver.app.foundation import Foundation
 from rtserver.auth.jwks import JwksCache
-from rtserver.auth.tokens import KeyConfigurationError, TokenVerifier
+from rtserver.auth.tokens import KeyConfigurationError, TokenSigner, TokenVerifier
 from rtserver.config.settings import Settings
 from rtserver.lib.data_folder import make_folder
 from rtserver.model.errors import OperatorError
@@ -60,7 +60,18 @@ def _demo_secret(settings: Settings) -> str:
 
 def key_set(settings: Settings) -> JwksCache | None:
     """The key set that the settings name, to be closed by who asked for it."""
-    return None if settings.jwt_jwks_url is None else JwksCache(settings.jwt_jwks_url)
+    if settings.jwt_jwks_url is None:
+        return None
+    return JwksCache(
+        settings.jwt_jwks_url,
+        ttl_s=settings.jwt_jwks_refresh_s,
+        cooldown_s=settings.jwt_jwks_cooldown_s,
+    )
+
+
+def claim_names(settings: Settings) -> dict[str, str]:
+    """What the issuer calls the claims that are named otherwise by some."""
+    return {"projects": settings.jwt_projects_claim, "roles": settings.jwt_roles_claim}
 
 
 def token_verifier(settings: Settings, secret: str | None, keys: JwksCache | None) -> TokenVerifier:
@@ -76,6 +87,22 @@ def token_verifier(settings: Settings, secret: str | None, keys: JwksCache | Non
         algorithms=settings.jwt_algorithms,
         audience=settings.jwt_audience,
         issuer=settings.jwt_issuer,
+        claim_names=claim_names(settings),
+    )
+
+
+def token_signer(settings: Settings, secret: str, algorithm: str = "HS256") -> TokenSigner:
+    """Signs tokens that this verifier takes.
+
+    Raises:
+        KeyConfigurationError: the secret is weak, or the algorithm is not for secrets.
+    """
+    return TokenSigner(
+        secret,
+        algorithm,
+        settings.jwt_audience,
+        settings.jwt_issuer,
+        claim_names=claim_names(settings),
     )
 
 

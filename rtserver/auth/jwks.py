@@ -165,7 +165,7 @@ class JwksCache:
         url: str,
         *,
         http_client: AsyncHTTPClient | None = None,
-        ttl_s: float = 300.0,
+        ttl_s: float = 60.0,
         cooldown_s: float = 10.0,
         timeout_s: float = 5.0,
         clock: Callable[[], float] = time.monotonic,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import jwt
@@ -34,6 +36,8 @@ __all__ = ["KeyConfigurationError", "RefusalReason", "TokenRefused", "TokenSigne
 
 MAX_TOKEN_BYTES = 8 * 1024
 MAX_KNOWN_TOKENS = 1024
+MAX_PUBLIC_KEYS = 8
+"""A token with a wrong signature costs a check with each of them."""
 # How far ahead of ours an issuer's clock may run, beyond the leeway: its `nbf` is the moment of
 # issue as often as not, and an `iat` further ahead shows that its `exp` can't be believed either.
 MAX_CLOCK_SKEW_S = 60.0
@@ -57,6 +61,7 @@ _DECODE_OPTIONS: Options = {
 }
 
 _Key: TypeAlias = str | PublicKey
+_PEM_BLOCK = re.compile(r"-----BEGIN [^-]{1,40}-----[^-]*-----END [^-]{1,40}-----")
 RefusalReason: TypeAlias = Literal[
     "missing",
     "too_long",
@@ -149,16 +154,18 @@ class TokenVerifier:
 
     Args:
         secret: The HMAC secret, as long as the algorithm's hash at least: 32 bytes for HS256.
-        public_key: A public key as PEM text, whose line ends may be written as backslash and n,
-            or the path of a PEM file.
-        jwks: Keys at a URL. Its maker closes it. With a public key too, that one is tried
+        public_key: Public keys as PEM text, whose line ends may be written as backslash and n,
+            or the path of a PEM file: one, or while keys are replaced up to `MAX_PUBLIC_KEYS`.
+        jwks: Keys at a URL. Its maker closes it. With public keys too, those are tried
             first.
         algorithms: The JWS algorithms to accept (RFC 7518 section 3.1). Empty: HS256 for a
-            secret, the usual one of the public key's type, and RS256, ES256 and EdDSA for a JWKS.
+            secret, the usual one of each public key's type, and RS256, ES256 and EdDSA for a JWKS.
             One that no key is configured for is left out, see `algorithms`.
         audience: What ``aud`` must be or contain. Without it, a token that has an audience is
             not for us (RFC 7519 section 4.1.3).
         issuer: What ``iss`` must be; without it any will do.
+        claim_names: What the issuer calls ``projects`` and ``roles``, where it is something else.
+            Claims of these own names are not looked at then.
         leeway_s: By how many seconds ``exp`` and ``nbf`` may be missed; for ``nbf`` and ``iat`` it
             is on top of `MAX_CLOCK_SKEW_S`.
         revocations: Whose tokens prove nothing any more, whatever else is right about them.
@@ -177,6 +184,7 @@ class TokenVerifier:
         algorithms: tuple[str, ...] = (),
         audience: str | None = None,
         issuer: str | None = None,
+        claim_names: Mapping[str, str] = MappingProxyType({}),
         leeway_s: float = 0.0,
         revocations: Revocations | None = None,
         clock: Callable[[], float] = time.time,
@@ -188,10 +196,10 @@ class TokenVerifier:
         for name in algorithms:
             if name not in _SECRET_BYTES and name not in _ASYMMETRIC:
                 raise KeyConfigurationError(f"The JWT algorithm {name!r} is not supported")
-        self._public_key = None if public_key is None else _load_public_key(public_key)
-        self._public_key_algorithms = algorithms_of(self._public_key)
-        usable: set[str] = set(self._public_key_algorithms)
-        defaults = list(self._public_key_algorithms[:1])
+        self._public_keys = () if public_key is None else _load_public_keys(public_key)
+        can_verify = [algorithms_of(key) for key in self._public_keys]
+        usable = {name for names in can_verify for name in names}
+        defaults = [names[0] for names in can_verify]
         if secret is not None:
             usable.update(_SECRET_BYTES)
             defaults.append("HS256")
@@ -210,6 +218,7 @@ class TokenVerifier:
         self._jwks = jwks
         self._audience = audience
         self._issuer = issuer
+        self._claim_names = claim_names
         self._leeway_s = leeway_s
         self._clock = clock
         self.revocations = revocations or Revocations()
@@ -244,7 +253,7 @@ class TokenVerifier:
         algorithm, kid = self._read_header(token)
         payload, key = await self._check_signature(token, algorithm, kid)
         try:
-            claims = Claims.from_payload(payload)
+            claims = Claims.from_payload(self._in_our_words(payload))
         except ClaimsError as error:
             message = f"The token's claims are not as they should be: {error}"
             raise TokenRefused("claims", message) from None
@@ -259,7 +268,8 @@ class TokenVerifier:
         identity = claims.to_identity(leeway_s=self._leeway_s)
         if len(self._verified) >= MAX_KNOWN_TOKENS:
             del self._verified[next(iter(self._verified))]
-        asked_for = None if key is self._secret or key is self._public_key else (kid, algorithm)
+        is_ours = key is self._secret or any(key is one for one in self._public_keys)
+        asked_for = None if is_ours else (kid, algorithm)
         self._verified[digest] = _Verified(identity, key, asked_for)
         return identity
 
@@ -275,6 +285,14 @@ class TokenVerifier:
         if identity.user_id != current.user_id:
             raise TokenRefused("other_user")
         return identity
+
+    def _in_our_words(self, payload: dict[str, object]) -> dict[str, object]:
+        ours = {claim: value for claim, value in payload.items() if claim not in self._claim_names}
+        return ours | {
+            claim: payload[theirs]
+            for claim, theirs in self._claim_names.items()
+            if theirs in payload
+        }
 
     def _read_header(self, token: str) -> tuple[str, str | None]:
         """The token's algorithm, which is one of the configured, and key id, both unproven."""
@@ -299,11 +317,13 @@ class TokenVerifier:
         """The token's payload, and the key that verifies its signature."""
         if algorithm in _SECRET_BYTES and self._secret is not None:
             return self._decode(token, self._secret, algorithm), self._secret
-        if self._public_key is not None and algorithm in self._public_key_algorithms:
+        suited = [key for key in self._public_keys if algorithm in algorithms_of(key)]
+        for public_key in suited:
             try:
-                return self._decode(token, self._public_key, algorithm), self._public_key
+                return self._decode(token, public_key, algorithm), public_key
             except TokenRefused as refused:
-                if self._jwks is None or refused.reason != "bad_signature":
+                is_last = self._jwks is None and public_key is suited[-1]
+                if is_last or refused.reason != "bad_signature":
                     raise
         key = await self._key_of_set(kid, algorithm)
         return self._decode(token, key, algorithm), key
@@ -341,6 +361,7 @@ class TokenSigner:
         algorithm: HS256, HS384 or HS512.
         audience: Written as ``aud``, where given.
         issuer: Written as ``iss``, where given.
+        claim_names: As in `TokenVerifier`.
         clock: Unix time in seconds.
 
     Raises:
@@ -354,6 +375,7 @@ class TokenSigner:
         audience: str | None = None,
         issuer: str | None = None,
         *,
+        claim_names: Mapping[str, str] = MappingProxyType({}),
         clock: Callable[[], float] = time.time,
     ) -> None:
         if algorithm not in _SECRET_BYTES:
@@ -362,6 +384,7 @@ class TokenSigner:
         self._secret = secret
         self._algorithm = algorithm
         self._fixed = {"aud": audience, "iss": issuer}
+        self._claim_names = claim_names
         self._clock = clock
 
     def sign(
@@ -393,7 +416,8 @@ class TokenSigner:
         }
         payload = {claim: value for claim, value in payload.items() if value is not None}
         Claims.from_payload(payload)
-        token = jwt.encode(payload, self._secret, algorithm=self._algorithm)
+        theirs = {self._claim_names.get(claim, claim): value for claim, value in payload.items()}
+        token = jwt.encode(theirs, self._secret, algorithm=self._algorithm)
         if len(token) > MAX_TOKEN_BYTES:
             raise ClaimsError(f"The token would be longer than {MAX_TOKEN_BYTES} bytes")
         return token
@@ -433,7 +457,7 @@ def _check_secret(secret: str, algorithm: str) -> None:
         ) from None
 
 
-def _load_public_key(text_or_path: str) -> PublicKey:
+def _load_public_keys(text_or_path: str) -> tuple[PublicKey, ...]:
     text = text_or_path
     if "-----BEGIN" not in text:
         try:
@@ -447,8 +471,20 @@ def _load_public_key(text_or_path: str) -> PublicKey:
         raise KeyConfigurationError(
             "The JWT public key is a private key. Give its public half: openssl pkey -pubout"
         )
+    blocks = _PEM_BLOCK.findall(text.replace("\\n", "\n"))
+    if len(blocks) > MAX_PUBLIC_KEYS:
+        raise KeyConfigurationError(
+            f"There are {len(blocks)} JWT public keys; {MAX_PUBLIC_KEYS} are the most"
+        )
+    if blocks and len(blocks) != text.count("-----BEGIN"):
+        raise KeyConfigurationError("One of the JWT public keys has no end: it was cut off")
+    # Where there is no whole block the library says what is wrong with the text.
+    return tuple(_load_public_key(block) for block in blocks or [text])
+
+
+def _load_public_key(pem: str) -> PublicKey:
     try:
-        key = load_pem_public_key(text.replace("\\n", "\n").encode())
+        key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm):
         raise KeyConfigurationError("The JWT public key is not a public key in PEM") from None
     if not isinstance(key, PublicKey) or not algorithms_of(key):

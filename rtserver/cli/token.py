@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from rtserver.app.tokens import kept_secret
-from rtserver.auth.tokens import KeyConfigurationError, TokenSigner
+from rtserver.app.tokens import kept_secret, token_signer
+from rtserver.auth.tokens import KeyConfigurationError
 from rtserver.config.settings import Settings
 from rtserver.demo.project import DEMO_PROJECT_ID
 from rtserver.model.errors import OperatorError
@@ -31,7 +31,7 @@ def token(
         )
     algorithm = next((a for a in settings.jwt_algorithms if a.startswith("HS")), "HS256")
     try:
-        signer = TokenSigner(secret, algorithm, settings.jwt_audience, settings.jwt_issuer)
+        signer = token_signer(settings, secret, algorithm)
         return signer.sign(user, name=name, projects=projects, roles=roles, ttl_s=ttl_s)
     except KeyConfigurationError:
         raise
@@ -41,7 +41,7 @@ def token(
 
 def demo_pages(settings: Settings, secret: str, port: int) -> Iterable[str]:
     """What `make run` prints: addresses with ready tokens, in the fragment, never the query."""
-    signer = TokenSigner(secret, "HS256", settings.jwt_audience, settings.jwt_issuer)
+    signer = token_signer(settings, secret)
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host  # noqa: S104
     base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
 

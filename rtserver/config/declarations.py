@@ -251,8 +251,9 @@ class Declarations:
     )
     jwt_public_key: str | None = setting(
         None,
-        text_like(r"(?s).+", "a public key in PEM form, or the path of a file that holds one"),
-        "Key for tokens signed with a private key that the server never sees.",
+        text_like(r"(?s).+", "public keys in PEM form, or the path of a file that holds them"),
+        "Key for tokens signed with a private key that the server never sees. Several, one after "
+        "the other, are all accepted, while one takes another's place. Read at the start.",
         unset="none",
     )
     jwt_jwks_url: str | None = setting(
@@ -260,6 +261,20 @@ class Declarations:
         WEB_URL,
         "Where the identity provider publishes its keys (RFC 7517), so that they can be rotated.",
         unset="none",
+    )
+    jwt_jwks_refresh_s: float = setting(
+        60.0,
+        seconds(1, 86400),
+        "Age from which a worker reads the provider's keys anew, when a token comes. A key that "
+        "was withdrawn is refused by each worker so much later at the latest, while the provider "
+        "answers; where it does not, the last keys stay.",
+    )
+    jwt_jwks_cooldown_s: float = setting(
+        10.0,
+        seconds(0.1, 3600),
+        "Least time between two reads of the provider's keys. A token with a key that is not known "
+        "has them read at once, and strangers must not make the server ask too often. So a key "
+        "that is new is taken so much later at the latest.",
     )
     jwt_algorithms: tuple[str, ...] = setting(
         (),
@@ -282,6 +297,17 @@ class Declarations:
         ANY_TEXT,
         "Required `iss` of tokens: refuses those of another issuer.",
         unset="not checked",
+    )
+    jwt_projects_claim: str = setting(
+        "projects",
+        text_like(r"\S{1,200}", "the name of a claim with no blanks"),
+        "Claim with the projects that a token opens. Some providers allow only names that are "
+        "addresses, such as `https://example.org/projects`.",
+    )
+    jwt_roles_claim: str = setting(
+        "roles",
+        text_like(r"\S{1,200}", "the name of a claim with no blanks"),
+        "Claim with the roles that a token gives. Likewise.",
     )
 
     ping_interval_s: float = setting(

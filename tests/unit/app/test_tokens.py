@@ -1,13 +1,26 @@
 """`rtserver.app.tokens`."""
 
+import asyncio
+import os
+import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from rtserver.app.tokens import SECRET_FILE, kept_secret, key_set, signing_secret, token_verifier
+from rtserver.app.tokens import (
+    SECRET_FILE,
+    kept_secret,
+    key_set,
+    signing_secret,
+    token_signer,
+    token_verifier,
+)
 from rtserver.auth.tokens import KeyConfigurationError
 from rtserver.model.errors import OperatorError
+from tests.support.processes import ROOT
 from tests.support.tokens import SECRET, token
 from tests.unit.app.parts import settings_of
 
@@ -51,3 +64,30 @@ async def test_what_the_secret_signs_is_verified(tmp_path: Path) -> None:
     assert key_set(settings) is None
     identity = await token_verifier(settings, SECRET, None).verify(token("ada"))
     assert identity.user_id == "ada"
+
+
+def test_the_documented_script_makes_a_token_that_is_taken(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "tokens.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    environ = {**os.environ, "RT_JWT_SECRET": SECRET}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=True
+    )
+    verifier = token_verifier(settings_of(tmp_path), SECRET, None)
+    identity = asyncio.run(verifier.verify(done.stdout.strip()))
+    assert identity.user_id == "ada"
+    assert identity.projects == {"demo"}
+    assert identity.is_service
+
+
+def test_own_names_of_claims_are_signed_and_read(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, jwt_roles_claim="https://example.org/roles")
+    signed = token_signer(settings, SECRET).sign("ada", roles=["admin"], ttl_s=60)
+    identity = asyncio.run(token_verifier(settings, SECRET, None).verify(signed))
+    assert identity.is_admin
+
+
+def test_every_setting_of_tokens_is_explained() -> None:
+    declared = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    explained = (ROOT / "docs" / "tokens.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"RT_JWT_\w+", declared)) == set(re.findall(r"RT_JWT_\w+", explained))

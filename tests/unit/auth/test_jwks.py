@@ -117,7 +117,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def cache(io_loop: IOLoop, issuer: Issuer, clock: Clock) -> Iterator[JwksCache]:
-    cache = JwksCache(issuer.url, clock=clock)
+    cache = JwksCache(issuer.url, ttl_s=300.0, clock=clock)
     yield cache
     issuer.may_answer.set()
     io_loop.run_sync(cache.close, timeout=10)

@@ -108,6 +108,50 @@ def pem(key: PrivateKey) -> str:
 
 
 @pytest.mark.gen_test
+async def test_several_public_keys_verify_while_one_takes_anothers_place(tmp_path: Path) -> None:
+    old, new = ed25519.Ed25519PrivateKey.generate(), ed25519.Ed25519PrivateKey.generate()
+    path = tmp_path / "keys.pem"
+    other = ec.generate_private_key(ec.SECP256R1())
+    path.write_text(f"# the old one\n{pem(old)}# the new one\n{pem(new)}{pem(other)}")
+    verifier = TokenVerifier(public_key=str(path), clock=at_noon)
+    assert verifier.algorithms == {"EdDSA", "ES256"}
+    for key in (old, new):
+        signed = jwt.encode(claims(), key, algorithm="EdDSA")
+        assert (await verifier.verify(signed)).user_id == "ada"
+        assert (await verifier.verify(signed)).user_id == "ada"
+    strange = jwt.encode(claims(), ed25519.Ed25519PrivateKey.generate(), algorithm="EdDSA")
+    with pytest.raises(TokenRefused) as refused:
+        await verifier.verify(strange)
+    assert refused.value.reason == "bad_signature"
+
+
+def test_public_keys_are_bounded_and_each_must_be_one() -> None:
+    good = pem(ed25519.Ed25519PrivateKey.generate())
+    with pytest.raises(KeyConfigurationError, match="9 JWT public keys"):
+        TokenVerifier(public_key=good * 9)
+    with pytest.raises(KeyConfigurationError, match="not a public key"):
+        TokenVerifier(public_key=good + good.replace("MC", "XX"))
+    with pytest.raises(KeyConfigurationError, match="cut off"):
+        TokenVerifier(public_key=good + good.partition("-----END")[0])
+
+
+@pytest.mark.gen_test
+async def test_an_issuer_may_have_its_own_names_for_claims() -> None:
+    names = {"projects": "https://example.org/projects", "roles": "https://example.org/roles"}
+    verifier = TokenVerifier(secret=SECRET, claim_names=names, clock=at_noon)
+    mine = claims(projects=["p1"], roles=["admin"])
+    identity = await verifier.verify(jwt.encode(mine, SECRET, algorithm="HS256"))
+    assert not identity.projects | identity.roles
+    theirs = claims(**{names["projects"]: ["p1"], names["roles"]: ["service"]})
+    identity = await verifier.verify(jwt.encode(theirs, SECRET, algorithm="HS256"))
+    assert identity.projects == {"p1"}
+    assert identity.roles == {"service"}
+    signer = TokenSigner(SECRET, claim_names=names, clock=at_noon)
+    identity = await verifier.verify(signer.sign("ada", projects=["p2"], ttl_s=60))
+    assert identity.projects == {"p2"}
+
+
+@pytest.mark.gen_test
 async def test_a_token_becomes_the_identity_that_it_names() -> None:
     token = with_secret(
         claims(
