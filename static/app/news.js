@@ -6,6 +6,7 @@ import { addressOf } from "./address.js";
 import { h, said } from "./dom.js";
 import { count, words } from "./format.js";
 import { ApiError } from "../client/index.js";
+import { newCollisions } from "./review/collisions.js";
 import { placeOf } from "./unread.js";
 
 /** One line at a time, and no sooner after another; what comes meanwhile is counted in the next. */
@@ -87,6 +88,8 @@ export function createNews({ store, unread, names, me, say, place }) {
   let timer = null;
   let caughtUp = false;
   let reachedAt = 0;
+  const collided = new Map();
+  let lookedThrough = null;
 
   const titleOf = (id) => store.state.proposals[id]?.title || id;
   const isSeen = (event) => {
@@ -135,22 +138,54 @@ export function createNews({ store, unread, names, me, say, place }) {
     return describeNews(event, { names, run: store.state.runs[event.run_id] });
   }
 
+  /** Another's text may collide with one's own at any time: its author is told at once. */
+  function tellCollisions() {
+    const { proposals } = store.state;
+    if (proposals === lookedThrough) return;
+    lookedThrough = proposals;
+    const isOwn = ({ author }) => author === me.id;
+    const found = newCollisions(collided, proposals, isOwn);
+    const [first] = found;
+    if (!first) return;
+    const mine = titleOf(first.proposal);
+    const address = addressOf({ project: store.project, proposal: first.proposal });
+    const end = ` now touch the same requirement, “${first.requirement}”.`;
+    show(address, `“${mine}” and “${titleOf(first.other)}”${end}`, `collision ${first.proposal} ${first.other}`);
+    if (!document.hidden && place().proposal === first.proposal) return; // It stands before them.
+    const more = found.length - 1;
+    say(
+      [
+        h("a", { href: address }, said(`“${mine}”`)),
+        " and ",
+        said(`“${titleOf(first.other)}”`),
+        end,
+        more > 0 && ` And ${count(more, "more collision")}.`,
+      ],
+      { tone: "warning" },
+    );
+  }
+
+  function show(address, text, tag) {
+    if (!document.hidden || !notifications.on) return;
+    // The same tag in all tabs: they show it once.
+    const shown = new Notification(store.project, { body: text, tag: `rtserver ${tag}` });
+    shown.onclick = () => {
+      window.focus();
+      location.hash = address;
+      shown.close();
+    };
+  }
+
   /** Only of what the reader has a part in: the others wait in the list. */
   function notify(event) {
     const { author, reviewers = [] } = store.state.proposals[event.proposal_id] ?? {};
     const starter = store.state.runs[event.run_id]?.started_by;
     const isInvolved = author === me.id || reviewers.includes(me.id) || starter === me.id;
-    if (!isInvolved || !document.hidden || !notifications.on) return;
+    if (!isInvolved) return;
     const { who, did, then } = describe(event);
     const title = titleOf(event.proposal_id);
     const text = [who, did, `“${title}”`, then].filter(Boolean).join(" ");
-    // The same tag in all tabs: they show it once.
-    const shown = new Notification(store.project, { body: text, tag: `rtserver ${event.id}` });
-    shown.onclick = () => {
-      window.focus();
-      location.hash = addressFor(event);
-      shown.close();
-    };
+    show(addressFor(event), text, event.id);
   }
 
   /** What happened while this page was closed, or was not told: from the stored events. */
@@ -181,6 +216,7 @@ export function createNews({ store, unread, names, me, say, place }) {
       const { position, proposals } = store.state;
       if (store.load.phase !== "ready") return;
       names.learn(store.state);
+      tellCollisions();
       unread.keepOnly((id) => id in proposals, position);
       const { proposal, view } = place();
       if (proposal && !document.hidden) unread.look(proposal, SEEN_IN.get(view) ?? ["any"], position);

@@ -41,6 +41,7 @@ def _talked_about(page: Page, demo: Site) -> tuple[Site, str]:
     verdict = {"verdict": "request_changes", "revision": 2, "text": "Say **more**."}
     site.post(page, f"{path}/reviews", verdict, user="cleo")
     site.post(page, f"{path}/validations", {})
+    propose(page, site, "rival", title="Keep it for ever")
     return site, proposal
 
 
@@ -53,6 +54,7 @@ def test_the_reviewers_views_are_for_everybody(new_context: NewContext, demo: Si
         page.goto(site.address("ben", proposal=proposal, view="text"))
         expect_live(page)
         expect(page.locator(".lost-threads .thread")).to_be_visible()
+        expect(page.get_by_role("region", name="Collisions")).to_contain_text("Keep it for ever")
         assert _findings(page) == []
         page.get_by_role("button", name="Review", exact=True).click()
         page.get_by_role("button", name="Comment on “Why”").click()

@@ -117,3 +117,28 @@ def test_a_text_appears_changes_and_is_put_back_while_one_looks(
         page.get_by_role("button", name="Try again").click(timeout=2_000)
     expect(page.locator(".stand")).to_contain_text("There is no revision 29")
     complaints.expect("Failed to load resource")
+
+
+def test_a_collision_is_told_and_stands_with_both(page: Page, site: Site) -> None:
+    spec = "specs/holds/spec.md"
+    write(site, f"one.{site.project}", FILES)
+    site.propose(page, "one", title="The first")
+    other, elsewhere = (site.propose(page, name, title=name) for name in ("other", "elsewhere"))
+    page.goto(site.address(proposal=elsewhere, view="text"))
+    expect_live(page)
+    marks = page.locator(".item .badge:visible", has_text="Collides")
+    expect(marks).to_have_count(0)
+    path = f"/proposals/{other}/revisions"
+    site.post(page, path, {"base": 0, "files": {spec: FILES[spec]}})
+    line = page.locator(".toast", has_text="now touch the same requirement, “Queue”")
+    expect(line).to_be_visible()
+    expect(marks).to_have_count(2)
+    line.get_by_role("link").click()  # it is there once, although both are ada's
+    box = page.get_by_role("region", name="Collisions")
+    expect(box).to_contain_text("Queue in holds, both add it.")
+    box.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(box.get_by_role("link")).to_be_visible()
+    site.post(page, path, {"base": 1, "files": {spec: FILES[spec].replace("Queue", "Row")}})
+    expect(box).to_be_hidden()
+    expect(marks).to_have_count(0)

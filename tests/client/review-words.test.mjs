@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { diffWordsWithSpace } from "diff";
+import { byProposal, clashOf, newCollisions } from "../../static/app/review/collisions.js";
 import { matching, mentionAt } from "../../static/app/review/mentions.js";
 import { refusalOf } from "../../static/app/review/refusals.js";
 import { byCapability, tallyOf } from "../../static/app/review/requirements.js";
@@ -20,6 +21,27 @@ const proposal = (more = {}) => ({
 });
 
 const nameOf = (id) => id.toUpperCase();
+
+test("what collides is said by proposal, and told once of one's own", () => {
+  const clash = (proposal_id, here, there) => ({ proposal_id, requirement: "R", capability: "c", here, there });
+  assert.equal(clashOf(clash("b", "modified", "modified")), "both change it");
+  assert.equal(clashOf(clash("b", "modified", "removed")), "this one changes it, the other removes it");
+  const collisions = [clash("b", "added", "added"), clash("c", "added", "renamed"), clash("b", "removed", "removed")];
+  assert.deepEqual(byProposal(collisions).map(([id, found]) => [id, found.length]), [["b", 2], ["c", 1]]);
+  assert.deepEqual(byProposal(undefined), []);
+
+  const known = new Map();
+  const isOwn = ({ id }) => id === "a";
+  const look = (...found) => newCollisions(known, { a: { id: "a", collisions: found }, z: { id: "z", collisions: found } }, isOwn);
+  assert.deepEqual(look(collisions[0]), []);
+  assert.deepEqual(look(...collisions), [{ proposal: "a", other: "c", requirement: "R" }]);
+  assert.deepEqual(look(...collisions), []);
+
+  const both = { a: { id: "a", collisions: [clash("z", "added", "added")] }, z: { id: "z", collisions: [] } };
+  assert.equal(newCollisions(known, both, () => true).length, 1);
+  both.z.collisions = [clash("a", "added", "added")];
+  assert.deepEqual(newCollisions(known, both, () => true), []);
+});
 
 test("where a decision stands is one sentence", () => {
   assert.equal(summaryOf(proposal(), nameOf).words, "0 of 2 approvals of revision 2 given.");

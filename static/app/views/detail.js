@@ -5,6 +5,7 @@ import { icon, spinner } from "../icons.js";
 import { addressOf } from "../address.js";
 import { isActive, latestRun } from "../../client/index.js";
 import { Comments } from "../review/comments.js";
+import { createCollisions } from "../review/collisions.js";
 import { createDecide } from "../review/decide.js";
 import { createKeys, goProposal, goStation } from "../review/keys.js";
 import { isMember } from "../review/rights.js";
@@ -60,6 +61,7 @@ export function createDetail({ store, actions, drafts, names, unread }) {
   const panels = new Map(VIEWS.map(([name, , create]) => [name, create(context)]));
   const panel = h("div.panel");
   const decide = createDecide(context);
+  const collisions = createCollisions(context);
   const keys = createKeys([
     ...VIEWS.map(([name, label], at) => [String(at + 1), label, () => go(name)]),
     ["j", "The next proposal", () => goProposal(1)],
@@ -80,6 +82,7 @@ export function createDetail({ store, actions, drafts, names, unread }) {
     back,
     h("div.detail-head", {}, h("div.detail-title", {}, title, meta), runBox),
     decide.element,
+    collisions.element,
     h(
       "nav.tabs",
       { "aria-label": "About this proposal" },
@@ -173,6 +176,7 @@ export function createDetail({ store, actions, drafts, names, unread }) {
       comments.update(proposal, isMember(actions.me(), proposal));
       drawThreads(threadsOpen, openThreads(proposal.comments).length);
       decide.update(proposalId);
+      collisions.update(proposal);
       show(runBox, view !== "revise" || active !== null);
       drawButton(active, proposal, busy);
       for (const { name, link } of tabs) {

@@ -6,6 +6,7 @@ import { addressOf, CHOICE, projectsOf } from "../address.js";
 import { chosen, EVERYTHING, SORTS, WHOSE } from "../list-filter.js";
 import { describeRun, isLive } from "../words.js";
 import { isActive, isOutdated, latestRun, latestVerdict } from "../../client/index.js";
+import { collidesWith } from "../review/collisions.js";
 import { avatar, peopleAt } from "./people.js";
 
 const SHOWN_PEOPLE = 3;
@@ -77,6 +78,7 @@ export function createProposalList({ store, actions, unread }) {
         selected: proposal.id === selected,
         people: peopleAt(state.present, proposal.id, me),
         address: addressOf({ project: store.project, proposal: proposal.id }),
+        collides: collidesWith(proposal, (id) => state.proposals[id]?.title || id),
       })),
     );
     if (selected !== inView && (selected === null || element.checkVisibility())) {
@@ -190,7 +192,8 @@ function makeItem() {
   const run = h("span.item-run", {}, runMark, runText);
   const people = h("span.item-people");
   const news = h("span.item-news", { hidden: true });
-  const link = h("a.item", {}, title, id, h("span.item-foot", {}, news, status, run, people));
+  const collides = h("span.badge.collides", { hidden: true }, "Collides");
+  const link = h("a.item", {}, title, id, h("span.item-foot", {}, news, status, collides, run, people));
   let drawn = {};
   return {
     element: h("li", {}, link),
@@ -201,6 +204,7 @@ function makeItem() {
         drawn.run?.verdict === next.run?.verdict &&
         drawn.outdated === next.outdated &&
         drawn.news === next.news &&
+        drawn.collides === next.collides &&
         drawn.selected === next.selected &&
         namesOf(drawn.people) === namesOf(next.people) &&
         drawn.live === next.live
@@ -219,6 +223,8 @@ function makeItem() {
       setText(news, `${next.news} new`);
       setText(status, words(proposal.status));
       status.hidden = !proposal.status;
+      show(collides, next.collides !== "");
+      collides.title = `Touches the same requirement as ${next.collides}`;
       drawPeople(people, next.people);
       const about = describeRun(next.run, next.live);
       run.className = `item-run tone-${next.outdated ? "quiet" : about.tone}`;
