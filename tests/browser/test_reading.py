@@ -142,3 +142,56 @@ def test_a_collision_is_told_and_stands_with_both(page: Page, site: Site) -> Non
     site.post(page, path, {"base": 1, "files": {spec: FILES[spec].replace("Queue", "Row")}})
     expect(box).to_be_hidden()
     expect(marks).to_have_count(0)
+
+
+def test_files_are_edited_added_and_deleted_by_keyboard_into_one_revision(
+    page: Page, site: Site, complaints: Complaints
+) -> None:
+    proposal = f"edit.{site.project}"
+    write(site, proposal, FILES)
+    site.propose(page, "edit")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(site.address(proposal=proposal, view="text"))
+    expect_live(page)
+    expect(page.get_by_role("button", name="Edit", exact=True)).to_be_visible()
+    page.keyboard.press("e")
+    field = page.get_by_label("proposal.md", exact=True)
+    expect(field).to_be_focused()
+    assert sideways_px(page) <= 0
+    assert poor_contrasts(page) == []
+    page.keyboard.press("Control+A")
+    page.keyboard.type("# Shorter\n")
+    page.reload()
+    expect(field).to_have_value("# Shorter\n")
+    page.get_by_label("Add a file").focus()
+    page.keyboard.type("../design.md")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("../design.md", exact=True)).to_be_focused()
+    page.keyboard.type("x")
+    page.get_by_role("button", name="Save").press("Enter")
+    problem = page.locator(".editor").get_by_role("alert")
+    expect(problem).to_contain_text("may not be written")
+    page.get_by_role("button", name="Do not add this file").press("Enter")
+    page.get_by_label("Upload, or drop here").set_input_files(
+        {"name": "design.md", "mimeType": "text/markdown", "buffer": b"# Design\n"}
+    )
+    expect(page.get_by_label("design.md", exact=True)).to_have_value("# Design\n")
+    page.evaluate("location.hash += '&file=tasks.md'")
+    expect(page.get_by_label("tasks.md", exact=True)).to_have_value(FILES["tasks.md"])
+    page.get_by_role("button", name="Delete this file").press("Enter")
+    path = f"/proposals/{proposal}/revisions"
+    site.post(page, path, {"base": 1, "files": {"proposal.md": "# Theirs\n"}}, user="ada")
+    moved = page.locator(".editor").get_by_role("status")
+    expect(moved).to_contain_text("it is revision 2 now")
+    page.get_by_label("What you changed").fill("by hand")
+    page.get_by_role("button", name="Save").press("Enter")
+    expect(problem).to_contain_text("Somebody changed the same file meanwhile")
+    moved.get_by_role("button", name="Go on from revision 2").press("Enter")
+    page.get_by_role("button", name="Save").press("Enter")
+    expect(page.locator(".revision-facts")).to_contain_text("by hand")
+    expect(page.get_by_role("button", name="Edit", exact=True)).to_be_focused()
+    folder = site.workspaces / site.project / "openspec" / "changes" / proposal
+    assert (folder / "proposal.md").read_text() == "# Shorter\n"
+    assert (folder / "design.md").read_text() == "# Design\n"
+    assert not (folder / "tasks.md").exists()
+    complaints.expect("Failed to load resource")

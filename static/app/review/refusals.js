@@ -8,8 +8,9 @@ const ADVICE = {
   archived: "It is archived, so its text and what was decided stay as they are.",
   locked: "Somebody else has locked the project. Wait until it is unlocked, or ask them.",
   wrong_move: "Its status has changed meanwhile. What you see now is up to date.",
-  conflict: "Somebody changed the same file meanwhile, and nothing was written. Try again on the newest text.",
+  conflict: "Somebody changed the same file meanwhile, and nothing was written. Compare the two, and try again on the newest text.",
   stale: "It was changed by somebody else meanwhile. Try again.",
+  unsafe_path: "One of these files may not be written: only OpenSpec's own documents may, such as proposal.md and specs/fees/spec.md.",
   workspace: "The files in the workspace cannot be reached now. Nothing was changed.",
 };
 

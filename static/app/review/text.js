@@ -4,6 +4,7 @@ import { fill, h, show } from "../dom.js";
 import { timeOf } from "../format.js";
 import { icon } from "../icons.js";
 import { mayRevise } from "./rights.js";
+import { createEditor } from "./editor.js";
 import { createFiles } from "./files.js";
 import { createInline } from "./inline.js";
 import { loadMarkdown } from "./markdown.js";
@@ -30,19 +31,23 @@ export function createText(context) {
   const notice = h("div.text-notice", { hidden: true, role: "status" });
   const rendered = modeButton("Rendered", false);
   const source = modeButton("Source", true);
+  const edit = h("button.small.edit-button", { type: "button", hidden: true }, "Edit");
+  const modes = h("div.modes", { role: "group", "aria-label": "How the file is shown" }, rendered, source);
   const name = h("h2.file-title");
   const body = h("div.text-body");
   const inline = createInline(context, body);
   const next = h("a.next-file", { hidden: true });
+  const editor = createEditor(context, (sent) => {
+    if (sent[place.file] === null) go({}); // It was read, and is gone now.
+    store.changed();
+    // The button is drawn again first.
+    requestAnimationFrame(() => requestAnimationFrame(() => edit.focus()));
+  });
   const article = h(
     "div.text-main",
     {},
-    h(
-      "div.file-head",
-      {},
-      name,
-      h("div.modes", { role: "group", "aria-label": "How the file is shown" }, rendered, source),
-    ),
+    h("div.file-head", {}, name, edit, modes),
+    editor.element,
     body,
     next,
   );
@@ -64,6 +69,12 @@ export function createText(context) {
   let drawn = "";
   let standing = "";
   let aimed = "";
+
+  edit.addEventListener("click", startEditing);
+
+  function startEditing() {
+    if (!edit.hidden) editor.open(proposal.id, texts.revisions(proposal).list[0].number);
+  }
 
   function modeButton(label, on) {
     const button = h("button.mode", { type: "button", dataset: { mode: String(on) } }, label);
@@ -175,6 +186,20 @@ export function createText(context) {
 
   function drawFile(known, revision, file, ordered) {
     const entry = texts.file(proposal.id, revision, file);
+    const isNewest = revision === known.list[0];
+    const isEdited = isNewest && editor.isOpen(proposal.id) && entry.phase !== "failed";
+    show(edit, isNewest && !isEdited && mayRevise(actions.me(), proposal));
+    show(modes, !isEdited);
+    show(body, !isEdited);
+    show(editor.element, isEdited);
+    if (isEdited) {
+      name.textContent = "Editing";
+      show(next, false);
+      drawn = "";
+      const text = entry.phase === "ready" ? entry.value : null;
+      editor.update(proposal, revision, { path: file.path, text }, ordered.map(({ path }) => path));
+      return;
+    }
     const isMarkdown = file.path.endsWith(".md");
     if (isMarkdown && !asSource) needRenderer();
     const waits = isMarkdown && !asSource && renderProblem === "loading";
@@ -196,14 +221,13 @@ export function createText(context) {
       else fill(body, renderer.file(entry.value, (path) => addressOfLink(path, file, ordered)));
       files.outline(plain ? [] : [...body.querySelectorAll(".md-heading")]);
       if (shown === "ready") {
-        const isNewest = revision === known.list[0];
         inline.attach({ plain, path: file.path, text: entry.value, revision, isNewest, proposal });
       }
       drawNext(file, ordered);
       aimed = "";
     }
     if (shown !== "ready") return;
-    inline.update(threadsOf(proposal.comments), { proposal, isNewest: revision === known.list[0] });
+    inline.update(threadsOf(proposal.comments), { proposal, isNewest });
     aim();
   }
 
@@ -268,7 +292,10 @@ export function createText(context) {
     });
     drawNotice(known, revision);
     const ordered = readingOrder(revision.files);
-    const file = ordered.find(({ path }) => path === place.file) ?? (place.file ? null : ordered[0]);
+    const isEdited = revision === known.list[0] && editor.isOpen(proposal.id);
+    const wanted = ordered.find(({ path }) => path === place.file);
+    // Whoever edits goes on, also where somebody else removed the file meanwhile.
+    const file = wanted ?? (place.file && !isEdited ? null : ordered[0]);
     if (!file) {
       showInstead(`no file ${place.file}`, () => noFile(place.file, revision, here({ revision: place.revision })));
       return;
@@ -291,6 +318,7 @@ export function createText(context) {
   return {
     element,
     update,
+    edit: startEditing,
     toggleSource: () => setMode(!asSource),
     comment: inline.comment,
     /** @param {1 | -1} step to the file after or before */

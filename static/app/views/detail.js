@@ -72,6 +72,7 @@ export function createDetail({ store, actions, drafts, names, unread }) {
     ["n", "The next file of the text", () => inText((text) => text.step(1))],
     ["p", "The file before", () => inText((text) => text.step(-1))],
     ["s", "The text as source, or rendered", () => inText((text) => text.toggleSource())],
+    ["e", "Edit the file that is shown", () => inText((text) => text.edit())],
     ["m", "Comment on what is selected, on this heading, or on the proposal", comment],
     ["r", "Review: approve, request changes or comment", () => decide.open()],
     ["v", "Validate", () => run.click()],
