@@ -1,6 +1,6 @@
 """From the logs to this worker's connections: feeds, and the tails that fill them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,12 +108,18 @@ class _EventFeeds:
         dispatcher: Dispatcher,
         table: SessionTable,
         tasks: TaskOwner,
+        on_events: Callable[[list[EventPack]], None],
     ) -> None:
         self._log = events.writer
         self._control = events.control
         self._dispatcher = dispatcher
         self._table = table
         self._tasks = tasks
+        self._on_events = on_events
+
+    async def on_packs(self, packs: list[EventPack]) -> None:
+        self._on_events(packs)
+        await self._dispatcher.on_packs(packs)
 
     def on_epoch(self, epoch: str) -> None:
         """The log was lost: nobody can go on where they were."""
@@ -150,17 +156,19 @@ async def build_tails(
     audit: Audit,
     delivery: Delivery,
     table: SessionTable,
+    *,
+    on_events: Callable[[list[EventPack]], None],
 ) -> EventTail:
     """Follow all logs; the tail of the events, once it has begun.
 
     The last part of a worker but for its interface: whatever a message between workers is for has
-    to be there when it comes.
+    to be there when it comes. `on_events` is told of each batch before connections are.
 
     Raises:
         StoreUnavailableError: the log could not be tailed.
     """
     tasks = base.shutdown.tasks("tails")
-    feeds = _EventFeeds(events, delivery.dispatcher, table, tasks)
+    feeds = _EventFeeds(events, delivery.dispatcher, table, tasks, on_events)
     tail = EventTail(
         mongo.database,
         events.store.heads,
@@ -168,7 +176,7 @@ async def build_tails(
         events.store.access,
         epoch=events.writer.epoch,
         prepare=events.store.prepare,
-        on_packs=delivery.dispatcher.on_packs,
+        on_packs=feeds.on_packs,
         on_epoch=feeds.on_epoch,
         is_durable=events.writer.is_durable,
         under_way=events.writer.under_way,

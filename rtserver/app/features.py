@@ -15,6 +15,7 @@ from rtserver.app.reviews import Reviews, build_reviews
 from rtserver.app.runs import Runs, build_runs
 from rtserver.app.sessions import Sessions, build_sessions
 from rtserver.app.watches import build_watches
+from rtserver.app.webhooks import build_webhooks
 from rtserver.auth.tokens import TokenVerifier
 from rtserver.lib.tasks import TaskOwner
 from store.log.tail import EventTail
@@ -74,8 +75,11 @@ async def build_features(
         base, events, documents, delivery, workspaces, reviews, audit, demo=demo
     )
     watches = build_watches(base, mongo, events, audit)
+    webhooks = await build_webhooks(base, mongo, events, audit)
     sessions = await build_sessions(base, verifier, events, audit, documents, delivery, runs)
-    tail = await build_tails(base, mongo, events, audit, delivery, sessions.table)
+    tail = await build_tails(
+        base, mongo, events, audit, delivery, sessions.table, on_events=webhooks.saw
+    )
     return Features(
         interface, events, audit, documents, delivery, reviews, runs, watches, sessions, tail
     )

@@ -22,6 +22,7 @@ from rtserver.runs.llm.metrics import LlmMetrics
 from rtserver.runs.metrics import RunMetrics
 from rtserver.sessions.metrics import SessionMetrics
 from rtserver.watch.metrics import WatchMetrics
+from rtserver.webhooks.metrics import WebhookMetrics
 
 
 class WorkerMetrics:
@@ -32,7 +33,8 @@ class WorkerMetrics:
         log, audit_log, stranger_log: of the log of events, and of both audit logs.
         strangers: of the recording of what strangers were refused.
         commits: of the repositories in workspaces.
-        audit, sessions, runs, llm, watch, http, listener, loop_lag: of the packages of these names.
+        audit, sessions, runs, llm, watch, webhooks, http, listener, loop_lag: of the packages of
+            these names.
     """
 
     def __init__(self) -> None:
@@ -50,6 +52,7 @@ class WorkerMetrics:
         self.runs = RunMetrics(self.registry)
         self.llm = LlmMetrics(self.registry)
         self.watch = WatchMetrics(self.registry)
+        self.webhooks = WebhookMetrics(self.registry)
         self.http = HttpMetrics(self.registry)
         self.listener = ListenerMetrics(self.registry)
         self.loop_lag = LoopLag(self.registry)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from rtserver.app.operator import operator_reading
+from rtserver.app.operator.logs import operator_reading
 from rtserver.audit.live.filter import AuditFilter
 from rtserver.audit.live.reader import AuditReader
 from rtserver.audit.record.actions import Action

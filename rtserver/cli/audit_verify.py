@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from rtserver.app.operator import AuditAccess, operator_audit
+from rtserver.app.operator.logs import AuditAccess, operator_audit
 from rtserver.audit.archive.archiver import RESTORED
 from rtserver.audit.archive.directory import STATE_FILE
 from rtserver.audit.archive.file import GAP_TYPE, TornFileError, archive_files, read_lines

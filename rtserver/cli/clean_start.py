@@ -24,6 +24,7 @@ SECRET_FLAGS = (
     "--llm-api-key",
     "--llm-headers",
     "--mongodb-uri",
+    "--webhooks",
     # These may have a key in their query.
     "--audit-witness-url",
     "--llm-base-url",

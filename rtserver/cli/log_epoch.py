@@ -2,7 +2,7 @@
 
 import sys
 
-from rtserver.app.operator import begin_log_epoch
+from rtserver.app.operator.logs import begin_log_epoch
 from rtserver.config.settings import Settings
 
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 
-from rtserver.app.operator import operator_resizing
+from rtserver.app.operator.logs import operator_resizing
 from rtserver.config.settings import Settings
 from rtserver.model.errors import OperatorError
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m rtserver serve|master|token|publish|tail|audit|log|check|mongod`.
+"""The command line: `python -m rtserver COMMAND`, where `--help` lists the commands.
 
 Exit status 0 on success, 2 for a wrong command line or setting (one clear line), 1 for a failure.
 """
@@ -36,6 +36,7 @@ from rtserver.cli.publish import STDIN, PublishRequest, publish
 from rtserver.cli.serve import serve, shared_mongod
 from rtserver.cli.tail import tail
 from rtserver.cli.token import token
+from rtserver.cli.webhooks import WEBHOOK_ACTIONS, webhooks
 from rtserver.config.engine import SettingError, flags_of
 from rtserver.config.settings import SETTING_SPECS, Settings
 from rtserver.eventlog.history import EventFilter
@@ -118,6 +119,10 @@ def _parser() -> argparse.ArgumentParser:
         LOG_NEW_EPOCH, help="say that a log was put back: its positions of before hold no more"
     )
     one.add_argument("log", nargs="?", default="events", choices=list(LOGS))
+
+    one = commands.add_parser("webhooks", help="show webhooks, send dead letters again")
+    one.add_argument("action", choices=WEBHOOK_ACTIONS)
+    one.add_argument("endpoint", nargs="?", help="its id in RT_WEBHOOKS; status is of all")
 
     commands.add_parser("check", help="try the settings and say what is wrong")
     commands.add_parser("mongod", help="run the private MongoDB for all workers of this host")
@@ -391,6 +396,8 @@ def _run(given: argparse.Namespace, settings: Settings) -> int:
             return asyncio.run(resize(settings, given.log, shrink=given.shrink))
         case "log new-epoch":
             return asyncio.run(new_epoch(settings, given.log))
+        case "webhooks":
+            return asyncio.run(webhooks(settings, given.action, given.endpoint))
         case "check":
             return asyncio.run(check(settings))
         case _:

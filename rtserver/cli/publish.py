@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from rtserver.app.operator import operator_publishing
-from rtserver.app.operator_records import OperatorRecords
+from rtserver.app.operator.logs import operator_publishing
+from rtserver.app.operator.records import OperatorRecords
 from rtserver.audit.record.actions import Action, Outcome
 from rtserver.config.settings import Settings
 from rtserver.eventlog.api import EventLog

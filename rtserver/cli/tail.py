@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from rtserver.app.operator import operator_log
+from rtserver.app.operator.logs import operator_log
 from rtserver.cli.signals import stop_signals
 from rtserver.config.settings import Settings
 from rtserver.eventlog.history import EVERYTHING, EventFilter

@@ -25,6 +25,7 @@ from rtserver.config.kinds import (
     TIB,
     WEB_URL,
     Kind,
+    choice,
     count,
     list_of,
     parse_algorithm,
@@ -38,6 +39,7 @@ from rtserver.config.kinds import (
     text_like,
 )
 from rtserver.model.watch import FORM, Watch, parse_watches
+from rtserver.model.webhook import WebhookEndpoint, parse_webhook_host, parse_webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +241,40 @@ class Declarations:
         "MongoDB need publish nothing.",
         section="Watching",
         unset="none",
+    )
+
+    webhooks: tuple[WebhookEndpoint, ...] = setting(
+        (),
+        Kind(
+            parse_webhooks,
+            "a JSON array of endpoints, or the path of a file that holds one; see docs/webhooks.md",
+            metavar="JSON",
+            tells=True,
+        ),
+        "Whom to tell of events by signed webhooks, for those who are not connected.",
+        section="Webhooks",
+        unset="nobody",
+        secret=True,
+    )
+    webhook_hosts: tuple[str, ...] = setting(
+        (),
+        list_of(
+            parse_webhook_host,
+            "a comma-separated list of hosts such as hooks.example.com or *.example.com",
+        ),
+        "Hosts that endpoints may be at; *.example.com is all below example.com. An endpoint at "
+        "another is refused at the start.",
+        unset="none",
+    )
+    webhook_private: str = setting(
+        "off",
+        choice("on", "off"),
+        "Whether endpoints may be at addresses that are not of the public Internet (loopback, "
+        "private, link-local ...), and be told without TLS. off: a name that is made to point at "
+        "such an address leads nowhere.",
+    )
+    webhook_timeout_s: float = setting(
+        15.0, seconds(0.1, 60), "How long an attempt at an endpoint may take as a whole."
     )
 
     jwt_secret: str | None = setting(

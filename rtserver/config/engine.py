@@ -33,7 +33,7 @@ class SettingError(ValueError):
         # An address with a user part carries a password more often than not.
         hidden = spec.secret or "@" in value
         shown = "what it is set to (not shown here)" if hidden else repr(_shortened(value))
-        detail = f" ({_shortened(problem)})" if problem and not hidden else ""
+        detail = f" ({_shortened(problem)})" if problem and (spec.kind.tells or not hidden) else ""
         super().__init__(
             f"{self.env_name} ({self.flag}) can't be {shown}{detail}: it takes {self.allowed}"
         )

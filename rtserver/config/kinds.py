@@ -29,6 +29,7 @@ class Kind:
         metavar: the placeholder in `--help`.
         is_list: items stand between separators; as a flag it may also be repeated.
         separator: what stands between them.
+        tells: its errors say nothing that is secret, so they are shown where the value is not.
     """
 
     parse: Callable[[str], object]
@@ -37,6 +38,7 @@ class Kind:
     metavar: str = "TEXT"
     is_list: bool = False
     separator: str = ","
+    tells: bool = False
 
 
 def format_bytes(count: int) -> str:

@@ -4,6 +4,7 @@ Flags win over the environment, the environment over the default. What there is 
 `rtserver.config.declarations` and `rtserver.config.run_declarations`.
 """
 
+import base64
 import os
 import re
 import secrets
@@ -24,6 +25,7 @@ from rtserver.config.engine import (
 from rtserver.config.kinds import split_mongodb_uri
 from rtserver.config.run_declarations import RunDeclarations
 from rtserver.model.watch import Watch, WatchSpecError, check_watches
+from rtserver.model.webhook import WebhookSpecError, check_webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,10 @@ class Settings(RunDeclarations):
     def secrets(self) -> frozenset[str]:
         """The texts among the settings that nobody may see, in a log for example."""
         found = {self.jwt_secret, self.llm_api_key}
+        for endpoint in self.webhooks:
+            # Whoever knows it can often post there.
+            found.add(endpoint.url)
+            found |= {base64.b64encode(secret).decode() for secret in endpoint.secrets}
         for _, value in self.llm_headers:
             found |= {value, value.rpartition(" ")[2]}  # also what stands after `Bearer`
         for url in (self.llm_base_url, self.audit_witness_url):
@@ -97,6 +103,15 @@ class Settings(RunDeclarations):
             spec = next(spec for spec in SETTING_SPECS if spec.attribute == "watch")
             text = flags.get(spec.attribute) or environ.get(spec.env_name, "")
             raise SettingError(spec, text, str(error)) from None
+        try:
+            check_webhooks(
+                settings.webhooks,
+                settings.webhook_hosts,
+                private=settings.webhook_private == "on",
+            )
+        except WebhookSpecError as error:
+            spec = next(spec for spec in SETTING_SPECS if spec.attribute == "webhooks")
+            raise SettingError(spec, "", str(error)) from None
         return settings
 
 

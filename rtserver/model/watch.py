@@ -24,6 +24,7 @@ OWN_COLLECTIONS = frozenset(
         *("connections", "presence", "workers", "watches"),
         *("proposals", "comments", "locks", "runs", "run_places"),
         *("revisions", "contents", "commits", "revocations"),
+        *("webhooks", "webhook_dead_letters"),
     }
 )
 """The server's own, in its database. Following the log would feed the log into itself."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rtserver.app import operator_records as app_operator_records
+from rtserver.app.operator import records as app_operator_records
 from rtserver.cli.main import main
 from rtserver.model.moments import rfc3339
 from tests.integration.conftest import Pair

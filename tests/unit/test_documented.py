@@ -90,6 +90,9 @@ def test_every_metric_is_documented_with_its_labels() -> None:
     # Which series these have is known only with the settings.
     found["rtserver_watch_stalled_seconds"].add("watch")
     found["rtserver_audit_checkpoint_place_up"].add("place")
+    for name in ("dead_letters_total", "gaps_total", "waiting_events", "failing_seconds"):
+        found[f"rtserver_webhook_{name}"].add("endpoint")
+    found["rtserver_webhook_attempts_total"] |= {"endpoint", "outcome"}
     assert {name: set(labels) for name, labels in rows.items()} == found
 
 

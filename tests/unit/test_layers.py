@@ -54,8 +54,14 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.lib rtserver.model rtserver.observe rtserver.presence
         rtserver.reviews rtserver.revisions rtserver.runs rtserver.runs.files
         rtserver.runs.iteration rtserver.runs.llm rtserver.runs.process
-        rtserver.runs.validation rtserver.sessions rtserver.watch store.audit
-        store.base store.documents store.log store.mongod store.watch
+        rtserver.runs.validation rtserver.sessions rtserver.watch rtserver.webhooks
+        store.audit store.base store.documents store.log store.mongod store.watch
+        store.webhooks
+    """,
+    "rtserver.app.operator": """
+        rtserver.app rtserver.audit.record rtserver.config rtserver.eventlog rtserver.lib
+        rtserver.model rtserver.webhooks store.audit store.base store.documents store.log
+        store.webhooks
     """,
     "rtserver.audit.archive": """
         rtserver.audit.checkpoints rtserver.audit.record rtserver.lib rtserver.model
@@ -78,7 +84,8 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.model
     """,
     "rtserver.cli": """
-        rtserver.app rtserver.audit.archive rtserver.audit.checkpoints rtserver.audit.live
+        rtserver.app rtserver.app.operator rtserver.audit.archive rtserver.audit.checkpoints
+        rtserver.audit.live
         rtserver.audit.record
         rtserver.audit.verify rtserver.auth rtserver.config rtserver.demo
         rtserver.eventlog rtserver.lib rtserver.model rtserver.observe
@@ -143,6 +150,9 @@ MAY_IMPORT: dict[str, str] = {
     "rtserver.watch": """
         rtserver.eventlog rtserver.lib rtserver.model rtserver.observe
     """,
+    "rtserver.webhooks": """
+        rtserver.eventlog rtserver.lib rtserver.model rtserver.observe
+    """,
     "store.audit": """
         rtserver.audit.archive rtserver.audit.record rtserver.eventlog rtserver.model
         store.base store.log
@@ -162,6 +172,9 @@ MAY_IMPORT: dict[str, str] = {
     """,
     "store.watch": """
         rtserver.model rtserver.watch store.base
+    """,
+    "store.webhooks": """
+        rtserver.model rtserver.webhooks store.base
     """,
 }
 MODULES = sorted(

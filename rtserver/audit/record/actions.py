@@ -70,6 +70,11 @@ class Action(enum.StrEnum):
     MONGODB_LOST = "mongodb.lost"
     MONGODB_FOUND = "mongodb.found"
     WATCH_HISTORY_LOST = "watch.history_lost"
+    WEBHOOK_DEAD_LETTERED = "webhook.dead_lettered"
+    WEBHOOK_GAP = "webhook.gap"
+    WEBHOOK_DISABLED = "webhook.disabled"
+    WEBHOOK_ENABLED = "webhook.enabled"
+    WEBHOOK_SENT_AGAIN = "webhook.sent_again"
 
 
 def matching(pattern: str) -> tuple[Action, ...]:

@@ -388,6 +388,22 @@ CLIENT_ACTIONS: Mapping[Action, ActionDoc] = {
             "reason": "why it could not be done",
         },
     ),
+    Action.WEBHOOK_ENABLED: ActionDoc(
+        "An operator had a webhook's endpoint told again, and at once, from a shell.",
+        {"actor": "root", "details": {"endpoint": "ci"}},
+        must=True,
+        details={"endpoint": "which", **_SHELL},
+    ),
+    Action.WEBHOOK_SENT_AGAIN: ActionDoc(
+        "An operator had dead letters of a webhook sent again, from a shell.",
+        {"actor": "root", "details": {"endpoint": "ci", "accepted": 3}},
+        details={
+            "endpoint": "whom",
+            "accepted": "how many were accepted",
+            "reason": "why the next one was not",
+            **_SHELL,
+        },
+    ),
     Action.API_CALLED: ActionDoc(
         "A request that no other action stands for: one that would change something, or one that "
         "was refused.",

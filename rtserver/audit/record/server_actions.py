@@ -172,4 +172,41 @@ SERVER_ACTIONS: Mapping[Action, ActionDoc] = {
         {"outcome": "failed", "target": "app.comments:comment"},
         kept=True,
     ),
+    Action.WEBHOOK_DEAD_LETTERED: ActionDoc(
+        "Messages of a webhook were given up: the endpoint did not accept them in time. `target` "
+        "is the endpoint.",
+        {
+            "outcome": "failed",
+            "project_id": "alpha",
+            "target": "ci",
+            "details": {"count": 3, "reason": "status 503"},
+        },
+        kept=True,
+        details={"count": "how many", "reason": "what was wrong with the last attempt"},
+    ),
+    Action.WEBHOOK_GAP: ActionDoc(
+        "A webhook's endpoint can't be told of some events any more. `target` is the endpoint.",
+        {
+            "outcome": "failed",
+            "project_id": "alpha",
+            "target": "ci",
+            "details": {
+                "after": "63043bd6-17",
+                "before": "63043bd6-90",
+                "reason": "overwritten",
+            },
+        },
+        kept=True,
+        details={
+            "after": "the last event before them",
+            "before": "where it goes on: behind this place",
+            "reason": "`overwritten` or `log_lost`",
+        },
+    ),
+    Action.WEBHOOK_DISABLED: ActionDoc(
+        "A webhook's endpoint is told nothing more. `target` is the endpoint.",
+        {"outcome": "failed", "target": "ci", "details": {"reason": "it answered 410 Gone"}},
+        kept=True,
+        details={"reason": "why"},
+    ),
 }

@@ -10,7 +10,7 @@ from rtserver.app.delivery import Delivery, build_delivery, build_tails
 from rtserver.app.foundation import Foundation
 from rtserver.config.settings import Settings
 from rtserver.model.errors import StoreUnavailableError
-from rtserver.model.events import EventDraft
+from rtserver.model.events import EventDraft, EventPack
 from rtserver.sessions.table import SessionTable
 from store.log.collection import EVENTS
 from store.log.tail import EventTail
@@ -31,15 +31,23 @@ async def test_events_reach_the_feeds_and_a_lost_log_begins_anew(
     settings: Settings, logs: LogRecorder
 ) -> None:
     logs.expect("log_lost")
+    told: list[EventPack] = []
     async with feeds(settings) as (base, kept, delivery):
         tail = await build_tails(
-            base, kept.mongo, kept.events, kept.audit, delivery, SessionTable()
+            base,
+            kept.mongo,
+            kept.events,
+            kept.audit,
+            delivery,
+            SessionTable(),
+            on_events=told.extend,
         )
         assert base.readiness.problems() == {}
         log = kept.events.writer
         feed = await delivery.dispatcher.open("p1")
         await log.publish([EventDraft("p1", "test.event", {"data": 1})])
         await until(lambda: feed.seq == 1, "the event")
+        assert [pack.last for pack in told if pack.project_id == "p1"] == [1]
         epoch = log.epoch
         await kept.mongo.database[EVENTS].drop()
         await until(lambda: log.epoch != epoch and tail.ready.is_set(), "the log anew")
@@ -57,5 +65,13 @@ async def test_a_log_that_cannot_be_tailed_is_an_error(
     monkeypatch.setattr(app_delivery, "TAIL_READY_S", 0.01)
     async with feeds(settings) as (base, kept, delivery):
         with pytest.raises(StoreUnavailableError, match="tailed"):
-            await build_tails(base, kept.mongo, kept.events, kept.audit, delivery, SessionTable())
+            await build_tails(
+                base,
+                kept.mongo,
+                kept.events,
+                kept.audit,
+                delivery,
+                SessionTable(),
+                on_events=lambda _packs: None,
+            )
         assert "tail" in base.readiness.problems()

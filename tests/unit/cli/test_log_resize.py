@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rtserver.app.logs import log_sizes
-from rtserver.app.operator import LOG_COLLECTIONS
+from rtserver.app.operator.logs import LOG_COLLECTIONS
 from rtserver.cli import log_resize
 from rtserver.cli.log_resize import LOGS, resize
 from rtserver.config.settings import SETTING_SPECS, Settings

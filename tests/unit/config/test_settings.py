@@ -154,7 +154,28 @@ def test_the_representation_has_no_secrets() -> None:
 
 def test_secrets_are_marked_as_such() -> None:
     secrets = {spec.env_name for spec in SETTING_SPECS if spec.secret}
-    assert secrets == {"RT_JWT_SECRET", "RT_LLM_API_KEY", "RT_LLM_HEADERS", "RT_MONGODB_URI"}
+    assert secrets == {
+        *("RT_JWT_SECRET", "RT_LLM_API_KEY", "RT_LLM_HEADERS", "RT_MONGODB_URI"),
+        "RT_WEBHOOKS",
+    }
+
+
+def test_a_mistake_in_webhooks_is_named_and_no_secret_shown() -> None:
+    url, key = "http://hooks.example.com/hunter2", "QUFB" * 8
+    endpoint = f'{{"id":"ci","url":"{url}","secret":"whsec_{key}","projects":["p1"]}}'
+    environ = {"RT_WEBHOOKS": f"[{endpoint}]", "RT_WEBHOOK_HOSTS": "hooks.example.com"}
+    for more, problem in (
+        ({}, "RT_WEBHOOK_PRIVATE"),
+        ({"RT_WEBHOOK_HOSTS": ""}, "RT_WEBHOOK_HOSTS"),
+        ({"RT_WEBHOOKS": f"[{endpoint},{endpoint}]"}, "the same id"),
+    ):
+        with pytest.raises(SettingError, match=problem) as caught:
+            Settings.load({**environ, **more}, {})
+        assert "hunter2" not in str(caught.value)
+        assert key not in str(caught.value)
+    settings = Settings.load({**environ, "RT_WEBHOOK_PRIVATE": "on"}, {})
+    assert settings.secrets == {url, key}
+    assert "hunter2" not in repr(settings)
 
 
 def test_workspaces_are_in_the_data_directory_unless_set() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from bson import Timestamp
 
-from rtserver.app.operator import AuditAccess
+from rtserver.app.operator.logs import AuditAccess
 from rtserver.audit.record.actions import Acting, Action
 from rtserver.audit.record.auditor import Auditor
 from rtserver.audit.record.workers import Workers, entry_of

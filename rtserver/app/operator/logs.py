@@ -8,7 +8,7 @@ from typing import Any
 from rtserver.app.foundation import WorkerMetrics
 from rtserver.app.logs import LogStore, log_sizes
 from rtserver.app.mongo import MongoAccess, no_answer
-from rtserver.app.operator_records import OperatorRecords, recorded
+from rtserver.app.operator.records import OperatorRecords, recorded
 from rtserver.audit.record.actions import Action, Outcome
 from rtserver.audit.record.chain import Head
 from rtserver.config.settings import Settings
@@ -35,7 +35,12 @@ from store.log.writer import MongoEventLog
 
 
 @contextlib.asynccontextmanager
-async def _beside(settings: Settings) -> AsyncIterator[Database]:
+async def beside(settings: Settings) -> AsyncIterator[Database]:
+    """MongoDB for a command; its errors are an operator's.
+
+    Raises:
+        OperatorError: there is none.
+    """
     mongo = MongoAccess(settings)
     database = await mongo.open(may_start=False, beside=True)
     try:
@@ -66,7 +71,7 @@ async def operator_log(settings: Settings) -> AsyncIterator[MongoEventLog]:
     Raises:
         OperatorError: there is no MongoDB.
     """
-    async with _beside(settings) as database, _events(settings, database) as log:
+    async with beside(settings) as database, _events(settings, database) as log:
         yield log
 
 
@@ -80,7 +85,7 @@ async def operator_publishing(
         OperatorError: there is no MongoDB, or it takes no record.
     """
     async with (
-        _beside(settings) as database,
+        beside(settings) as database,
         recorded(settings, database) as records,
         _events(settings, database) as log,
     ):
@@ -137,7 +142,7 @@ async def operator_resizing(settings: Settings, log: str) -> AsyncIterator[LogRe
         OperatorError: there is no MongoDB, or no such log yet, or it takes no record.
     """
     collection = LOG_COLLECTIONS[log]
-    async with _beside(settings) as database:
+    async with beside(settings) as database:
         before_bytes = await log_size_bytes(database, collection)
         if before_bytes is None:
             raise OperatorError(f"there is no log {log!r} yet: a worker makes it at its start")
@@ -173,7 +178,7 @@ async def operator_audit(
     Raises:
         OperatorError: there is no MongoDB.
     """
-    async with _beside(settings) as database:
+    async with beside(settings) as database:
         of_users = await _audit_access(settings, database, AUDIT, WORKERS)
         of_strangers = None
         if await log_exists(database, STRANGERS):
@@ -208,7 +213,7 @@ async def operator_reading(
     Raises:
         OperatorError: there is no MongoDB, or it takes no record.
     """
-    async with _beside(settings) as database:
+    async with beside(settings) as database:
         async with recorded(settings, database) as records:
             records.record(action, details)
         collection = STRANGERS if of_strangers else AUDIT
@@ -236,7 +241,7 @@ async def begin_log_epoch(settings: Settings, log: str) -> EpochChange:
     """
     collection = LOG_COLLECTIONS[log]
     async with (
-        _beside(settings) as database,
+        beside(settings) as database,
         recorded(settings, database) as records,
         _events(settings, database) as events,
     ):

@@ -1,0 +1,1 @@
+"""What an operator's commands work with, beside running workers."""
