@@ -66,6 +66,8 @@ async def _conformance(address: str, tmp_path: Path) -> dict[str, Any]:
         need_node(),
         str(MODULES / "vitest" / "vitest.mjs"),
         *("run", "--root", str(ROOT), "--dir", str(NODE), "--no-cache"),
+        # Of a whole test, of which some make a dozen streams one after the other. It allows 5 s.
+        f"--testTimeout={TIMEOUT_S * 1000}",
         *("--reporter=json", f"--outputFile={report}"),
         *("--testNamePattern", f"^({'|'.join(GROUPS)})", "durable_streams.test.mjs"),
         env={**os.environ, "STREAMS_URL": address, "NO_COLOR": "1"},
