@@ -40,6 +40,8 @@ MESSAGE_TOO_BIG = 1009
 CLOSE_FRAME, PING_FRAME = 0x8, 0x9
 FRAMES_AFTER_CLOSE = 250
 """So many are read of a client that was sent a close frame, and can't know it yet."""
+FRAMES_AT_LEISURE, LEISURE_S = 4, 0.01
+"""After so many of these there is a pause: nobody waits for what is read of them."""
 FRAMES_IN_TURN = 1
 """So many of one client are taken apart before others have their turn. Tornado goes on for
 hundreds, which takes 10 ms."""
@@ -196,6 +198,8 @@ class SessionProtocol(WebSocketProtocol13):
             self._fail(PROTOCOL_ERROR)  # a fragment that was not looked at below
         elif self.server_terminated:
             self._frames_after_close += 1
+            if self._frames_after_close % FRAMES_AT_LEISURE == 0:
+                await asyncio.sleep(LEISURE_S)
             if self._frames_after_close > FRAMES_AFTER_CLOSE:
                 self._discarding = True
                 self._abort()

@@ -18,6 +18,7 @@ from rtserver.audit.live.service import AuditWatch
 from rtserver.auth.tokens import TokenVerifier
 from rtserver.config.settings import Settings
 from rtserver.lib.byte_budget import ByteBudget
+from rtserver.lib.rate_limit import RateTable
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.model.events import AUDIT_PROJECT
@@ -123,6 +124,7 @@ async def build_sessions(
         on_refused=recorded_refusals(auditor, recorded),
         presence=presence.service,
         answering=events.answering,
+        user_messages=_user_messages(settings),
     )
     return Sessions(
         table=table,
@@ -196,6 +198,14 @@ def _rates(base: Foundation) -> RequestRates:
         connections_of_user=settings.max_connections_per_user,
     )
     return RequestRates(limits, base.metrics.sessions)
+
+
+def _user_messages(settings: Settings) -> RateTable:
+    """As many as all connections that a user may have."""
+    connections = settings.max_connections_per_user
+    return RateTable(
+        connections * settings.max_messages_per_s, connections * settings.max_message_burst
+    )
 
 
 def _session_settings(settings: Settings) -> SessionSettings:

@@ -446,7 +446,9 @@ class Declarations:
     max_messages_per_s: float = setting(
         50.0,
         rate(0.1, 100_000),
-        "Steady rate of messages of one connection; past it and the burst, it is closed with 4029.",
+        "Steady rate of messages of one connection; past it and the burst, it is closed with 4029. "
+        "A user may send as many at one worker as `RT_MAX_CONNECTIONS_PER_USER` of these, over "
+        "however many connections one after the other.",
     )
     max_message_burst: int = setting(
         100,

@@ -37,7 +37,11 @@ class Inbox:
     def count(self) -> bool:
         """Count what the client sent; False where it was too much, which ends the session."""
         session = self._session
-        if self._bucket.take(session.services.now_s()):
+        services, now_s = session.services, session.services.now_s()
+        # Also by user: who comes back after each burst has a new one, with a burst of its own.
+        if self._bucket.take(now_s) and not services.user_messages.take(
+            session.entry.user_id, now_s
+        ):
             return True
         session.close(CloseCode.TOO_MANY_MESSAGES)
         return False

@@ -10,6 +10,7 @@ from rtserver.delivery.log_pages import LogPages
 from rtserver.eventlog.answering import Answering
 from rtserver.eventlog.api import EventLog
 from rtserver.lib.byte_budget import ByteBudget
+from rtserver.lib.rate_limit import RateTable
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.model.connection import ConnectionRecord
@@ -76,6 +77,7 @@ class SessionServices:
         answering: whether MongoDB answers, so that nobody is kept waiting where it does not.
         pages: what sessions that catch up read of the log.
         catch_up_budget: for what they have sent and no socket has taken yet.
+        user_messages: how many messages each user sends, by user id.
         now_s: the clock of `wheel`.
     """
 
@@ -93,4 +95,5 @@ class SessionServices:
     on_refused: Callable[[ConnectionRecord, MessageRefusedError], None]
     presence: PresenceKeeper
     answering: Answering
+    user_messages: RateTable
     now_s: Callable[[], float] = _loop_now_s

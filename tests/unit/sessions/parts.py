@@ -15,6 +15,7 @@ from rtserver.delivery.wire_forms import Encoding
 from rtserver.eventlog.answering import Answering
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.byte_budget import ByteBudget
+from rtserver.lib.rate_limit import RateTable
 from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.model.connection import ConnectionRecord
@@ -122,6 +123,9 @@ class Stage:
             on_closed=lambda _session, ended: self.ended.append(ended),
             presence=presence,
             answering=self.answering,
+            user_messages=RateTable(
+                5 * given["max_messages_per_s"], 5 * given["max_message_burst"]
+            ),
             now_s=lambda: self.now_s,
         )
 

@@ -102,6 +102,23 @@ async def test_more_than_the_rate_ends_the_session() -> None:
 
 
 @pytest.mark.gen_test
+async def test_who_comes_back_after_each_burst_is_held_to_what_a_user_may_send() -> None:
+    """Each connection had a burst of its own, and fifty a second may be opened."""
+    stage = Stage(commands=echo(), max_messages_per_s=2.0, max_message_burst=4)
+    for _ in range(5):
+        client = await stage.joined()
+        for _ in range(4):
+            await client.say(VIEW)
+        client.session.on_disconnect(1000)
+    client, other = await stage.joined(), await stage.joined(user="ben")
+    client.session.on_message(VIEW)
+    assert client.frames[-1]["code"] == 4029
+    assert (await other.say(VIEW))["type"] == "ack"
+    stage.pass_time(1)
+    assert (await (await stage.joined()).say(VIEW))["type"] == "ack"
+
+
+@pytest.mark.gen_test
 async def test_frames_without_a_message_count_but_not_the_pongs_that_were_asked_for() -> None:
     stage = Stage(max_messages_per_s=0.001, max_message_burst=5)
     client = await stage.joined()
