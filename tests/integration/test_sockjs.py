@@ -18,6 +18,7 @@ from tests.support.raw_http import raw_http
 from tests.support.sockets import session
 from tests.support.sockjs_polls import PolledSession, hello, polled
 from tests.support.tokens import token
+from tests.support.waiting import until
 from tests.support.workers import Worker, Workers
 
 ORIGIN = "https://app.example"
@@ -44,6 +45,16 @@ def gauge(worker: Worker, transport: str) -> int:
         wanted = f'rtserver_connections{{transport="{transport}"}} '
         lines = answer.read().decode().splitlines()
     return int(float(next(line for line in lines if line.startswith(wanted)).split()[1]))
+
+
+async def nobody(worker: Worker) -> None:
+    """Return when those of earlier tests who do not poll any more are forgotten."""
+    await until(lambda: asyncio.to_thread(is_empty, worker), "earlier tests' sessions to end")
+
+
+def is_empty(worker: Worker) -> bool:
+    """Whether nobody polls."""
+    return gauge(worker, "sockjs") == 0
 
 
 class Framed:
@@ -95,6 +106,7 @@ def framed(worker: Worker, *, raw: bool) -> Any:
 
 @pytest.mark.gen_test
 async def test_polling_client_gets_welcome_events_and_answers(worker: Worker) -> None:
+    await nobody(worker)
     async with api(worker.address) as service, polled(worker.address, hello("poll")) as client:
         welcome = await client.recv_type("welcome")
         assert welcome["resume"]["outcome"] == "fresh"
@@ -293,6 +305,7 @@ async def test_the_users_oldest_makes_room_over_all_transports(workers: Workers)
 
 @pytest.mark.gen_test
 async def test_who_does_not_fetch_is_cut_off_and_can_resume(worker: Worker) -> None:
+    await nobody(worker)
     async with api(worker.address) as service, polled(worker.address, hello("slow")) as client:
         position = (await client.recv_type("welcome"))["position"]
         published = []
