@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from typing import Any
 
 from rtserver.app.audit import Audit
 from rtserver.app.event_log import EventLog
@@ -82,33 +83,17 @@ class _WebhookRecords:
         self._auditor = auditor
 
     def dead_lettered(self, endpoint_id: str, project_id: str, count: int, reason: str) -> None:
-        self._auditor.record(
-            Action.WEBHOOK_DEAD_LETTERED,
-            Outcome.FAILED,
-            by=Acting(),
-            project_id=project_id,
-            target=endpoint_id,
-            count=count,
-            reason=reason,
+        self._failed(
+            Action.WEBHOOK_DEAD_LETTERED, endpoint_id, reason, project_id=project_id, count=count
         )
 
     def gap(self, endpoint_id: str, project_id: str, after: str, before: str, reason: str) -> None:
-        self._auditor.record(
-            Action.WEBHOOK_GAP,
-            Outcome.FAILED,
-            by=Acting(),
-            project_id=project_id,
-            target=endpoint_id,
-            after=after,
-            before=before,
-            reason=reason,
-        )
+        where = {"project_id": project_id, "after": after, "before": before}
+        self._failed(Action.WEBHOOK_GAP, endpoint_id, reason, **where)
 
     def disabled(self, endpoint_id: str, reason: str) -> None:
-        self._auditor.record(
-            Action.WEBHOOK_DISABLED,
-            Outcome.FAILED,
-            by=Acting(),
-            target=endpoint_id,
-            reason=reason,
-        )
+        self._failed(Action.WEBHOOK_DISABLED, endpoint_id, reason)
+
+    def _failed(self, action: Action, endpoint_id: str, reason: str, **details: Any) -> None:
+        by, target = Acting(), endpoint_id
+        self._auditor.record(action, Outcome.FAILED, by=by, target=target, reason=reason, **details)
