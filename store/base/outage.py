@@ -1,12 +1,19 @@
 """Outages: whether MongoDB can do what is asked of it, and if not, what is missing."""
 
-from pymongo.errors import AutoReconnect, OperationFailure, ServerSelectionTimeoutError
+from pymongo.errors import (
+    AutoReconnect,
+    OperationFailure,
+    ServerSelectionTimeoutError,
+    WriteConcernError,
+)
 
 from rtserver.model.errors import StoreUnavailableError
 from store.base.client import NEWEST_MS, Database, DatabaseError, newest
 
 READ_CONCERN_NOT_YET = 134
 """ReadConcernMajorityNotAvailableYet: the node has just started."""
+NEVER_CONFIRMED = frozenset({79, 100})
+"""UnknownReplWriteConcern, CannotSatisfyWriteConcern: somebody has to mend the replica set."""
 
 
 async def require_majority(database: Database) -> None:
@@ -27,8 +34,11 @@ def what_is_missing(error: Exception) -> str | None:
         return "MongoDB has no primary that can be reached"
     if isinstance(error, AutoReconnect):
         return "MongoDB does not answer"
-    if isinstance(error, OperationFailure) and (
-        error.timeout or error.code == READ_CONCERN_NOT_YET
+    # A write that a majority has not confirmed: its primary stepped down meanwhile, or ends.
+    unconfirmed = isinstance(error, WriteConcernError) and error.code not in NEVER_CONFIRMED
+    if unconfirmed or (
+        isinstance(error, OperationFailure)
+        and (error.timeout or error.code == READ_CONCERN_NOT_YET)
     ):
         return "MongoDB's primary has no majority of its replica set behind it"
     return None

@@ -8,6 +8,7 @@ from pymongo.errors import (
     NotPrimaryError,
     OperationFailure,
     ServerSelectionTimeoutError,
+    WriteConcernError,
     WTimeoutError,
 )
 
@@ -30,6 +31,7 @@ async def test_a_majority_is_seen_where_nothing_was_stored_yet(db: Database) -> 
         (NotPrimaryError("not me"), "answer"),
         (ExecutionTimeout("late", 50), "majority"),
         (WTimeoutError("late", 64), "majority"),
+        (WriteConcernError("stepped down", 189), "majority"),
         (OperationFailure("not yet", 134), "majority"),
         (StoreUnavailableError("no tail"), "answer"),
     ],
@@ -43,7 +45,12 @@ def test_what_passes_by_itself_is_named(error: Exception, word: str) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [OperationFailure("no such user", 18), ConfigurationError("bad"), ValueError("bad")],
+    [
+        OperationFailure("no such user", 18),
+        WriteConcernError("no such mode", 79),
+        ConfigurationError("bad"),
+        ValueError("bad"),
+    ],
     ids=lambda error: type(error).__name__,
 )
 def test_what_somebody_has_to_mend_is_no_outage(error: Exception) -> None:
