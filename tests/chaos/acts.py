@@ -88,6 +88,17 @@ class Actors:
                 return str(body["ids"][-1])
             await asyncio.sleep(chance.uniform(0.05, 0.5))
 
+    async def publish_end(self) -> str:
+        """Publish one more event; its id."""
+        number = next(self.numbers)
+        events = [{"type": "test.event", "data": f"end.{number}"}]
+        return await self.publish(self.chance_of(f"end-{number}"), events, f"end-{number}")
+
+    async def snapshot(self, address: str) -> dict[str, Any] | None:
+        """The project as its author sees it; None where there is no answer."""
+        found = await self.read(address, f"/projects/{PROJECT}", AUTHOR)
+        return None if found is None else dict(found)
+
     def chance_of(self, name: str) -> random.Random:
         return random.Random(f"{self.seed}-{name}")
 

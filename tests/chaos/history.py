@@ -94,12 +94,14 @@ class Connection:
         frames: in the order in which they came.
         closed: the record of its end; None where it lasts.
         lasts_at_rest: whether it was welcomed, and open when all had come to rest.
+        frames_at_rest: how many frames had come by then.
     """
 
     opened: Record
     frames: list[Frame] = field(default_factory=list)
     closed: Record | None = None
     lasts_at_rest: bool = False
+    frames_at_rest: int = 0
 
     @property
     def welcome(self) -> Frame | None:
@@ -181,6 +183,7 @@ class Story:
                 self.rest = record
                 for one in self.connections.values():
                     one.lasts_at_rest = one.closed is None and one.welcome is not None
+                    one.frames_at_rest = len(one.frames)
             case _:
                 self._take_what_was_read(record)
 

@@ -15,11 +15,12 @@ from tests.chaos.clients import Client, Persona, Stage
 from tests.chaos.cluster import Cluster, cluster
 from tests.chaos.faults import Faults
 from tests.chaos.history import HistoryFile, read_history
+from tests.chaos.rest import REST_S, settle
 from tests.support.cli import rtserver
 from tests.support.network import Network
 from tests.support.processes import wait_until
 from tests.support.replica_set import ReplicaSet
-from tests.support.waiting import running, until
+from tests.support.waiting import running
 
 A, B, C = PROPOSALS
 STEADY = (
@@ -33,7 +34,6 @@ STEADY = (
     Persona("ws-late", "hal", "websocket", PROJECT, (B, C)),
 )
 USER_LIMIT, RESTLESS = 2, 3
-REST_S = 90.0
 END_S = 60.0
 PAGE = 500
 
@@ -111,68 +111,9 @@ async def _play(plan: Plan, stage: Stage) -> str:
         acting.over.set()
         async with asyncio.timeout(END_S):
             await asyncio.gather(*acts)
-        head = await _settle(acting, clients)
+        head = await settle(stage, clients, acting, PROJECT)
         await _read_all(acting)
         return head
-
-
-async def _settle(acting: Actors, clients: list[Client]) -> str:
-    """Until all that was under way has ended, and everybody has everything; the newest id.
-
-    What does not come about in time is not raised: it is in the history, for the checker to see.
-    """
-    stage = acting.stage
-    chance = acting.chance_of("end")
-    address = stage.cluster.addresses[0]
-    head, unrest = "", ""
-    last: dict[str, Any] = {}
-
-    async def has_settled() -> bool:
-        nonlocal head
-        events = [{"type": "test.event", "data": f"end.{next(acting.numbers)}"}]
-        head = await acting.publish(chance, events, f"end-{next(acting.numbers)}")
-        await asyncio.sleep(0.5)
-        there = {one.connection_id for one in clients if one.connection_id is not None}
-        listed = await acting.connections(address)
-        snapshot = await acting.read(address, f"/projects/{PROJECT}", AUTHOR)
-        last.update(there=sorted(there), active=snapshot and snapshot["active_runs"])
-        last.update(
-            listed=sorted(one["id"] for one in listed or []), lock=snapshot and snapshot["lock"]
-        )
-        last.update(away=[one.who.name for one in clients if one.connection_id is None])
-        return (
-            snapshot is not None
-            and not snapshot["active_runs"]
-            and listed is not None
-            and {one["id"] for one in listed} == there
-            and all(one.connection_id or one.who.restless for one in clients)
-            and snapshot["lock"] is None
-        )
-
-    async def all_there() -> bool:
-        return all(
-            one.connection_id is None
-            or int((one.position or "-0").rpartition("-")[2]) >= int(head.rpartition("-")[2])
-            for one in clients
-        )
-
-    try:
-        await until(has_settled, "rest", REST_S)
-        stage.quiet = True
-        await until(all_there, "everybody has everything", END_S)
-        # Who left is seen for two seconds, so that a page that is reloaded is not told at all.
-        await until(lambda: _all_see(clients), "everybody sees who is there", END_S / 2)
-    except AssertionError as error:
-        unrest = f"{error}: {last}"
-    stage.history.add("rest", heads={PROJECT: head}, unrest=unrest)
-    listed = await acting.connections(address)
-    stage.history.add("listed", project_id=PROJECT, connections=listed or [], at_rest=True)
-    return head
-
-
-def _all_see(clients: list[Client]) -> bool:
-    there = sorted({one.who.user for one in clients if one.connection_id is not None})
-    return all(one.people.names == there for one in clients if one.connection_id is not None)
 
 
 async def _read_all(acting: Actors) -> None:

@@ -145,7 +145,7 @@ def presence(story: Story) -> Iterator[str]:
             continue
         people = People()
         try:
-            for frame in one.frames:
+            for frame in one.frames[: one.frames_at_rest]:
                 if frame["type"] == "presence":
                     people.take(frame)
         except (AssertionError, KeyError) as error:
