@@ -145,7 +145,7 @@ export function createChart({ request, onSpan }) {
       all.set("since", new Date(span.sinceMs).toISOString());
       all.set("slot_s", String(span.slotS));
       try {
-        const told = await request("GET", `/api/v1/audit/counts?${all}`);
+        const told = await request("GET", `/audit/counts?${all}`);
         if (mine !== asked) return;
         for (const { at, ...outcomes } of told.slots) {
           for (const name of ORDER) note(momentMs(at), name, outcomes[name]);

@@ -49,7 +49,7 @@ export function createConnections({ request }) {
 
   async function load() {
     try {
-      const { connections, more } = await request("GET", "/api/v1/connections");
+      const { connections, more } = await request("GET", "/connections");
       last = connections;
       draw();
       const many = `${connections.length.toLocaleString()} connection${connections.length === 1 ? "" : "s"}`;
@@ -109,8 +109,8 @@ export function createConnections({ request }) {
 
   function question(one) {
     const user = encodeURIComponent(one.user_id);
-    const all = `/api/v1/connections?user_id=${user}`;
-    const revoke = `/api/v1/users/${user}/revoke`;
+    const all = `/connections?user_id=${user}`;
+    const revoke = `/users/${user}/revoke`;
     return h(
       "span.question",
       {
@@ -120,7 +120,7 @@ export function createConnections({ request }) {
       },
       h(
         "button.danger.small.confirm",
-        { type: "button", onclick: () => end(`/api/v1/connections/${one.id}`) },
+        { type: "button", onclick: () => end(`/connections/${one.id}`) },
         "This one",
       ),
       h("button.danger.small", { type: "button", onclick: () => end(all) }, "All of the user"),

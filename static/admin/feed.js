@@ -1,37 +1,24 @@
-/** The audit log as it comes: one WebSocket to `/ws/audit`, opened again and resumed when it ends. */
+/** The audit log as it comes: the client's connection, to `/ws/audit` instead of a project. */
+import { connect } from "../client/index.js";
 import { momentMs } from "../client/tokens.js";
 
-const FIRST_WAIT_MS = 500;
-const LONGEST_WAIT_MS = 30_000;
-/** The server pings, which a page can't see; so a page that slept asks for a sign of life. */
-const ANSWER_MS = 8_000;
 const LONGEST_BATCH_MS = 250;
 const MOST_AT_ONCE = 2_000;
 
 /**
  * @typedef {object} FeedHandlers
  * @property {(records: object[]) => void} onRecords in order, several at once
- * @property {(state: {phase: string, reason?: string, retryAtMs?: number}) => void} onState
- *   `connecting`, `live`, `paused`, `waiting` until `retryAtMs`, `stopped`
+ * @property {(state: import("../client/index.d.ts").ConnectionState, isPaused: boolean) => void} onState
  * @property {(gap: {lost: number | null, reason: string}) => void} onGap
  * @property {(welcome: object) => void} onWelcome
  */
 
 export class Feed {
-  #token;
-  #query;
-  #history;
   #handlers;
-  #socket = null;
-  #lastId = null;
-  #failures = 0;
-  #timer = null;
-  #closing = null;
+  #connection;
   #batch = [];
   #flushing = null;
   #paused = false;
-  #ended = false;
-  #wake = () => this.#wakeUp();
 
   /**
    * @param {object} options
@@ -41,61 +28,42 @@ export class Feed {
    * @param {FeedHandlers} options.handlers
    */
   constructor({ token, query, history, handlers }) {
-    this.#token = token;
-    this.#query = query;
-    this.#history = history;
     this.#handlers = handlers;
-    addEventListener("online", this.#wake);
-    document.addEventListener("visibilitychange", this.#wake);
-    this.#open();
+    const path = (lastEventId) => {
+      const all = new URLSearchParams(query);
+      if (lastEventId === null) all.set("history", String(history));
+      else all.set("last_event_id", lastEventId);
+      return `/ws/audit?${all}`;
+    };
+    this.#connection = connect({
+      token,
+      socket: { path, check: () => this.#mode },
+      onEvent: (record) => this.#take(record),
+      onState: (state) => this.#tell(state),
+      onGap: (gap) => handlers.onGap(gap),
+      onWelcome: (welcome) => handlers.onWelcome(welcome),
+    });
   }
 
-  #open() {
-    clearTimeout(this.#timer);
-    this.#handlers.onState({ phase: "connecting" });
-    const query = new URLSearchParams(this.#query);
-    if (this.#lastId === null) query.set("history", String(this.#history));
-    else query.set("last_event_id", this.#lastId);
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    const address = `${scheme}//${location.host}/ws/audit?${query}`;
-    const socket = new WebSocket(address, ["bearer", this.#token]);
-    this.#socket = socket;
-    this.#closing = null;
-    socket.onmessage = ({ data }) => socket === this.#socket && this.#take(JSON.parse(data));
-    socket.onclose = ({ code, reason }) => socket === this.#socket && this.#closed(code, reason);
+  get #mode() {
+    return this.#paused ? "pause" : "resume";
   }
 
-  #take(frame) {
-    clearTimeout(this.#timer);
-    switch (frame.type) {
-      case "audit":
-        this.#lastId = frame.id;
-        this.#batch.push(frame);
-        this.#flushSoon();
-        return;
-      case "position":
-        this.#lastId = frame.id;
-        return;
-      case "welcome":
-        this.#failures = 0;
-        if (frame.resume.outcome !== "replayed" && this.#lastId !== null) {
-          this.#lastId = frame.position;
-        }
-        this.#handlers.onWelcome(frame);
-        this.#handlers.onState({ phase: this.#paused ? "paused" : "live" });
-        if (this.#paused) this.#send({ type: "pause" });
-        return;
-      case "gap":
-        this.#handlers.onGap(frame);
-        return;
-      case "closing":
-        this.#closing = frame;
-        return;
-    }
+  /** See `Api.request`. */
+  request(method, path) {
+    return this.#connection.api.request(method, path);
+  }
+
+  #tell(state) {
+    if (state.because === "closed") return; // By this page, which goes on to something else.
+    if (state.name === "live" && this.#paused) this.#sendMode();
+    if (state.name !== "live") this.#flush();
+    this.#handlers.onState(state, this.#paused);
   }
 
   /** Many records come in one network read: hand them on together, once for each frame drawn. */
-  #flushSoon() {
+  #take(record) {
+    this.#batch.push(record);
     if (this.#batch.length >= MOST_AT_ONCE) this.#flush();
     if (this.#batch.length === 0 || this.#flushing !== null) return;
     requestAnimationFrame(() => this.#flush());
@@ -112,71 +80,30 @@ export class Feed {
     this.#handlers.onRecords(batch);
   }
 
-  #closed(code, reason) {
-    this.#socket = null;
-    this.#flush();
-    if (this.#ended) return;
-    const closing = this.#closing;
-    const stops = closing ? !closing.reconnect : [4001, 4003, 4009, 4400].includes(code);
-    if (stops) {
-      this.#handlers.onState({ phase: "stopped", reason: closing?.reason || reason || "" });
-      return;
-    }
-    const limit = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#failures);
-    this.#failures += 1;
-    const waitMs = Math.max(closing?.retry_after_ms ?? 0, Math.random() * limit);
-    this.#handlers.onState({ phase: "waiting", retryAtMs: Date.now() + waitMs });
-    this.#timer = setTimeout(() => this.#open(), waitMs);
-  }
-
-  #wakeUp() {
-    if (this.#ended || document.hidden) return;
-    if (this.#socket === null) {
-      if (this.#timer !== null && this.#failures > 0) this.#open();
-      return;
-    }
-    if (this.#socket.readyState !== WebSocket.OPEN) return;
-    // Any answer will do, an error too; without one the connection is dead though it looks open.
-    this.#send({ type: this.#paused ? "pause" : "resume", request_id: "alive" });
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.reconnect(), ANSWER_MS);
-  }
-
-  #send(message) {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
-  }
-
-  reconnect() {
-    const socket = this.#socket;
-    this.#socket = null;
-    if (socket) {
-      socket.onclose = null;
-      socket.close();
-    }
-    if (!this.#ended) this.#open();
-  }
-
   /** Let the server hold records back. It keeps them up to a bound, and says what was left out. */
   pause() {
-    this.#paused = true;
-    this.#send({ type: "pause" });
-    this.#handlers.onState({ phase: "paused" });
+    this.#setPaused(true);
   }
 
   resume() {
-    this.#paused = false;
-    this.#send({ type: "resume" });
-    this.#handlers.onState({ phase: this.#socket ? "live" : "connecting" });
+    this.#setPaused(false);
+  }
+
+  #setPaused(paused) {
+    this.#paused = paused;
+    this.#sendMode();
+    this.#handlers.onState(this.#connection.state, paused);
+  }
+
+  #sendMode() {
+    // Where it is lost with the connection, it is sent again over the next one.
+    this.#connection.request(this.#mode).catch(() => {});
   }
 
   close() {
-    this.#ended = true;
-    clearTimeout(this.#timer);
-    clearTimeout(this.#flushing);
     this.#batch = [];
-    removeEventListener("online", this.#wake);
-    document.removeEventListener("visibilitychange", this.#wake);
-    this.#socket?.close();
+    clearTimeout(this.#flushing);
+    this.#connection.close();
   }
 }
 

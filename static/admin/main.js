@@ -8,7 +8,8 @@ import {
 } from "../app/address.js";
 import { fill, h, setText, show } from "../app/dom.js";
 import { icon } from "../app/icons.js";
-import { claimsOf } from "../client/tokens.js";
+import { isLive } from "../app/words.js";
+import { claimsOf, STOPPED } from "../client/index.js";
 import { createChart } from "./chart.js";
 import { createConnections } from "./connections.js";
 import { createDrawer } from "./drawer.js";
@@ -68,27 +69,17 @@ function signIn(message) {
   token.focus();
 }
 
-function requester(token) {
-  return async (method, path) => {
-    const signal = AbortSignal.timeout(15_000);
-    const headers = { Authorization: `Bearer ${token}` };
-    const answer = await fetch(path, { method, headers, signal });
-    const body = await answer.json().catch(() => ({}));
-    if (!answer.ok) throw new Error(body.detail ?? `the server answered ${answer.status}`);
-    return body;
-  };
-}
-
 function createConsole(token) {
   const records = new Records();
-  const request = requester(token);
+  const request = (method, path) => feed.request(method, path);
   const chart = createChart({ request, onSpan: (since, until) => filters.span(since, until) });
   const state = h("span.state", { role: "status" });
   const note = h("p.note", { role: "status", hidden: true });
   const count = h("span.muted.count");
   const empty = h("p.empty.muted");
   let feed = null;
-  let phase = { phase: "connecting" };
+  let connection = { name: "connecting" };
+  let isPaused = false;
   let mistake = false;
   let wanted = filterInAddress().query;
 
@@ -224,9 +215,10 @@ function createConsole(token) {
           );
           void chart.load(wanted);
         },
-        onState(next) {
-          phase = next;
-          if (next.phase === "stopped") stopped(next.reason);
+        onState(next, paused) {
+          connection = next;
+          isPaused = paused;
+          if (next.name === "stopped") stopped(next);
           drawState();
           refresh(); // Where nothing is there, the words depend on whether more may come.
         },
@@ -234,8 +226,8 @@ function createConsole(token) {
     });
   }
 
-  function stopped(reason) {
-    if (/^unauthorized|^forbidden/i.test(reason)) {
+  function stopped({ because, reason }) {
+    if (because === STOPPED.unauthorized || because === STOPPED.forbidden) {
       forgetToken();
       signIn(`${reason}. Sign in with a token that has the role admin.`);
       return;
@@ -251,21 +243,20 @@ function createConsole(token) {
   }
 
   function drawState() {
-    const seconds = Math.max(0, Math.ceil(((phase.retryAtMs ?? 0) - Date.now()) / 1000));
+    const seconds = Math.max(0, Math.ceil(((connection.at ?? 0) - Date.now()) / 1000));
     const looks = {
       connecting: ["tone-quiet", "Connecting…"],
-      live: ["tone-good", "Live"],
-      paused: ["tone-info", "Paused"],
-      waiting: ["tone-warning", `Reconnecting in ${seconds} s`],
+      live: isPaused ? ["tone-info", "Paused"] : ["tone-good", "Live"],
+      stale: ["tone-warning", "Checking"],
+      reconnecting: ["tone-warning", `Reconnecting in ${seconds} s`],
       stopped: ["tone-bad", "Stopped"],
     };
-    const [tone, words] = looks[phase.phase];
+    const [tone, words] = looks[connection.name];
     state.className = `state ${tone}`;
     setText(state, words);
-    const isPaused = phase.phase === "paused";
     setText(pause, isPaused ? "Resume" : "Pause");
     pause.setAttribute("aria-pressed", String(isPaused));
-    pause.disabled = !["live", "paused"].includes(phase.phase);
+    pause.disabled = !isLive(connection);
   }
 
   function refresh(added = 0) {
@@ -276,12 +267,13 @@ function createConsole(token) {
     show(empty, records.shown.length === 0);
     if (mistake) setText(empty, "Correct the filter and apply it again.");
     else if (records.size > 0) setText(empty, "Nothing that is loaded matches the search.");
-    else if (phase.phase === "live") setText(empty, "No records yet. They appear here as they come.");
-    else setText(empty, "Loading…");
+    else if (connection.name === "live" && !isPaused) {
+      setText(empty, "No records yet. They appear here as they come.");
+    } else setText(empty, "Loading…");
   }
 
   function togglePause() {
-    if (phase.phase === "paused") feed.resume();
+    if (isPaused) feed.resume();
     else feed.pause();
   }
 
@@ -297,7 +289,7 @@ function createConsole(token) {
     older.disabled = true;
     const asked = wanted;
     try {
-      const page = await request("GET", `/api/v1/audit?${query}`);
+      const page = await request("GET", `/audit?${query}`);
       if (asked !== wanted) return; // The filter is another one by now.
       records.addOlder(page.records);
       back = page.position;
@@ -317,7 +309,7 @@ function createConsole(token) {
     const found = [];
     try {
       for (let more = true; more && found.length < MOST_EXPORTED; ) {
-        const page = await request("GET", `/api/v1/audit?${query}`);
+        const page = await request("GET", `/audit?${query}`);
         for (const record of page.records) if (records.matches(record)) found.push(record);
         query.set("after", page.position);
         more = page.more;

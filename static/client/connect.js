@@ -52,7 +52,7 @@ export class Connection {
   #suspended = false;
 
   constructor(options) {
-    if (typeof options?.project !== "string" || options.project === "") {
+    if (!options?.socket && (typeof options?.project !== "string" || options.project === "")) {
       throw new TypeError("connect() needs a project");
     }
     const env = { ...browserEnv(), ...options.env };
@@ -78,18 +78,20 @@ export class Connection {
 
   #makeLink(options, base) {
     const env = this.#env;
-    const transports = options.transports ?? ["websocket", "sse", "sockjs"];
+    const { socket } = options;
+    const all = socket ? ["websocket"] : ["websocket", "sse", "sockjs"];
+    const transports = options.transports ?? all;
     const position = options.position ?? null;
     const direct = (sink, from, view) => {
       const { timing, random } = options;
       const [tokens, clock] = [this.#tokens, this.#clock];
-      const way = { base, project: this.#project, view, transports };
+      const way = { base, project: this.#project, socket, view, transports };
       const settings = { ...way, tokens, clock, timing, random };
       return new Link({ ...settings, position: from }, env, sink);
     };
     const sink = this.#sink();
     const user = claimsOf(this.#tokens.current ?? "").sub ?? options.user;
-    if (options.shareTabs === false || user === undefined || !canShare(env)) {
+    if (socket || options.shareTabs === false || user === undefined || !canShare(env)) {
       return direct(sink, position, this.#view);
     }
     return new SharedLink(

@@ -194,7 +194,15 @@ export interface Timing {
 export interface ConnectOptions extends Handlers {
   /** The server's address, with a path where it is not at the root. The page's own unless given. */
   url?: string;
-  project: string;
+  /** Needed unless there is a `socket`. */
+  project?: string;
+  /** Another WebSocket of the server than a project's, as the audit console has it. */
+  socket?: {
+    /** Its path and query, to resume after an id, or to begin. */
+    path(lastEventId: Position | null): string;
+    /** The type of a command that changes nothing: its answer shows that the connection is alive. */
+    check(): string;
+  };
   token?: string;
   getToken?(why: { reason: "connect" | "rejected" | "expiring" }): string | Promise<string>;
   /** In order of preference; all three unless given. */

@@ -26,7 +26,8 @@ export class Link {
   #running = false;
 
   /**
-   * @param {object} options {base, project, view, transports, position, timing, random}
+   * @param {object} options {base, project, socket, view, transports, position, timing, random};
+   *   socket: see `ConnectOptions`
    * @param {import("./tokens.js").TokenSource} options.tokens
    * @param {import("./clock.js").ServerClock} options.clock
    * @param {object} env {WebSocket, SockJS, loadSockJS, fetch, setTimeout, clearTimeout, now, monotonic,
@@ -224,14 +225,14 @@ export class Link {
       malformed: (text) => this.#sink.problem(new Error(`not a frame: ${text}`)),
       closed,
     };
-    const { base, project, tokens } = this.#options;
+    const { base, project, socket, tokens } = this.#options;
+    const env = this.#env;
     try {
-      if (transport === "sockjs" && !this.#env.SockJS) {
-        this.#env.SockJS = await this.#env.loadSockJS();
-      }
+      if (transport === "sockjs" && !env.SockJS) env.SockJS = await env.loadSockJS();
       if (!current()) return;
+      const view = this.#view;
       attempt.handle = TRANSPORTS[transport].open(
-        { base, project, view: this.#view, token: tokens.current, lastEventId, env: this.#env },
+        { base, project, socket, view, token: tokens.current, lastEventId, env },
         report,
       );
       if (this.#handle === attempt) this.#handle = attempt.handle;
@@ -275,8 +276,10 @@ export class Link {
       this.#handle.setToken(this.#options.tokens.current);
       return;
     }
+    const { socket } = this.#options;
     const handle = this.#handle;
-    this.request("view", this.#viewFields()).catch((error) => {
+    const [type, fields] = socket ? [socket.check(), {}] : ["view", this.#viewFields()];
+    this.request(type, fields).catch((error) => {
       // A socket that is closing already, and waits for a peer that may be gone, is no use.
       if (error.reason !== "not_connected" || this.#handle !== handle) return;
       this.#drop();

@@ -357,8 +357,10 @@ export class Session {
       transport: this.transport,
     };
     const delivered = this.#replay?.delivered ?? 0;
-    this.#replay = { delivered, total: info.replayed, info, end: frame.position ?? null };
-    if (info.outcome !== "replayed" || delivered >= info.replayed) this.#replayDone();
+    // Of an audit session the newest records that were asked for follow, up to `position`.
+    const total = info.replayed + (frame.history ?? 0);
+    this.#replay = { delivered, total, info, end: frame.position ?? null };
+    if (delivered >= total) this.#replayDone();
   }
 
   #event(frame, low) {

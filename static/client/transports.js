@@ -1,7 +1,7 @@
 /**
  * The ways in, each behind one small interface: `open(context, report)` gives a handle.
  *
- * context: {base, project, view: {proposals, focus}, token, lastEventId, env}
+ * context: {base, project, socket, view: {proposals, focus}, token, lastEventId, env}
  * report:  frame(object, low?), heard(), malformed(text), closed({code?, status?, reason,
  *          retryAfterMs?, unsupported?}) - `closed` once, and never after the handle's `close`
  * handle:  send(object) -> whether it was sent; close(code, reason); and, where the transport has
@@ -64,16 +64,20 @@ function socketHandle(socket, report, onOpen) {
   };
 }
 
-export function openWebSocket({ base, project, view, token, lastEventId, env }, report) {
+export function openWebSocket({ base, token, env, ...where }, report) {
+  const path = where.socket ? where.socket.path(where.lastEventId) : projectPath(where);
+  // The token goes as a subprotocol: a query would end up in access logs.
+  const socket = new env.WebSocket(socketAddress(base, path), ["bearer", token]);
+  return socketHandle(socket, report);
+}
+
+function projectPath({ project, view, lastEventId }) {
   const query = new URLSearchParams();
   if (lastEventId) query.set("last_event_id", lastEventId);
   for (const id of view.proposals) query.append("proposal_id", id);
   for (const id of view.focus) query.append("focus", id);
   const suffix = query.size === 0 ? "" : `?${query}`;
-  const path = `/ws/projects/${encodeURIComponent(project)}${suffix}`;
-  // The token goes as a subprotocol: a query would end up in access logs.
-  const socket = new env.WebSocket(socketAddress(base, path), ["bearer", token]);
-  return socketHandle(socket, report);
+  return `/ws/projects/${encodeURIComponent(project)}${suffix}`;
 }
 
 export function openSockJs({ base, project, view, token, lastEventId, env }, report) {

@@ -110,6 +110,32 @@ test("it needs a project, and a token or a way to one", () => {
   assert.throws(() => connect({ project: "demo" }), TypeError);
 });
 
+test("another socket has its own path, a history before its position, and its own check", async (t) => {
+  const path = (after) => `/ws/audit?${after === null ? "history=2" : `last_event_id=${after}`}`;
+  const socketOptions = { project: undefined, socket: { path, check: () => "pause" } };
+  const { socket, seen, target } = bench(t, socketOptions);
+  const first = await socket(0);
+  assert.equal(first.url.href, "ws://server.test/base/ws/audit?history=2");
+  first.accept({ position: "e-9", history: 2 });
+  for (const id of ["e-3", "e-7", "e-10"]) first.give({ type: "audit", id });
+  assert.deepEqual(seen.events, ["e-3", "e-7", "e-10"]);
+  target.dispatchEvent(new Event("online"));
+  assert.deepEqual(first.sent, [{ type: "pause", request_id: "c1" }]);
+  first.give({ type: "position", id: "e-12" });
+  first.lose();
+  assert.equal((await socket(1)).url.search, "?last_event_id=e-12");
+});
+
+test("a history that is cut off is gone on with", async (t) => {
+  const path = (after) => `/ws/audit?after=${after}`;
+  const { socket } = bench(t, { socket: { path, check: () => "pause" } });
+  const first = await socket(0);
+  first.accept({ position: "e-9", history: 2 });
+  first.give({ type: "audit", id: "e-3" });
+  first.lose();
+  assert.equal((await socket(1)).url.search, "?after=e-3");
+});
+
 test("the token goes as a subprotocol, the position and the view in the query", async (t) => {
   const token = tokenFor("ada");
   const options = { token, position: "e-7", proposals: ["a b", "c"], focus: ["c"] };
