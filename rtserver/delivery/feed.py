@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Protocol
 
+from rtserver.delivery.horizon import KeptHorizon
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.wire_forms import Encoding
 from rtserver.model.events import StoredEvent
@@ -141,6 +142,7 @@ class Feed:
         behind: live subscribers that were passed over since they last learned the position.
         holders: sessions that hold the feed open, live or not.
         members: author and reviewers of the project's proposals.
+        horizon: where its events begin in the buffer.
         idle_since_s: loop time since when nobody holds it; None while somebody does.
     """
 
@@ -148,6 +150,7 @@ class Feed:
         "behind",
         "filling",
         "holders",
+        "horizon",
         "idle_since_s",
         "live",
         "members",
@@ -166,6 +169,7 @@ class Feed:
         self.live = LiveSubscribers()
         self.behind: set[Subscriber] = set()
         self.holders = 0
+        self.horizon = KeptHorizon()
         self.recent = Recent(recent_bytes)
         self.members = MemberTable()
         self.filling: asyncio.Task[None] | None = None

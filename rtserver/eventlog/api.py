@@ -100,6 +100,20 @@ class Published:
         return [f"{self.epoch}-{seq}" for seq in range(self.first, self.last + 1)]
 
 
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """How far back a project's events reach in the buffer.
+
+    Attributes:
+        oldest: the oldest sequence number still there; head + 1 where there is none.
+        stored_at_s: when that event was stored, in seconds since 1970 by MongoDB's clock; None
+            where there is none.
+    """
+
+    oldest: int
+    stored_at_s: int | None
+
+
 class EventLog(Protocol):
     """The log as publishers and readers see it.
 
@@ -142,6 +156,9 @@ class EventLog(Protocol):
 
     async def oldest(self, project_id: str) -> int:
         """The oldest sequence number still in the buffer; head + 1 where there is none."""
+
+    async def horizon(self, project_id: str) -> Horizon:
+        """The same, with its age."""
 
     async def read(
         self,

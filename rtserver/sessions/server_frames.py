@@ -41,6 +41,18 @@ class Resume(msgspec.Struct):
     lost: int | None = 0
 
 
+class HorizonJson(msgspec.Struct):
+    """How far back a client can resume without a gap, as it was a few seconds ago at most.
+
+    Attributes:
+        oldest: the oldest event that can still be sent; None where there is none.
+        seconds: how long ago it was stored; 0 where there is none.
+    """
+
+    oldest: EventId | None
+    seconds: int
+
+
 class HeartbeatTimes(msgspec.Struct):
     """When the server pings, and how long it waits for the pong."""
 
@@ -73,6 +85,7 @@ class Welcome(SessionFrame, tag="welcome"):
     name: str
     project_id: ProjectId
     position: EventId
+    horizon: HorizonJson
     resume: Resume
     heartbeat: HeartbeatTimes
     limits: Limits

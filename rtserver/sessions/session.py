@@ -20,7 +20,7 @@ from rtserver.delivery.feed import Feed
 from rtserver.delivery.resume import Resumption, Sight, decide
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.wire_forms import EVENT_STREAMS, SEPARATORS
-from rtserver.eventlog.api import at
+from rtserver.eventlog.api import Horizon, at
 from rtserver.lib.timer_wheel import Timer
 from rtserver.model.close_codes import CloseCode
 from rtserver.model.connection import ConnectionRecord
@@ -37,6 +37,7 @@ from rtserver.sessions.server_frames import (
     ErrorFrame,
     Gap,
     HeartbeatTimes,
+    HorizonJson,
     Limits,
     Resume,
     SessionFrame,
@@ -136,8 +137,14 @@ class Session:
                     return
                 self._feed = feed
                 resumption = await decide(services.log, feed, last_event_id, self.sight(feed))
+                horizon = await feed.horizon.read(
+                    services.log,
+                    feed.project_id,
+                    tip_seq=resumption.tip_seq,
+                    oldest=resumption.oldest_seq,
+                )
             if not self.is_closing():
-                await self._begin(feed, resumption)
+                await self._begin(feed, resumption, horizon)
 
     @contextlib.contextmanager
     def _closed_on_failure(self, unavailable: str) -> Iterator[None]:
@@ -154,7 +161,7 @@ class Session:
             _log.exception("session_failed", project_id=self.project_id)
             self.close(CloseCode.INTERNAL_ERROR)
 
-    async def _begin(self, feed: Feed, resumption: Resumption) -> None:
+    async def _begin(self, feed: Feed, resumption: Resumption, horizon: Horizon) -> None:
         """Welcome the client and send what it missed."""
         # After the tip was fixed: a run that starts meanwhile is then in both, never in none.
         async with self.services.answering.required():
@@ -163,7 +170,7 @@ class Session:
             return
         self._welcome(
             Welcome(
-                **self._welcome_fields(resumption),
+                **self._welcome_fields(resumption, horizon),
                 project_id=self.project_id,
                 active_runs=active_runs,
             ),
@@ -171,7 +178,7 @@ class Session:
         )
         await CatchUp(self, feed).run(resumption.from_seq)
 
-    def _welcome_fields(self, resumption: Resumption) -> dict[str, Any]:
+    def _welcome_fields(self, resumption: Resumption, horizon: Horizon) -> dict[str, Any]:
         """What every welcome says."""
         settings = self.services.settings
         return {
@@ -179,6 +186,7 @@ class Session:
             "user_id": self.identity.user_id,
             "name": self.identity.name,
             "position": self._position(resumption.tip_seq),
+            "horizon": self._horizon(horizon),
             "resume": Resume(
                 resumption.outcome.value,
                 resumption.requested,
@@ -192,6 +200,13 @@ class Session:
             "token_expires_at": rfc3339(datetime.fromtimestamp(self.identity.expires_at, UTC)),
             "ts": rfc3339(datetime.now(UTC)),
         }
+
+    def _horizon(self, horizon: Horizon) -> HorizonJson:
+        if horizon.stored_at_s is None:
+            return HorizonJson(oldest=None, seconds=0)
+        # MongoDB's clock may be ahead of this one.
+        seconds = max(0, int(time.time()) - horizon.stored_at_s)
+        return HorizonJson(oldest=self._position(horizon.oldest), seconds=seconds)
 
     def _welcome(self, frame: SessionFrame, resumption: Resumption) -> None:
         self.services.metrics.resumed(resumption.outcome)

@@ -59,6 +59,7 @@ export interface Welcome {
   project_id: string;
   position: Position;
   resume: ResumeOutcome;
+  horizon: { oldest: string | null; seconds: number };
   heartbeat: { ping_interval_s: number; pong_timeout_s: number };
   limits: { max_message_bytes: number; outbox_bytes: number; messages_per_s: number };
   token_expires_at: string;

@@ -9,9 +9,10 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+from bson import Timestamp
 from motor.motor_asyncio import AsyncIOMotorCollection
 
-from rtserver.eventlog.api import READ_BYTES
+from rtserver.eventlog.api import READ_BYTES, Horizon
 from rtserver.model.audience import Audience
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventPack
@@ -103,6 +104,21 @@ async def read_documents(
             document["first"] += part[0]
             document["last"] = document["first"] + len(document["events"]) - 1
     return documents
+
+
+async def oldest_stored(collection: Collection, project_id: str) -> Horizon | None:
+    """Where a project's events begin in the buffer; None where it has none there."""
+    document = await collection.find_one(
+        # A document that somebody tampered with may have no number, or no stamp.
+        {"project_id": project_id, "first": {"$gt": 0}},
+        {"_id": 0, "first": 1, "stamp": 1},
+        sort=_IN_ORDER,
+        max_time_ms=READ_TIMEOUT_MS,
+    )
+    if document is None:
+        return None
+    stamp = document.get("stamp")
+    return Horizon(int(document["first"]), stamp.time if isinstance(stamp, Timestamp) else None)
 
 
 def _fitting(sizes: list[dict[str, Any]], limit: int, limit_bytes: int) -> int:

@@ -21,6 +21,7 @@ from pymongo.errors import AutoReconnect, BulkWriteError
 from rtserver.eventlog.api import (
     READ_BYTES,
     Fence,
+    Horizon,
     KeyReusedError,
     LogBusyError,
     LogUnavailableError,
@@ -45,7 +46,7 @@ from store.log.fences import Fences
 from store.log.heads import Heads
 from store.log.marks import Marks
 from store.log.packing import MAX_PUBLICATION_BYTES, Packing, Publication, publication_of
-from store.log.reading import Reader
+from store.log.reading import Reader, oldest_stored
 
 DUPLICATE_KEY = 11000
 MAX_COMMIT_BYTES = 4 * 1024 * 1024
@@ -453,23 +454,17 @@ class MongoEventLog:
     @core_errors
     async def oldest(self, project_id: str) -> int:
         """See `rtserver.eventlog.api.EventLog.oldest`."""
-        first = await self._oldest_stored(project_id)
-        if first is None:
+        return (await self.horizon(project_id)).oldest
+
+    @core_errors
+    async def horizon(self, project_id: str) -> Horizon:
+        """See `rtserver.eventlog.api.EventLog.horizon`."""
+        found = await oldest_stored(self._events, project_id)
+        if found is None:
             head = await self._heads.read(project_id, durable=False)
             # Again: what was stored in between is counted in the head already.
-            first = await self._oldest_stored(project_id)
-            if first is None:
-                return head + 1
-        return first
-
-    async def _oldest_stored(self, project_id: str) -> int | None:
-        document = await self._events.find_one(
-            # A document that somebody tampered with may have none.
-            {"project_id": project_id, "first": {"$gt": 0}},
-            {"first": 1},
-            sort=[("first", 1)],
-        )
-        return None if document is None else int(document["first"])
+            found = await oldest_stored(self._events, project_id) or Horizon(head + 1, None)
+        return found
 
     @core_errors
     async def read(

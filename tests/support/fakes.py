@@ -5,11 +5,12 @@ What is between them is never replaced.
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Sequence
 
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.delivery.wire_forms import Encoding
-from rtserver.eventlog.api import READ_BYTES, Fence, Published
+from rtserver.eventlog.api import READ_BYTES, Fence, Horizon, Published
 from rtserver.model.audience import Audience
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventDraft, EventPack, StoredEvent, pack_item
@@ -221,9 +222,15 @@ class MemoryLog:
         return head
 
     async def oldest(self, project_id: str) -> int:
+        return (await self.horizon(project_id)).oldest
+
+    async def horizon(self, project_id: str) -> Horizon:
+        """What is there was stored a minute ago."""
         await self._answer()
         packs = self.packs.get(project_id)
-        return packs[0].first if packs else self.heads.get(project_id, 0) + 1
+        if packs:
+            return Horizon(packs[0].first, int(time.time()) - 60)
+        return Horizon(self.heads.get(project_id, 0) + 1, None)
 
     async def read(
         self,

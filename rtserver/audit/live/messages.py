@@ -15,7 +15,15 @@ from rtserver.audit.live.filter import (
 from rtserver.audit.record.actions import Action
 from rtserver.model.field_types import ConnectionId, EventId, Moment, ProjectId, UserId
 from rtserver.sessions.client_messages import Command
-from rtserver.sessions.server_frames import Ack, Gap, HeartbeatTimes, Limits, Resume, SessionFrame
+from rtserver.sessions.server_frames import (
+    Ack,
+    Gap,
+    HeartbeatTimes,
+    HorizonJson,
+    Limits,
+    Resume,
+    SessionFrame,
+)
 
 AuditLogName = Literal["users", "strangers"]
 """`users`: what users and the server itself did. `strangers`: what was refused to clients without a
@@ -80,6 +88,7 @@ class AuditWelcome(SessionFrame, tag="welcome"):
     user_id: UserId
     name: str
     position: EventId
+    horizon: HorizonJson
     resume: Resume
     heartbeat: HeartbeatTimes
     limits: Limits

@@ -5,6 +5,7 @@ from rtserver.audit.live.messages import AuditGap, AuditLogName, AuditWelcome, G
 from rtserver.audit.live.reader import AuditReader
 from rtserver.delivery.feed import Feed
 from rtserver.delivery.resume import ResumeOutcome, Resumption, Sight
+from rtserver.eventlog.api import Horizon
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ConflictError
 from rtserver.model.events import StoredEvent
@@ -59,7 +60,7 @@ class AuditSession(Session):
         # Asked anew for each record: the filter may change while the session catches up.
         return Sight(lambda record: self.filter.wants_record(record))  # noqa: PLW0108
 
-    async def _begin(self, feed: Feed, resumption: Resumption) -> None:
+    async def _begin(self, feed: Feed, resumption: Resumption, horizon: Horizon) -> None:
         records: list[StoredEvent] = []
         if self._history and resumption.outcome is ResumeOutcome.FRESH:
             async with self.services.answering.required():
@@ -69,7 +70,7 @@ class AuditSession(Session):
         if self.is_closing():
             return
         welcome = AuditWelcome(
-            **self._welcome_fields(resumption),
+            **self._welcome_fields(resumption, horizon),
             filter=self.filter.to_json(),
             history=len(records),
         )

@@ -47,6 +47,7 @@ async def test_the_welcome_says_where_the_client_is_and_what_holds() -> None:
     assert welcome.pop("token_expires_at").endswith("Z")
     said = datetime.fromisoformat(welcome.pop("ts"))
     assert abs((datetime.now(UTC) - said).total_seconds()) < 60
+    assert 60 <= welcome["horizon"].pop("seconds") < 120
     assert welcome == {
         "type": "welcome",
         "connection_id": "c1",
@@ -54,6 +55,7 @@ async def test_the_welcome_says_where_the_client_is_and_what_holds() -> None:
         "name": "Ada",
         "project_id": "p1",
         "position": f"{EPOCH}-3",
+        "horizon": {"oldest": f"{EPOCH}-1"},
         "resume": {"outcome": "fresh", "requested": None, "replayed": 0, "lost": 0},
         "heartbeat": {"ping_interval_s": PING_S, "pong_timeout_s": PONG_S},
         "limits": {

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from rtserver.eventlog.api import (
+    Horizon,
     KeyReusedError,
     LogBusyError,
     LogUnavailableError,
@@ -385,6 +387,7 @@ async def test_heads_outlive_the_buffer_and_reading_begins_where_it_does(db: Dat
         await until(is_gone, "the buffer's wrapping")
         assert await log.head("quiet") == 2
         assert await log.oldest("quiet") == 3
+        assert await log.horizon("quiet") == Horizon(3, None)
         assert await log.read("quiet", after=0, upto=2, limit=10) == []
         # Another worker, which has never seen the project, goes on counting.
         other = await make_log(db, buffer_bytes=64 * 1024)
@@ -392,6 +395,10 @@ async def test_heads_outlive_the_buffer_and_reading_begins_where_it_does(db: Dat
             assert (await other.publish([draft("quiet", n=3)])).first == 3
         oldest = await log.oldest("loud")
         assert 1 < oldest <= 400
+        horizon = await log.horizon("loud")
+        assert horizon.oldest == oldest
+        assert horizon.stored_at_s is not None
+        assert abs(horizon.stored_at_s - time.time()) < 60
         packs = await log.read("loud", after=0, upto=400, limit=1000)
         assert packs[0].first == oldest
         assert packs[-1].last == 400
