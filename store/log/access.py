@@ -4,6 +4,7 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from pymongo.errors import AutoReconnect, BulkWriteError
@@ -13,6 +14,20 @@ from store.base.client import Database
 ELSEWHERE = "another node is primary now"
 Command = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 """Runs a command on the database and gives its reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """The way of one tailing cursor.
+
+    Attributes:
+        command: runs its commands.
+        is_on_primary: whether the node that answers them is primary still, as far as is known here.
+            One that is not may show what a majority has at another place, or never had.
+    """
+
+    command: Command
+    is_on_primary: Callable[[], bool]
 
 
 def insertion(database: Database, collection: str) -> dict[str, Any]:
@@ -68,8 +83,8 @@ class LogAccess(Protocol):
             AutoReconnect: another node may be primary than `at`, among other things.
         """
 
-    def following(self) -> AbstractAsyncContextManager[Command]:
-        """Commands that belong together: those of one tailing cursor."""
+    def following(self) -> AbstractAsyncContextManager[Following]:
+        """For commands that belong together: those of one tailing cursor."""
 
     async def close(self) -> None:
         """Give back what inserting holds. The next insert takes it anew."""
@@ -106,13 +121,15 @@ class DriverAccess:
         )
 
     @contextlib.asynccontextmanager
-    async def following(self) -> AsyncIterator[Command]:
+    async def following(self) -> AsyncIterator[Following]:
         """See `LogAccess.following`."""
         # A cursor belongs to the session that opened it. Left to itself the driver takes any
         # session from its pool for each command, and under load that is soon another one.
         client = self._database.client
         async with await client.start_session(causal_consistency=False) as session:
-            yield functools.partial(self._database.command, session=session)
+            command = functools.partial(self._database.command, session=session)
+            here = await self.ready()
+            yield Following(command, lambda: self.instance == here)
 
     async def close(self) -> None:
         """The driver keeps its connections."""

@@ -30,7 +30,7 @@ from rtserver.lib.backoff import Backoff
 from rtserver.lib.waiting import is_set_within
 from rtserver.model.events import EventPack
 from store.base.client import Database, DatabaseError
-from store.log.access import Command, LogAccess
+from store.log.access import Command, Following, LogAccess
 from store.log.collection import EVENTS, CollectionProblemError, read_pack
 from store.log.heads import Heads
 
@@ -174,10 +174,11 @@ class EventTail:
             waited_s = math.ceil(time.monotonic() - self._since_s)
             self._rewind_to = Timestamp(max(0, reply["operationTime"].time - waited_s), 0)
         since = Timestamp(max(0, self._rewind_to.time - REWIND_S), 0)
-        async with self._access.following() as command:
-            await self._follow(command, since)
+        async with self._access.following() as following:
+            await self._follow(following, since)
 
-    async def _follow(self, command: Command, since: Timestamp) -> None:
+    async def _follow(self, following: Following, since: Timestamp) -> None:
+        command = following.command
         # A tailing cursor uses no index: the server reads from the oldest document up to here.
         reply = await command(
             {
@@ -195,7 +196,7 @@ class EventTail:
         try:
             while True:
                 if batch:
-                    await self._hand_on(batch, reply["operationTime"])
+                    await self._hand_on(batch, reply["operationTime"], following)
                 if cursor_id == 0:
                     raise _TailLostError("the cursor ended")
                 if self._looks_again:
@@ -247,14 +248,17 @@ class EventTail:
         except (DatabaseError, TimeoutError) as error:
             _log.debug("cursor_not_killed", error=str(error))  # the server drops it when idle
 
-    async def _hand_on(self, batch: list[dict[str, Any]], operation_time: Timestamp) -> None:
+    async def _hand_on(
+        self, batch: list[dict[str, Any]], operation_time: Timestamp, following: Following
+    ) -> None:
         """Hand a batch on when a majority has it, and stay away for a while."""
         arrived_s = time.monotonic()
         newest = batch[-1]
         # Read while the answer to this worker's own insert is still on its way.
         packs = [read_pack(document, self._epoch) for document in batch]
-        if not await self._is_durable(newest["_id"]):
-            await self._barrier(newest["_id"], operation_time)
+        # Its own insert may have been confirmed by the next primary, where it is another one.
+        if not (await self._is_durable(newest["_id"]) and following.is_on_primary()):
+            await self._barrier(newest, operation_time)
         for pack, document in zip(packs, batch, strict=True):
             size_bytes = sum([len(item["b"]) for item in document["events"]])
             self._heads.saw(pack.project_id, pack.last, size_bytes)
@@ -277,8 +281,12 @@ class EventTail:
         """
         await is_set_within(self._under_way, most_s)
 
-    async def _barrier(self, identity: Any, operation_time: Timestamp) -> None:
+    async def _barrier(self, newest: Mapping[str, Any], operation_time: Timestamp) -> None:
         """Return when the pack, and so all before it, is majority-committed.
+
+        The very one, by the stamp that MongoDB gave it: a primary that lost its majority may show
+        a pack that is rolled back there, and was inserted again under its `_id` on the next one,
+        behind others and perhaps under other numbers.
 
         A cursor may see a document just before the node counts its insert as applied: then the
         operation time that came with it is older than the insert, and a majority read at that time
@@ -287,10 +295,10 @@ class EventTail:
         deadline_s = time.monotonic() + BARRIER_TIMEOUT_MS / 1000
         while True:
             majority = {"level": "majority", "afterClusterTime": operation_time}
-            reply = await self._look_up(identity, majority)
+            reply = await self._look_up(newest, majority)
             if reply["cursor"]["firstBatch"]:
                 return
-            reply = await self._look_up(identity, {"level": "local"})
+            reply = await self._look_up(newest, {"level": "local"})
             if not reply["cursor"]["firstBatch"]:
                 # Rolled back by a failover, or overwritten already: what is there now decides.
                 raise _TailLostError("the newest event of a batch is not there any more")
@@ -298,11 +306,11 @@ class EventTail:
                 raise _TailLostError("a batch was not confirmed by a majority in time")
             operation_time = reply["operationTime"]
 
-    async def _look_up(self, identity: Any, concern: dict[str, Any]) -> dict[str, Any]:
+    async def _look_up(self, pack: Mapping[str, Any], concern: dict[str, Any]) -> dict[str, Any]:
         reply: dict[str, Any] = await self._database.command(
             {
                 "find": self._collection,
-                "filter": {"_id": identity},
+                "filter": {name: pack[name] for name in ("_id", "first", "stamp")},
                 "projection": {"_id": 1},
                 "limit": 1,
                 "singleBatch": True,

@@ -8,7 +8,7 @@ from pymongo.errors import AutoReconnect
 from pymongo.uri_parser import parse_uri
 
 from store.base.client import Database
-from store.log.access import ELSEWHERE, Command, check_inserted, insertion
+from store.log.access import ELSEWHERE, Following, check_inserted, insertion
 from store.log.wire import Address, WireConnection
 
 
@@ -66,7 +66,7 @@ class WireAccess:
         check_inserted(await self._writer.command(command, documents))
 
     @contextlib.asynccontextmanager
-    async def following(self) -> AsyncIterator[Command]:
+    async def following(self) -> AsyncIterator[Following]:
         """See `LogAccess.following`."""
         connection = await self._open(await self._find_primary())
 
@@ -76,7 +76,7 @@ class WireAccess:
             return await connection.command({**command, "$db": self._database.name})
 
         try:
-            yield follow
+            yield Following(follow, lambda: self._look() == connection.address)
         finally:
             await connection.close()
 

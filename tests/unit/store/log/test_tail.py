@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +14,7 @@ from rtserver.model.events import EventPack
 from rtserver.observe.metrics import MetricsRegistry
 from store.base.client import Database
 from store.log import tail as event_tail
+from store.log.access import Following
 from store.log.collection import EVENTS, prepare_log
 from store.log.tail import EventTail
 from tests.support.fakes import draft
@@ -62,13 +63,20 @@ async def test_own_packs_need_no_barrier_and_those_of_others_do(
     log, others = await make_log(db), await make_log(db)
     follower = Follower(db, log.epoch, is_durable=log.is_durable)
     passed: list[Any] = []
-    barrier = follower.tail._barrier
+    is_elsewhere: list[bool] = []
+    barrier, following = follower.tail._barrier, follower.tail._access.following
 
-    async def counted(identity: Any, operation_time: Any) -> None:
-        passed.append(identity)
-        await barrier(identity, operation_time)
+    @contextlib.asynccontextmanager
+    async def perhaps_elsewhere() -> AsyncIterator[Following]:
+        async with following() as here:
+            yield Following(here.command, lambda: here.is_on_primary() and not is_elsewhere)
+
+    async def counted(newest: Mapping[str, Any], operation_time: Any) -> None:
+        passed.append(newest["_id"])
+        await barrier(newest, operation_time)
 
     monkeypatch.setattr(follower.tail, "_barrier", counted)
+    monkeypatch.setattr(follower.tail._access, "following", perhaps_elsewhere)
     async with running(log.run(), others.run(), follower.tail.run()):
         await log.publish([draft("b")])
         await until(lambda: follower.fresh("b") == [1], "the first")
@@ -82,6 +90,43 @@ async def test_own_packs_need_no_barrier_and_those_of_others_do(
         await others.publish([draft("a")], key="theirs")
         await until(lambda: follower.fresh("a") == [1, 2, 3, 4, 5, 6], "the other's")
         assert passed == ["theirs"]
+        # Its own too, where the tail was answered by what is not primary any more.
+        is_elsewhere.append(True)
+        await log.publish([draft("a")], key="mine")
+        await until(lambda: follower.fresh("a")[-1:] == [7], "its own, from another node")
+        assert passed == ["theirs", "mine"]
+
+
+@pytest.mark.gen_test
+async def test_a_pack_that_is_rolled_back_and_stored_again_behind_others_is_not_handed_on_as_it_was(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A primary without a majority showed it; the next one had it under the same `_id`."""
+    log = await make_log(db)
+    follower = Follower(db, log.epoch)
+    look_up = EventTail._look_up
+    moved: list[Any] = []
+
+    async def after_a_failover(self: EventTail, pack: Mapping[str, Any], concern: Any) -> Any:
+        if pack["_id"] == "moved" and not moved:
+            stored = await db[EVENTS].find_one_and_delete({"_id": "moved"})
+            moved.append(stored)
+            other = {**first, "_id": "other", "stamp": Timestamp(0, 0), "first": 2, "last": 2}
+            again = {**stored, "stamp": Timestamp(0, 0), "first": 3, "last": 3}
+            await db[EVENTS].insert_many([other, again])
+        return await look_up(self, pack, concern)
+
+    monkeypatch.setattr(EventTail, "_look_up", after_a_failover)
+    async with running(log.run(), follower.tail.run()):
+        await log.publish([draft("a", data="other")])
+        await until(lambda: follower.fresh("a") == [1], "the first")
+        first = (await db[EVENTS].find().to_list(1))[0]
+        await log.publish([draft("a", data="moved")], key="moved")
+        await until(lambda: follower.fresh("a") == [1, 2, 3], "what is there now")
+    seen = {
+        (pack.first, event.frame()["data"]) for pack in follower.packs for event in pack.events()
+    }
+    assert seen == {(1, "other"), (2, "other"), (3, "moved")}
 
 
 @pytest.mark.gen_test
@@ -172,9 +217,9 @@ async def test_a_batch_that_the_majority_read_misses_at_first_is_asked_for_again
     look_up = EventTail._look_up
     missed = 0
 
-    async def miss_at_first(self: EventTail, identity: Any, concern: dict[str, Any]) -> Any:
+    async def miss_at_first(self: EventTail, pack: Mapping[str, Any], concern: Any) -> Any:
         nonlocal missed
-        reply = await look_up(self, identity, concern)
+        reply = await look_up(self, pack, concern)
         if concern["level"] == "majority" and missed < 3:
             missed += 1
             reply["cursor"]["firstBatch"] = []
@@ -322,8 +367,8 @@ class SlowMongo:
         return {"operationTime": Timestamp(int(self.now_s), 1)}
 
     @contextlib.asynccontextmanager
-    async def following(self) -> AsyncIterator[Any]:
-        yield self._find
+    async def following(self) -> AsyncIterator[Following]:
+        yield Following(self._find, lambda: True)
 
     async def _find(self, find: dict[str, Any]) -> dict[str, Any]:
         self.since = find["filter"]["stamp"]["$gte"]

@@ -103,11 +103,13 @@ async def test_a_cursor_on_what_is_primary_no_more_is_left(
 ) -> None:
     """Such a node answers an open cursor for good, and cut off from the others never has more."""
     access = WireAccess(db)
-    async with access.following() as command:
-        assert (await command({"ping": 1}))["ok"] == 1
+    async with access.following() as following:
+        assert (await following.command({"ping": 1}))["ok"] == 1
+        assert following.is_on_primary()
         monkeypatch.setattr(access, "_look", lambda: ("elsewhere", 27017))
+        assert not following.is_on_primary()
         with pytest.raises(AutoReconnect, match="another node is primary"):
-            await command({"ping": 1})
+            await following.command({"ping": 1})
 
 
 @pytest.mark.gen_test
