@@ -163,22 +163,28 @@ class EventTail:
         epoch = await self._prepare()
         self._answered()
         if epoch != self._epoch:
+            # First: who is told of the epoch counts on what is stored from then on.
+            self._rewind_to = await self._mongodb_time()
             _log.error("log_lost", epoch_before=self._epoch, epoch_now=epoch)
             self._epoch = epoch
-            self._rewind_to = None
-            self._since_s = time.monotonic()
             self._on_epoch(epoch)
-        if self._rewind_to is None:
-            reply = await self._database.command("ping")
-            # MongoDB's time of when it answered. What was stored while it was waited for counts.
+        elif self._rewind_to is None:
+            now = await self._mongodb_time()
+            # That of when it answered. What was stored while it was waited for counts.
             waited_s = math.ceil(time.monotonic() - self._since_s)
-            self._rewind_to = Timestamp(max(0, reply["operationTime"].time - waited_s), 0)
+            self._rewind_to = Timestamp(max(0, now.time - waited_s), 0)
         since = Timestamp(max(0, self._rewind_to.time - REWIND_S), 0)
         async with self._access.following() as following:
             await self._follow(following, since)
 
+    async def _mongodb_time(self) -> Timestamp:
+        reply = await self._database.command("ping")
+        now: Timestamp = reply["operationTime"]
+        return now
+
     async def _follow(self, following: Following, since: Timestamp) -> None:
         command = following.command
+        await self._see_anything(command)
         # A tailing cursor uses no index: the server reads from the oldest document up to here.
         reply = await command(
             {
@@ -191,8 +197,6 @@ class EventTail:
         )
         batch = reply["cursor"]["firstBatch"]
         cursor_id = reply["cursor"]["id"]
-        if cursor_id == 0 and not batch:
-            raise _LogEmptyError  # MongoDB keeps no tailing cursor on an empty collection
         try:
             while True:
                 if batch:
@@ -215,6 +219,20 @@ class EventTail:
         finally:
             if cursor_id:
                 await self._kill_cursor(cursor_id)
+
+    async def _see_anything(self, command: Command) -> None:
+        """See that there is something for a cursor to stand on.
+
+        MongoDB keeps no tailing cursor on an empty collection. While the first insert is under way
+        it does keep one, since the document counts already; but the scan saw nothing, and has ended
+        for good: that cursor lives on and never shows anything. What is seen here, it sees too.
+
+        Raises:
+            _LogEmptyError: there is nothing yet.
+        """
+        look = {"find": self._collection, "projection": {"_id": 1}, "limit": 1, "singleBatch": True}
+        if not (await command(look))["cursor"]["firstBatch"]:
+            raise _LogEmptyError
 
     async def _ask(self, command: Command, request: dict[str, Any]) -> dict[str, Any]:
         self._asked()

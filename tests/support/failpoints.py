@@ -41,6 +41,20 @@ class FailingMongod:
                 }
             )
 
+    @contextmanager
+    def uncommitted_inserts(self, namespace: str) -> Iterator[None]:
+        """Let what is inserted into a collection stay uncommitted meanwhile."""
+        hold = {
+            "configureFailPoint": "hangAfterCollectionInserts",
+            "data": {"collectionNS": namespace},
+        }
+        with direct(self._port) as client:
+            client.admin.command({**hold, "mode": "alwaysOn"})
+            try:
+                yield
+            finally:
+                client.admin.command({**hold, "mode": "off"})
+
 
 @contextmanager
 def failing_mongod(directory: Path) -> Iterator[FailingMongod]:
