@@ -88,9 +88,12 @@ class Spool:
         """
         self._directory = directory / chain
         self._directory.mkdir(parents=True, mode=0o700)
-        self._lock_fd = os.open(self._directory / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        # Held before it has its name: who looks for what dead workers left must not be quicker.
+        unnamed = self._directory / "lock.new"
+        self._lock_fd = os.open(unnamed, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         if not try_flock(self._lock_fd):
             raise BlockingIOError(errno.EWOULDBLOCK, "another process has this spool")
+        unnamed.rename(self._directory / "lock")
         self._lock = threading.Lock()
         self._segment = 0
         self._offset = 0

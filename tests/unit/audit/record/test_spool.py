@@ -130,6 +130,25 @@ def test_a_living_owners_queue_is_left_alone(tmp_path: Path) -> None:
     assert not list(abandoned(tmp_path))
 
 
+def test_a_queue_that_is_being_made_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that started at the same time was quicker, and this one ended."""
+    flock = fcntl.flock
+
+    def lock_late(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        assert not list(abandoned(tmp_path))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    spool = Spool(tmp_path, "c1")
+    assert fcntl.flock is flock
+    assert not list(abandoned(tmp_path))
+    spool.close()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_queue_that_another_worker_removed_meanwhile_is_not_adopted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
