@@ -9,7 +9,7 @@ from pathlib import Path
 if __package__ in {None, ""}:  # run as a file: make `bench` importable
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench import accept, audit, fanout, iterations, latency, memory, procs, publish
+from bench import accept, attack, audit, fanout, iterations, latency, memory, procs, publish
 
 BENCHMARKS = {
     "fanout": fanout,
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "publish": publish,
     "iterations": iterations,
     "audit": audit,
+    "attack": attack,
 }
 
 

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import msgspec
 import structlog
 from tornado import web
+from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream
 
 from handlers.base.context import HandlerContext
@@ -42,6 +43,9 @@ METHOD_NOT_ALLOWED = 405
 CLIENT_HAS_LEFT = 499
 """For the access log: nobody is there to get it. The number is nginx's."""
 TYPICAL_ANSWER_BYTES = 64 * 1024
+MAX_HEAD_BYTES = 64 * 1024
+HEAD_TOO_LARGE = f"Address and headers may have {MAX_HEAD_BYTES} bytes at most; clear some cookies"
+MAX_METHOD_CHARS = 20
 SHOWN_ADDRESS_CHARS = 200
 """So much of an address tells which it was; a stranger would fill logs with the rest."""
 SOCKJS_SESSION = re.compile(r"(/sockjs/[^/?]+/[^/?]+/)[^/?]+")
@@ -58,6 +62,12 @@ def shown_address(uri: str | None) -> str:
     # Cut last: half a token would not be known for one.
     shown = SOCKJS_SESSION.sub(r"\1[session]", scrub(uri or ""))
     return shown if len(shown) <= SHOWN_ADDRESS_CHARS else f"{shown[:SHOWN_ADDRESS_CHARS]}..."
+
+
+def head_bytes(request: HTTPServerRequest) -> int:
+    """The size of a request's address and headers."""
+    headers = request.headers.get_all()
+    return len(request.uri or "") + sum(len(name) + len(value) + 4 for name, value in headers)
 
 
 class BaseHandler(EarlyHandler):
@@ -89,7 +99,8 @@ class BaseHandler(EarlyHandler):
         )
         path = shown_address(unquote(request.path))
         self.acting = context.auditor.act(Acting(ip=self.client_ip, path=path))
-        method = request.method or ""
+        # It is repeated in logs, records and answers; known ones are short.
+        method = request.method = (request.method or "")[:MAX_METHOD_CHARS]
         if method == "HEAD" and self.answers_head and method not in self.audit_actions:
             method = "GET"
         self.audit_action = self.audit_actions.get(method, Action.API_CALLED)
@@ -100,14 +111,21 @@ class BaseHandler(EarlyHandler):
         self._is_news = True
 
     async def _execute(self, transforms: Any, *args: bytes, **kwargs: bytes) -> None:
-        # What Tornado refuses before it asks `prepare` is counted as well.
+        # What is refused before `prepare` is asked is counted as well.
         parts = (*args, *kwargs.values())
-        if self.request.method not in self.SUPPORTED_METHODS or not all(map(_is_text, parts)):
+        has_long_head = head_bytes(self.request) > MAX_HEAD_BYTES
+        if (
+            has_long_head
+            or self.request.method not in self.SUPPORTED_METHODS
+            or not all(map(_is_text, parts))
+        ):
             self._transforms = transforms
             try:
                 await self.context.rates.address(self.client_ip, Counted.REQUEST)
-            except TooOftenError as error:
-                self.send_error(error.status, exc_info=sys.exc_info())
+                if has_long_head:
+                    raise Problem(431, HEAD_TOO_LARGE, "head_too_large")
+            except (TooOftenError, Problem):
+                self.send_error(exc_info=sys.exc_info())
                 self._prepared_future.set_result(None)
                 return
         # Not `super`: a handler of the SockJS library would come before Tornado's.

@@ -4,6 +4,8 @@ By itself Tornado's accept handler raises `EMFILE` and is called again at once, 
 connection waits: the event loop spins, and its log hides the reason. So a few descriptors are kept
 for the worker itself (files, MongoDB, processes of runs), and nobody is let in until there are
 enough. Who knocks meanwhile waits in the kernel's queue.
+
+Tornado also takes up to 128 connections before anything else has a turn. Here it is one.
 """
 
 import asyncio
@@ -112,18 +114,21 @@ class Listener(socket.socket):
         self._metrics = metrics
         self._descriptors = descriptors
         self._pause: asyncio.TimerHandle | None = None
+        self._had_its_turn = False
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Take the next connection.
+        """Take the next connection. One in each turn of the event loop: Tornado would take 128.
 
         Raises:
             BlockingIOError: there is none, or none is taken for now.
         """
-        if self._pause is not None:
+        self._had_its_turn = not self._had_its_turn
+        if self._pause is not None or not self._had_its_turn:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         try:
             connection, address = super().accept()
         except OSError as error:
+            self._had_its_turn = False
             if error.errno not in _SHORTAGES:
                 raise
             self._begin_pause(errno.errorcode[error.errno])

@@ -97,6 +97,10 @@ class SocketHandler(WebSocketHandler, BaseHandler):
     def on_bare_frame(self) -> None:
         """A ping came, or part of a message. Pongs come to `on_pong`."""
 
+    async def await_turn(self) -> None:
+        """Wait until a frame may be taken apart that came together with another one."""
+        await self.context.rates.await_turn(self.client_ip)
+
     def discard_input(self, discarding: Coroutine[Any, Any, None]) -> None:
         """Own the task that reads what is left of a message that is too big."""
         self.context.tasks.start(discarding, name="discard-input")

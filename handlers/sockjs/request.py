@@ -36,6 +36,8 @@ CALLBACK = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 TRANSPORT = "sockjs"
 YEAR_S = 31_536_000
 BUSY_RETRY_AFTER_S = 5
+MAX_SESSION_ID_CHARS = 128
+"""sockjs-client's have eight; whoever opens a session has it remembered."""
 
 
 def check_room(room: Room) -> None:
@@ -55,6 +57,17 @@ def check_room(room: Room) -> None:
         raise Problem(
             503, "Too many are waiting to be let in", "busy", retry_after_s=BUSY_RETRY_AFTER_S
         )
+
+
+def check_session_id(session_id: str | None) -> None:
+    """See that a session's name is none that would fill the memory.
+
+    Raises:
+        Problem: 400.
+    """
+    if session_id is not None and len(session_id) > MAX_SESSION_ID_CHARS:
+        limit = MAX_SESSION_ID_CHARS
+        raise Problem(400, f"A session id has {limit} characters at most", "bad_identifier")
 
 
 class CorrectedHandler(BaseHandler):
@@ -81,6 +94,7 @@ class CorrectedHandler(BaseHandler):
         if not own and not self.context.origins.allows(_page_of(self), self.request.host):
             raise origin_refused()
         await self._count()
+        check_session_id(self.path_kwargs.get("session_id"))
         self.check_body()
 
     async def _count(self) -> None:

@@ -112,7 +112,6 @@ class CorrectedSession(BaseSession):  # type: ignore[misc]
         self.state = CLOSED
         self.close_reason = (int(code), message)
         conn, self.conn = self.conn, None
-        self.stats.on_sess_closed(self.transport_name)
         try:
             conn.on_close()
         except Exception:  # noqa: BLE001 - the session is closed in any case

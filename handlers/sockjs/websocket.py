@@ -11,7 +11,7 @@ from handlers.base.handler import BaseHandler
 from handlers.base.problems import origin_refused
 from handlers.realtime.socket_base import SocketHandler
 from handlers.sockjs.library import transports
-from handlers.sockjs.request import TRANSPORT, check_room
+from handlers.sockjs.request import TRANSPORT, check_room, check_session_id
 from handlers.sockjs.sessions import RawSession, SocketSession
 from rtserver.audit.record.actions import Action
 from rtserver.sessions.request_rates import Counted
@@ -48,6 +48,7 @@ class CorrectedSocket(SocketHandler):
         if not self.context.origins.allows(self.request.headers.get("Origin"), self.request.host):
             raise origin_refused()
         await self.context.rates.address(self.client_ip, Counted.CONNECTION)
+        check_session_id(self.path_kwargs.get("session_id"))
         check_room(self.server.strangers.room_for(self.client_ip))
         self.check_body()
 

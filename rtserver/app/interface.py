@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import Awaitable, Iterator, Sequence
 
-from tornado.httpserver import HTTPServer
 from tornado.httputil import (
     HTTPConnection,
     HTTPHeaders,
@@ -22,8 +21,10 @@ from tornado.web import Application
 from handlers.base.starting import starting_application
 from handlers.base.tornado_answers import WriteTimeouts
 from handlers.base.tornado_body import MAX_BODY_BYTES
+from handlers.base.tornado_idle import BoundedServer
 from handlers.base.tornado_listener import Listener
 from rtserver.app.foundation import Foundation
+from rtserver.auth.client_address import ClientAddresses
 from rtserver.config.settings import Settings
 
 QUICK_START_S = 4.0
@@ -56,8 +57,11 @@ class Interface(HTTPServerConnectionDelegate):
         )
         self._application: Application | None = None
         self._answers = False
-        self.server = HTTPServer(
-            self, max_body_size=MAX_BODY_BYTES, idle_connection_timeout=120, body_timeout=60
+        self.server = BoundedServer(
+            self,
+            addresses=ClientAddresses(settings.trusted_proxies),
+            max_idle_per_address=settings.max_idle_connections_per_address,
+            max_body_bytes=MAX_BODY_BYTES,
         )
         timeouts = WriteTimeouts(self.server, settings.write_timeout_s, base.metrics.http)
         base.shutdown.tasks("write-timeouts").start(timeouts.run(), name="write-timeouts")

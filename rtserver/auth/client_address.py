@@ -61,6 +61,11 @@ class ClientAddresses:
                 break
         return nearest.address
 
+    def is_proxy(self, peer: str) -> bool:
+        """Whether an address is one of a proxy that is believed, and so not its client's."""
+        hop = self._hop(peer)
+        return hop is not None and hop.is_trusted
+
     def _hop(self, text: str) -> _Hop | None:
         # What is too long to be an address is not kept: clients write what they like.
         return self._known_hop(text) if len(text) <= MAX_HOP_LENGTH else None

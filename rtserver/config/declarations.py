@@ -367,6 +367,13 @@ class Declarations:
         count(1, 1_000_000),
         "Connections of one project over all workers; past it a new one gets HTTP 503.",
     )
+    max_idle_connections_per_address: int = setting(
+        500,
+        count(1, 100_000),
+        "TCP connections of one client address (of IPv6: of one network of 64 bits) that wait for "
+        "a request; past it the one that has waited longest is closed, which browsers expect. Of "
+        "trusted proxies none is. Six of each of 80 people behind one address.",
+    )
     max_strangers_per_address: int = setting(
         100,
         count(1, 1000),

@@ -30,6 +30,8 @@ REFUSAL_DELAY_S = (0.2, 0.4)
 """A random value for each: those who were refused together are not to come back together."""
 MAX_WAITING = 1000
 """So many of one user or address may wait to begin."""
+TURNS = 4
+"""Of the event loop, in which one begins. A command of a session needs three of them."""
 NEWS_INTERVAL_S = 60.0
 NEWS_PER_S, NEWS_BURST = 1.0, 20
 
@@ -103,7 +105,7 @@ class RequestRates:
         self._addresses = {
             what: RateTable(per_s, per_s * BURST_S) for what, per_s in limits.of_address.items()
         }
-        self._begin = Turnstile(MAX_WAITING)
+        self._begin = Turnstile(MAX_WAITING, TURNS)
         self._told = RateTable(1 / NEWS_INTERVAL_S, 1)
         self._news = TokenBucket(NEWS_PER_S, NEWS_BURST, clock())
 
@@ -126,6 +128,16 @@ class RequestRates:
         """
         await self._count(self._addresses[what], what, "address", network_of(ip))
 
+    async def await_turn(self, ip: str) -> None:
+        """Wait for the turn of something that is counted elsewhere, of one of several at once."""
+        await self._turn(f"address {network_of(ip)}")
+
+    async def _turn(self, key: str) -> None:
+        try:
+            await self._begin.pass_by(key)
+        except TooManyWaitingError:
+            await asyncio.sleep(0)
+
     async def _count(self, table: RateTable, what: Counted, by: str, key: str) -> None:
         wait_s = table.take(key, self._clock())
         if not wait_s:
@@ -143,6 +155,7 @@ class RequestRates:
         if is_news:
             _log.warning("too_often", what=what.value, by=by, who=key)
         await self._sleep(random.uniform(*REFUSAL_DELAY_S))  # noqa: S311 - spreads load
+        await self._turn(f"{by} {key}")
         whose = "this user" if by == "user" else "this address, without a valid token"
         raise TooOftenError(
             f"Too many {what}s of {whose}; wait a moment", math.ceil(wait_s), is_news=is_news

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 
 from tests.support.tokens import token
 
+NOTHING = "nothing"
+"""The kind that is a pause."""
 CONNECTIONS = 20
 BODY_BYTES = 4 * 1024 * 1024
 FRAMES = 200
@@ -105,7 +107,9 @@ async def _main(port: int) -> None:
     while kind := (await loop.run_in_executor(None, sys.stdin.readline)).strip():
         for task in tasks:
             task.cancel()
-        tasks = [loop.create_task(_again_and_again(port, kind)) for _ in range(CONNECTIONS)]
+        tasks = []
+        if kind != NOTHING:
+            tasks = [loop.create_task(_again_and_again(port, kind)) for _ in range(CONNECTIONS)]
 
 
 if __name__ == "__main__":

@@ -55,3 +55,11 @@ def test_each_request_is_answered_alike_however_often_an_address_comes() -> None
         assert addresses.find("127.0.0.1", ["203.0.113.7"]) == "203.0.113.7"
         assert addresses.find("203.0.113.7", ["198.51.100.1"]) == "203.0.113.7"
         assert addresses.find("127.0.0.1", ["unknown"]) == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("peer", "is_proxy"),
+    [("127.0.0.1", True), ("::ffff:127.0.0.1", True), ("203.0.113.7", False), ("", False)],
+)
+def test_a_connection_of_a_proxy_is_known(peer: str, is_proxy: bool) -> None:
+    assert ClientAddresses("loopback").is_proxy(peer) is is_proxy

@@ -1,6 +1,7 @@
-"""`rtserver.lib.turnstile`: one in each turn of the event loop, keys by turns."""
+"""`rtserver.lib.turnstile`: one in so many turns of the event loop, keys by turns."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -22,9 +23,9 @@ class Turns:
         self._next.cancel()
 
 
-async def _passed(keys: str) -> list[tuple[str, int]]:
+async def _passed(keys: str, every: int = 1) -> list[tuple[str, int]]:
     """Who passed when, of those who came together."""
-    stile, turns, passed = Turnstile(100), Turns(), []
+    stile, turns, passed = Turnstile(100, every), Turns(), []
 
     async def come(key: str) -> None:
         await stile.pass_by(key)
@@ -38,11 +39,11 @@ async def _passed(keys: str) -> list[tuple[str, int]]:
 
 
 @pytest.mark.gen_test
-async def test_one_passes_in_each_turn() -> None:
-    passed = await _passed("aaaaaaaa")
-    turns = [turn for _, turn in passed]
-    assert len(set(turns)) == len(turns)
-    assert turns[-1] - turns[0] <= len(turns), "and none is missed"
+@pytest.mark.parametrize("every", [1, 4])
+async def test_one_passes_in_so_many_turns(every: int) -> None:
+    turns = [turn for _, turn in await _passed("aaaaaaaa", every)]
+    assert all(later - turn == every for turn, later in itertools.pairwise(turns[1:]))
+    assert turns[1] - turns[0] <= every + 1
 
 
 @pytest.mark.gen_test
@@ -53,7 +54,7 @@ async def test_who_comes_alone_does_not_wait_behind_a_crowd() -> None:
 
 @pytest.mark.gen_test
 async def test_who_gives_up_is_passed_over_and_too_many_are_refused() -> None:
-    stile = Turnstile(2)
+    stile = Turnstile(2, 1)
     coming = [asyncio.ensure_future(stile.pass_by(key)) for key in "aaaab"]
     await asyncio.sleep(0)
     coming[1].cancel()

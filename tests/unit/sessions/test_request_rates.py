@@ -1,9 +1,12 @@
 """`rtserver.sessions.request_rates`: by user with a token, by address without one."""
 
+import asyncio
+
 import pytest
 
 from rtserver.model.identity import Identity
 from rtserver.observe.metrics import MetricsRegistry
+from rtserver.sessions import request_rates
 from rtserver.sessions.metrics import SessionMetrics
 from rtserver.sessions.request_rates import (
     NEWS_BURST,
@@ -140,3 +143,24 @@ async def test_the_same_is_told_once_a_minute_and_a_flood_of_addresses_is_not_to
     many = [await news(f"198.51.100.{number}") for number in range(100)]
     assert sum(many) == NEWS_BURST - 1
     assert len(logs.lines) == NEWS_BURST + 1
+
+
+@pytest.mark.gen_test
+async def test_what_comes_at_once_has_turns_and_those_of_several_addresses_alternate() -> None:
+    tried = Tried()
+    order: list[str] = []
+
+    async def one(ip: str) -> None:
+        await tried.rates.await_turn(ip)
+        order.append(ip)
+
+    await asyncio.gather(*(one("192.0.2.1") for _ in range(4)), one("192.0.2.2"))
+    assert order == ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.1"]
+
+
+@pytest.mark.gen_test
+async def test_a_turn_comes_also_where_too_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_rates, "MAX_WAITING", 2)
+    tried = Tried()
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(tried.rates.await_turn("192.0.2.1") for _ in range(9)))

@@ -1,4 +1,4 @@
-"""Bodies beyond their bound, however they are announced, and connections that end early."""
+"""Bodies and heads beyond their bound, however they come, and connections that end early."""
 
 import asyncio
 import json
@@ -289,3 +289,37 @@ async def test_a_socket_opens_after_a_short_body(served: Server) -> None:
         assert b'"welcome"' in await reader.readuntil(b'"welcome"')
         writer.transport.abort()
         await writer.wait_closed()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "path", [PATH, "/", "/ws/projects/p1", "/nowhere", "/sockjs/projects/info"]
+)
+async def test_a_head_that_is_too_long_is_answered(served: Server, path: str) -> None:
+    fits, is_too_long = (f"Cookie: {'x' * size}" for size in (60_000, 66_000))
+    status, *_ = await raw_request(served.port, _head(fits, method="GET", path=path))
+    assert status not in (0, 431)
+    status, head, body = await raw_request(served.port, _head(is_too_long, method="GET", path=path))
+    assert (status, json.loads(body)["reason"]) == (431, "head_too_large"), head
+    query = _head(method="GET", path=f"{path}?{'x' * 66_000}")
+    assert (await raw_request(served.port, query))[0] == 431
+
+
+@pytest.mark.gen_test
+async def test_a_method_is_not_repeated_at_any_length(served: Server, logs: LogRecorder) -> None:
+    status, head, body = await raw_request(served.port, _head(method="X" * 30_000, path="/healthz"))
+    assert (status, len(body) < 1000) == (405, True), head
+    assert all(len(str(line)) < 1000 for line in logs.lines)
+
+
+@pytest.mark.gen_test
+async def test_an_address_in_absolute_form_is_answered(served: Server) -> None:
+    for address in (f"http://x{PATH}", f"HTTPS://other:8443{PATH}", f"http://x{PATH}?limit=1"):
+        status, head, _ = await raw_request(served.port, _head(method="GET", path=address))
+        assert status == 200, head
+    assert (await raw_request(served.port, _head(method="GET", path="http://x")))[0] == 200
+    # Its host is the request's, whatever the header says: this page is of another one.
+    crossing = _head("Origin: http://x", method="GET", path="http://other/sockjs/projects/info")
+    assert (await raw_request(served.port, crossing))[0] == 403
+    odd = _head(method="GET", path="http://a b@/healthz")
+    assert (await raw_request(served.port, odd))[0] == 400

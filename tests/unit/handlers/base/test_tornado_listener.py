@@ -161,3 +161,15 @@ def test_how_many_are_kept(limit: int, first_kept: int) -> None:
     assert descriptors.shortage() is None
     assert not descriptors.is_short(first_kept - 1)
     assert descriptors.is_short(first_kept)
+
+
+@pytest.mark.gen_test
+async def test_those_who_come_at_once_are_let_in_one_each_turn() -> None:
+    came: list[int] = []
+    with _served(System()) as served, contextlib.ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(served.knock())
+        while len(served.came) < 5:
+            await asyncio.sleep(0)
+            came.append(len(served.came))
+    assert max(now - before for before, now in itertools.pairwise([0, *came])) == 1

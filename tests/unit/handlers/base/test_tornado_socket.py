@@ -212,6 +212,9 @@ class Refusing(WebSocketHandler):
     def on_message(self, message: str | bytes) -> None:
         raise AssertionError
 
+    async def await_turn(self) -> None:
+        await asyncio.sleep(0)
+
     def discard_input(self, discarding: Coroutine[Any, Any, None]) -> None:
         self._reading.append(asyncio.ensure_future(discarding))
 

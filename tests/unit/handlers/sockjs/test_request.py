@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from handlers.sockjs.request import CALLBACK, _page_of
+from handlers.base.problems import Problem
+from handlers.sockjs.request import (
+    CALLBACK,
+    MAX_SESSION_ID_CHARS,
+    _page_of,
+    check_session_id,
+)
 
 
 @pytest.mark.parametrize("name", ["c", "_jp.a1b2c3", "a-b", "X" * 128])
@@ -31,3 +37,10 @@ def test_callbacks_that_are_not(name: str) -> None:
 def test_the_page_behind_a_request(headers: dict[str, str], page: str | None) -> None:
     handler: Any = SimpleNamespace(request=SimpleNamespace(headers=headers))
     assert _page_of(handler) == page
+
+
+def test_a_session_id_that_is_remembered_is_short() -> None:
+    check_session_id(None)  # of an address without one
+    check_session_id("x" * MAX_SESSION_ID_CHARS)
+    with pytest.raises(Problem, match="400"):
+        check_session_id("x" * (MAX_SESSION_ID_CHARS + 1))

@@ -1,14 +1,20 @@
 """`handlers.sockjs.sessions`: what waits for polls, in which order it goes, and how it ends."""
 
 import asyncio
+import warnings
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tornado.ioloop import IOLoop
 
 from handlers.sockjs.sessions import PollSession, close_frame
 from rtserver.delivery.send_buffer import Outbox
 from rtserver.lib.timer_wheel import TimerWheel
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from sockjs.tornado.stats import StatsCollector
 
 
 class Conn:
@@ -39,7 +45,8 @@ class Server:
     def __init__(self) -> None:
         self.wheel = TimerWheel(tick_s=0.05, now_s=asyncio.get_running_loop().time())
         self.context = SimpleNamespace(wheel=self.wheel, ping_interval_s=25.0)
-        self.stats = SimpleNamespace(on_sess_opened=lambda _: None, on_sess_closed=lambda _: None)
+        self.stats = StatsCollector(IOLoop.current())
+        self.stats._callback.stop()
         self.forgotten: list[PollSession] = []
 
     def get_connection_class(self) -> type[Conn]:
@@ -56,9 +63,8 @@ class Server:
 class Poll:
     """A request that receives; `arrived` when its response is in the socket."""
 
-    name = "poll"
-
-    def __init__(self, ip: str = "192.0.2.1") -> None:
+    def __init__(self, ip: str = "192.0.2.1", name: str = "xhr") -> None:
+        self.name = name
         self.active = True
         self.client_ip = ip
         self.sent: list[str] = []
@@ -229,6 +235,16 @@ async def test_failures_of_a_connection_are_logged_and_close_the_session(logs: A
     assert session.get_close_reason() == (1011, "Internal error")
     events = [line["event"] for line in logs.lines]
     assert events == ["sockjs_message_failed", "sockjs_close_failed", "sockjs_open_failed"]
+
+
+@pytest.mark.gen_test
+async def test_a_session_whose_transport_changed_ends_like_any_other() -> None:
+    session = await opened(Server())
+    conn = session.conn
+    streaming = await attach(session, Poll(name="xhr_streaming"))
+    session.close(3000, "Go away!")
+    assert (session.is_closed, conn.closed) == (True, 1)
+    assert streaming.sent == ['c[3000,"Go away!"]']
 
 
 @pytest.mark.gen_test
