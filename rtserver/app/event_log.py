@@ -82,6 +82,7 @@ async def _start(base: Foundation, store: LogStore, name: str) -> MongoEventLog:
     tasks.start(writer.run(), name=f"{name}-writer")
     tasks.start(store.heads.run(), name=f"{name}-heads")
     tasks.start(store.marks.run(), name=f"{name}-mark")
+    tasks.start(store.extent_meter.run(), name=f"{name}-extent")
     return writer
 
 

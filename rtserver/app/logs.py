@@ -3,6 +3,7 @@
 import structlog
 
 from rtserver.config.settings import Settings
+from rtserver.eventlog.extent import ExtentMeter
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.errors import OperatorError
 from store.base.client import Database
@@ -17,6 +18,7 @@ from store.log.collection import (
     read_epoch,
     size_difference,
 )
+from store.log.extent import MongoLogExtents
 from store.log.heads import Heads
 from store.log.marks import MARKS_FOLDER, Marks
 from store.log.writer import MongoEventLog
@@ -43,6 +45,7 @@ class LogStore:
         heads: of the projects in it.
         marks: how far it is known to have gone.
         access: for its tail.
+        extent_meter: measures how far back it reaches, and how full it is.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class LogStore:
         self.heads = Heads(database, buffer_bytes=self._size_bytes, collection=collection)
         name = f"{settings.mongodb_database}.{collection}.json"
         path = settings.data_dir / MARKS_FOLDER / name
+        self.extent_meter = ExtentMeter(metrics, MongoLogExtents(database, collection))
         self.marks = Marks(database, collection, self.heads, path)
 
     async def prepare(self) -> str:

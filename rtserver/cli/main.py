@@ -6,6 +6,7 @@ Exit status 0 on success, 2 for a wrong command line or setting (one clear line)
 import argparse
 import asyncio
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,7 @@ from rtserver.cli.log_resize import LOGS, resize
 from rtserver.cli.master import MASTER_HELP
 from rtserver.cli.publish import STDIN, PublishRequest, publish
 from rtserver.cli.serve import serve, shared_mongod
+from rtserver.cli.size import Load, size
 from rtserver.cli.tail import tail
 from rtserver.cli.token import token
 from rtserver.cli.webhooks import WEBHOOK_ACTIONS, webhooks
@@ -130,11 +132,30 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_publish(one: argparse.ArgumentParser) -> None:
+    _add_size(commands.add_parser("size", help="how large logs and workers should be for a load"))
     one.add_argument("project", type=_checked(project_id))
     one.add_argument(
         "type",
         type=_type_or_stdin,
         help="a dotted type: build.finished. Or -: events come on standard input, one JSON object "
+def _add_size(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--events-per-s", type=_amount(0, 1e6), required=True, help="published, on average"
+    )
+    one.add_argument(
+        "--event-bytes", type=_amount(0, 2**24), required=True, help="of an event's data"
+    )
+    one.add_argument(
+        "--hours", type=_amount(0, 1e5), required=True, help="how far back clients can resume"
+    )
+    one.add_argument(
+        "--connections", type=_amount(0, 1e7), required=True, help="open at once, of all workers"
+    )
+    one.add_argument(
+        "--viewers", type=_amount(0, 1e7), help="of the connections get each event; all"
+    )
+
+
         'a line, {"type":...,"data":...,"proposal_id":...,"audience":...} or {"events":[...]}',
     )
     one.add_argument("data", nargs="?", type=_json, default=UNSET, help="its data, as JSON")
@@ -282,6 +303,13 @@ class UsageError(Exception):
 
 def _type_or_stdin(text: str) -> str:
     return text if text == STDIN else _checked(event_type)(text)
+def _load(given: argparse.Namespace) -> Load:
+    viewers = None if given.viewers is None else int(given.viewers)
+    connections = int(given.connections)
+    event_bytes = int(given.event_bytes)
+    return Load(given.events_per_s, event_bytes, given.hours, connections, viewers)
+
+
 
 
 def _user(text: str) -> str:
@@ -305,6 +333,19 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MAX_HISTORY:
         raise argparse.ArgumentTypeError(f"takes a whole number from 1 to {MAX_HISTORY}")
     return int(text)
+
+
+def _amount(lowest: float, highest: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            amount = float(text)
+        except ValueError:
+            amount = math.nan
+        if not lowest <= amount <= highest:
+            raise argparse.ArgumentTypeError(f"takes a number from {lowest:g} to {highest:g}")
+        return amount
+
+    return parse
 
 
 def _existing(text: str) -> Path:
@@ -358,6 +399,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
         configure_logs(settings.log_format, settings.log_level, settings.secrets)
         return _run(given, settings)
     except (SettingError, KeyConfigurationError, UsageError) as error:
+    if given.command == "size":
+        return size(_load(given))
         return complain(str(error), USAGE)
     except BrokenPipeError:
         # Who read it, `head` perhaps, has seen enough. What is left must not be flushed at exit.

@@ -20,6 +20,8 @@ class LogMetrics:
         publish_queue_bytes: items that wait to be appended.
         tail_up: 1 while the log is followed, else 0.
         tail_restarts_total: times the log's cursor had to be opened again.
+        log_horizon_seconds: how long ago the oldest that the log holds was stored.
+        log_used_ratio: how full it is.
     """
 
     def __init__(
@@ -46,4 +48,10 @@ class LogMetrics:
         self.tail_up = registry.gauge(f"{prefix}tail_up", f"Whether the {log} is followed")
         self.tail_restarts_total = registry.counter(
             f"{prefix}tail_restarts", f"Times the {log}'s cursor had to be opened again"
+        )
+        self.log_horizon_seconds = registry.gauge(
+            f"{prefix}log_horizon_seconds", f"How long ago the oldest in the {log} was stored"
+        )
+        self.log_used_ratio = registry.gauge(
+            f"{prefix}log_used_ratio", f"How full the {log} is; near 1 the oldest are overwritten"
         )
