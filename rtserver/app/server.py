@@ -66,6 +66,11 @@ class Server:
             raise RuntimeError("the worker is not started")
         return self._features
 
+    def take_limits(self, settings: Settings) -> None:
+        """Keep to the limits of these settings from now on, once it is started."""
+        if self._features is not None:
+            self._features.sessions.take_limits(settings)
+
     async def start(self) -> None:
         """Bring the worker up; returns when it serves. Where it fails, what it started is undone.
 

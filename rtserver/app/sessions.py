@@ -1,6 +1,7 @@
 """Sessions of clients: who comes in, what they are given, and who is there."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -53,6 +54,7 @@ class Sessions:
         of_projects: makes sessions.
         of_audit: by the name of an audit log, what makes sessions on it.
         connections, revocation: how operators see them and end them.
+        take_limits: lets in by the limits of these settings from now on.
     """
 
     table: SessionTable
@@ -65,6 +67,7 @@ class Sessions:
     of_audit: Mapping[AuditLogName, AuditWatch]
     connections: Connections
     revocation: RevocationService
+    take_limits: Callable[[Settings], None]
 
 
 async def build_sessions(
@@ -85,7 +88,7 @@ async def build_sessions(
     closer = ConnectionCloser(table, events.control, worker_id=settings.worker_id)
     admission = _admission(base, documents, table, closer)
     tasks.start(admission.run(), name="leases")
-    rates = _rates(base)
+    rates = RequestRates(_rate_limits(settings), base.metrics.sessions)
     gateway = Gateway(
         verifier,
         admission,
@@ -144,6 +147,7 @@ async def build_sessions(
             documents.connections, auditor, Reach(closer.close, table.behind_bytes)
         ),
         revocation=revocation,
+        take_limits=functools.partial(_take_limits, admission, rates),
     )
 
 
@@ -184,9 +188,15 @@ def _admission(
     )
 
 
-def _rates(base: Foundation) -> RequestRates:
-    settings = base.settings
-    limits = RateLimits(
+def _take_limits(admission: Admission, rates: RequestRates, settings: Settings) -> None:
+    admission.limit(
+        user=settings.max_connections_per_user, project=settings.max_connections_per_project
+    )
+    rates.limit(_rate_limits(settings))
+
+
+def _rate_limits(settings: Settings) -> RateLimits:
+    return RateLimits(
         of_user={
             Counted.REQUEST: settings.max_requests_per_s_per_user,
             Counted.CONNECTION: settings.max_connects_per_s_per_user,
@@ -197,7 +207,6 @@ def _rates(base: Foundation) -> RequestRates:
         },
         connections_of_user=settings.max_connections_per_user,
     )
-    return RequestRates(limits, base.metrics.sessions)
 
 
 def _user_messages(settings: Settings) -> RateTable:

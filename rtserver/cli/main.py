@@ -43,7 +43,13 @@ from rtserver.config.engine import SettingError, flags_of
 from rtserver.config.settings import SETTING_SPECS, Settings
 from rtserver.eventlog.history import EventFilter
 from rtserver.eventlog.publishing import PublishedEvent, UsersAudience
-from rtserver.model.errors import InvalidError, OperatorError, RefusedError, StoreUnavailableError
+from rtserver.model.errors import (
+    InvalidError,
+    OperatorError,
+    RefusedError,
+    StoreUnavailableError,
+    UnusableSettingError,
+)
 from rtserver.model.identity import EVERY_PROJECT
 from rtserver.model.ids import BadIdentifier, event_type, project_id, proposal_id
 from rtserver.model.positions import BadPositionError, Position
@@ -126,18 +132,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("action", choices=WEBHOOK_ACTIONS)
     one.add_argument("endpoint", nargs="?", help="its id in RT_WEBHOOKS; status is of all")
 
+    _add_size(commands.add_parser("size", help="how large logs and workers should be for a load"))
     commands.add_parser("check", help="try the settings and say what is wrong")
     commands.add_parser("mongod", help="run the private MongoDB for all workers of this host")
     return parser
 
 
-def _add_publish(one: argparse.ArgumentParser) -> None:
-    _add_size(commands.add_parser("size", help="how large logs and workers should be for a load"))
-    one.add_argument("project", type=_checked(project_id))
-    one.add_argument(
-        "type",
-        type=_type_or_stdin,
-        help="a dotted type: build.finished. Or -: events come on standard input, one JSON object "
 def _add_size(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--events-per-s", type=_amount(0, 1e6), required=True, help="published, on average"
@@ -156,6 +156,12 @@ def _add_size(one: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_publish(one: argparse.ArgumentParser) -> None:
+    one.add_argument("project", type=_checked(project_id))
+    one.add_argument(
+        "type",
+        type=_type_or_stdin,
+        help="a dotted type: build.finished. Or -: events come on standard input, one JSON object "
         'a line, {"type":...,"data":...,"proposal_id":...,"audience":...} or {"events":[...]}',
     )
     one.add_argument("data", nargs="?", type=_json, default=UNSET, help="its data, as JSON")
@@ -297,12 +303,6 @@ def _publication(given: argparse.Namespace) -> PublishRequest:
     return PublishRequest(given.project, event, given.key)
 
 
-class UsageError(Exception):
-    """The command line contradicts itself."""
-
-
-def _type_or_stdin(text: str) -> str:
-    return text if text == STDIN else _checked(event_type)(text)
 def _load(given: argparse.Namespace) -> Load:
     viewers = None if given.viewers is None else int(given.viewers)
     connections = int(given.connections)
@@ -310,6 +310,12 @@ def _load(given: argparse.Namespace) -> Load:
     return Load(given.events_per_s, event_bytes, given.hours, connections, viewers)
 
 
+class UsageError(Exception):
+    """The command line contradicts itself."""
+
+
+def _type_or_stdin(text: str) -> str:
+    return text if text == STDIN else _checked(event_type)(text)
 
 
 def _user(text: str) -> str:
@@ -329,12 +335,6 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MAX_HISTORY:
-        raise argparse.ArgumentTypeError(f"takes a whole number from 1 to {MAX_HISTORY}")
-    return int(text)
-
-
 def _amount(lowest: float, highest: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
         try:
@@ -346,6 +346,12 @@ def _amount(lowest: float, highest: float) -> Callable[[str], float]:
         return amount
 
     return parse
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MAX_HISTORY:
+        raise argparse.ArgumentTypeError(f"takes a whole number from 1 to {MAX_HISTORY}")
+    return int(text)
 
 
 def _existing(text: str) -> Path:
@@ -393,14 +399,14 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
         given = _parser().parse_args(arguments)
     except SystemExit as stop:
         return SUCCESS if stop.code == 0 else USAGE
+    if given.command == "size":
+        return size(_load(given))
     try:
         flags = flags_of(given, SETTING_SPECS) if given.command == "serve" else {}
         settings = Settings.load(environ, flags)
         configure_logs(settings.log_format, settings.log_level, settings.secrets)
-        return _run(given, settings)
-    except (SettingError, KeyConfigurationError, UsageError) as error:
-    if given.command == "size":
-        return size(_load(given))
+        return _run(given, settings, lambda: Settings.load(environ, flags))
+    except (SettingError, UnusableSettingError, KeyConfigurationError, UsageError) as error:
         return complain(str(error), USAGE)
     except BrokenPipeError:
         # Who read it, `head` perhaps, has seen enough. What is left must not be flushed at exit.
@@ -412,12 +418,18 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
         return 130
 
 
-def _run(given: argparse.Namespace, settings: Settings) -> int:
+def _run(given: argparse.Namespace, settings: Settings, reread: Callable[[], Settings]) -> int:
     match given.command:
         case "serve":
             secret = signing_secret(settings, demo=given.demo)
             return asyncio.run(
-                serve(settings, secret=secret, demo=given.demo, test_endpoints=given.test_endpoints)
+                serve(
+                    settings,
+                    secret=secret,
+                    demo=given.demo,
+                    test_endpoints=given.test_endpoints,
+                    reread=reread,
+                )
             )
         case "token":
             print(token(settings, given.user, given.name, given.project, given.role, given.ttl))

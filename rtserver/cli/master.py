@@ -5,6 +5,7 @@ a successor (SIGUSR1), takes no more connections and sends its clients over. Bot
 kernel queue meanwhile, so nobody is refused and nobody in the queue is dropped, as they would be
 where each had a socket of its own (`SO_REUSEPORT`: what waits at a socket that is closed is reset).
 A worker that does not come up changes nothing. SIGTERM and SIGINT end the worker, and the master.
+Each worker reads `RT_ENV_FILE` for itself, so SIGHUP also changes settings, worker by worker.
 
 Little is imported here: a master is there for each worker, and should start in no time.
 """
@@ -42,6 +43,7 @@ from rtserver.cli.command_line import (
 )
 from rtserver.config.engine import SettingError, flags_of
 from rtserver.config.settings import SETTING_SPECS, Settings
+from rtserver.lib.service_notify import notify
 from rtserver.observe.log_output import configure_logs
 
 MASTER_HELP = "run one worker, and replace it on SIGHUP without a refused connection"
@@ -107,6 +109,7 @@ class Master:
         ready_s: float,
         directory: Path,
         program: Sequence[str] = WORKER,
+        on_ready: Callable[[], None] = lambda: None,
     ) -> None:
         """Make it; `run` starts the first worker.
 
@@ -116,7 +119,9 @@ class Master:
             ready_s: how long one may take until it serves.
             directory: for the sockets on which workers say that they serve.
             program: what a worker is.
+            on_ready: called once, when the first worker serves.
         """
+        self._on_ready = on_ready
         self._told = told
         self._listen_fds = tuple(listen_fds)
         self._ready_s = ready_s
@@ -144,9 +149,13 @@ class Master:
         worker = await self._start()
         successor: _Worker | None = None
         leaving: _Worker | None = None
+        has_said_ready = False
         while not (self._stops or worker.ended.done()):
             await self._changed.wait()
             self._changed.clear()
+            if worker.serves() and not has_said_ready:
+                has_said_ready = True
+                self._on_ready()
             if leaving is not None and leaving.ended.done():
                 leaving = None
             if successor is not None and (successor.ready.done() or successor.ended.done()):
@@ -251,5 +260,6 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             fds,
             ready_s=settings.startup_wait_s + settings.shared_mongod_wait_s + COME_UP_S,
             directory=Path(directory),
+            on_ready=lambda: notify(READY),
         )
         return asyncio.run(_run(master))

@@ -1,8 +1,10 @@
 """`serve` and `mongod`: the commands that run until a signal ends them."""
 
 import asyncio
+import os
+import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -10,6 +12,7 @@ import structlog
 from rtserver.app.mongo import run_shared_mongod
 from rtserver.app.server import Server
 from rtserver.cli.command_line import cannot_listen
+from rtserver.cli.reload import Reload
 from rtserver.cli.signals import stop_signals
 from rtserver.cli.token import demo_pages
 from rtserver.config.settings import Settings
@@ -24,6 +27,7 @@ ORDERLY_S = 5.0
 """The same for one that is at it: steps that come last have a moment each."""
 THREADS_S = 0.5
 """The same for threads, once all else has ended."""
+STDIN_FD = 0
 _log = structlog.get_logger()
 
 
@@ -44,9 +48,14 @@ async def _done_unless_stopped(work: Coroutine[Any, Any, None], stop: asyncio.Ev
 
 
 async def serve(
-    settings: Settings, *, secret: str | None, demo: bool, test_endpoints: bool = False
+    settings: Settings,
+    *,
+    secret: str | None,
+    demo: bool,
+    test_endpoints: bool = False,
+    reread: Callable[[], Settings],
 ) -> int:
-    """Run one worker until SIGTERM or SIGINT.
+    """Run one worker until SIGTERM or SIGINT. SIGHUP has it read its settings again.
 
     The process ends soon after the grace period also where a thread of it does not.
 
@@ -59,6 +68,9 @@ async def serve(
     deadline = ExitDeadline(asyncio.get_running_loop())
     with stop_signals(deadline, grace_s + BLOCKED_S) as stop:
         server = Server(settings, secret=secret, demo=demo, test_endpoints=test_endpoints)
+        reload = Reload(settings, reread, server.take_limits)
+        if not os.isatty(STDIN_FD):  # where there is a terminal, its end is the server's
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.run)
         try:
             if not await _done_unless_stopped(server.start(), stop):
                 _log.info("stopping")

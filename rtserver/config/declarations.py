@@ -95,6 +95,14 @@ class Declarations:
         seconds(0, 600),
         "How long a stopping worker waits for its connections and runs to end; 0: not at all.",
     )
+    env_file: Path | None = setting(
+        None,
+        FILE,
+        "File with further settings, lines `NAME=VALUE`. It is read at the start, and again on "
+        "SIGHUP, so that settings can change without a restart of the master. The environment wins "
+        "over it. Whatever runs under the server's account can read it: keep secrets elsewhere.",
+        unset="none",
+    )
 
     data_dir: Path = setting(
         Path("var"),

@@ -1,6 +1,7 @@
 """The settings of one worker, read from flags and the environment, and checked.
 
-Flags win over the environment, the environment over the default. What there is to set stands in
+Flags win over the environment, the environment over the file that `RT_ENV_FILE` names, and that
+over the default. What there is to set stands in
 `rtserver.config.declarations` and `rtserver.config.run_declarations`.
 """
 
@@ -22,6 +23,7 @@ from rtserver.config.engine import (
     specs_of,
     unknown_variables,
 )
+from rtserver.config.env_file import EnvFileError, read_env_file
 from rtserver.config.kinds import split_mongodb_uri
 from rtserver.config.run_declarations import RunDeclarations
 from rtserver.model.watch import Watch, WatchSpecError, check_watches
@@ -93,6 +95,7 @@ class Settings(RunDeclarations):
             SettingError: a value is not among what its setting takes.
             TypeError: `flags` has a key that is no setting (a mistake in the calling code).
         """
+        environ = {**_from_file(environ, flags), **environ}
         values = read_settings(SETTING_SPECS, environ, flags)
         values["unknown_environment"] = unknown_variables(environ, SETTING_SPECS)
         # The keys and types are those of the fields, by construction from the same table.
@@ -113,6 +116,24 @@ class Settings(RunDeclarations):
             spec = next(spec for spec in SETTING_SPECS if spec.attribute == "webhooks")
             raise SettingError(spec, "", str(error)) from None
         return settings
+
+
+def _from_file(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> dict[str, str]:
+    """The settings in the file that `env_file` names; none where there is none.
+
+    Raises:
+        SettingError: it can't be used.
+    """
+    spec = next(spec for spec in SETTING_SPECS if spec.attribute == "env_file")
+    text = flags.get(spec.attribute) or environ.get(spec.env_name, "")
+    path = spec.read(text)
+    if not isinstance(path, Path):
+        return {}
+    try:
+        found = read_env_file(path)
+    except EnvFileError as error:
+        raise SettingError(spec, text, str(error)) from None
+    return {name: value for name, value in found.items() if name.startswith("RT_")}
 
 
 def _new_worker_id() -> str:

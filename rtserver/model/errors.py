@@ -123,6 +123,10 @@ class OperatorError(Exception):
     """Something on this host or in its settings is in the way. The message says how to mend it."""
 
 
+class UnusableSettingError(OperatorError):
+    """A setting is well-formed and names what can't be used. No retry mends it."""
+
+
 class ProjectFullError(AnsweredError):
     """The project has as many connections as it may have."""
 

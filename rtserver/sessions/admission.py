@@ -88,6 +88,10 @@ class Admission:
         self._to_give_back: dict[str, tuple[ConnectionRecord, float]] = {}
         self._has_to_give_back = asyncio.Event()
 
+    def limit(self, *, user: int, project: int) -> None:
+        """Let in by other limits from now on; who is in already stays."""
+        self._user_limit, self._project_limit = user, project
+
     async def admit(self, entry: ConnectionRecord) -> list[ConnectionRecord]:
         """Let a connection in; returns those it replaces, when they have been told to go.
 

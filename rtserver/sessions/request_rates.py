@@ -97,6 +97,15 @@ class RequestRates:
         self._metrics = metrics
         self._clock = clock
         self._sleep = sleep
+        self._users: dict[Counted, RateTable] = {}
+        self._addresses: dict[Counted, RateTable] = {}
+        self.limit(limits)
+        self._begin = Turnstile(MAX_WAITING, TURNS)
+        self._told = RateTable(1 / NEWS_INTERVAL_S, 1)
+        self._news = TokenBucket(NEWS_PER_S, NEWS_BURST, clock())
+
+    def limit(self, limits: RateLimits) -> None:
+        """Count by these rates from now on, and from the beginning."""
         at_least = {Counted.REQUEST: 1, Counted.CONNECTION: 2 * limits.connections_of_user}
         self._users = {
             what: RateTable(per_s, max(per_s * BURST_S, at_least[what]))
@@ -105,9 +114,6 @@ class RequestRates:
         self._addresses = {
             what: RateTable(per_s, per_s * BURST_S) for what, per_s in limits.of_address.items()
         }
-        self._begin = Turnstile(MAX_WAITING, TURNS)
-        self._told = RateTable(1 / NEWS_INTERVAL_S, 1)
-        self._news = TokenBucket(NEWS_PER_S, NEWS_BURST, clock())
 
     async def user(self, identity: Identity, what: Counted) -> None:
         """Count something that a user does, and wait for its turn.

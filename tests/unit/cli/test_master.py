@@ -48,8 +48,14 @@ class Site:
         self._folder = folder
         told = told_to(["serve", "--port", "0"], {"RT_JWT_SECRET": SECRET})
         program = (sys.executable, "-I", "-S", "-c", PROGRAM, str(folder))
-        self.master = Master(told, (), ready_s=30, directory=folder, program=program)
+        self.said_ready = 0
+        self.master = Master(
+            told, (), ready_s=30, directory=folder, program=program, on_ready=self._note_ready
+        )
         self.running = asyncio.ensure_future(self.master.run())
+
+    def _note_ready(self) -> None:
+        self.said_ready += 1
 
     def notes(self, what: str) -> list[int]:
         """The processes that noted something."""
@@ -83,6 +89,7 @@ async def test_a_worker_is_replaced_by_one_that_serves_and_by_no_other(
     site.master.stop()
     assert await site.running == 7
     assert site.notes("SIGTERM") == [second]
+    assert site.said_ready == 1
     assert [line["event"] for line in logs.lines] == [
         *("worker_replacing", "worker_replaced"),
         *("worker_replacing", "worker_not_replaced"),

@@ -164,3 +164,12 @@ async def test_a_turn_comes_also_where_too_many_wait(monkeypatch: pytest.MonkeyP
     tried = Tried()
     async with asyncio.timeout(20):
         await asyncio.gather(*(tried.rates.await_turn("192.0.2.1") for _ in range(9)))
+
+
+@pytest.mark.gen_test
+async def test_other_rates_hold_from_the_moment_that_they_are_set() -> None:
+    tried = Tried()
+    assert [await tried.user("ada") for _ in range(11)][-1] is False
+    each = dict.fromkeys(Counted, 2.0)
+    tried.rates.limit(RateLimits(each, each, 1))
+    assert [await tried.user("ada") for _ in range(21)] == [True] * 20 + [False]
