@@ -4,19 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from rtserver.app.folders import validator_of
+from rtserver.app.folders import make_data_folder, validator_of
 from rtserver.app.language_model import language_model
 from rtserver.app.logs import log_sizes
 from rtserver.app.mongo import NO_REPLICA_SET, MongoAccess
-from rtserver.app.tokens import kept_secret, key_set, token_verifier
+from rtserver.app.tokens import kept_secret, key_set, signing_secret, token_verifier
 from rtserver.audit.archive.directory import try_out
 from rtserver.audit.checkpoints.key_file import read_key_file
 from rtserver.audit.checkpoints.outside import try_directory
-from rtserver.auth.tokens import KeyConfigurationError
+from rtserver.auth.tokens import ASYMMETRIC, KeyConfigurationError
 from rtserver.config.settings import Settings
 from rtserver.model.errors import OperatorError
 from store.base.client import DatabaseError, is_replica_set, server_version
-from store.log.collection import log_size_bytes, size_difference
+from store.base.mending import lack_problem, what_to_mend
+from store.base.outage import require_majority
+from store.base.rights import what_is_not_allowed
+from store.log.collection import log_problem
 from store.watch.check import watch_problems
 from store.watch.places import MongoWatchPlaces
 
@@ -57,46 +60,62 @@ async def findings(settings: Settings) -> AsyncIterator[tuple[str, Finding]]:
 
 
 async def _check_settings(settings: Settings) -> Finding:
+    make_data_folder(settings)
     return Finding([str(variable) for variable in settings.unknown_environment])
 
 
 async def _check_tokens(settings: Settings) -> Finding:
     secret = kept_secret(settings)
-    if secret is None and not settings.jwt_public_key and not settings.jwt_jwks_url:
-        return Finding(
-            [
-                "no key: set RT_JWT_SECRET, RT_JWT_PUBLIC_KEY or RT_JWT_JWKS_URL "
-                "(only `serve --demo` starts without)"
-            ]
-        )
-    keys = key_set(settings)
+    if secret is None:
+        try:
+            signing_secret(settings, demo=False)
+        except KeyConfigurationError as error:
+            return Finding([str(error)])
     try:
-        token_verifier(settings, secret, keys)
+        keys = key_set(settings)
+    except KeyConfigurationError as error:
+        return Finding([f"{error}. See RT_JWT_JWKS_URL"])
+    try:
+        verifier = token_verifier(settings, secret, keys)
+        problem = None if keys is None else await keys.try_out(verifier.algorithms & ASYMMETRIC)
     except KeyConfigurationError as error:
         return Finding([str(error)])
     finally:
         if keys is not None:
             await keys.close()
-    return Finding()
+    if problem is None:
+        return Finding()
+    return Finding(
+        [
+            f"the key set at RT_JWT_JWKS_URL can't be used: {problem}. See whether the issuer is "
+            "up and the address its own (`jwks_uri` of its OpenID configuration)"
+        ]
+    )
 
 
 async def _check_mongodb(settings: Settings) -> Finding:
     mongo = MongoAccess(settings)
     try:
         database = await mongo.open(beside=True)
-        major, minor = await server_version(database)
+        if not await is_replica_set(database):
+            return Finding([NO_REPLICA_SET])
+        lack = await what_is_not_allowed(database)
         problems = []
+        notes = []
+        if lack is not None:
+            said = lack_problem(lack, database.name)
+            if lack.stops_start:
+                return Finding([said])
+            notes.append(said)
+        await require_majority(database)
+        major, minor = await server_version(database)
         if (major, minor) < MONGODB_AT_LEAST:
             problems.append(
                 f"MongoDB is {major}.{minor}; rtserver needs {'.'.join(map(str, MONGODB_AT_LEAST))}"
             )
-        if not await is_replica_set(database):
-            problems.append(NO_REPLICA_SET)
         for name, wanted_bytes in log_sizes(settings).items():
-            has_bytes = await log_size_bytes(database, name)
-            if has_bytes is not None:
-                difference = size_difference(name, has_bytes, wanted_bytes)
-                problems += [] if difference is None else [difference]
+            problem = await log_problem(database, name, wanted_bytes)
+            problems += [] if problem is None else [problem]
         for watch in settings.watches:
             problems += await watch_problems(database.client, watch)
         places = MongoWatchPlaces(database, lease_s=settings.lease_s)
@@ -108,11 +127,9 @@ async def _check_mongodb(settings: Settings) -> Finding:
                     f"RT_WATCH {watch.name}: it has failed for {for_s:.0f} s and not moved: {why}"
                 )
     except DatabaseError as error:
-        return Finding(
-            [f"MongoDB does not answer ({type(error).__name__}): is RT_MONGODB_URI right?"]
-        )
+        return Finding([what_to_mend(error)])
     else:
-        return Finding(problems)
+        return Finding(problems, notes)
     finally:
         await mongo.close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 from dataclasses import dataclass
 
 from rtserver.app.foundation import Foundation
@@ -21,15 +22,21 @@ def make_data_folder(settings: Settings) -> None:
     """Make the data directory where it is not there yet, before anybody makes a folder in it.
 
     Raises:
-        OperatorError: it can't be made.
+        OperatorError: it can't be made, or not be written to.
     """
+    directory = settings.data_dir
     try:
-        make_folder(settings.data_dir, settings.folder_mode)
+        make_folder(directory, settings.folder_mode)
     except OSError as error:
         raise OperatorError(
-            f"cannot make the data directory {settings.data_dir} ({error.strerror}): "
+            f"cannot make the data directory {directory} ({error.strerror}): "
             "set RT_DATA_DIR to one that can be written to"
         ) from error
+    if not (directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)):
+        raise OperatorError(
+            f"{directory} is no directory that this account can write to: give it to the account, "
+            "or set RT_DATA_DIR to another one"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,11 @@ from rtserver.app.foundation import Foundation
 from rtserver.config.settings import Settings
 from rtserver.lib.backoff import Backoff
 from rtserver.lib.shutdown import Shutdown
-from rtserver.model.errors import OperatorError, StoreUnavailableError
+from rtserver.model.errors import OperatorError, StoreUnavailableError, UnusableSettingError
 from store.base.client import Database, DatabaseError, connect, is_replica_set
+from store.base.mending import lack_problem, unusable_address, what_to_mend
 from store.base.outage import require_majority, what_is_missing
+from store.base.rights import what_is_not_allowed
 from store.base.topology import PrimaryWatch
 from store.log.access import DriverAccess, LogAccess
 from store.log.wire_access import WireAccess, is_plain
@@ -68,6 +70,7 @@ class MongoAccess:
 
         Raises:
             OperatorError: there is no MongoDB to be had.
+            UnusableSettingError: its address is one that the driver does not take.
         """
         settings = self._settings
         uri = settings.mongodb_uri
@@ -84,7 +87,10 @@ class MongoAccess:
                 )
         except MongodError as error:
             raise OperatorError(str(error)) from error
-        client = connect(uri, [self.primary])
+        try:
+            client = connect(uri, [self.primary])
+        except (DatabaseError, OSError, ValueError) as error:
+            raise UnusableSettingError(unusable_address(error)) from error
         self._log_by_wire = is_plain(uri)
         self._database = client[settings.mongodb_database]
         return self._database
@@ -122,7 +128,8 @@ async def build_mongo(base: Foundation) -> MongoAccess:
     """Connect a worker.
 
     Raises:
-        OperatorError: there is no MongoDB to be had, or it is no replica set.
+        OperatorError: there is no MongoDB to be had, it is no replica set, or its user lacks
+            rights.
         DatabaseError: it does not answer, or has no majority.
     """
     mongo = MongoAccess(base.settings)
@@ -132,6 +139,9 @@ async def build_mongo(base: Foundation) -> MongoAccess:
         base.shutdown.tasks("mongod").start(mongo.watch(), name="mongod-watch")
     if not await is_replica_set(database):
         raise OperatorError(NO_REPLICA_SET)
+    lack = await what_is_not_allowed(database)
+    if lack is not None and lack.stops_start:
+        raise OperatorError(lack_problem(lack, database.name))
     await require_majority(database)
     return mongo
 
@@ -174,8 +184,9 @@ class PatientStart:
             except (DatabaseError, StoreUnavailableError) as error:
                 missing = what_is_missing(error)
                 if missing is None or clock() + START_AGAIN_S >= began_s + self._wait_s:
-                    if isinstance(error, DatabaseError):
-                        raise no_answer(error) from error
+                    cause = error if isinstance(error, DatabaseError) else error.__cause__
+                    if isinstance(cause, DatabaseError):
+                        raise OperatorError(what_to_mend(cause)) from error
                     raise
                 await self._shutdown.back_to(mark)
                 self._tell(missing, error)
@@ -212,10 +223,3 @@ async def run_shared_mongod(settings: Settings) -> None:
         raise OperatorError(str(error)) from error
     finally:
         await mongod.stop()
-
-
-def no_answer(error: Exception) -> OperatorError:
-    """What an operator is told where MongoDB does not answer."""
-    return OperatorError(
-        f"MongoDB does not answer ({type(error).__name__}); `check` tries the settings"
-    )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -19,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.exceptions import PyJWTError
 from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest
-from tornado.simple_httpclient import SimpleAsyncHTTPClient
+from tornado.simple_httpclient import HTTPTimeoutError, SimpleAsyncHTTPClient
 
 PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
 
@@ -180,7 +182,7 @@ class JwksCache:
         self._keys: tuple[VerificationKey, ...] = ()
         self._fetched_at: float | None = None
         self._attempted_at: float | None = None
-        self._failing = False
+        self._problem: str | None = None
         self._fetch: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -198,7 +200,7 @@ class JwksCache:
         found = self._find(kid, algorithm)
         if self._fetched_at is None or self._clock() - self._fetched_at >= self._ttl_s:
             fetch = self._start_fetch()
-            if found is None or not self._failing:
+            if found is None or self._problem is None:
                 await _wait_for(fetch)
                 found = self._find(kid, algorithm)
         if found is None:
@@ -209,6 +211,19 @@ class JwksCache:
         if self._fetched_at is None:
             raise KeysUnavailableError("The key set could not be fetched")
         raise UnknownKeyError("The key set has no such key")
+
+    async def try_out(self, algorithms: Iterable[str]) -> str | None:
+        """Fetches the key set once, for an operator; what is wrong with it, None where nothing is.
+
+        Args:
+            algorithms: Those that tokens may be signed with.
+        """
+        await _wait_for(self._start_fetch())
+        if self._problem is not None:
+            return self._problem
+        if not any(name in entry.algorithms for entry in self._keys for name in algorithms):
+            return f"it has no key for any of {', '.join(sorted(algorithms))}"
+        return None
 
     async def close(self) -> None:
         """Waits for a fetch that is under way, at most its time-out, and lets go of the client.
@@ -243,23 +258,21 @@ class JwksCache:
 
     async def _refresh(self) -> None:
         """Replaces the keys, or keeps them and says in the log why; it raises nothing."""
-        failing = True
+        problem: str | None = "unexpected"
         try:
             keys = parse_key_set(await self._download())
-            failing = False
-        except KeySetError as error:
-            log.warning("jwks_fetch_failed", reason=str(error), keys_kept=len(self._keys))
-        except (HTTPError, OSError) as error:
-            # By its type alone: a client's message may quote the URL, whose query may be secret.
-            log.warning("jwks_fetch_failed", reason=type(error).__name__, keys_kept=len(self._keys))
+            problem = None
+        except (KeySetError, HTTPError, OSError) as error:
+            problem = _reason(error)
+            log.warning("jwks_fetch_failed", reason=problem, keys_kept=len(self._keys))
         except Exception:  # those who wait must get an answer, and the log gets the rest
-            log.exception("jwks_fetch_failed", reason="unexpected", keys_kept=len(self._keys))
+            log.exception("jwks_fetch_failed", reason=problem, keys_kept=len(self._keys))
         else:
             self._keys = keys
             self._fetched_at = self._clock()
             log.info("jwks_fetched", keys=len(keys))
         finally:
-            self._failing = failing
+            self._problem = problem
             self._attempted_at = self._clock()
 
     async def _download(self) -> bytes:
@@ -288,6 +301,23 @@ async def _wait_for(fetch: asyncio.Task[None] | None) -> None:
     """Waits for a shared fetch; a waiter that is cancelled does not take it along."""
     if fetch is not None:
         await asyncio.wait({fetch})
+
+
+def _reason(error: KeySetError | HTTPError | OSError) -> str:
+    """Why a fetch failed. Nothing of a client's own message, which may quote a secret query."""
+    match error:
+        case KeySetError():
+            return str(error)
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not trusted ({error.verify_message})"
+        case socket.gaierror():
+            return "there is no host of that name"
+        case ConnectionRefusedError():
+            return "nobody listens there"
+        case HTTPTimeoutError():
+            return "it does not answer in time"
+        case _:
+            return getattr(error, "strerror", None) or type(error).__name__
 
 
 def _checked_url(url: str) -> str:

@@ -44,7 +44,7 @@ MAX_CLOCK_SKEW_S = 60.0
 
 # RFC 7518 section 3.2: a secret is at least as long as the hash's output, in bytes.
 _SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
-_ASYMMETRIC = frozenset(
+ASYMMETRIC = frozenset(
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 )
 _JWKS_DEFAULTS = ("RS256", "ES256", "EdDSA")
@@ -194,7 +194,7 @@ class TokenVerifier:
                 "There is no key to verify tokens with: set a secret, a public key or a JWKS URL"
             )
         for name in algorithms:
-            if name not in _SECRET_BYTES and name not in _ASYMMETRIC:
+            if name not in _SECRET_BYTES and name not in ASYMMETRIC:
                 raise KeyConfigurationError(f"The JWT algorithm {name!r} is not supported")
         self._public_keys = () if public_key is None else _load_public_keys(public_key)
         can_verify = [algorithms_of(key) for key in self._public_keys]
@@ -204,7 +204,7 @@ class TokenVerifier:
             usable.update(_SECRET_BYTES)
             defaults.append("HS256")
         if jwks is not None:
-            usable.update(_ASYMMETRIC)
+            usable.update(ASYMMETRIC)
             defaults.extend(_JWKS_DEFAULTS)
         self._algorithms = frozenset(algorithms or defaults) & usable
         if not self._algorithms:

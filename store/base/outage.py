@@ -9,6 +9,7 @@ from pymongo.errors import (
 
 from rtserver.model.errors import StoreUnavailableError
 from store.base.client import NEWEST_MS, Database, DatabaseError, newest
+from store.base.mending import persistent_problem
 
 READ_CONCERN_NOT_YET = 134
 """ReadConcernMajorityNotAvailableYet: the node has just started."""
@@ -30,6 +31,8 @@ def what_is_missing(error: Exception) -> str | None:
     """What MongoDB lacks, in words, where it may just be waited for; None for any other failure."""
     if isinstance(error, StoreUnavailableError):
         error = error.__cause__ if isinstance(error.__cause__, DatabaseError) else AutoReconnect()
+    if persistent_problem(error) is not None:
+        return None
     if isinstance(error, ServerSelectionTimeoutError):
         return "MongoDB has no primary that can be reached"
     if isinstance(error, AutoReconnect):

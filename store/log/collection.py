@@ -22,8 +22,11 @@ from bson import Int64, Timestamp
 from pymongo import ASCENDING
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure
 
+from rtserver.model.errors import OperatorError
 from rtserver.model.events import EventPack
 from store.base.client import NAMESPACE_EXISTS, Database
+from store.base.mending import what_to_mend
+from store.base.rights import UNAUTHORIZED
 
 EVENTS = "events"
 AUDIT = "audit"
@@ -42,7 +45,7 @@ NOT_A_PACK = {
 _log = structlog.get_logger()
 
 
-class CollectionProblemError(Exception):
+class CollectionProblemError(OperatorError):
     """A collection is there in a form that cannot be used. The message says what to do."""
 
 
@@ -70,10 +73,7 @@ async def prepare_capped(database: Database, name: str, size_bytes: int) -> None
     options = (await _description(database, name))["options"]
     if not options.get("capped"):
         if await database[name].find_one(NOT_A_PACK, {"_id": 1}) is not None:
-            raise CollectionProblemError(
-                f"The collection {name!r} is not capped and holds something else. Rename or drop "
-                "it, and start again: rtserver makes it anew."
-            )
+            raise CollectionProblemError(not_a_log(name))
         # The log was dropped, and before anybody noticed a writer's insert made it anew.
         await database.command({"convertToCapped": name, "size": rounded_size(size_bytes)})
         _log.warning("collection_made_capped", name=name)
@@ -82,6 +82,27 @@ async def prepare_capped(database: Database, name: str, size_bytes: int) -> None
 def rounded_size(size_bytes: int) -> int:
     """MongoDB rounds the size of a capped collection up to a multiple of 256 bytes."""
     return -(-size_bytes // 256) * 256
+
+
+async def log_problem(database: Database, name: str, wanted_bytes: int) -> str | None:
+    """What is wrong with a log that is there, in words; None where nothing is."""
+    found = await _find_description(database, name)
+    if found is None:
+        return None
+    options = found["options"]
+    if not options.get("capped"):
+        if await database[name].find_one(NOT_A_PACK, {"_id": 1}) is None:
+            return None  # the next start makes it capped again
+        return not_a_log(name)
+    return size_difference(name, options["size"], wanted_bytes)
+
+
+def not_a_log(name: str) -> str:
+    """Say that a collection has the name of a log and is none."""
+    return (
+        f"The collection {name!r} is not capped and holds something else. Rename or drop it, or "
+        "set RT_MONGODB_DATABASE to a database of the server's own."
+    )
 
 
 async def log_size_bytes(database: Database, name: str) -> int | None:
@@ -116,6 +137,8 @@ async def resize_log(database: Database, name: str, size_bytes: int) -> None:
     try:
         await database.command({"collMod": name, "cappedSize": rounded_size(size_bytes)})
     except OperationFailure as error:
+        if error.code == UNAUTHORIZED:
+            raise CollectionProblemError(what_to_mend(error)) from error
         raise CollectionProblemError(
             f"this MongoDB cannot resize {name!r} ({error.code}); 6.0 and newer can"
         ) from error

@@ -7,7 +7,7 @@ from typing import Any
 
 from rtserver.app.foundation import WorkerMetrics
 from rtserver.app.logs import LogStore, log_sizes
-from rtserver.app.mongo import MongoAccess, no_answer
+from rtserver.app.mongo import MongoAccess
 from rtserver.app.operator.records import OperatorRecords, recorded
 from rtserver.audit.record.actions import Action, Outcome
 from rtserver.audit.record.chain import Head
@@ -17,6 +17,7 @@ from rtserver.lib.tasks import TaskOwner
 from rtserver.model.errors import OperatorError
 from store.audit.buffer import MongoAuditBuffer
 from store.base.client import Database, DatabaseError
+from store.base.mending import what_to_mend
 from store.documents.workers import STRANGERS_WORKERS, WORKERS, MongoWorkers
 from store.log.collection import (
     AUDIT,
@@ -46,7 +47,7 @@ async def beside(settings: Settings) -> AsyncIterator[Database]:
     try:
         yield database
     except DatabaseError as error:
-        raise no_answer(error) from error
+        raise OperatorError(what_to_mend(error)) from error
     finally:
         await mongo.close()
 
@@ -124,7 +125,7 @@ class LogResizing:
         except CollectionProblemError as error:
             said["after_bytes"] = self.before_bytes
             self._records.record(Action.LOG_RESIZED, {**said, "reason": str(error)}, Outcome.FAILED)
-            raise OperatorError(str(error)) from error
+            raise
 
 
 LOG_COLLECTIONS = {"events": EVENTS, "audit": AUDIT, "strangers": STRANGERS}

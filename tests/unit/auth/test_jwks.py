@@ -322,8 +322,21 @@ async def test_an_issuer_that_was_never_reached_leaves_keys_unavailable(clock: C
                 await cache.key("k", "EdDSA")
     # Tried once: the others came within the cool-down.
     assert [entry["event"] for entry in logs] == ["jwks_fetch_failed"]
-    assert logs[0]["reason"] == "ConnectionRefusedError"
+    assert logs[0]["reason"] == "nobody listens there"
+    assert await cache.try_out(["EdDSA"]) == "nobody listens there"
     await cache.close()
+
+
+@pytest.mark.gen_test
+async def test_an_operator_is_told_what_is_wrong_with_a_key_set(
+    issuer: Issuer, cache: JwksCache, clock: Clock
+) -> None:
+    issuer.publish(ed_jwk(kid="k"))
+    assert await cache.try_out(["RS256", "EdDSA"]) is None
+    assert await cache.try_out(["RS256", "ES256"]) == "it has no key for any of ES256, RS256"
+    issuer.status = 404
+    clock.now_s += 3600
+    assert await cache.try_out(["EdDSA"]) == "the reply has HTTP status 404"
 
 
 @pytest.mark.gen_test
@@ -398,7 +411,7 @@ async def test_a_slow_issuer_is_given_up_on_in_time(issuer: Issuer) -> None:
         with capture_logs() as logs, pytest.raises(KeysUnavailableError):
             await cache.key("k", "EdDSA")
         assert asyncio.get_running_loop().time() - started_s < 2 + 5 * late_s()
-    assert logs[0]["reason"] == "HTTPTimeoutError"
+    assert logs[0]["reason"] == "it does not answer in time"
     await cache.close()
 
 
@@ -586,7 +599,7 @@ async def test_an_issuer_whose_certificate_nobody_vouches_for_is_not_believed(
     cache = JwksCache(secure_issuer.url)
     with capture_logs() as logs, pytest.raises(KeysUnavailableError):
         await cache.key("k", "EdDSA")
-    assert logs[0]["reason"] == "SSLCertVerificationError"
+    assert logs[0]["reason"] == "its certificate is not trusted (self-signed certificate)"
     assert secure_issuer.requests == 0
     await cache.close()
 
