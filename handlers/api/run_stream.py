@@ -210,7 +210,7 @@ def _offset(text: str | None) -> Offset | None:
     """The offset of a query; None is the beginning.
 
     Raises:
-        Problem: 400 where it is none.
+        Problem: 400 where it is no offset.
     """
     if text is None or text in (BEGINNING, NOW):
         return None
@@ -222,7 +222,7 @@ def _offset(text: str | None) -> Offset | None:
 
 def _entity_tag(reader: RunReader | None, begin: Offset, part: Part) -> str:
     run_id = "" if reader is None else reader.run.run_id
-    # The end of a run that closes is a place of its own, so it is in the tag.
+    # The end of a run that closes is another place, so it is in the tag.
     return f'"{run_id}:{begin}:{part.after}"'
 
 

@@ -37,7 +37,7 @@ class JsonCompression(OutputTransform):
     """Compresses JSON that is answered as a whole; streams and other kinds go as they are.
 
     An entity tag that clients send back in `If-Match` must stay what it is, and strong, so an
-    answer that has one of its own goes uncompressed. Tornado's digest of the answer is left out
+    answer that brings its own tag goes uncompressed. Tornado's digest of the answer is left out
     with compression: it would be of other bytes.
     """
 

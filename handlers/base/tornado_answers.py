@@ -132,7 +132,7 @@ def taken_bytes(stream: IOStream) -> int:
 
 
 class WriteTimeouts:
-    """Ends the connections on which an answer waits and nobody reads, whoever answers there."""
+    """Ends the connections on which an answer waits and nobody reads, whatever handler wrote it."""
 
     def __init__(self, server: HTTPServer, timeout_s: float, metrics: HttpMetrics) -> None:
         """Make it.

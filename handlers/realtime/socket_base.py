@@ -64,6 +64,7 @@ class SocketHandler(WebSocketHandler, BaseHandler):
                 "handshake",
             )
         if headers.get("Sec-WebSocket-Version") != VERSION:
+            # RFC 6455 section 4.4: the answer says which version would be taken.
             raise Problem(
                 426,
                 f"Only version {VERSION} of WebSocket is spoken here",

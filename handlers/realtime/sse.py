@@ -56,6 +56,8 @@ class EventStream:
         self._tasks = tasks
         self.sink: Sink = StreamSink(stream)
         self.session: Session | None = None
+        # Nagle's algorithm would hold a small event until the client's kernel acknowledges the one
+        # before, which it delays for up to 500 ms (RFC 1122 sections 4.2.3.2 and 4.2.3.4).
         stream.set_nodelay(True)
         detect_dead_peer(stream, dead_after_s)  # `watch` sees the end
 
@@ -202,6 +204,7 @@ class ProposalEventsHandler(ApiHandler):
         self.set_header("Content-Type", MEDIA_TYPE)
         # A compressor gathers before it gives anything out; `no-transform` keeps it away.
         self.set_header("Cache-Control", "no-store, no-transform")
+        # nginx, as a proxy, would gather 4 or 8 KiB (`proxy_buffering`).
         self.set_header("X-Accel-Buffering", "no")
 
     def _head(self, encoding: Encoding) -> bytes:

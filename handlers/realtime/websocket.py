@@ -116,7 +116,7 @@ class SessionSocket(SocketHandler):
         assert self._entry is not None  # noqa: S101 - the same
         protocol = self.ws_connection
         assert isinstance(protocol, SessionProtocol)  # noqa: S101 - `get_websocket_protocol` made it
-        self.set_nodelay(True)
+        self.set_nodelay(True)  # or small frames wait for acknowledgements, see `EventStream`
         self.sink = protocol.sink = StreamSink(protocol.stream)
         self._session = self._make_session(self._identity, self._entry)
         self.forget_request()

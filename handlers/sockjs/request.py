@@ -100,7 +100,7 @@ class CorrectedHandler(BaseHandler):
     async def _count(self) -> None:
         """Count the request, unless somebody was let in on its session.
 
-        Messages of such a session have a rate of their own, and a poll of one is answered when
+        Messages of such a session have a separate rate, and a poll of one is answered when
         there is something to be said.
         """
         session = None

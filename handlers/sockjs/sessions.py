@@ -94,7 +94,7 @@ class CorrectedSession(BaseSession):  # type: ignore[misc]
             self.conn.on_bare_frame()
 
     def send_message(self, msg: str | bytes, stats: bool = True, binary: bool = False) -> None:  # noqa: ARG002
-        """Send a message; for connections that bring no outbox of their own."""
+        """Send a message; for connections that bring no outbox."""
         if self._outbox is None:
             self._outbox = Outbox(
                 self.sink, 1024 * 1024, self._overflowed, SEPARATORS[self.encoding]

@@ -95,7 +95,7 @@ class Interface(HTTPServerConnectionDelegate):
         self.say_starting()
 
     def say_starting(self) -> None:
-        """Answer whoever connects, before the worker serves too."""
+        """Answer those who connect before the worker serves."""
         if not self._answers:
             self._answers = True
             self.server.add_sockets(self._sockets)

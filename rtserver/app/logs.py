@@ -38,7 +38,7 @@ def log_sizes(settings: Settings) -> dict[str, int]:
 class LogStore:
     """A durable log, with what its writer needs: in a server, or a command.
 
-    There are three, each in a collection of its own: `EVENTS`, `AUDIT` and `STRANGERS`.
+    There are three, each in another collection: `EVENTS`, `AUDIT` and `STRANGERS`.
 
     Attributes:
         collection: that it is in.

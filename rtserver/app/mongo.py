@@ -96,7 +96,7 @@ class MongoAccess:
         return self._database
 
     def log_access(self) -> LogAccess:
-        """What the writer and the tail of one log use: connections of their own where that goes."""
+        """What the writer and the tail of one log use: separate connections where that goes."""
         way = WireAccess if self._log_by_wire else DriverAccess
         return way(self.database)
 

@@ -151,7 +151,7 @@ class JwksCache:
 
     Args:
         url: An ``http`` or ``https`` URL without a user name.
-        http_client: A client to use; it is not closed here. By default one of its own, made at
+        http_client: A client to use; it is not closed here. By default one that is made at
             the first fetch, which takes no reply larger than `MAX_KEY_SET_BYTES`.
         ttl_s: Age in seconds from which keys are fetched anew.
         cooldown_s: The least time between the end of one fetch and the start of the next.

@@ -144,7 +144,7 @@ class Master:
     async def run(self) -> int:
         """Keep a worker until `stop`; the exit status of the last one.
 
-        One that ends by itself ends the master too: whoever started it decides what then.
+        A worker that ends by itself ends the master too: its parent decides what then.
         """
         worker = await self._start()
         successor: _Worker | None = None

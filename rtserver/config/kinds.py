@@ -228,9 +228,9 @@ MAX_DESCRIPTOR_DIGITS = 7
 
 
 def parse_descriptor(text: str) -> int:
-    """The number of a descriptor; raises ValueError where it is none."""
+    """The number of a descriptor; raises ValueError for any other text."""
     if not text.isascii() or not text.isdigit() or len(text) > MAX_DESCRIPTOR_DIGITS:
-        raise ValueError(f"{text!r} is none")
+        raise ValueError(f"{text!r} is no descriptor")
     return int(text)
 
 

@@ -55,7 +55,7 @@ def _header_lines(text: str) -> Iterator[tuple[str, str]]:
 
 def _header(name: str, value: str) -> tuple[str, str]:
     if not _HEADER_NAME.fullmatch(name) or name.lower() in _OF_THE_CONNECTION:
-        raise ValueError("a name is none of a header that can be set")
+        raise ValueError("a name is not that of a header that can be set")
     if not _HEADER_VALUE.fullmatch(value):
         raise ValueError("a value has characters that no header may have")
     return name, value

@@ -151,7 +151,8 @@ class Dispatcher:
                     del self.feeds[project_id]
                 gone = StoreUnavailableError("The project could not be opened; try again soon")
                 feed.ready.set_exception(error if isinstance(error, Exception) else gone)
-                feed.ready.exception()  # retrieved: nobody need be waiting for it
+                # Retrieved: else asyncio logs an error where nobody waits for it.
+                feed.ready.exception()
                 self.release(feed)
                 raise
             feed.seq = head

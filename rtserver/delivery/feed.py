@@ -70,7 +70,10 @@ class LiveSubscribers:
         return subscriber in self._subscribers
 
     def __iter__(self) -> Iterator[Subscriber]:
-        """Over those of this moment: any may go while one is handed something."""
+        """Over those of this moment: any may go while one is handed something.
+
+        A send that overflows closes its session, which leaves the feed in the same step.
+        """
         return iter(self.present())
 
     def __len__(self) -> int:

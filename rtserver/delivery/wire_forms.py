@@ -141,7 +141,7 @@ def join_events(encoding: Encoding, events: list[StoredEvent]) -> bytes:
 def chunks(
     events: list[StoredEvent], limit_bytes: int = CHUNK_BYTES
 ) -> Iterator[list[StoredEvent]]:
-    """Split a batch by size; a single event that is larger is a part of its own."""
+    """Split a batch by size; an event that is larger makes a part alone."""
     part: list[StoredEvent] = []
     size_bytes = 0
     for event in events:

@@ -151,7 +151,7 @@ def audience_of(wanted: str | UsersAudience | None, proposal_id: str | None) -> 
     """The audience that was asked for.
 
     Raises:
-        InvalidError: there is none like it.
+        InvalidError: no type is like it.
     """
     match wanted:
         case UsersAudience(users=users):

@@ -1,4 +1,4 @@
-"""Messages between workers. They travel through the log, in a sequence of their own.
+"""Messages between workers. They travel through the log, in a separate sequence.
 
 {"op": "close", "worker_id": W, "connection_id": C, "code": N, "reason": R?}
 {"op": "cancel", "worker_id": W, "run_id": R}

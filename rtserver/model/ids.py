@@ -112,7 +112,7 @@ def connection_id(text: str) -> str:
 
 
 def event_type(text: str) -> str:
-    """Check the type that a service gives to an event of its own, such as `build.finished`.
+    """Check the type that a service gives to an event that only it knows, such as `build.finished`.
 
     Args:
         text: Two or more lower-case words joined by dots, at most 100 characters. A word begins

@@ -130,7 +130,7 @@ def parse_webhook_host(text: str) -> str:
     """A host that may be told, in lower case.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is no host.
     """
     host = text.lower()
     bare = host.removeprefix("*.")

@@ -53,7 +53,7 @@ def _headings(lines: list[str], wanted: str | None) -> list[range]:
 
 
 def _depth(line: str) -> int:
-    """How many number signs a heading has (CommonMark section 4.2); 0: it is none."""
+    """How many number signs a heading has (CommonMark section 4.2); 0: it is no heading."""
     signs = len(line) - len(line.lstrip("#"))
     return signs if signs <= MAX_HEADING_DEPTH and line[signs : signs + 1] in (" ", "\t") else 0
 

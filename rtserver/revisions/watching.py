@@ -72,7 +72,7 @@ class WorkspaceWatch:
         self._revisions = revisions
         self._proposals = proposals
         self._log = log
-        # Hosts may have workspaces of their own, or the same over a network, of which the kernel
+        # Hosts may have separate workspaces, or the same over a network, of which the kernel
         # tells each only its own changes.
         name = f"$workspaces:{os.uname().nodename}:{root.resolve()}"
         self._turn = Turn(turns, name, holder=holder, lease_s=lease_s)

@@ -18,7 +18,7 @@ _log = structlog.get_logger()
 class ActiveRun:
     """A run from its start to its end.
 
-    The work is a task of its own, which may be cancelled at any moment, also before its first
+    The work is a separate task, which may be cancelled at any moment, also before its first
     step; a task that awaits `ending` is not cancelled by that and always learns how the run ended.
 
     Attributes:

@@ -28,7 +28,7 @@ class RunStreams:
     def __init__(
         self, runs: RunService, log: EventLog, dispatcher: Dispatcher, pages: LogPages
     ) -> None:
-        """Make it; whoever does adds it to the watchers of the dispatcher.
+        """Make it; the caller adds it to the watchers of the dispatcher.
 
         Args:
             runs: say who may read what.

@@ -41,7 +41,7 @@ class Gone:
 
     @property
     def sink(self) -> Sink:
-        """There is none."""
+        """No sink: nothing can be sent."""
         raise AssertionError("a connection that is gone has no sink")
 
     def ping(self) -> None:

@@ -151,7 +151,7 @@ class ChangeTeller:
 
 
 def picked(document: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
-    """What stands at these paths, in a document of its own; in lists, of each element."""
+    """Copy what stands at these paths into a new document; in lists, of each element."""
     return _pick(document, _tree(paths))
 
 

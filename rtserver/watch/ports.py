@@ -100,7 +100,7 @@ class ChangeLog(Protocol):
     async def publish_each(
         self, keyed: Sequence[tuple[str, EventDraft]]
     ) -> Sequence[Published | KeyReusedError]:
-        """Append events in this order, each under a key of its own.
+        """Append events in this order, each under another key.
 
         All are taken or, where the queue is full, none. Returns when all are durable: for each its
         place, or that its key stands for something else, which is there already.

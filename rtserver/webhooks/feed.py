@@ -1,7 +1,7 @@
 """One project's events, told to one endpoint: in order, and the next when the last was dealt with.
 
 The log is the queue. The place in it moves on when a message was accepted or became a dead letter,
-so whoever goes on from there leaves nothing out, and repeats one message at most.
+so the next worker goes on from there, leaves nothing out, and repeats one message at most.
 """
 
 import asyncio

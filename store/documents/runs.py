@@ -318,7 +318,7 @@ class MongoRuns:
 
 
 def _text(result: dict[str, Any]) -> str:
-    """The stored form: JSON, since BSON has bounds of its own for depth, numbers and keys."""
+    """The stored form: JSON, since BSON bounds depth, numbers and keys in other ways."""
     return msgspec.json.encode(result).decode()
 
 

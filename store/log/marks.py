@@ -185,7 +185,7 @@ class Marks:
         aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
         try:
             aside.write_bytes(content)
-            aside.replace(path)  # a reader finds a whole one, whoever writes meanwhile
+            aside.replace(path)  # readers find a whole one while another worker writes
         finally:
             aside.unlink(missing_ok=True)
 

@@ -26,7 +26,7 @@ _Range = tuple[str, int, int]
 MAX_READS = 4
 """At once: with more nothing would come sooner from one MongoDB."""
 TURN_S = 20.0
-"""How long to wait for a turn; each read has a time-out of its own."""
+"""How long to wait for a turn; each read has its own time-out."""
 
 LOOKS_DOCUMENTS = (8, 512)
 """Of so many documents the sizes are asked for: a few large ones fill a part, or many small."""

@@ -61,7 +61,7 @@ def encode(
     Args:
         number: what the reply names.
         command: with `$db`.
-        documents: the `documents` of an insert, in a section of their own: there all of them
+        documents: the `documents` of an insert, in a separate section: there all of them
             together may be larger than one document may be.
     """
     parts = [_NO_FLAGS, _BODY, bson.encode(command)]

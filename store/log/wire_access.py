@@ -24,7 +24,7 @@ def is_plain(uri: str) -> bool:
 
 
 class WireAccess:
-    """`store.log.access.LogAccess` on connections of its own, for an `is_plain` address.
+    """`store.log.access.LogAccess` on two connections past the driver, for an `is_plain` address.
 
     The driver tells which node is primary. A connection that leads elsewhere is given up: a node
     that has stepped down goes on answering an open cursor, but gets no new events where it is cut

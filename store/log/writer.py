@@ -318,6 +318,8 @@ class MongoEventLog:
                 await self._access.insert(self._events.name, documents, at=at)
         except BulkWriteError as error:
             first_error = first_write_error(error)
+            # With an error of the write concern nothing is known of what stands before the
+            # duplicate either: no majority may have it. Then all of it is looked up.
             if first_error.get("code") == DUPLICATE_KEY and not error.details.get(
                 "writeConcernErrors"
             ):
@@ -381,6 +383,8 @@ class MongoEventLog:
         self, packings: list[Packing], write_error: dict[str, Any], sent_s: float
     ) -> list[Packing]:
         """What is left to write after an insert stopped at a duplicate key."""
+        # An ordered insert ends at its first error: what stands before that is stored, what stands
+        # behind it was not tried (MongoDB manual, `insert`, `ordered`).
         index = write_error["index"]
         await self._stored(packings[:index], sent_s)
         stopped, rest = packings[index], packings[index + 1 :]

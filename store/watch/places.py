@@ -96,7 +96,7 @@ class MongoWatchPlaces:
 
         Args:
             name: of the watch.
-            at_least_s: a shorter time is none.
+            at_least_s: a shorter time does not count.
         """
         for_ms = {"$subtract": ["$$NOW", "$failed_at"]}
         found = await self._watches.find_one(

@@ -60,7 +60,7 @@ def plain(value: Any) -> Any:
         case None | bool():
             return value
         case int():
-            return _whole(int(value))  # Int64 is a class of its own
+            return _whole(int(value))  # Int64 is bson's subclass of int
         case float():
             return value if math.isfinite(value) else None
         case str():

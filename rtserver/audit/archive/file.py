@@ -7,7 +7,7 @@ there. Lines are in the order of the log, and every file goes on where the one b
 hour is that in which MongoDB stored the record, by its own clock, so files never overlap, whatever
 the workers' clocks say; `ts`, when the act happened, may be earlier.
 
-What is written at a time is a gzip member of its own, and members may follow each other (RFC 1952
+What is written at a time is one gzip member, and members may follow each other (RFC 1952
 section 2.2). So `zcat` reads the file of the present hour too. A file whose writer died may end in
 the middle of a member: a reader stops there, and who archives next repairs it.
 """

@@ -102,7 +102,7 @@ class SignedCheckpoint:
 
     Attributes:
         checkpoint: what is signed.
-        nodes: of its tree; whoever lacks the entries before can go on from them.
+        nodes: of its tree; a reader who lacks the earlier entries can go on from them.
         note: the signed note.
         key_id, signature: of the note.
     """

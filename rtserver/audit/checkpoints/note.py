@@ -117,7 +117,7 @@ class SigningKey:
         return key
 
     def text(self) -> str:
-        """The key as it is kept in a file: whoever reads it can sign."""
+        """The key as it is kept in a file. Any reader of that file can sign."""
         return _PRIVATE + _key_text(self.public.name, self.public.key_id, self._seed)
 
     def sign(self, text: str) -> bytes:

@@ -157,7 +157,7 @@ class WitnessPlace:
 
 
 class Feed:
-    """Brings the newest checkpoints to one place, in a task of its own."""
+    """Brings the newest checkpoints to one place, in a separate task."""
 
     def __init__(self, place: Place, metrics: CheckpointMetrics) -> None:
         """Make it; `start` begins.

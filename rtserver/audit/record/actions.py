@@ -109,7 +109,7 @@ class Acting:
 
     @property
     def is_stranger(self) -> bool:
-        """Whether it is a client that has not shown who it is; the server itself is none."""
+        """Whether it is a client that has not shown who it is. The server itself is no stranger."""
         return self.actor is None and (self.ip is not None or self.path is not None)
 
     @classmethod

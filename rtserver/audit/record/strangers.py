@@ -1,7 +1,7 @@
 """Refusals of strangers, joined: what somebody does without a valid token.
 
 Anybody can be refused a thousand times a second. Were each a record beside those of users,
-strangers could push these out of the log. So they have a log of their own, and in it the first few
+strangers could push these out of the log. So they have a separate log, and in it the first few
 refusals of an address for a reason are a record each, and what follows within a minute is one more,
 with a count. How many addresses are told apart in a minute is bounded; the refusals of the others
 are counted by reason alone.

@@ -122,7 +122,7 @@ def read_sealed(body: bytes) -> Sealed:
 
 
 def place_of(body: bytes) -> Sealed | None:
-    """What a record says of itself, though it is not what was sealed; None where it is none."""
+    """What a record says of itself, though that was not sealed; None where it is no record."""
     try:
         record = _decode(body)
     except msgspec.DecodeError:

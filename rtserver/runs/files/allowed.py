@@ -89,7 +89,7 @@ class AllowedPaths:
 
 
 def pattern_parts(pattern: str) -> tuple[str, ...] | None:
-    """A schema's path or glob by its parts; None where it is none that can be followed.
+    """A schema's path or glob by its parts; None where it can't be followed.
 
     A name that starts with a dot, leads upwards, or is absolute is never followed.
     """

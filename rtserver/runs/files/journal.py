@@ -1,6 +1,6 @@
 """What a write of several files is about to do, on disk before it is done, so it can be undone.
 
-A write has a folder of its own in the workspace, `.rtserver/PROPOSAL_ID/`:
+Each write has a folder in the workspace, `.rtserver/PROPOSAL_ID/`:
 
     file-N          the new content of entry N; after its swap, the old content
     file-N.old      the old content, for a moment, where the file system can't swap

@@ -86,7 +86,7 @@ class ProposalWriter:
     ) -> None:
         """Write all files or none. `forget` has to follow when the caller has noted the success.
 
-        What may be written is looked up here, whoever asks: see `rtserver.runs.files.allowed`.
+        What may be written is looked up here for every caller: see `rtserver.runs.files.allowed`.
 
         Args:
             project_id: whose workspace.

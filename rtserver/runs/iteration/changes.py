@@ -36,7 +36,7 @@ def changes_of(reply: str, files: ProposalFiles, prompt: Prompt) -> Changes:
     Raises:
         BadReplyError: see `parse_reply`; or a file is given twice and not the same, or a name is
             both a file's and a folder's.
-        UnsafePathError: a path is none that may be written (see `AllowedPaths`), or is a link.
+        UnsafePathError: a path may not be written (see `AllowedPaths`), or is a link.
         WorkspaceError: a file is replaced that the model has not seen.
     """
     changed: list[NewFile] = []

@@ -383,7 +383,7 @@ def _without_placeholders(files: list[_Given]) -> list[_Given]:
 
 
 def _fences(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Where code fences begin and end among the words, in order; what is not closed is none."""
+    """Where code fences begin and end among the words, in order. What is not closed is no fence."""
     regions: list[tuple[int, int]] = []
     opened: re.Match[str] | None = None
     span = 0

@@ -17,7 +17,7 @@ class TokenJoiner:
     """Between a model that writes and the log.
 
     What comes while a publication is under way becomes one event of the next one, or two where the
-    model stops thinking and begins to answer. The pieces of a quiet model are events of their own,
+    model stops thinking and begins to answer. The pieces of a quiet model are one event each,
     without a delay.
     """
 

@@ -129,7 +129,7 @@ def chunk_of(event: bytes) -> Chunk:
     """Read one piece.
 
     Raises:
-        BrokenStreamError: it is none.
+        BrokenStreamError: it is no such chunk.
     """
     try:
         document = _decode(event)

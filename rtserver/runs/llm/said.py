@@ -34,7 +34,7 @@ def said_by(body: object, secrets: Iterable[str] = ()) -> str:
     """The endpoint's own words out of an error document.
 
     Args:
-        body: the document, or its text where it is none.
+        body: the document, or its text where it is no JSON.
         secrets: what must not be in the words.
 
     Returns:

@@ -12,7 +12,7 @@ import unicodedata
 # A terminal is not wider than this. A cursor that could be put anywhere would let a few bytes of
 # output cost as much work as a whole line.
 _FURTHEST_COLUMN = 1024
-# An escape sequence that is longer than this is none.
+# What is longer than this is no escape sequence.
 _MAX_SEQUENCE_CHARS = 256
 _MAX_STYLE_CHARS = 256
 # Marks that are piled on one character.

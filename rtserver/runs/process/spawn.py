@@ -78,7 +78,7 @@ async def spawn_guarded(
     limit_bytes: int = _STREAM_LIMIT_BYTES,
     stdin: int | IO[bytes] = asyncio.subprocess.DEVNULL,
 ) -> GuardedProcess:
-    """Start a command that does not outlive this process, in a process group of its own.
+    """Start a command that does not outlive this process, in a new process group.
 
     The guarantee rests on the pipe's write end staying in this process:
     it is closed on exec, so only a bare fork (multiprocessing's "fork") would carry it on.
