@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 from tornado import web
 
-from handlers.base.handler import shown_address
+from handlers.base.handler import BaseHandler, shown_address
 from handlers.base.metrics import HttpMetrics
 
 _log = structlog.get_logger()
@@ -35,7 +35,7 @@ def access_log(metrics: HttpMetrics, every: int = 1, chance: Random | None = Non
             path=shown_address(handler.request.uri),
             status=status,
             duration_ms=round(handler.request.request_time() * 1000, 1),
-            ip=getattr(handler, "client_ip", handler.request.remote_ip),
+            ip=handler.client_ip if isinstance(handler, BaseHandler) else handler.request.remote_ip,
         )
 
     return log_request

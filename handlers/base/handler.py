@@ -104,6 +104,7 @@ class BaseHandler(EarlyHandler):
         if method == "HEAD" and self.answers_head and method not in self.audit_actions:
             method = "GET"
         self.audit_action = self.audit_actions.get(method, Action.API_CALLED)
+        self.path_args = []  # as it stays where the address cannot be decoded
         self.audit_target: str | None = None
         self.audit_details: dict[str, Any] = {}
         self._problem_reason: str | None = None
@@ -215,8 +216,8 @@ class BaseHandler(EarlyHandler):
         target = self.audit_target
         if action is Action.API_CALLED:
             details |= {"method": self.request.method, "path": self.acting.path}
-        elif target is None and (path_args := getattr(self, "path_args", None)):
-            target = str(path_args[0])  # there are none where the address could not be decoded
+        elif target is None and self.path_args:
+            target = str(self.path_args[0])
         self.context.auditor.record(
             action,
             Outcome.DENIED if self._hidden else outcome_of_status(status, self._problem_reason),
@@ -337,6 +338,8 @@ class BaseHandler(EarlyHandler):
 
     def _set_cors_headers(self) -> None:
         origin = self.request.headers.get("Origin")
+        # Also where there is none: a cache must not give this answer to a page, which needs the
+        # headers below (Fetch standard, "CORS protocol and HTTP caches").
         self.add_header("Vary", "Origin")
         if origin is not None and self.context.origins.listed(origin):
             self.set_header("Access-Control-Allow-Origin", origin)
@@ -465,6 +468,3 @@ class NotFoundHandler(BaseHandler):
         path = unquote(self.request.path)
         shown = path if len(path) <= 100 else path[:100] + "..."
         return Problem(404, f"There is nothing at {shown!r}", "not_found")
-
-    def check_xsrf_cookie(self) -> None:
-        """No cookies are used."""

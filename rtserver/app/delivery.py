@@ -1,6 +1,6 @@
 """From the logs to this worker's connections: feeds, and the tails that fill them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from rtserver.app.documents import Documents
 from rtserver.app.event_log import EventLog, Log
 from rtserver.app.foundation import Foundation
 from rtserver.app.mongo import MongoAccess
+from rtserver.app.webhooks import Webhooks
 from rtserver.audit.live.fanout import AuditFanout
 from rtserver.delivery.dispatcher import Dispatcher
 from rtserver.delivery.fanout import Fanout
@@ -108,17 +109,17 @@ class _EventFeeds:
         dispatcher: Dispatcher,
         table: SessionTable,
         tasks: TaskOwner,
-        on_events: Callable[[list[EventPack]], None],
+        webhooks: Webhooks,
     ) -> None:
         self._log = events.writer
         self._control = events.control
         self._dispatcher = dispatcher
         self._table = table
         self._tasks = tasks
-        self._on_events = on_events
+        self._webhooks = webhooks
 
     async def on_packs(self, packs: list[EventPack]) -> None:
-        self._on_events(packs)
+        self._webhooks.saw(packs)
         await self._dispatcher.on_packs(packs)
 
     def on_epoch(self, epoch: str) -> None:
@@ -143,7 +144,7 @@ class _AuditPacks:
         await self._dispatcher.on_packs(packs)
 
     def on_epoch(self, epoch: str) -> None:
-        """The audit log was lost: whoever watches begins anew."""
+        """The audit log was lost: those who watch begin anew."""
         self._log.begin_epoch(epoch)
         self._dispatcher.begin_epoch()
         self._table.close_all(CloseCode.GOING_AWAY, AUDIT_PROJECT)
@@ -156,32 +157,27 @@ async def build_tails(
     audit: Audit,
     delivery: Delivery,
     table: SessionTable,
-    *,
-    on_events: Callable[[list[EventPack]], None],
+    webhooks: Webhooks,
 ) -> EventTail:
     """Follow all logs; the tail of the events, once it has begun.
 
     The last part of a worker but for its interface: whatever a message between workers is for has
-    to be there when it comes. `on_events` is told of each batch before connections are.
+    to be there when it comes. Webhooks are told of each batch before connections are.
 
     Raises:
         StoreUnavailableError: the log could not be tailed.
     """
     tasks = base.shutdown.tasks("tails")
-    feeds = _EventFeeds(events, delivery.dispatcher, table, tasks, on_events)
+    feeds = _EventFeeds(events, delivery.dispatcher, table, tasks, webhooks)
     tail = EventTail(
         mongo.database,
-        events.store.heads,
+        events.store,
         base.metrics.log,
-        events.store.access,
+        feeds,
         epoch=events.writer.epoch,
-        prepare=events.store.prepare,
-        on_packs=feeds.on_packs,
-        on_epoch=feeds.on_epoch,
-        is_durable=events.writer.is_durable,
+        own=events.writer,
         under_way=events.writer.under_way,
         answering=events.answering,
-        saw=events.store.marks.saw,
     )
     tails = {EVENTS: tail, **_audit_tails(base, mongo, audit, delivery, table)}
     for name, one in tails.items():
@@ -222,19 +218,13 @@ def _audit_tails(
         (audit.log, base.metrics.audit_log, delivery.audit.dispatcher),
         (audit.strangers.log, base.metrics.stranger_log, delivery.strangers.dispatcher),
     ):
-        feed = _AuditPacks(log, dispatcher, table)
         tails[log.store.collection] = EventTail(
             mongo.database,
-            log.store.heads,
+            log.store,
             metrics,
-            log.store.access,
+            _AuditPacks(log, dispatcher, table),
             epoch=log.writer.epoch,
-            prepare=log.store.prepare,
-            on_packs=feed.on_packs,
-            on_epoch=feed.on_epoch,
-            collection=log.store.collection,
+            own=log.writer,
             watched=dispatcher.held,
-            is_durable=log.writer.is_durable,
-            saw=log.store.marks.saw,
         )
     return tails

@@ -77,9 +77,7 @@ async def build_features(
     watches = build_watches(base, mongo, events, audit)
     webhooks = await build_webhooks(base, mongo, events, audit)
     sessions = await build_sessions(base, verifier, events, audit, documents, delivery, runs)
-    tail = await build_tails(
-        base, mongo, events, audit, delivery, sessions.table, on_events=webhooks.saw
-    )
+    tail = await build_tails(base, mongo, events, audit, delivery, sessions.table, webhooks)
     return Features(
         interface, events, audit, documents, delivery, reviews, runs, watches, sessions, tail
     )

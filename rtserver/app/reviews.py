@@ -20,7 +20,6 @@ from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.locks import Lock, LockService
 from rtserver.reviews.proposals import Proposal
 from rtserver.revisions.archiving import ArchivingService
-from rtserver.revisions.commits import revision_commit
 from rtserver.revisions.committing import Committer
 from rtserver.revisions.openspec import OpenSpec
 from rtserver.revisions.pruning import prune_now_and_then
@@ -64,14 +63,14 @@ def build_reviews(
         documents.locks,
         lease_s=base.settings.lock_lease_s,
         trust=base.lease_trust,
-        on_expired=records.lock_expired,
+        records=records,
     )
     base.shutdown.tasks("locks").start(locks.run(), name="locks")
     editing = ProposalService(
         documents.proposals,
         locks,
         required_approvals=base.settings.required_approvals,
-        on_reopened=records.reopened,
+        records=records,
     )
     committer = _build_committer(base, mongo, documents)
     revisions = RevisionService(
@@ -79,9 +78,7 @@ def build_reviews(
         documents.proposals,
         editing,
         workspaces.writer,
-        on_made=None
-        if committer is None
-        else lambda revision: committer.offer(revision_commit(revision)),
+        committer=committer,
     )
     base.shutdown.tasks("revisions").start(
         prune_now_and_then(documents.revisions, base.settings.revisions_kept_days),

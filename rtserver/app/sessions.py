@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rtserver.app.audit import Audit
@@ -27,15 +27,15 @@ from rtserver.runs import commands as run_commands
 from rtserver.runs.commands import RunCommands
 from rtserver.sessions import commands
 from rtserver.sessions.admission import Admission
-from rtserver.sessions.audited_commands import audited, recorded_refusals
+from rtserver.sessions.audited_commands import RecordedRefusals, audited
 from rtserver.sessions.closer import ConnectionCloser
 from rtserver.sessions.commands import ProjectCommands
-from rtserver.sessions.connection_admin import Connections, Reach
+from rtserver.sessions.connection_admin import Connections
 from rtserver.sessions.gateway import Gateway
 from rtserver.sessions.ports import NoPresence
 from rtserver.sessions.project_sessions import ProjectSessions
 from rtserver.sessions.request_rates import Counted, RateLimits, RequestRates
-from rtserver.sessions.revocation import RevocationService
+from rtserver.sessions.revocation import EndedByUser, RevocationService
 from rtserver.sessions.services import CommandTable, SessionServices, SessionSettings
 from rtserver.sessions.table import SessionTable
 
@@ -86,7 +86,7 @@ async def build_sessions(
     tasks.start(wheel.run(), name="timer-wheel")
     table = SessionTable()
     closer = ConnectionCloser(table, events.control, worker_id=settings.worker_id)
-    admission = _admission(base, documents, table, closer)
+    admission = _admission(base, documents, closer)
     tasks.start(admission.run(), name="leases")
     rates = RequestRates(_rate_limits(settings), base.metrics.sessions)
     gateway = Gateway(
@@ -100,12 +100,9 @@ async def build_sessions(
         rates,
         worker_id=settings.worker_id,
     )
-
-    def end_revoked(user_id: str) -> None:
-        gateway.end_revoked(user_id)
-        runs.streams.end_of_user(user_id)
-
-    revocation = await _revocation(base, verifier, events, audit, documents, end_revoked)
+    revocation = await _revocation(
+        base, verifier, events, audit, documents, [gateway, runs.streams]
+    )
     presence = await build_presence(base, events, documents, audit, delivery, admission)
     project_commands = {
         **ProjectCommands(gateway, events.writer).table(),
@@ -123,8 +120,8 @@ async def build_sessions(
         metrics=base.metrics.sessions,
         commands=CommandTable(audited(auditor, project_commands, recorded)),
         active_runs=runs.active,
-        on_closed=gateway.closed,
-        on_refused=recorded_refusals(auditor, recorded),
+        gateway=gateway,
+        refusals=RecordedRefusals(auditor, recorded),
         presence=presence.service,
         answering=events.answering,
         user_messages=_user_messages(settings),
@@ -143,9 +140,7 @@ async def build_sessions(
                 audit, "strangers", audit.strangers.log, gateway, services, delivery.strangers
             ),
         },
-        connections=Connections(
-            documents.connections, auditor, Reach(closer.close, table.behind_bytes)
-        ),
+        connections=Connections(documents.connections, auditor, closer),
         revocation=revocation,
         take_limits=functools.partial(_take_limits, admission, rates),
     )
@@ -157,7 +152,7 @@ async def _revocation(
     events: EventLog,
     audit: Audit,
     documents: Documents,
-    end_revoked: Callable[[str], None],
+    reading: Sequence[EndedByUser],
 ) -> RevocationService:
     """Know what is revoked before anybody comes, and go on learning it."""
     revocation = RevocationService(
@@ -166,25 +161,21 @@ async def _revocation(
         events.control,
         documents.connections,
         audit.auditor,
-        end_revoked,
+        reading,
     )
     await revocation.load()
     base.shutdown.tasks("revocations").start(revocation.run(), name="revocations")
     return revocation
 
 
-def _admission(
-    base: Foundation, documents: Documents, table: SessionTable, closer: ConnectionCloser
-) -> Admission:
+def _admission(base: Foundation, documents: Documents, closer: ConnectionCloser) -> Admission:
     return Admission(
         documents.connections,
+        closer,
         user_limit=base.settings.max_connections_per_user,
         project_limit=base.settings.max_connections_per_project,
         lease_s=base.settings.lease_s,
         unlimited=frozenset({AUDIT_PROJECT}),
-        evict=closer.evict,
-        turn_away=closer.turn_away,
-        behind_bytes=table.behind_bytes,
     )
 
 
@@ -236,7 +227,7 @@ def _audit_watch(
     services: SessionServices,
     feed: AuditFeed,
 ) -> AuditWatch:
-    """The same sessions on an audit log, with commands of their own."""
+    """The same sessions on an audit log, with other commands."""
     auditor, writer = audit.auditor, log.writer
     return AuditWatch(
         gateway,

@@ -38,7 +38,7 @@ def build_watches(
             source,
             events.writer,
             base.metrics.watch,
-            on_history_lost=records.history_lost,
+            records=records,
             holder=holder,
             lease_s=settings.lease_s,
             max_data_bytes=min(most_bytes),

@@ -25,9 +25,9 @@ class TokenBucket:
             self._burst, self._level + max(0.0, now_s - self._then_s) * self._rate_per_s
         )
         self._then_s = now_s
-        if self._level < 1:
+        if self._level < 1 - ROUNDING_S * self._rate_per_s:
             return False
-        self._level -= 1
+        self._level = max(0.0, self._level - 1)
         return True
 
 

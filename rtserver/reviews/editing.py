@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from rtserver.model import ids, texts
 from rtserver.model.audience import viewers_of
@@ -32,6 +32,13 @@ REVISED = "revised"
 """The cause of a `status_changed` that nobody asked for by name: the text is being changed."""
 
 
+class ReopeningRecords(Protocol):
+    """Keeps which proposals went back to review without anybody asking for that by name."""
+
+    def reopened(self, proposal: Proposal, actor: str) -> None:
+        """An approved proposal is under review again: this actor has its text changed."""
+
+
 class ProposalService:
     """Makes and changes proposals for those who may."""
 
@@ -41,7 +48,7 @@ class ProposalService:
         locks: LockGuard,
         *,
         required_approvals: int = 0,
-        on_reopened: Callable[[Proposal, str], None] = lambda _proposal, _actor: None,
+        records: ReopeningRecords | None = None,
     ) -> None:
         """Make the service.
 
@@ -49,13 +56,17 @@ class ProposalService:
             store: where proposals are.
             locks: who may change a project now.
             required_approvals: how many approvals a proposal takes.
-            on_reopened: told of each approved proposal that went back to review because its text
-                is being changed, and by whom.
+            records: told of each approved proposal that went back to review.
         """
         self._store = store
         self._locks = locks
         self._required_approvals = required_approvals
-        self.on_reopened = on_reopened
+        self._records = records
+
+    def tell_reopened(self, proposal: Proposal, actor: str) -> None:
+        """Have it recorded that an approved proposal went back to review."""
+        if self._records is not None:
+            self._records.reopened(proposal, actor)
 
     async def create(self, identity: Identity, project_id: str, new: NewProposal) -> Proposal:
         """Make a proposal known. The project was checked by the caller.
@@ -215,7 +226,7 @@ class ProposalService:
             reopened = next_version(replace(present, status=ProposalStatus.IN_REVIEW), present)
             told = change_events(present, reopened, actor, cause=REVISED)
             if await self._store.change(reopened, told):
-                self.on_reopened(reopened, actor)
+                self.tell_reopened(reopened, actor)
                 return
 
 

@@ -5,7 +5,7 @@ docs/collaboration.md; it does not keep anybody from reading, commenting or vali
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypedDict
@@ -153,6 +153,13 @@ class LockGuard(Protocol):
         """
 
 
+class LockRecords(Protocol):
+    """Keeps what happened to locks that nobody asked for."""
+
+    def lock_expired(self, lock: Lock) -> None:
+        """A lock ended because nobody renewed it. Told once."""
+
+
 class LockService:
     """Takes, renews and releases locks, and ends those that nobody renews."""
 
@@ -162,7 +169,7 @@ class LockService:
         *,
         lease_s: float,
         trust: LeaseTrust,
-        on_expired: Callable[[Lock], None] = lambda _lock: None,
+        records: LockRecords | None = None,
     ) -> None:
         """Make the service.
 
@@ -170,11 +177,11 @@ class LockService:
             store: where locks are.
             lease_s: how long a lock is held without renewal, unless its holder says.
             trust: says whether leases that look lapsed are.
-            on_expired: told of each lock that ended because nobody renewed it, once.
+            records: told of locks that ended by themselves.
         """
         self._store = store
         self._trust = trust
-        self._on_expired = on_expired
+        self._records = records
         self.lease_s = lease_s
 
     async def get(self, project_id: str) -> Lock | None:
@@ -293,7 +300,8 @@ class LockService:
         ended = _unlocked(lock, {"cause": "expired"})
         if await self._store.end(lock, ended, only_lapsed=True):
             _log.info("lock_expired", project_id=lock.project_id, user_id=lock.by)
-            self._on_expired(lock)
+            if self._records is not None:
+                self._records.lock_expired(lock)
 
     async def run(self) -> None:
         """End lapsed locks until cancelled."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -26,6 +26,8 @@ from rtserver.reviews.proposals import (
 )
 from rtserver.reviews.statuses import ProposalStatus
 from rtserver.reviews.verdicts import RevisionRefJson
+from rtserver.revisions.commits import revision_commit
+from rtserver.revisions.committing import Committer
 from rtserver.revisions.model import (
     CURRENT,
     Cause,
@@ -81,14 +83,14 @@ class RevisionService:
         editing: ProposalService,
         writer: ProposalWriter,
         *,
-        on_made: Callable[[Revision], Awaitable[None]] | None = None,
+        committer: Committer | None = None,
     ) -> None:
-        """Make it; `on_made` is told of each revision, while its files are locked."""
+        """Make it; `committer` is offered each revision, while its files are locked."""
         self._store = store
         self._proposals = proposals
         self._editing = editing
         self._writer = writer
-        self._on_made = on_made
+        self._committer = committer
 
     # Looking
 
@@ -213,7 +215,7 @@ class RevisionService:
     def recorder(self, proposal_id: str, origin: Origin) -> Callable[[FolderContents], None]:
         """What a thread calls that has written files, while it holds their lock.
 
-        Whatever goes wrong is logged: the files are written, and whoever looks next sees them.
+        Whatever goes wrong is logged: the files are written, and the next look finds them.
         """
         make = self._maker(proposal_id, origin)
 
@@ -261,7 +263,7 @@ class RevisionService:
             The revision that was made; None where the text is that of the newest.
 
         Raises:
-            CancelledError: whoever waits was cancelled; it was seen through nevertheless.
+            CancelledError: the caller was cancelled. The work was finished nevertheless.
         """
         make = self._maker(proposal_id, origin)
         made: list[Revision | None] = []
@@ -310,9 +312,9 @@ class RevisionService:
             )
             if await self._proposals.change(changed, events, Record(revision, told), touches):
                 if changed.status is not proposal.status:
-                    self._editing.on_reopened(changed, origin.actor or "")
-                if self._on_made is not None:
-                    await self._on_made(revision)
+                    self._editing.tell_reopened(changed, origin.actor or "")
+                if self._committer is not None:
+                    await self._committer.offer(revision_commit(revision))
                 return revision
         raise ContendedError
 
@@ -452,7 +454,7 @@ def _wanted(files: Mapping[str, str | None]) -> dict[str, bytes | None]:
 
     Raises:
         InvalidError: there are none, or two of one path.
-        UnsafeFileError: a path is none.
+        UnsafeFileError: a path cannot be a file's.
     """
     if not files:
         raise InvalidError("There are no files")

@@ -1,17 +1,18 @@
-"""Leases of runs: a worker keeps those of its own, and ends the runs whose lease lapsed."""
+"""Leases of runs: a worker renews those that it holds, and ends the runs whose lease lapsed."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn, Protocol
 
 import structlog
 
 from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.model.errors import StoreUnavailableError
-from rtserver.model.events import EventDraft, EventType
+from rtserver.model.events import EventType
 from rtserver.model.run import RunKind, RunState
 from rtserver.runs.active_run import ActiveRun
 from rtserver.runs.model import Run, RunStore
+from rtserver.runs.run_log import run_event
 from rtserver.runs.work import Salvage
 
 MAX_INTERVAL_S = 2.0
@@ -24,7 +25,15 @@ _GONE = "The server that carried this out is gone; start it again"
 
 _log = structlog.get_logger()
 
-Draft = Callable[[Run, EventType, dict[str, Any]], EventDraft]
+
+class RunOwner(Protocol):
+    """Has the runs of this worker; see `rtserver.runs.service.RunService`."""
+
+    def active_runs(self) -> Iterable[ActiveRun]:
+        """Those that are under way or wait, as of now."""
+
+    def record_end(self, run: Run, state: RunState, fields: Mapping[str, Any]) -> None:
+        """A run has ended here, with these terminal fields."""
 
 
 class RunLeases:
@@ -33,34 +42,28 @@ class RunLeases:
     def __init__(
         self,
         runs: RunStore,
+        owner: RunOwner,
         worker_id: str,
         lease_s: float,
         *,
         trust: LeaseTrust,
-        active: Callable[[], Iterable[ActiveRun]],
-        draft: Draft,
         salvage: Mapping[RunKind, Salvage],
-        on_lost: Callable[[Run, RunState, dict[str, Any]], None],
     ) -> None:
         """Make the loop.
 
         Args:
             runs: the store.
+            owner: has the runs of this worker, and records the ends of those that others lost.
             worker_id: this worker.
             lease_s: how long a lease lasts.
             trust: says whether leases that look lapsed are.
-            active: the runs of this worker.
-            draft: makes an event of a run.
             salvage: by kind, what to do about what a lost worker left.
-            on_lost: called for each run that this worker ended so, with its terminal fields.
         """
         self._runs = runs
         self._worker_id = worker_id
         self._lease_s = lease_s
-        self._active = active
-        self._draft = draft
+        self._owner = owner
         self._salvage = salvage
-        self._on_lost = on_lost
         self._trust = trust
 
     async def run(self) -> NoReturn:
@@ -79,7 +82,7 @@ class RunLeases:
 
     async def _renew(self) -> None:
         # Snapshot first: a run that starts meanwhile is for the next round.
-        known = [active for active in self._active() if active.stored]
+        known = [active for active in self._owner.active_runs() if active.stored]
         if not known:
             return
         runs = [active.run for active in known]
@@ -95,14 +98,14 @@ class RunLeases:
                 active.cancel(run.cancel_by)
 
     async def _end(self, lapsed: list[Run]) -> None:
-        mine = {active.run.run_id for active in self._active()}
+        mine = {active.run.run_id for active in self._owner.active_runs()}
         for run in lapsed:
             if run.run_id in mine:
                 continue
             fields = {"reason": "worker_lost", **await self._salvaged(run)}
-            if await self._runs.lose(run, fields, self._draft(run, _FAILED[run.kind], fields)):
+            if await self._runs.lose(run, fields, run_event(run, _FAILED[run.kind], fields)):
                 _log.warning("run_of_lost_worker_ended", run_id=run.run_id, owner=run.owner)
-                self._on_lost(run, RunState.ERROR, fields)
+                self._owner.record_end(run, RunState.ERROR, fields)
 
     async def _salvaged(self, run: Run) -> dict[str, Any]:
         salvage = self._salvage.get(run.kind)

@@ -105,16 +105,7 @@ class RunService:
         self._queue_moves = asyncio.Event()
         self._queue_runner: asyncio.Task[None] | None = None
         self._stopping = False
-        self._leases = RunLeases(
-            runs,
-            worker_id,
-            lease_s,
-            trust=trust,
-            active=lambda: tuple(self._active.values()),
-            draft=run_event,
-            salvage=salvage or {},
-            on_lost=self._record_end,
-        )
+        self._leases = RunLeases(runs, self, worker_id, lease_s, trust=trust, salvage=salvage or {})
         control.handle("cancel", self._on_cancel_message)
 
     # Starting
@@ -333,14 +324,19 @@ class RunService:
                     )
                     continue
                 if stored:
-                    self._record_end(run, ending.state, ending.fields)
+                    self.record_end(run, ending.state, ending.fields)
                 else:
                     _log.info("run_was_ended_elsewhere", run_id=run.run_id)
                 return
         finally:
             self._metrics.run_ended(run.kind, ending.state)
 
-    def _record_end(self, run: Run, state: RunState, fields: Mapping[str, Any]) -> None:
+    def active_runs(self) -> tuple[ActiveRun, ...]:
+        """Those that are under way or wait here, as of now."""
+        return tuple(self._active.values())
+
+    def record_end(self, run: Run, state: RunState, fields: Mapping[str, Any]) -> None:
+        """Put the end of a run into the audit log."""
         error = state is RunState.ERROR
         took = datetime.now(UTC) - run.started_at
         self._auditor.record(

@@ -7,7 +7,7 @@ are let in anew, or closed. So the limits hold after every fault.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -48,41 +48,48 @@ class LeaseStore(Protocol):
         """
 
 
+class Reach(Protocol):
+    """Reaches connections that were let in; see `rtserver.sessions.closer.ConnectionCloser`."""
+
+    async def evict(self, entry: ConnectionRecord) -> None:
+        """Close a connection, wherever it is, whose place another of its user took."""
+
+    def turn_away(self, entry: ConnectionRecord) -> None:
+        """Close a connection of this worker that lost its place in a full project."""
+
+    def behind_bytes(self, connection_id: str) -> int | None:
+        """What waits for a connection of this worker; None where it is not here."""
+
+
 class Admission:
     """Lets connections in, evicts a user's oldest, and keeps leases alive."""
 
     def __init__(
         self,
         leases: LeaseStore,
+        reach: Reach,
         *,
         user_limit: int,
         project_limit: int,
         lease_s: float,
         unlimited: frozenset[str] = frozenset(),
-        evict: Callable[[ConnectionRecord], Awaitable[None]],
-        turn_away: Callable[[ConnectionRecord], None] = lambda _entry: None,
-        behind_bytes: Callable[[str], int | None] = lambda _connection_id: None,
     ) -> None:
         """Make the admission of a worker.
 
         Args:
             leases: the registries.
+            reach: of connections, those of other workers too.
             user_limit: connections a user; beyond it the oldest is evicted.
             project_limit: connections a project; beyond it the new one is refused.
             lease_s: how long an entry lives without renewal.
             unlimited: the projects for which no limit of a project holds.
-            evict: closes a connection, wherever it is.
-            turn_away: closes a connection of this worker that lost its place in a full project.
-            behind_bytes: what waits for a connection of this worker.
         """
         self._leases = leases
+        self._reach = reach
         self._user_limit = user_limit
         self._project_limit = project_limit
         self._lease_s = lease_s
         self._unlimited = unlimited
-        self._evict = evict
-        self._turn_away = turn_away
-        self._behind_bytes = behind_bytes
         self._entries: dict[str, ConnectionRecord] = {}
         self._renewing = asyncio.Lock()
         self._to_give_back: dict[str, tuple[ConnectionRecord, float]] = {}
@@ -109,7 +116,7 @@ class Admission:
             # Not before: a renewal would take the place that it has not yet for one that it lost.
             self._entries[entry.connection_id] = entry
             for old in evicted:
-                await self._evict(old)
+                await self._reach.evict(old)
         except ProjectFullError:
             raise
         except BaseException:
@@ -143,7 +150,7 @@ class Admission:
 
     async def run(self) -> None:
         """Renew leases, and give back what could not be given back, until cancelled."""
-        interval_s = self._lease_s / 3
+        interval_s = self._lease_s / 3  # two renewals may fail before a place is lost
         now_s = asyncio.get_running_loop().time
         renew_at_s = now_s() + interval_s
         while True:
@@ -205,11 +212,11 @@ class Admission:
         if not await self._take_place(entry):
             self._entries.pop(entry.connection_id, None)  # it may have left meanwhile
             self._give_back_later(entry)  # its user's registry may list it
-            self._turn_away(entry)
+            self._reach.turn_away(entry)
             return
         for old in await self._leases.register(entry, limit=self._user_limit, oldest=True):
-            await self._evict(old)
+            await self._reach.evict(old)
 
     def _measured(self, entry: ConnectionRecord) -> ConnectionRecord:
-        behind_bytes = self._behind_bytes(entry.connection_id)
+        behind_bytes = self._reach.behind_bytes(entry.connection_id)
         return replace(entry, behind_bytes=behind_bytes) if behind_bytes else entry

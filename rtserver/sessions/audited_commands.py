@@ -1,7 +1,9 @@
 """Audited session commands: each is recorded, whatever becomes of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.audit.record.auditor import Auditor
@@ -28,24 +30,32 @@ def audited(
     }
 
 
+_RECORDED_FIELDS = {
+    "proposal_id": "target",
+    "run_id": "run_id",
+    "instruction": "instruction",
+    "token_expires_at": "expires_at",
+}
+"""Of commands and their acks: field to argument of `Auditor.record`."""
+
+
+def _recordable(message: msgspec.Struct) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(message)
+    return {name: fields[field] for field, name in _RECORDED_FIELDS.items() if field in fields}
+
+
 def _audited(auditor: Auditor, handler: CommandHandler, action: Action | None) -> CommandHandler:
     async def run(session: Session, command: Any) -> Ack:
         acting = auditor.act(Acting.of(session.entry))
         if action is None:
             return await handler(session, command)
-        target = getattr(command, "proposal_id", None)
-        details: dict[str, Any] = {
-            "run_id": getattr(command, "run_id", None),
-            "instruction": getattr(command, "instruction", None),
-        }
+        details = _recordable(command)
         outcome = Outcome.ALLOWED
         try:
             auditor.ensure(action)
             result = await handler(session, command)
             # What the ack says of these is what a record should say of them too.
-            target = getattr(result, "proposal_id", target)
-            details["run_id"] = getattr(result, "run_id", details["run_id"])
-            details["expires_at"] = getattr(result, "token_expires_at", None)
+            details |= _recordable(result)
         except BaseException as error:
             outcome, details["reason"] = outcome_of(error)
             if isinstance(error, HiddenError):
@@ -55,32 +65,33 @@ def _audited(auditor: Auditor, handler: CommandHandler, action: Action | None) -
             return result
         finally:
             if not acting.recorded:
-                auditor.record(action, outcome, target=target, by=acting, **details)
+                auditor.record(action, outcome, by=acting, **details)
 
     return run
 
 
-def recorded_refusals(
-    auditor: Auditor, recorded: Mapping[type[Command], Action]
-) -> Callable[[ConnectionRecord, MessageRefusedError], None]:
-    """Records messages that become no command: what they were meant to be, or that they came.
+class RecordedRefusals:
+    """Records messages that become no command: what they were meant to be, or that they came."""
 
-    Args:
-        auditor: takes the records.
-        recorded: the actions of the commands that are recorded, of whatever kind of session.
-    """
-    meant: Mapping[str | None, Action] = {
-        type_of(kind): action for kind, action in recorded.items()
-    }
+    def __init__(self, auditor: Auditor, recorded: Mapping[type[Command], Action]) -> None:
+        """Make it.
 
-    def record(entry: ConnectionRecord, refusal: MessageRefusedError) -> None:
-        action = meant.get(refusal.command, Action.MESSAGE_REFUSED)
+        Args:
+            auditor: takes the records.
+            recorded: the actions of the commands that are recorded, of whatever kind of session.
+        """
+        self._auditor = auditor
+        self._meant: Mapping[str | None, Action] = {
+            type_of(kind): action for kind, action in recorded.items()
+        }
+
+    def record(self, entry: ConnectionRecord, refusal: MessageRefusedError) -> None:
+        """Record that a message was refused."""
+        action = self._meant.get(refusal.command, Action.MESSAGE_REFUSED)
         details: dict[str, Any] = {"reason": refusal.reason}
         if action is Action.MESSAGE_REFUSED:
             details["command"] = refusal.command
         elif action is Action.AUDIT_WATCHED:
             details["change"] = True
         outcome = outcome_of_refusal(refusal.reason)
-        auditor.record(action, outcome, by=Acting.of(entry), **details)
-
-    return record
+        self._auditor.record(action, outcome, by=Acting.of(entry), **details)

@@ -1,4 +1,4 @@
-"""Closes connections, on whichever worker they are."""
+"""Reaches connections on whichever worker they are: closes them, says what waits for them."""
 
 from typing import Any
 
@@ -31,6 +31,10 @@ class ConnectionCloser:
     def turn_away(self, entry: ConnectionRecord) -> None:
         """Close a connection of this worker whose project is full."""
         self._table.close(entry.connection_id, CloseCode.PROJECT_FULL)
+
+    def behind_bytes(self, connection_id: str) -> int | None:
+        """What waits for a connection, where it is on this worker; else None."""
+        return self._table.behind_bytes(connection_id)
 
     async def close(
         self, entry: ConnectionRecord, code: CloseCode, reason: str | None = None

@@ -1,8 +1,7 @@
 """Connections as admins see them: who is connected, over all workers, and ending that."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Protocol, TypedDict
 
@@ -15,6 +14,7 @@ from rtserver.model.events import AUDIT_PROJECT
 from rtserver.model.field_types import ConnectionId, Moment, ProjectId, UserId
 from rtserver.model.identity import Identity
 from rtserver.model.moments import rfc3339
+from rtserver.sessions.closer import ConnectionCloser
 
 REASON = "Disconnected by an administrator"
 MAX_LISTED = 10_000
@@ -80,23 +80,10 @@ def check_admin(identity: Identity) -> None:
         raise ForbiddenError("This needs the role admin", "not_admin")
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """What can be done with a connection.
-
-    Attributes:
-        close: ends it, on whichever worker it is.
-        behind_bytes: what waits for it, where it is on this worker; else None.
-    """
-
-    close: Callable[[ConnectionRecord, CloseCode, str], Awaitable[None]]
-    behind_bytes: Callable[[str], int | None]
-
-
 class Connections:
     """The operator's view of all connections. Each method is for admins, and recorded."""
 
-    def __init__(self, registry: Registry, auditor: Auditor, reach: Reach) -> None:
+    def __init__(self, registry: Registry, auditor: Auditor, reach: ConnectionCloser) -> None:
         self._registry = registry
         self._auditor = auditor
         self._reach = reach

@@ -229,7 +229,7 @@ class Gateway:
         if self._verifier.revocations.refuses(session.identity):
             session.close(CloseCode.UNAUTHORIZED, REVOKED)
 
-    def end_revoked(self, user_id: str) -> None:
+    def end_of_user(self, user_id: str) -> None:
         """End the sessions of a user on this worker whose tokens are revoked."""
         for session in self._table.of_user(user_id):
             self._end_if_revoked(session)

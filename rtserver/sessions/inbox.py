@@ -104,7 +104,7 @@ class Inbox:
             self._session.close(CloseCode.PROTOCOL_ERROR, "Too many messages that cannot be used")
 
     def _answer_refusal(self, refusal: MessageRefusedError) -> None:
-        self._session.services.on_refused(self._session.entry, refusal)
+        self._session.services.refusals.record(self._session.entry, refusal)
         self._session.send_error(refusal.request_id, refusal.reason, str(refusal))
 
     async def _run_command(self, command: Command) -> None:

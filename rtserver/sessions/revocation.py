@@ -8,7 +8,7 @@ seconds: a message that came while MongoDB was away, say.
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, Protocol, TypedDict
 
@@ -66,6 +66,13 @@ class RevokedJson(TypedDict):
     disconnected: list[ConnectionId]
 
 
+class EndedByUser(Protocol):
+    """Serves users for as long as their tokens are good."""
+
+    def end_of_user(self, user_id: str) -> None:
+        """End what a user reads by tokens that are revoked."""
+
+
 class RevocationService:
     """Revokes, and keeps this worker's `Revocations` up to date; `run` is the loop for that."""
 
@@ -76,7 +83,7 @@ class RevocationService:
         control: Control,
         registry: Registry,
         auditor: Auditor,
-        end_sessions: Callable[[str], None],
+        reading: Sequence[EndedByUser],
     ) -> None:
         """Make the service.
 
@@ -86,14 +93,14 @@ class RevocationService:
             control: tells the other workers.
             registry: the connections of all workers.
             auditor: records each revocation.
-            end_sessions: ends the sessions of a user on this worker whose tokens are revoked.
+            reading: what users of this worker read by, and must not after a revocation.
         """
         self._known = known
         self._store = store
         self._control = control
         self._registry = registry
         self._auditor = auditor
-        self._end_sessions = end_sessions
+        self._reading = reading
         self._changed: datetime | None = None
         control.hear(MESSAGE, self._on_message)
 
@@ -161,7 +168,8 @@ class RevocationService:
 
     def _refuse(self, user_id: str, before_s: float) -> None:
         if self._known.learn(user_id, before_s):
-            self._end_sessions(user_id)
+            for one in self._reading:
+                one.end_of_user(user_id)
 
     async def _on_message(self, message: dict[str, Any]) -> None:
         self._refuse(message["user_id"], message["before_s"])

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rtserver.delivery.dispatcher import Dispatcher
 from rtserver.delivery.log_pages import LogPages
@@ -65,6 +65,20 @@ class Ended:
     by_server: bool
 
 
+class SessionOwner(Protocol):
+    """Let the sessions in; see `rtserver.sessions.gateway.Gateway`."""
+
+    def closed(self, session: "Session", ended: Ended) -> None:
+        """A session has ended."""
+
+
+class RefusalLog(Protocol):
+    """Keeps what clients sent that is no command of theirs."""
+
+    def record(self, entry: ConnectionRecord, refusal: MessageRefusedError) -> None:
+        """A message was refused."""
+
+
 def _loop_now_s() -> float:
     return asyncio.get_running_loop().time()
 
@@ -91,8 +105,8 @@ class SessionServices:
     metrics: SessionMetrics
     commands: CommandTable
     active_runs: RunList
-    on_closed: Callable[["Session", Ended], None]
-    on_refused: Callable[[ConnectionRecord, MessageRefusedError], None]
+    gateway: SessionOwner
+    refusals: RefusalLog
     presence: PresenceKeeper
     answering: Answering
     user_messages: RateTable

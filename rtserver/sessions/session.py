@@ -447,4 +447,4 @@ class Session:
         if was_welcomed:
             services.presence.depart(self.entry)
         services.metrics.connection_closed(self.encoding, ended.code)
-        services.on_closed(self, ended)
+        services.gateway.closed(self, ended)

@@ -11,9 +11,9 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import structlog
 
@@ -47,6 +47,13 @@ MAX_TOGETHER_BYTES = 1024 * 1024
 _log = structlog.get_logger()
 
 
+class WatchRecords(Protocol):
+    """Keeps what went wrong with watches."""
+
+    def history_lost(self, watch: Watch) -> None:
+        """Changes were missed."""
+
+
 class Watching:
     """One watch on this worker. `run` is the loop; the caller owns its task."""
 
@@ -58,7 +65,7 @@ class Watching:
         log: ChangeLog,
         metrics: WatchMetrics,
         *,
-        on_history_lost: Callable[[Watch], None],
+        records: WatchRecords,
         holder: str,
         lease_s: float,
         max_data_bytes: int,
@@ -71,7 +78,7 @@ class Watching:
             source: the change streams.
             log: where events go.
             metrics: `watches_held`, `watch_...`.
-            on_history_lost: told where changes were missed.
+            records: told where changes were missed.
             holder: names this process, and no other that there ever was.
             lease_s: how long another worker waits for a sign of life before it takes over.
             max_data_bytes: most bytes of an event's `data`.
@@ -81,7 +88,7 @@ class Watching:
         self._source = source
         self._log = log
         self._metrics = metrics
-        self._on_history_lost = on_history_lost
+        self._records = records
         self._holder = holder
         self._poll_s = min(lease_s / 3, MAX_POLL_S)
         self._teller = ChangeTeller(watch, max_data_bytes)
@@ -252,7 +259,7 @@ class Watching:
         """Go on from now, and note first that projects have to be told."""
         _log.error("watch_history_lost", watch=self.name, error=str(error.__cause__ or error))
         self._metrics.watch_history_lost_total.inc()
-        self._on_history_lost(self._watch)
+        self._records.history_lost(self._watch)
         async with aclosing(self._source.batches(self._watch, None)) as batches:
             token = (await anext(batches)).token
         lost = json.dumps(place.token, sort_keys=True, default=str)

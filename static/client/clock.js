@@ -22,11 +22,6 @@ export class ServerClock {
     return this.#offsetMs === null ? this.#env.now() : this.#env.monotonic() + this.#offsetMs;
   }
 
-  /** Whether the server has said a time. */
-  get isSet() {
-    return this.#offsetMs !== null;
-  }
-
   /** The server says what time it is (`ts` of a `welcome`). */
   set(moment) {
     const ms = momentMs(moment);

@@ -404,7 +404,6 @@ export class ApiError extends Error {
 
 export class ServerClock {
   constructor(env: { now(): number; monotonic(): number });
-  readonly isSet: boolean;
   now(): number;
   set(moment: string | number): void;
   atLeast(moment: string | number | null): void;

@@ -17,8 +17,8 @@ to an insert is on its way.
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import structlog
 from bson import Timestamp
@@ -31,10 +31,13 @@ from rtserver.lib.waiting import is_set_within
 from rtserver.model.events import EventPack
 from store.base.client import Database, DatabaseError
 from store.log.access import Command, Following, LogAccess
-from store.log.collection import EVENTS, CollectionProblemError, read_pack
+from store.log.collection import CollectionProblemError, read_pack
 from store.log.heads import Heads
+from store.log.marks import Marks
 
 AWAIT_MS = 1_000
+"""Of a getMore on such a cursor `maxTimeMS` is no time limit: MongoDB answers with an empty batch
+when nothing was inserted for so long (MongoDB manual, `getMore`)."""
 BARRIER_TIMEOUT_MS = 5_000
 REWIND_S = 5
 RETRY_S, MAX_RETRY_S = 0.05, 2.0
@@ -53,8 +56,40 @@ class _LogEmptyError(Exception):
     """There is nothing yet that a cursor could stand on: look again."""
 
 
-async def _is_unknown(_identity: Any) -> bool:
-    return False
+class TailedLog(Protocol):
+    """A log, as its tail has it.
+
+    Attributes:
+        collection: the log.
+        heads: told of every head that goes by.
+        marks: told of the newest document of each batch, once it is durable and was handed on.
+        access: carries the cursor.
+    """
+
+    collection: str
+    heads: Heads
+    marks: Marks
+    access: LogAccess
+
+    async def prepare(self) -> str:
+        """Make the collection where it is missing; its epoch."""
+
+
+class PackReceiver(Protocol):
+    """Takes what a tail reads."""
+
+    async def on_packs(self, packs: list[EventPack]) -> None:
+        """Take the next batch, which is durable; the batches come in order."""
+
+    def on_epoch(self, epoch: str) -> None:
+        """The log turned out to be another one."""
+
+
+class OwnPacks(Protocol):
+    """Knows of the packs that this worker stored."""
+
+    async def is_durable(self, identity: Any) -> bool:
+        """Whether a majority is known to have a pack, and so all before it."""
 
 
 class EventTail:
@@ -66,57 +101,43 @@ class EventTail:
     def __init__(
         self,
         database: Database,
-        heads: Heads,
+        log: TailedLog,
         metrics: LogMetrics,
-        access: LogAccess,
+        receiver: PackReceiver,
         *,
         epoch: str,
-        prepare: Callable[[], Awaitable[str]],
-        on_packs: Callable[[list[EventPack]], Awaitable[None]],
-        on_epoch: Callable[[str], None],
-        collection: str = EVENTS,
+        own: OwnPacks | None = None,
         watched: asyncio.Event | None = None,
-        is_durable: Callable[[Any], Awaitable[bool]] | None = None,
         under_way: asyncio.Event | None = None,
         answering: Answering | None = None,
-        saw: Callable[[str, Mapping[str, Any]], None] = lambda _epoch, _document: None,
     ) -> None:
         """Make a tail; `run` starts it.
 
         Args:
             database: where the log is.
-            heads: told of every head that goes by.
+            log: what is followed.
             metrics: `tail_up`, `tail_restarts_total`.
-            access: carries the cursor.
+            receiver: gets what is read.
             epoch: the life of the log at start.
-            prepare: makes the collection where it is missing and returns its epoch.
-            on_packs: awaited with every batch, in order, once it is durable.
-            on_epoch: called where the log turns out to be another one.
-            collection: the log.
+            own: a batch whose newest pack it knows to be durable needs no barrier. Unless given,
+                every batch passes one.
             watched: set while anybody here waits for what comes. Where nobody does, the tail is
                 followed in larger steps, which cost next to nothing. Always, unless given.
-            is_durable: whether a majority is known to have a pack, and so all before it; such a
-                batch needs no barrier. Unless given, nothing is known.
             under_way: set while this worker stores something that is to come here. It ends the
                 pause that lets more come together: while that is stored, more does.
             answering: told of what is asked of MongoDB, and of each answer.
-            saw: told of the newest document of each batch, once it is durable and was handed on.
         """
         self._database = database
-        self._collection = collection
+        self._log = log
+        self._collection = log.collection
+        self._receiver = receiver
         self._watched = watched
-        self._is_durable = is_durable or _is_unknown
+        self._own = own
         self._under_way = under_way or asyncio.Event()
         self._answering = answering
-        self._saw = saw
         self._looks_again = False
-        self._heads = heads
         self._metrics = metrics
-        self._access = access
         self._epoch = epoch
-        self._prepare = prepare
-        self._on_packs = on_packs
-        self._on_epoch = on_epoch
         self._rewind_to: Timestamp | None = None
         self._since_s = 0.0
         self.ready = asyncio.Event()
@@ -160,21 +181,21 @@ class EventTail:
 
     async def _read(self) -> None:
         self._asked()
-        epoch = await self._prepare()
+        epoch = await self._log.prepare()
         self._answered()
         if epoch != self._epoch:
             # First: who is told of the epoch counts on what is stored from then on.
             self._rewind_to = await self._mongodb_time()
             _log.error("log_lost", epoch_before=self._epoch, epoch_now=epoch)
             self._epoch = epoch
-            self._on_epoch(epoch)
+            self._receiver.on_epoch(epoch)
         elif self._rewind_to is None:
             now = await self._mongodb_time()
             # That of when it answered. What was stored while it was waited for counts.
             waited_s = math.ceil(time.monotonic() - self._since_s)
             self._rewind_to = Timestamp(max(0, now.time - waited_s), 0)
         since = Timestamp(max(0, self._rewind_to.time - REWIND_S), 0)
-        async with self._access.following() as following:
+        async with self._log.access.following() as following:
             await self._follow(following, since)
 
     async def _mongodb_time(self) -> Timestamp:
@@ -185,7 +206,8 @@ class EventTail:
     async def _follow(self, following: Following, since: Timestamp) -> None:
         command = following.command
         await self._see_anything(command)
-        # A tailing cursor uses no index: the server reads from the oldest document up to here.
+        # A tailing cursor uses no index: the server reads from the oldest document up to here. So
+        # it is opened seldom, and the first reply may take as long as reading the whole buffer.
         reply = await command(
             {
                 "find": self._collection,
@@ -275,17 +297,18 @@ class EventTail:
         # Read while the answer to this worker's own insert is still on its way.
         packs = [read_pack(document, self._epoch) for document in batch]
         # Its own insert may have been confirmed by the next primary, where it is another one.
-        if not (await self._is_durable(newest["_id"]) and following.is_on_primary()):
+        own = self._own
+        if not (own and await own.is_durable(newest["_id"]) and following.is_on_primary()):
             await self._barrier(newest, operation_time)
         for pack, document in zip(packs, batch, strict=True):
             size_bytes = sum([len(item["b"]) for item in document["events"]])
-            self._heads.saw(pack.project_id, pack.last, size_bytes)
+            self._log.heads.saw(pack.project_id, pack.last, size_bytes)
         began_s = time.monotonic()
-        await self._on_packs(packs)
+        await self._receiver.on_packs(packs)
         ended_s = time.monotonic()
         # Only now: where handing on fails or is cut off, the next tail begins before it.
         self._rewind_to = newest["stamp"]
-        self._saw(self._epoch, newest)
+        self._log.marks.saw(self._epoch, newest)
         self._metrics.delivery_latency_seconds.observe(ended_s - arrived_s)
         if ended_s - began_s > LEAST_PAUSE_S:
             await self._pause(min(ended_s - began_s, MAX_PAUSE_S))

@@ -167,7 +167,7 @@ test("a token that is not valid yet is waited for, and then used", async (t) => 
 test("the server's time is the latest that it spoke of", () => {
   let monotonic = 100;
   const clock = new ServerClock({ now: () => 7, monotonic: () => monotonic });
-  assert.deepEqual([clock.now(), clock.isSet], [7, false]);
+  assert.equal(clock.now(), 7);
   clock.atLeast("Thu, 01 Jan 2026 12:00:00 GMT");
   assert.equal(clock.now(), START_MS);
   monotonic += 500;
@@ -176,7 +176,7 @@ test("the server's time is the latest that it spoke of", () => {
   clock.set("no time");
   assert.equal(clock.now(), START_MS + 500);
   clock.set("2026-01-01T12:00:03Z");
-  assert.deepEqual([clock.now(), clock.isSet], [START_MS + 3_000, true]);
+  assert.equal(clock.now(), START_MS + 3_000);
   clock.set("2026-01-01T11:59:00Z");
   assert.equal(clock.now(), START_MS - 60_000, "another worker, or a clock that was put right");
 });

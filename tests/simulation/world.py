@@ -9,7 +9,7 @@ import asyncio
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -95,20 +95,22 @@ class SimulatedWorker:
         self.relay = OutboxRelay(self.database, self.log, [RUNS])
         self.runs = MongoRuns(self.database, self.relay, lease_s=LEASE_S)
         self.trust = LeaseTrust(LEASE_S, now_s=asyncio.get_running_loop().time)
-        self.leases = RunLeases(
-            self.runs, name, LEASE_S, trust=self.trust, active=self.active.values,
-            draft=run_event, salvage={}, on_lost=lambda *_: None,
-        )  # fmt: skip
+        self.leases = RunLeases(self.runs, self, name, LEASE_S, trust=self.trust, salvage={})
         self.admission = Admission(
-            MongoLeases(self.database, lease_s=LEASE_S), user_limit=USER_LIMIT,
-            project_limit=PROJECT_LIMIT, lease_s=LEASE_S, evict=world.evict,
-            turn_away=lambda entry: world.close(entry.connection_id),
+            MongoLeases(self.database, lease_s=LEASE_S), world, user_limit=USER_LIMIT,
+            project_limit=PROJECT_LIMIT, lease_s=LEASE_S,
         )  # fmt: skip
         for doing in (
             *(heads.run(), self.log.run(), self.relay.run(), self.leases.run()),
             *(self.admission.run(), self._renew()),
         ):
             self.start(doing)
+
+    def active_runs(self) -> list[ActiveRun]:
+        return list(self.active.values())
+
+    def record_end(self, run: Run, state: RunState, fields: Mapping[str, Any]) -> None:
+        pass
 
     def start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         task = asyncio.ensure_future(work)
@@ -246,6 +248,12 @@ class World:
     async def evict(self, entry: ConnectionRecord) -> None:
         await asyncio.sleep(self.chance.uniform(0, 0.05))
         self.close(entry.connection_id)
+
+    def turn_away(self, entry: ConnectionRecord) -> None:
+        self.close(entry.connection_id)
+
+    def behind_bytes(self, _connection_id: str) -> int | None:
+        return None
 
     def start_worker(self) -> None:
         self.workers.append(SimulatedWorker(f"w{next(self._names)}", self))

@@ -165,7 +165,8 @@ class SpoolDelivery:
     def _note_problem(self, error: Exception) -> None:
         if self.spool_problem is None:
             _log.error("audit_spool_not_written", error=str(error))
-        self.spool_problem = getattr(error, "strerror", None) or type(error).__name__
+        said = error.strerror if isinstance(error, OSError) else None
+        self.spool_problem = said or type(error).__name__
 
     def _moved_on(self) -> None:
         """The spool's state changed: report dropped records, and wake those who wait."""

@@ -13,6 +13,14 @@ def test_a_burst_is_allowed_and_then_the_rate() -> None:
     assert not bucket.take(100.5)
 
 
+def test_who_keeps_to_the_rate_is_not_refused_for_what_sums_of_times_lose() -> None:
+    bucket = TokenBucket(rate_per_s=10, burst=1, now_s=0.0)
+    now_s = 0.0
+    for _ in range(1000):
+        assert bucket.take(now_s)
+        now_s += 0.1
+
+
 def test_a_long_pause_gives_no_more_than_the_burst() -> None:
     bucket = TokenBucket(rate_per_s=10, burst=3, now_s=0.0)
     assert [bucket.take(1_000_000.0) for _ in range(4)] == [True, True, True, False]

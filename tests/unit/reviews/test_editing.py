@@ -35,7 +35,7 @@ class World:
     """The service on a real store.
 
     Attributes:
-        reopened: what it told of proposals that went back to review.
+        told: what it recorded of proposals that went back to review.
     """
 
     def __init__(self, db: Database, log: Any) -> None:
@@ -43,12 +43,11 @@ class World:
         self.relay = OutboxRelay(db, log, (PROPOSALS, LOCKS))
         self.store = MongoProposals(db, self.relay)
         self.locks = LockService(MongoLocks(db, self.relay), lease_s=60, trust=ScriptedTrust())
-        self.reopened: list[tuple[str, str]] = []
-        self.service = ProposalService(
-            self.store,
-            self.locks,
-            on_reopened=lambda one, actor: self.reopened.append((one.proposal_id, actor)),
-        )
+        self.told: list[tuple[str, str]] = []
+        self.service = ProposalService(self.store, self.locks, records=self)
+
+    def reopened(self, proposal: Proposal, actor: str) -> None:
+        self.told.append((proposal.proposal_id, actor))
 
     async def make(self, status: ProposalStatus) -> Proposal:
         """One of `ada`'s that `maker` has made known and `ben` reviews."""
@@ -118,21 +117,21 @@ async def test_only_what_is_approved_is_reopened(db: Database, status: ProposalS
         assert now is not None
         news = (await world.events())[told:]
         if status is not ProposalStatus.APPROVED:
-            assert (now, news, world.reopened) == (before, [], [])
+            assert (now, news, world.told) == (before, [], [])
             return
         assert (now.status, now.version) == (ProposalStatus.IN_REVIEW, before.version + 1)
         (event,) = news
         assert (event["type"], event["cause"]) == ("status_changed", "revised")
         assert (event["from"], event["to"], event["actor"]) == ("approved", "in_review", "ben")
         assert event["version"] == now.version
-        assert world.reopened == [(before.proposal_id, "ben")]
+        assert world.told == [(before.proposal_id, "ben")]
 
 
 @pytest.mark.gen_test
 async def test_what_is_not_there_is_not_reopened(db: Database) -> None:
     async with a_world(db) as world:
         await world.service.reopen("none", "ben")
-        assert world.reopened == []
+        assert world.told == []
 
 
 @pytest.mark.gen_test

@@ -45,8 +45,11 @@ class Locks:
             self,
             lease_s=120,
             trust=self.trust,
-            on_expired=lambda lock: self.expired.append(lock.by),
+            records=self,
         )
+
+    def lock_expired(self, lock: Lock) -> None:
+        self.expired.append(lock.by)
 
     async def get(self, project_id: str) -> Lock | None:
         return self.held.get(project_id)

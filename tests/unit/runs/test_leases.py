@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rtserver.lib.lease_trust import LeaseTrust
-from rtserver.model.events import EventDraft, EventType
+from rtserver.model.events import EventDraft
 from rtserver.model.run import RunKind, RunState
 from rtserver.runs.active_run import ActiveRun
 from rtserver.runs.leases import MAX_INTERVAL_S, RunLeases
@@ -79,8 +79,19 @@ def carried_out(run: Run, *, stored: bool = True) -> ActiveRun:
     return active
 
 
-def draft(run: Run, type_: EventType, fields: Mapping[str, Any]) -> EventDraft:
-    return EventDraft(run.project_id, type_, {"run_id": run.run_id, **fields})
+class Owner:
+    """A worker with runs, which notes those whose end it is to record."""
+
+    def __init__(self, mine: Sequence[ActiveRun], lost: list[str]) -> None:
+        self._mine = mine
+        self._lost = lost
+
+    def active_runs(self) -> Sequence[ActiveRun]:
+        return self._mine
+
+    def record_end(self, run: Run, state: RunState, fields: Mapping[str, Any]) -> None:
+        assert (state, fields["reason"]) == (RunState.ERROR, "worker_lost")
+        self._lost.append(run.run_id)
 
 
 @asynccontextmanager
@@ -91,18 +102,16 @@ async def leases(
     lease_s: float = LEASE_S,
     trust: LeaseTrust | None = None,
     salvage: Mapping[RunKind, Salvage] | None = None,
-    on_lost: Callable[[Run, RunState, dict[str, Any]], None] = lambda *_: None,
+    lost: list[str] | None = None,
 ) -> AsyncIterator[None]:
     parts: Any = store
     loop = RunLeases(
         parts,
+        Owner(mine, [] if lost is None else lost),
         worker_id,
         lease_s,
         trust=trust or ScriptedTrust(),
-        active=lambda: mine,
-        draft=draft,
         salvage=salvage or {},
-        on_lost=on_lost,
     )
     async with running(loop.run()):
         yield
@@ -117,14 +126,10 @@ async def test_runs_of_a_lost_worker_are_ended_each_once(logs: LogRecorder) -> N
     async def salvage(run: Run) -> dict[str, Any]:
         return {"error": f"nothing was written for {run.run_id}"}
 
-    def on_lost(run: Run, state: RunState, fields: dict[str, Any]) -> None:
-        assert (state, fields["reason"]) == (RunState.ERROR, "worker_lost")
-        lost.append(run.run_id)
-
     kinds = {RunKind.ITERATION: salvage}
     async with (
-        leases(store, salvage=kinds, on_lost=on_lost),
-        leases(store, worker_id="w2", salvage=kinds, on_lost=on_lost),
+        leases(store, salvage=kinds, lost=lost),
+        leases(store, worker_id="w2", salvage=kinds, lost=lost),
     ):
         await until(lambda: len(store.ended) == 2, "two ends")
         await store.rounds_later(4)

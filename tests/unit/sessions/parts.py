@@ -119,8 +119,8 @@ class Stage:
             metrics=self.metrics,
             commands=CommandTable(commands or {View: _not_asked_for}),
             active_runs=self,
-            on_refused=lambda _entry, refusal: self.refused.append(refusal),
-            on_closed=lambda _session, ended: self.ended.append(ended),
+            gateway=self,
+            refusals=self,
             presence=presence,
             answering=self.answering,
             user_messages=RateTable(
@@ -131,6 +131,12 @@ class Stage:
 
     async def of(self, _project_id: str) -> list[RunJson]:
         return self.active_runs
+
+    def closed(self, _session: Session, ended: Ended) -> None:
+        self.ended.append(ended)
+
+    def record(self, _entry: ConnectionRecord, refusal: MessageRefusedError) -> None:
+        self.refused.append(refusal)
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass, tick by tick."""

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pytest
 
@@ -61,6 +62,23 @@ class _Leases(MongoLeases):
         return [found.connection_id for found in await self.listed("p1")]
 
 
+@dataclass
+class _Reach:
+    """Notes whom it should reach."""
+
+    evicted: list[ConnectionRecord]
+    turned_away: list[ConnectionRecord]
+
+    async def evict(self, entry: ConnectionRecord) -> None:
+        self.evicted.append(entry)
+
+    def turn_away(self, entry: ConnectionRecord) -> None:
+        self.turned_away.append(entry)
+
+    def behind_bytes(self, _connection_id: str) -> int | None:
+        return None
+
+
 def _admission(
     leases: MongoLeases,
     evicted: list[ConnectionRecord] | None = None,
@@ -70,16 +88,12 @@ def _admission(
     lease_s: float = 60.0,
     turned_away: list[ConnectionRecord] | None = None,
 ) -> Admission:
-    async def evict(old: ConnectionRecord) -> None:
-        (evicted if evicted is not None else []).append(old)
-
     return Admission(
         leases,
+        _Reach([] if evicted is None else evicted, [] if turned_away is None else turned_away),
         user_limit=user_limit,
         project_limit=project_limit,
         lease_s=lease_s,
-        evict=evict,
-        turn_away=(turned_away if turned_away is not None else []).append,
     )
 
 
@@ -126,13 +140,13 @@ async def test_a_connection_that_could_not_be_let_in_takes_no_place(
 @pytest.mark.gen_test
 async def test_who_could_not_have_another_told_to_go_has_no_place(db: Database) -> None:
     """It was refused, and its place renewed for as long as the worker lived."""
+
+    class Unreached(_Reach):
+        async def evict(self, entry: ConnectionRecord) -> None:
+            raise StoreUnavailableError("The event log did not confirm in time")
+
     leases = _Leases(db)
-    admission = _admission(leases, user_limit=1, lease_s=0.03)
-
-    async def evict(_old: ConnectionRecord) -> None:
-        raise StoreUnavailableError("The event log did not confirm in time")
-
-    admission._evict = evict
+    admission = Admission(leases, Unreached([], []), user_limit=1, project_limit=50, lease_s=0.03)
     await admission.admit(entry("a"))
     with pytest.raises(StoreUnavailableError):
         await admission.admit(entry("b"))

@@ -11,7 +11,7 @@ from rtserver.model.connection import ConnectionRecord
 from rtserver.model.errors import ForbiddenError, HiddenError, NotFoundError
 from rtserver.model.events import AUDIT_PROJECT
 from rtserver.runs.messages import StartIteration, StartValidation
-from rtserver.sessions.audited_commands import audited, recorded_refusals
+from rtserver.sessions.audited_commands import RecordedRefusals, audited
 from rtserver.sessions.client_messages import Command, MessageRefusedError, View
 from rtserver.sessions.server_frames import Ack
 from rtserver.sessions.session import Session
@@ -155,7 +155,7 @@ async def test_a_message_that_becomes_no_command_is_recorded_as_what_it_was_mean
 ) -> None:
     async with auditing(tmp_path) as (auditor, log):
         by = ConnectionRecord("c1", "w1", "ada", "p1", "websocket", 0.0)
-        recorded_refusals(auditor, RECORDED)(by, MessageRefusedError(*refusal))
+        RecordedRefusals(auditor, RECORDED).record(by, MessageRefusedError(*refusal))
         (record,) = await records_of(auditor, log)
     assert (record["action"], record["outcome"]) == (action, outcome)
     assert record["details"].get("command") == command

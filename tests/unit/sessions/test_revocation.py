@@ -98,9 +98,10 @@ class Worker:
         bus.controls.append(control)
         nobody: Any = NobodyConnected()
         auditor: Any = self.audit
-        self.service = RevocationService(
-            self.known, self.store, control, nobody, auditor, self.ended.append
-        )
+        self.service = RevocationService(self.known, self.store, control, nobody, auditor, [self])
+
+    def end_of_user(self, user_id: str) -> None:
+        self.ended.append(user_id)
 
     @asynccontextmanager
     async def looking(self) -> AsyncIterator[None]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import dataclass
 
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.model.events import EventPack
@@ -12,7 +12,7 @@ from store.log.access import LogAccess
 from store.log.collection import EVENTS, prepare_log
 from store.log.heads import Heads
 from store.log.marks import Marks
-from store.log.tail import EventTail
+from store.log.tail import EventTail, OwnPacks
 from store.log.wire_access import WireAccess
 from store.log.writer import MongoEventLog
 from tests.support.waiting import WAIT_S
@@ -48,6 +48,22 @@ async def make_log(
     )
 
 
+@dataclass
+class FollowedLog:
+    """What a tail needs to have of its log."""
+
+    db: Database
+    heads: Heads
+    marks: Marks
+    access: LogAccess
+    buffer_bytes: int = BUFFER_BYTES
+    collection: str = EVENTS
+
+    async def prepare(self) -> str:
+        """Make it where it is missing."""
+        return await prepare_log(self.db, self.collection, self.buffer_bytes)
+
+
 class Follower:
     """A tail, and what it has handed on.
 
@@ -55,7 +71,7 @@ class Follower:
         batches: how many it was handed.
         packs: every pack, in order, repetitions after a restart included.
         epochs: those that it was told of.
-        on_packs: awaited with each batch; a test puts its own here.
+        receive: awaited with each batch; a test puts its own here.
     """
 
     def __init__(
@@ -66,30 +82,27 @@ class Follower:
         buffer_bytes: int = BUFFER_BYTES,
         heads: Heads | None = None,
         watched: asyncio.Event | None = None,
-        is_durable: Callable[[Any], Awaitable[bool]] | None = None,
+        own: OwnPacks | None = None,
         under_way: asyncio.Event | None = None,
     ) -> None:
         self.batches = 0
         self.packs: list[EventPack] = []
         self.epochs: list[str] = []
         self.metrics = LogMetrics(MetricsRegistry())
-        self.on_packs: Callable[[list[EventPack]], Awaitable[None]] = self.take
+        self.receive: Callable[[list[EventPack]], Awaitable[None]] = self.take
+        heads = heads or Heads(db, buffer_bytes=buffer_bytes)
+        log = FollowedLog(db, heads, Marks(db, EVENTS, heads), ACCESS(db), buffer_bytes)
         self.tail = EventTail(
-            db,
-            heads or Heads(db, buffer_bytes=buffer_bytes),
-            self.metrics,
-            ACCESS(db),
-            epoch=epoch,
-            prepare=lambda: prepare_log(db, EVENTS, buffer_bytes),
-            on_packs=self._hand_over,
-            on_epoch=self.epochs.append,
-            watched=watched,
-            is_durable=is_durable,
-            under_way=under_way,
+            db, log, self.metrics, self, epoch=epoch, own=own, watched=watched, under_way=under_way
         )
 
-    async def _hand_over(self, packs: list[EventPack]) -> None:
-        await self.on_packs(packs)
+    async def on_packs(self, packs: list[EventPack]) -> None:
+        """Take a batch."""
+        await self.receive(packs)
+
+    def on_epoch(self, epoch: str) -> None:
+        """Note that the log is another one."""
+        self.epochs.append(epoch)
 
     async def take(self, packs: list[EventPack]) -> None:
         """Note a batch."""

@@ -53,11 +53,14 @@ class Follower:
             ChangeStreams(db.client),
             log,
             self.metrics,
-            on_history_lost=self.lost.append,
+            records=self,
             holder=holder,
             lease_s=LEASE_S,
             max_data_bytes=1000,
         )
+
+    def history_lost(self, watch: Watch) -> None:
+        self.lost.append(watch)
 
     def is_holder(self) -> bool:
         return float(self.metrics.watches_held._value.get()) == 1

@@ -64,10 +64,10 @@ async def test_own_packs_need_no_barrier_and_those_of_others_do(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log, others = await make_log(db), await make_log(db)
-    follower = Follower(db, log.epoch, is_durable=log.is_durable)
+    follower = Follower(db, log.epoch, own=log)
     passed: list[Any] = []
     is_elsewhere: list[bool] = []
-    barrier, following = follower.tail._barrier, follower.tail._access.following
+    barrier, following = follower.tail._barrier, follower.tail._log.access.following
 
     @contextlib.asynccontextmanager
     async def perhaps_elsewhere() -> AsyncIterator[Following]:
@@ -79,7 +79,7 @@ async def test_own_packs_need_no_barrier_and_those_of_others_do(
         await barrier(newest, operation_time)
 
     monkeypatch.setattr(follower.tail, "_barrier", counted)
-    monkeypatch.setattr(follower.tail._access, "following", perhaps_elsewhere)
+    monkeypatch.setattr(follower.tail._log.access, "following", perhaps_elsewhere)
     async with running(log.run(), others.run(), follower.tail.run()):
         await log.publish([draft("b")])
         await until(lambda: follower.fresh("b") == [1], "the first")
@@ -136,7 +136,7 @@ async def test_a_pack_that_is_rolled_back_and_stored_again_behind_others_is_not_
 async def test_a_pause_is_over_when_this_worker_has_something_on_its_way(db: Database) -> None:
     """Four publishers waited for a delivery that began only when their answers were all written."""
     log, others = await make_log(db), await make_log(db)
-    follower = Follower(db, log.epoch, is_durable=log.is_durable, under_way=log.under_way)
+    follower = Follower(db, log.epoch, own=log, under_way=log.under_way)
     async with running(log.run(), others.run()):
         pausing = asyncio.ensure_future(follower.tail._pause(60.0))
         await others.publish([draft("a")])
@@ -284,7 +284,7 @@ async def test_what_could_not_be_handed_on_comes_again_however_old_it_is(
             raise RuntimeError("made up")
         await follower.take(packs)
 
-    follower.on_packs = break_twice
+    follower.receive = break_twice
     async with running(log.run()):
         await log.publish([draft("before")])
         async with running(follower.tail.run()):
@@ -383,9 +383,14 @@ class SlowMongo:
 
     Attributes:
         since: from when on the tail wants to have what was stored.
+        epochs_s: when the tail said that the log is another one.
     """
 
+    collection = EVENTS
+
     def __init__(self, slow_s: float) -> None:
+        self.epochs_s: list[float] = []
+        self.access = self
         self.now_s = 1000.0
         self.since: Timestamp | None = None
         self._slow_s = slow_s
@@ -400,6 +405,10 @@ class SlowMongo:
     async def command(self, _ping: str) -> dict[str, Any]:
         self.now_s += self._slow_s
         return {"operationTime": Timestamp(int(self.now_s), 1)}
+
+    def on_epoch(self, _epoch: str) -> None:
+        # From here on clients may come, who want to have what comes next.
+        self.epochs_s.append(self.now_s)
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[Following]:
@@ -421,28 +430,13 @@ async def test_what_is_stored_while_mongodb_is_slow_to_begin_with_is_not_left_ou
     logs.expect("log_lost")
     mongo: Any = SlowMongo(slow_s=40)
     monkeypatch.setattr(event_tail, "time", SimpleNamespace(monotonic=mongo.monotonic))
-    epochs: list[float] = []
-
-    async def nobody(_packs: list[EventPack]) -> None:
-        pass
-
     for epoch, begins_s in (("another", 1000.0), ("first", 1160.0)):
-        tail = EventTail(
-            mongo,
-            mongo,
-            LogMetrics(MetricsRegistry()),
-            mongo,
-            epoch=epoch,
-            prepare=mongo.prepare,
-            on_packs=nobody,
-            # From here on clients may come, who want to have what comes next.
-            on_epoch=lambda _epoch: epochs.append(mongo.now_s),
-        )
+        tail = EventTail(mongo, mongo, LogMetrics(MetricsRegistry()), mongo, epoch=epoch)
         mongo.since = None
         async with running(tail.run()):
             await until(lambda: mongo.since is not None, "a cursor")
         assert mongo.since.time <= begins_s
-    assert epochs == [1160.0]
+    assert mongo.epochs_s == [1160.0]
 
 
 @pytest.mark.gen_test
