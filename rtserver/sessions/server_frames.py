@@ -72,8 +72,8 @@ class SessionFrame(msgspec.Struct, tag_field="type", kw_only=True):
     """A frame of this session alone: not stored, without an id."""
 
 
-class Welcome(SessionFrame, tag="welcome"):
-    """The first frame of a session that was let in.
+class AnyWelcome(SessionFrame):
+    """What the first frame of every session has that was let in.
 
     Attributes:
         position: where the log stands.
@@ -83,7 +83,6 @@ class Welcome(SessionFrame, tag="welcome"):
     connection_id: ConnectionId
     user_id: UserId
     name: str
-    project_id: ProjectId
     position: EventId
     horizon: HorizonJson
     resume: Resume
@@ -91,6 +90,17 @@ class Welcome(SessionFrame, tag="welcome"):
     limits: Limits
     token_expires_at: Moment
     ts: Moment
+
+
+class Welcome(AnyWelcome, tag="welcome"):
+    """The first frame of a session that was let in.
+
+    Attributes:
+        position: where the log stands.
+        ts: the server's time, by which clients tell how long their token will do.
+    """
+
+    project_id: ProjectId
     active_runs: list[RunJson]
 
 

@@ -16,6 +16,29 @@ def until(time_s: float) -> Expression:
     return {"$add": ["$$NOW", int(time_s * 1000)]}
 
 
+def renewed(key: str, identities: list[str], lease_s: float) -> Expression:
+    """The document's `entries`, those of these identities with a lease that begins now.
+
+    Args:
+        key: of an entry, which has its identity.
+        identities: of the entries to renew.
+        lease_s: how long the lease lasts.
+    """
+    lease = {"until": until(lease_s)}
+    return {
+        "$map": {
+            "input": {"$ifNull": ["$entries", []]},
+            "in": {
+                "$cond": [
+                    {"$in": [f"$$this.{key}", {"$literal": identities}]},
+                    {"$mergeObjects": ["$$this", lease]},
+                    "$$this",
+                ]
+            },
+        }
+    }
+
+
 def lapsed(end: str | Expression = "$until") -> Expression:
     """Whether a lease has run out.
 

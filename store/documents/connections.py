@@ -19,7 +19,7 @@ from pymongo import UpdateOne
 from rtserver.model.connection import ConnectionRecord
 from store.base.batching import Batcher
 from store.base.client import Database, confirmed, core_errors
-from store.base.leases import LIVE, Expression, change_or_make, until
+from store.base.leases import LIVE, Expression, change_or_make, renewed, until
 
 CONNECTIONS = "connections"
 KEPT_S = 3600
@@ -203,23 +203,7 @@ class MongoLeases:
                 [
                     {
                         "$set": {
-                            "entries": {
-                                "$map": {
-                                    "input": {"$ifNull": ["$entries", []]},
-                                    "in": {
-                                        "$cond": [
-                                            {"$in": ["$$this.c", {"$literal": mine}]},
-                                            {
-                                                "$mergeObjects": [
-                                                    "$$this",
-                                                    {"until": until(self._lease_s)},
-                                                ]
-                                            },
-                                            "$$this",
-                                        ]
-                                    },
-                                }
-                            },
+                            "entries": renewed("c", mine, self._lease_s),
                             "expires_at": until(self._lease_s + KEPT_S),
                         }
                     }

@@ -11,7 +11,7 @@ from typing import Any
 
 from rtserver.runs.model import Run
 from store.base.client import Database
-from store.base.leases import LIVE, change_or_make, until
+from store.base.leases import LIVE, change_or_make, renewed, until
 
 RUN_PLACES = "run_places"
 KEPT_S = 3600
@@ -94,25 +94,12 @@ class RunPlaces:
         outage of MongoDB there may be more runs under way than may begin, for a while.
         """
         known = list(runs)
-        mine = {"$literal": [run.run_id for run in known]}
-        renewed = {"until": until(self._lease_s)}
         await self._places.update_many(
             {"_id": {"$in": list({run.project_id for run in known})}},
             [
                 {
                     "$set": {
-                        "entries": {
-                            "$map": {
-                                "input": {"$ifNull": ["$entries", []]},
-                                "in": {
-                                    "$cond": [
-                                        {"$in": ["$$this.r", mine]},
-                                        {"$mergeObjects": ["$$this", renewed]},
-                                        "$$this",
-                                    ]
-                                },
-                            }
-                        },
+                        "entries": renewed("r", [run.run_id for run in known], self._lease_s),
                         "expires_at": until(self._lease_s + KEPT_S),
                     }
                 }

@@ -13,17 +13,9 @@ from rtserver.audit.live.filter import (
     OutcomeName,
 )
 from rtserver.audit.record.actions import Action
-from rtserver.model.field_types import ConnectionId, EventId, Moment, ProjectId, UserId
+from rtserver.model.field_types import EventId, Moment, ProjectId, UserId
 from rtserver.sessions.client_messages import Command
-from rtserver.sessions.server_frames import (
-    Ack,
-    Gap,
-    HeartbeatTimes,
-    HorizonJson,
-    Limits,
-    Resume,
-    SessionFrame,
-)
+from rtserver.sessions.server_frames import Ack, AnyWelcome, Gap
 
 AuditLogName = Literal["users", "strangers"]
 """`users`: what users and the server itself did. `strangers`: what was refused to clients without a
@@ -81,19 +73,9 @@ class ResumeCommand(Command, tag="resume"):
     """Send what came since `pause`, then go on live."""
 
 
-class AuditWelcome(SessionFrame, tag="welcome"):
+class AuditWelcome(AnyWelcome, tag="welcome"):
     """The first frame of an audit session. `history` earlier records follow it."""
 
-    connection_id: ConnectionId
-    user_id: UserId
-    name: str
-    position: EventId
-    horizon: HorizonJson
-    resume: Resume
-    heartbeat: HeartbeatTimes
-    limits: Limits
-    token_expires_at: Moment
-    ts: Moment
     filter: AuditFilterJson
     history: int
 
