@@ -14,12 +14,15 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rtserver.audit.record.actions import Acting, Action, Outcome
 from rtserver.auth.client_address import network_of
 from rtserver.lib.rate_limit import TokenBucket
 from rtserver.model.moments import now_rfc3339
+
+if TYPE_CHECKING:
+    from rtserver.audit.record.auditor import Auditor
 
 WINDOW_S = 60.0
 MAX_ADDRESSES = 250
@@ -35,22 +38,6 @@ RECORD_BYTES = 1024
 DAY_S = 86_400
 
 _OTHERS = ""
-
-
-class Recorder(Protocol):
-    """Takes a record; see `rtserver.audit.record.auditor.Auditor.record`."""
-
-    def record(
-        self,
-        action: Action,
-        outcome: Outcome = Outcome.ALLOWED,
-        *,
-        target: str | None = None,
-        project_id: str | None = None,
-        by: Acting | None = None,
-        **details: object,
-    ) -> None:
-        """Record an act. Never waits and never fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +80,7 @@ class Strangers:
     """Takes refusals, and records them in the log of strangers."""
 
     def __init__(
-        self, recorder: Recorder, share: TokenBucket, *, max_addresses: int = MAX_ADDRESSES
+        self, recorder: "Auditor", share: TokenBucket, *, max_addresses: int = MAX_ADDRESSES
     ) -> None:
         """Make it; `run` writes down what is joined.
 

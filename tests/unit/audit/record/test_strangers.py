@@ -21,7 +21,7 @@ from rtserver.observe.metrics import MetricsRegistry
 from tests.unit.audit.parts import KeyedLog
 
 
-class Records:
+class Records(Auditor):
     def __init__(self) -> None:
         self.all: list[tuple[Action, Outcome, str | None, dict[str, Any]]] = []
 
