@@ -52,7 +52,7 @@ def _context(base: Foundation, features: Features) -> HandlerContext:
             documents.proposals,
             documents.locks,
             documents.runs,
-            sessions.presence.service.present,
+            sessions.presence.service,
         ),
         validations=runs.validations,
         metrics=metrics.registry,

@@ -34,7 +34,7 @@ async def build_presence(
     service = PresenceService(
         delivery.dispatcher.feeds,
         Bounds(frame_bytes=min(MAX_LIST_BYTES, settings.outbox_bytes // 8)),
-        admission.note,
+        admission,
     )
     tasks = base.shutdown.tasks("presence")
     service.fleet = fleet = PresenceFleet(

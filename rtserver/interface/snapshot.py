@@ -1,7 +1,6 @@
 """The snapshot of a project, with the position that it is at least as new as."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import TypedDict
 
 import msgspec
@@ -10,6 +9,7 @@ from rtserver.eventlog.api import EventLog, at
 from rtserver.model.field_types import EventId, ProjectId
 from rtserver.model.run import RunJson, RunSummaryJson
 from rtserver.presence.messages import Person
+from rtserver.presence.service import PresenceService
 from rtserver.reviews.locks import LockJson, LockStore
 from rtserver.reviews.pages import DEFAULT_PAGE, PAGE_BYTES, Cursor, Place
 from rtserver.reviews.proposals import ProposalJson, ProposalStore
@@ -67,13 +67,13 @@ class Snapshots:
         proposals: ProposalStore,
         locks: LockStore,
         runs: RunStore,
-        present: Callable[[str], Awaitable[tuple[list[Person], int]]],
+        presence: PresenceService,
     ) -> None:
         self._log = log
         self._proposals = proposals
         self._locks = locks
         self._runs = runs
-        self._present = present
+        self._presence = presence
 
     async def take(self, project_id: str, limit: int = DEFAULT_PAGE) -> SnapshotJson:
         """The snapshot. Applying all events after `position` to it gives the later state.
@@ -94,7 +94,7 @@ class Snapshots:
             self.page(project_id, after=None, limit=limit),
             self._locks.get(project_id),
             self._runs.active(project_id),
-            self._present(project_id),
+            self._presence.present(project_id),
         )
         return {
             "project_id": project_id,

@@ -42,6 +42,13 @@ class Fleet(Protocol):
         """Who is listed of a project that is not open here, and how many there are."""
 
 
+class RenewedLeases(Protocol):
+    """Renews leases of connections; see `rtserver.sessions.admission.Admission`."""
+
+    def note(self, entry: ConnectionRecord) -> None:
+        """Renew an entry as it is now, from the next time on."""
+
+
 class PresenceService:
     """The rooms of this worker: one for each project that somebody here has open.
 
@@ -56,18 +63,18 @@ class PresenceService:
         self,
         feeds: Mapping[str, Feed],
         bounds: Bounds,
-        note: Callable[[ConnectionRecord], None] = lambda _entry: None,
+        leases: RenewedLeases | None = None,
     ) -> None:
         """Make the service.
 
         Args:
             feeds: the projects' live connections, by project id.
             bounds: how many people are listed.
-            note: told how an entry is to be renewed from now on.
+            leases: those of the connections that are here.
         """
         self._feeds = feeds
         self._bounds = bounds
-        self._note = note
+        self._leases = leases
         self._throttles: dict[str, Throttle] = {}
         self._newcomers: dict[str, set[Subscriber]] = {}
         self._fading: deque[tuple[float, str, str]] = deque()
@@ -93,7 +100,8 @@ class PresenceService:
 
     def move(self, entry: ConnectionRecord) -> None:
         """See `PresenceKeeper.move`."""
-        self._note(entry)
+        if self._leases is not None:
+            self._leases.note(entry)
         room = self.rooms.get(entry.project_id)
         if room is None:
             return
