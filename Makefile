@@ -44,7 +44,7 @@ help:
 	@echo "make bench   run the benchmarks"
 	@echo "make soak    run the long tests (SOAK_S: seconds of the memory soak, 600)"
 	@echo "make chaos   run workers and a replica set under faults (SEED, MINUTES of faults, RUNS)"
-	@echo "make docs    write docs/settings.md and docs/audit.md anew"
+	@echo "make docs    write docs/settings.md, docs/audit.md and the types of the Python client anew"
 	@echo "make dist    build a wheel and an sdist into dist/"
 	@echo "make clean   remove what was installed and cached here; data in var/ stays"
 
@@ -95,7 +95,9 @@ docs: $(RUNTIME)
 	@mv docs/settings.md.new docs/settings.md
 	@$(PY) -m rtserver.audit.record.doc > docs/audit.md.new
 	@mv docs/audit.md.new docs/audit.md
-	@echo "Wrote docs/settings.md and docs/audit.md"
+	@$(PY) -m rtserver.interface.python_types > rtserver_client/frames.py.new
+	@mv rtserver_client/frames.py.new rtserver_client/frames.py
+	@echo "Wrote docs/settings.md, docs/audit.md and rtserver_client/frames.py"
 
 # The wheel out of the sdist, so that this is known to hold all that is needed. pip builds it elsewhere.
 dist: $(TOOLS) $(NODE)
@@ -103,7 +105,9 @@ dist: $(TOOLS) $(NODE)
 	@$(PY) -c 'from setuptools.build_meta import build_sdist; build_sdist("dist")' >/dev/null
 	@$(PY) -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --no-index \
 	  --wheel-dir dist dist/*.tar.gz
-	@rm -rf rtserver.egg-info
+	@$(PY) -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --no-index \
+	  --wheel-dir dist ./rtserver_client
+	@rm -rf rtserver.egg-info rtserver_client/build rtserver_client/*.egg-info
 	@ls -l dist
 
 clean:

@@ -37,6 +37,7 @@ from rtserver.cli.publish import STDIN, PublishRequest, publish
 from rtserver.cli.serve import serve, shared_mongod
 from rtserver.cli.size import Load, size
 from rtserver.cli.tail import tail
+from rtserver.cli.tail_url import RemoteProject, tail_url
 from rtserver.cli.token import token
 from rtserver.cli.webhooks import WEBHOOK_ACTIONS, webhooks
 from rtserver.config.engine import SettingError, flags_of
@@ -92,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("tail", help="print a project's events as they come")
     one.add_argument("project", type=_checked(project_id))
+    one.add_argument(
+        "--url", help="of a server, instead of its MongoDB; the token is read from RTSERVER_TOKEN"
+    )
     one.add_argument("--from", dest="from_id", type=_position, help="begin after this event id")
     one.add_argument(
         "--type", action="append", default=[], help="only these; * at the end matches a prefix"
@@ -418,6 +422,18 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
         return 130
 
 
+def _tail(given: argparse.Namespace, settings: Settings) -> int:
+    wanted, follow = (
+        EventFilter(frozenset(given.type), frozenset(given.proposal)),
+        not given.no_follow,
+    )
+    if given.url is None:
+        return asyncio.run(tail(settings, given.project, given.from_id, wanted, follow=follow))
+    remote = RemoteProject(given.url, os.environ.get("RTSERVER_TOKEN", ""), given.project)
+    begin = None if given.from_id is None else str(given.from_id)
+    return asyncio.run(tail_url(remote, begin, wanted, follow=follow))
+
+
 def _run(given: argparse.Namespace, settings: Settings, reread: Callable[[], Settings]) -> int:
     match given.command:
         case "serve":
@@ -437,10 +453,7 @@ def _run(given: argparse.Namespace, settings: Settings, reread: Callable[[], Set
         case "publish":
             return asyncio.run(publish(settings, _publication(given)))
         case "tail":
-            wanted = EventFilter(frozenset(given.type), frozenset(given.proposal))
-            return asyncio.run(
-                tail(settings, given.project, given.from_id, wanted, follow=not given.no_follow)
-            )
+            return _tail(given, settings)
         case "audit verify":
             return asyncio.run(verify(settings, _verification(given, settings)))
         case "audit key":

@@ -26,6 +26,7 @@ SERVE = (
     "from importlib.metadata import entry_points; "
     "(command,) = entry_points(group='console_scripts', name='rtserver'); command.load()()"
 )
+OFFLINE = ("--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check")
 NPM = ROOT / "node_modules"
 
 
@@ -50,9 +51,29 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (copy / "node_modules").symlink_to(NPM)
     run("-c", BUILD_SDIST, cwd=copy)
     (sdist,) = (copy / "dist").glob("*.tar.gz")
-    offline = ("--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check")
-    run("-m", "pip", "wheel", "-q", *offline, "-w", "dist", str(sdist), cwd=copy)
+    run("-m", "pip", "wheel", "-q", *OFFLINE, "-w", "dist", str(sdist), cwd=copy)
     return copy / "dist"
+
+
+def test_the_client_is_a_wheel_by_itself(tmp_path: Path) -> None:
+    copy = tmp_path / "rtserver_client"
+    shutil.copytree(
+        ROOT / "rtserver_client", copy, ignore=shutil.ignore_patterns("__pycache__", "build")
+    )
+    run("-m", "pip", "wheel", "-q", *OFFLINE, "-w", str(tmp_path), str(copy), cwd=tmp_path)
+    (wheel,) = tmp_path.glob("rtserver_client-*.whl")
+    with zipfile.ZipFile(wheel) as content:
+        names = set(content.namelist())
+    sources = {f"rtserver_client/{path.name}" for path in copy.glob("*.py")}
+    assert sources | {"rtserver_client/py.typed"} == {
+        name for name in names if "dist-info" not in name
+    }
+    # Nothing of the server: it runs where only its own two needs are installed.
+    foreign = "{name for name in sys.modules if name.split('.')[0] in ('rtserver', 'tornado')}"
+    code = (
+        f"import sys; sys.path.insert(0, sys.argv[1]); import rtserver_client; assert not {foreign}"
+    )
+    run("-c", code, str(wheel), cwd=tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ def test_the_list_of_modules_without_unit_tests_only_shrinks() -> None:
 def test_each_unit_test_is_of_a_module_or_stands_in_its_package() -> None:
     packages = {
         str(_test_of(path.relative_to(ROOT)).parent)
-        for top in ("rtserver", "handlers", "store")
+        for top in ("rtserver", "rtserver_client", "handlers", "store")
         for path in (ROOT / top).rglob("*.py")
     }
     astray = {
