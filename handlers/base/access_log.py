@@ -1,5 +1,6 @@
 """The access log: one line a request, or one for some of them, without tokens."""
 
+import logging
 from random import Random
 from typing import Any
 
@@ -9,7 +10,7 @@ from tornado import web
 from handlers.base.handler import BaseHandler, shown_address
 from handlers.base.metrics import HttpMetrics
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)  # named, or whose it is would be looked up for each line
 
 
 def access_log(metrics: HttpMetrics, every: int = 1, chance: Random | None = None) -> Any:
@@ -26,9 +27,11 @@ def access_log(metrics: HttpMetrics, every: int = 1, chance: Random | None = Non
         status = int(handler.get_status())  # Tornado sets some as http.HTTPStatus
         metrics.http_request(handler.request.method or "", status)
         is_failure = status >= 500
-        if not is_failure and (every == 0 or (every > 1 and chosen.randrange(every) != 0)):
+        lines = _log.bind()
+        level = logging.WARNING if is_failure else logging.INFO
+        if not (lines.is_enabled_for(level) and (is_failure or _is_chosen(every, chosen))):
             return
-        log = _log.warning if is_failure else _log.info
+        log = lines.warning if is_failure else lines.info
         log(
             "http_request",
             method=handler.request.method,
@@ -39,3 +42,7 @@ def access_log(metrics: HttpMetrics, every: int = 1, chance: Random | None = Non
         )
 
     return log_request
+
+
+def _is_chosen(every: int, chance: Random) -> bool:
+    return every == 1 or (every > 1 and chance.randrange(every) == 0)

@@ -1,9 +1,11 @@
 """Which requests have a line in the access log."""
 
+import logging
 from random import Random
 from unittest.mock import Mock
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from handlers.base.access_log import access_log
@@ -40,3 +42,20 @@ def test_what_the_server_failed_at_always_has_one(every: int) -> None:
         for _ in range(20):
             log(answered(503))
     assert [line["log_level"] for line in lines] == ["warning"] * 20
+
+
+def test_what_is_not_written_is_not_made_up() -> None:
+    before = structlog.get_config()["wrapper_class"]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    try:
+        registry = MetricsRegistry()
+        log = access_log(HttpMetrics(registry))
+        quiet = answered(200)
+        log(quiet)
+        quiet.request.request_time.assert_not_called()
+        with capture_logs() as lines:
+            log(answered(500))
+        assert [line["status"] for line in lines] == [500]
+        assert value_of(registry, "http_requests_total", method="GET", status="200") == 1
+    finally:
+        structlog.configure(wrapper_class=before)
