@@ -9,7 +9,7 @@ from pathlib import Path
 if __package__ in {None, ""}:  # run as a file: make `bench` importable
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench import accept, attack, audit, fanout, iterations, latency, memory, procs, publish
+from bench import accept, attack, audit, fanout, iterations, latency, memory, procs, publish, worker
 
 BENCHMARKS = {
     "fanout": fanout,
@@ -25,6 +25,9 @@ BENCHMARKS = {
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="bench", description="See docs/benchmarks.md.")
+    top.add_argument(
+        "--without-user", action="store_true", help="on a MongoDB that lets everybody in"
+    )
     commands = top.add_subparsers(dest="benchmark", required=True)
     for name, module in BENCHMARKS.items():
         summary = (module.__doc__ or "").splitlines()[0]
@@ -39,6 +42,8 @@ def main(arguments: list[str]) -> int:
     # Ends as by Ctrl-C, so that every server that was started is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = parser().parse_args(arguments)
+    if options.without_user:
+        os.environ[worker.WITHOUT_USER] = "1"
     os.sched_setaffinity(0, {procs.CLIENT_CORE})
     if options.benchmark != "all":
         return int(BENCHMARKS[options.benchmark].main(options))

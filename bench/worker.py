@@ -15,13 +15,15 @@ from pathlib import Path
 
 import jwt
 
-from bench import peers, procs
+from bench import guarded, peers, procs
 from bench.native import HERE
 from bench.peers import HOST, Server
 
 PROJECT = "bench"
 READY_TIMEOUT_S = 90.0
 ROOT = HERE.parent
+WITHOUT_USER = "BENCH_WITHOUT_USER"
+"""Set in the environment: MongoDB lets everybody in, as the private one does."""
 
 
 def issue_token(env: dict[str, str], user: str, *, service: bool) -> str:
@@ -72,7 +74,7 @@ def rtserver(
     settings: dict[str, str] | None = None,
     program: tuple[str, ...] | None = None,
 ) -> Iterator[Server]:
-    """One rtserver worker with raised limits and an empty log.
+    """One rtserver worker with raised limits and an empty log, on a MongoDB with a user.
 
     Args:
         users: How many users the connections belong to, in turn.
@@ -84,9 +86,10 @@ def rtserver(
         program = ("bench.without" if os.environ.get("BENCH_WITHOUT") else "rtserver", "serve")
     port = peers.free_port()
     secret = (settings or {}).get("RT_JWT_SECRET") or secrets.token_hex(32)
-    with tempfile.TemporaryDirectory(
-        prefix="bench-rtserver-", ignore_cleanup_errors=True
-    ) as folder:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="bench-rtserver-", ignore_cleanup_errors=True)
+        )
         env = {key: value for key, value in os.environ.items() if not key.startswith("RT_")}
         env |= {
             "RT_HOST": HOST,
@@ -100,6 +103,8 @@ def rtserver(
             "PYTHONPATH": str(ROOT),
             **(settings or {}),
         }
+        if not os.environ.get(WITHOUT_USER):
+            env["RT_MONGODB_URI"] = stack.enter_context(guarded.mongod(Path(folder) / "mongodb"))
         service = issue_token(env, "bench-publisher", service=True)
         log = Path(folder) / "server.log"
         with peers.pinned([sys.executable, "-m", *program], env, log) as process:
@@ -112,7 +117,7 @@ def rtserver(
                 publish_path=f"/api/v1/projects/{PROJECT}/events",
                 publish_token=service,
                 ready_on="frame",
-                helper_pids=procs.pin_helpers(f"{folder}/var", process.pid),
+                helper_pids=procs.pin_helpers(folder, process.pid),
                 max_chunk=500,
             )
             path = f"/ws/projects/{PROJECT}"
