@@ -200,7 +200,7 @@ static int choose(const char *given, const char *const *names) {
 
 static void parse(struct options *o, int argc, char **argv) {
     static const char *const wires[] = {"ws", "nats", NULL};
-    static const char *const publishers[] = {"none", "rtserver", "nats", "control", NULL};
+    static const char *const publishers[] = {"none", "rtserver", "nats", "control", "socket", NULL};
     static const char *const readies[] = {"upgrade", "frame", NULL};
     static const struct option names[] = {
         {"host", 1, 0, 'h'},         {"port", 1, 0, 'p'},       {"publish-port", 1, 0, 'P'},
@@ -270,7 +270,7 @@ int main(int argc, char **argv) {
     } else if (c->opt.publisher != PUBLISH_NONE) {
         if (!*c->error) publish_open(c);
         run_until(c, monotonic_ns() + (uint64_t)(c->opt.settle_s * 1e9));
-        if (!*c->error && c->opt.publisher == PUBLISH_RTSERVER) calibrate(c);
+        if (!*c->error && publishes_to_rtserver(c)) calibrate(c);
         if (!*c->error) publish_for(c, c->opt.warmup_s);
         report_phase("measure");
         if (!*c->error) measure(c, &measured);

@@ -18,7 +18,7 @@
 #define MAX_SECONDS 600
 
 enum wire { WIRE_WS, WIRE_NATS };
-enum publisher { PUBLISH_NONE, PUBLISH_RTSERVER, PUBLISH_NATS, PUBLISH_CONTROL };
+enum publisher { PUBLISH_NONE, PUBLISH_RTSERVER, PUBLISH_NATS, PUBLISH_CONTROL, PUBLISH_SOCKET };
 enum ready_on { READY_UPGRADE, READY_FRAME };
 enum conn_state { CONN_UNUSED, CONN_CONNECTING, CONN_UPGRADING, CONN_OPEN, CONN_CLOSED };
 
@@ -100,6 +100,7 @@ size_t frames_consume_nats(struct client *c, int index, const uint8_t *data, siz
 void publish_open(struct client *c);
 void publish_calibrate(struct client *c, int pad_bytes);
 int publish_pad(const struct client *c);
+bool publishes_to_rtserver(const struct client *c);
 void publish_more(struct client *c);
 void publish_event(struct client *c, int index, uint32_t events);
 void publish_scheduled(struct client *c, uint64_t scheduled_ns);

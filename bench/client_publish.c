@@ -1,6 +1,6 @@
-/* Publishing with a bounded number of messages under way, in three dialects:
- * rtserver's HTTP API, NATS's own protocol over TCP, and the control socket of the bare
- * servers ("COUNT\nPAYLOAD": send PAYLOAD to everyone COUNT times). */
+/* Publishing with a bounded number of messages under way, in four dialects:
+ * rtserver's HTTP API, its command `publish` on a WebSocket, NATS's own protocol over TCP, and the
+ * control socket of the bare servers ("COUNT\nPAYLOAD": send PAYLOAD to everyone COUNT times). */
 #define _GNU_SOURCE
 #include "client.h"
 
@@ -16,10 +16,10 @@
 
 struct link {
     int fd;
-    bool open, busy;
+    bool open, busy, upgraded;
     uint8_t *out;
     size_t out_bytes, out_sent;
-    char in[16384];
+    char in[65536];
     size_t in_bytes;
     int events; /* in the POST under way */
 };
@@ -72,6 +72,10 @@ int publish_pad(const struct client *c) {
     return pad_bytes;
 }
 
+bool publishes_to_rtserver(const struct client *c) {
+    return c->opt.publisher == PUBLISH_RTSERVER || c->opt.publisher == PUBLISH_SOCKET;
+}
+
 void publish_open(struct client *c) {
     memset(padding, 'x', sizeof padding);
     link_count = c->opt.publisher == PUBLISH_RTSERVER ? c->opt.http_conns : 1;
@@ -96,6 +100,12 @@ void publish_open(struct client *c) {
                              "Upgrade\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
                              "Sec-WebSocket-Version: 13\r\n\r\n",
                              c->opt.publish_path, c->opt.host);
+        } else if (c->opt.publisher == PUBLISH_SOCKET) {
+            bytes = snprintf(hello, sizeof hello,
+                             "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: "
+                             "Upgrade\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+                             "Sec-WebSocket-Version: 13\r\nAuthorization: Bearer %s\r\n\r\n",
+                             c->opt.publish_path, c->opt.host, c->opt.publish_token);
         }
         append(link, hello, (size_t)bytes);
         /* Writing starts once the connection stands: EPOLLOUT says so. */
@@ -104,7 +114,7 @@ void publish_open(struct client *c) {
 }
 
 static int event_json(const struct client *c, char *to, size_t room, uint64_t sent_ns, int pad) {
-    const char *shape = c->opt.publisher == PUBLISH_RTSERVER
+    const char *shape = publishes_to_rtserver(c)
                             ? "{\"type\":\"" EVENT_TYPE "\",\"data\":{\"sent_ns\":%llu,\"pad\":\"%.*s\"}}"
                             : "{\"type\":\"" EVENT_TYPE "\",\"sent_ns\":%llu,\"pad\":\"%.*s\"}";
     return snprintf(to, room, shape, (unsigned long long)sent_ns, pad, padding);
@@ -130,11 +140,31 @@ static void post(struct client *c, struct link *link, int count, uint64_t sent_n
     link->events = count;
 }
 
+static void command(struct client *c, struct link *link, uint64_t sent_ns) {
+    char event[66000], start[80];
+    int event_bytes = event_json(c, event, sizeof event, sent_ns, pad_bytes);
+    int start_bytes = snprintf(start, sizeof start, "{\"type\":\"publish\",\"request_id\":%llu,\"event\":",
+                               (unsigned long long)c->published);
+    int total = start_bytes + event_bytes + 1;
+    /* Masked with zeros, which RFC 6455 does not forbid to a benchmark. */
+    uint8_t head[8] = {0x81, 0x80 | 126, (uint8_t)(total >> 8), (uint8_t)total};
+    append(link, head, sizeof head);
+    append(link, start, (size_t)start_bytes);
+    append(link, event, (size_t)event_bytes);
+    append(link, "}", 1);
+}
+
 static void publish_count(struct client *c, int i, int count, uint64_t sent_ns) {
     struct link *link = &links[i];
     char event[8000], frame[8200];
     if (c->opt.publisher == PUBLISH_RTSERVER) {
         post(c, link, count, sent_ns);
+    } else if (c->opt.publisher == PUBLISH_SOCKET) {
+        for (int n = 0; n < count; n++) {
+            command(c, link, sent_ns);
+            c->published++;
+        }
+        return; /* what there is room for goes out in one write */
     } else {
         /* The envelope is known here, so the padding follows from it. */
         int pad = c->opt.frame_bytes - event_json(c, event, sizeof event, sent_ns, 0);
@@ -166,15 +196,19 @@ void publish_scheduled(struct client *c, uint64_t scheduled_ns) {
         fail(c, "publisher: every connection is busy at the scheduled time; give it more");
     else
         publish_count(c, i, 1, scheduled_ns);
+    if (i >= 0 && c->opt.publisher == PUBLISH_SOCKET) link_flush(c, i);
 }
 
 void publish_more(struct client *c) {
+    bool is_socket = c->opt.publisher == PUBLISH_SOCKET;
     for (int i; (i = idle_link()) >= 0 && !*c->error;) {
         uint64_t slowest = slowest_received(c);
+        if (is_socket && c->acknowledged < slowest) slowest = c->acknowledged;
         uint64_t under_way = c->published > slowest ? c->published - slowest : 0;
-        if (under_way + (uint64_t)c->opt.chunk > (uint64_t)c->opt.window) return;
+        if (under_way + (uint64_t)c->opt.chunk > (uint64_t)c->opt.window) break;
         publish_count(c, i, c->opt.chunk, monotonic_ns());
     }
+    if (is_socket && links[0].out_bytes > 0) link_flush(c, 0);
 }
 
 /* One response at a time and no pipelining, so the buffer holds at most one. */
@@ -199,6 +233,51 @@ static void read_response(struct client *c, struct link *link) {
     }
 }
 
+static bool begins(const char *frame, size_t bytes, const char *start) {
+    return bytes >= strlen(start) && memcmp(frame, start, strlen(start)) == 0;
+}
+
+static void take_frame(struct client *c, struct link *link, const char *frame, size_t bytes) {
+    if (begins(frame, bytes, "{\"type\":\"welcome\"")) {
+        link->open = true;
+    } else if (begins(frame, bytes, "{\"type\":\"ack\"")) {
+        for (const char *end = frame + bytes, *at = frame; (at = memmem(at, (size_t)(end - at), "\"id\":", 5));
+             at += 5)
+            c->acknowledged++;
+    } else if (begins(frame, bytes, "{\"type\":\"error\"") || begins(frame, bytes, "{\"type\":\"closing\"")) {
+        fail(c, "publisher: %.*s", bytes > 300 ? 300 : (int)bytes, frame);
+    }
+}
+
+static void read_socket(struct client *c, struct link *link) {
+    size_t at = 0;
+    if (!link->upgraded) {
+        link->in[link->in_bytes] = 0;
+        char *end = strstr(link->in, "\r\n\r\n");
+        if (end == NULL) return;
+        if (strstr(link->in, " 101 ") == NULL) fail(c, "publisher: %.100s", link->in);
+        link->upgraded = true;
+        at = (size_t)(end + 4 - link->in);
+    }
+    while (link->in_bytes - at >= 4) { /* no frame of a session is shorter */
+        const uint8_t *frame = (const uint8_t *)link->in + at;
+        size_t head = 2, bytes = frame[1] & 127;
+        if (bytes == 126) {
+            head = 4;
+            bytes = (size_t)(frame[2] << 8 | frame[3]);
+        }
+        if (bytes == 127 || head + bytes >= sizeof link->in) {
+            fail(c, "publisher: a frame that is longer than the client holds");
+            return;
+        }
+        if (link->in_bytes - at < head + bytes) break;
+        if ((frame[0] & 15) == 1) take_frame(c, link, (const char *)frame + head, bytes);
+        at += head + bytes;
+    }
+    memmove(link->in, link->in + at, link->in_bytes - at);
+    link->in_bytes -= at;
+}
+
 void publish_event(struct client *c, int i, uint32_t events) {
     struct link *link = &links[i];
     if (events & EPOLLOUT) link_flush(c, i);
@@ -212,6 +291,10 @@ void publish_event(struct client *c, int i, uint32_t events) {
     link->in_bytes += (size_t)got;
     if (c->opt.publisher == PUBLISH_RTSERVER) {
         read_response(c, link);
+        return;
+    }
+    if (c->opt.publisher == PUBLISH_SOCKET) {
+        read_socket(c, link);
         return;
     }
     link->in[link->in_bytes] = 0;

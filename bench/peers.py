@@ -35,7 +35,7 @@ class Server:
     pid: int
     port: int
     wire: Literal["ws", "nats"] = "ws"
-    publisher: Literal["rtserver", "nats", "control"] = "control"
+    publisher: Literal["rtserver", "socket", "nats", "control"] = "control"
     publish_port: int = 0
     publish_path: str = "/control"
     publish_token: str = ""

@@ -622,7 +622,6 @@ class Welcome(TypedDict):
     connection_id: str
     user_id: str
     name: str
-    project_id: str
     position: str
     horizon: Horizon
     resume: Resume
@@ -630,6 +629,7 @@ class Welcome(TypedDict):
     limits: Limits
     token_expires_at: str
     ts: str
+    project_id: str
     active_runs: list[Run]
 
 

@@ -1,7 +1,6 @@
 """`/api/v1/projects/{project_id}/events`: history, and publishing by services."""
 
 from typing import Annotated, Any, ClassVar, TypedDict
-from urllib.parse import quote
 
 import msgspec
 
@@ -17,6 +16,7 @@ from rtserver.eventlog.publishing import (
     PublishedEvent,
     attempt_details,
     drafts_of,
+    key_in_log,
     parse_events,
     stored_details,
 )
@@ -167,9 +167,4 @@ class EventsHandler(ApiHandler):
 
     def _key(self, project_id: str) -> str | None:
         key = self.sent_headers(PublishHeaders).idempotency_key
-        if key is None:
-            return None
-        if not key.isprintable():
-            raise Problem(400, "Idempotency-Key takes printable characters", "invalid")
-        # The user is part of it, quoted: keys of different services never meet.
-        return f"publish:{project_id}:{quote(self.identity.user_id, safe='')}:{key}"
+        return None if key is None else key_in_log(project_id, self.identity.user_id, key)

@@ -7,7 +7,11 @@ from handlers.base.context import HandlerContext
 from handlers.base.handler import CLIENT_HAS_LEFT
 from handlers.base.problems import origin_refused
 from handlers.base.tornado_last_words import write_or_drop
-from handlers.base.tornado_socket import SessionProtocol, StreamSink
+from handlers.base.tornado_socket import (
+    PUBLISHER_FRAMES_IN_TURN,
+    SessionProtocol,
+    StreamSink,
+)
 from handlers.realtime.socket_base import SocketHandler
 from rtserver.audit.record.actions import Action
 from rtserver.audit.record.outcomes import record_failed
@@ -118,6 +122,8 @@ class SessionSocket(SocketHandler):
         assert isinstance(protocol, SessionProtocol)  # noqa: S101 - `get_websocket_protocol` made it
         self.set_nodelay(True)  # or small frames wait for acknowledgements, see `EventStream`
         self.sink = protocol.sink = StreamSink(protocol.stream)
+        if self._identity.is_service:
+            protocol.most_frames_in_turn = PUBLISHER_FRAMES_IN_TURN
         self._session = self._make_session(self._identity, self._entry)
         self.forget_request()
         self._session.start(self._last_event_id)

@@ -25,7 +25,7 @@ from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.model.events import AUDIT_PROJECT
 from rtserver.runs import commands as run_commands
 from rtserver.runs.commands import RunCommands
-from rtserver.sessions import commands
+from rtserver.sessions import commands, publishing
 from rtserver.sessions.admission import Admission
 from rtserver.sessions.audited_commands import RecordedRefusals, audited
 from rtserver.sessions.closer import ConnectionCloser
@@ -34,12 +34,20 @@ from rtserver.sessions.connection_admin import Connections
 from rtserver.sessions.gateway import Gateway
 from rtserver.sessions.ports import NoPresence
 from rtserver.sessions.project_sessions import ProjectSessions
+from rtserver.sessions.publishing import SocketPublishing
 from rtserver.sessions.request_rates import Counted, RateLimits, RequestRates
 from rtserver.sessions.revocation import EndedByUser, RevocationService
 from rtserver.sessions.services import CommandTable, SessionServices, SessionSettings
 from rtserver.sessions.table import SessionTable
 
 TICK_S = 0.05
+RECORDED = {
+    **commands.RECORDED,
+    **publishing.RECORDED,
+    **run_commands.RECORDED,
+    **audit_commands.RECORDED,
+}
+"""What the audit log calls the commands of sessions, of whatever kind these are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +112,6 @@ async def build_sessions(
         base, verifier, events, audit, documents, [gateway, runs.streams]
     )
     presence = await build_presence(base, events, documents, audit, delivery, admission)
-    project_commands = {
-        **ProjectCommands(gateway, events.writer).table(),
-        **RunCommands(documents.proposals, runs.service, runs.validations, runs.iterations).table(),
-    }
-    recorded = {**commands.RECORDED, **run_commands.RECORDED, **audit_commands.RECORDED}
     services = SessionServices(
         settings=_session_settings(settings),
         log=events.writer,
@@ -118,10 +121,10 @@ async def build_sessions(
         wheel=wheel,
         tasks=tasks,
         metrics=base.metrics.sessions,
-        commands=CommandTable(audited(auditor, project_commands, recorded)),
+        commands=_commands(base, gateway, events, audit, documents, runs, tasks),
         active_runs=runs.active,
         gateway=gateway,
-        refusals=RecordedRefusals(auditor, recorded),
+        refusals=RecordedRefusals(auditor, RECORDED),
         presence=presence.service,
         answering=events.answering,
         user_messages=_user_messages(settings),
@@ -144,6 +147,27 @@ async def build_sessions(
         revocation=revocation,
         take_limits=functools.partial(_take_limits, admission, rates),
     )
+
+
+def _commands(
+    base: Foundation,
+    gateway: Gateway,
+    events: EventLog,
+    audit: Audit,
+    documents: Documents,
+    runs: Runs,
+    tasks: TaskOwner,
+) -> CommandTable:
+    """What a session of a project can be told to do."""
+    log = events.writer
+    handlers = {
+        **ProjectCommands(gateway, log).table(),
+        **RunCommands(documents.proposals, runs.service, runs.validations, runs.iterations).table(),
+    }
+    publishers = SocketPublishing(
+        log, audit.auditor, tasks, max_data_bytes=base.settings.max_message_bytes
+    )
+    return CommandTable(audited(audit.auditor, handlers, RECORDED), publishers.table())
 
 
 async def _revocation(

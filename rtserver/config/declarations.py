@@ -463,7 +463,7 @@ class Declarations:
         rate(0.1, 100_000),
         "Steady rate of messages of one connection; past it and the burst, it is closed with 4029. "
         "A user may send as many at one worker as `RT_MAX_CONNECTIONS_PER_USER` of these, over "
-        "however many connections one after the other.",
+        "however many connections one after the other. What a service publishes does not count.",
     )
     max_message_burst: int = setting(
         100,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -55,6 +56,12 @@ class MalformedBodyError(RefusedError):
     """What was sent is not JSON."""
 
     reason = "malformed"
+
+
+class UnprintableKeyError(RefusedError):
+    """An idempotency key has something in it that nobody could read."""
+
+    reason = "invalid"
 
 
 class TooLargeError(RefusedError):
@@ -165,6 +172,18 @@ def audience_of(wanted: str | UsersAudience | None, proposal_id: str | None) -> 
         case None:
             return WHOLE_PROJECT
     raise InvalidError('audience takes "project", "proposal" or {"users": [...]}')
+
+
+def key_in_log(project_id: str, user_id: str, key: str) -> str:
+    """What the log knows a publication by that was sent under an idempotency key.
+
+    Raises:
+        UnprintableKeyError: it is not of printable characters.
+    """
+    if not key.isprintable():
+        raise UnprintableKeyError("An idempotency key takes printable characters")
+    # The user is part of it, quoted: keys of different services never meet.
+    return f"publish:{project_id}:{quote(user_id, safe='')}:{key}"
 
 
 def attempt_details(drafts: Sequence[EventDraft]) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from rtserver.sessions.client_messages import (
     View,
     type_of,
 )
+from rtserver.sessions.publishing import Publish, PublishAck
 from rtserver.sessions.server_frames import (
     ClosingFrame,
     ErrorFrame,
@@ -61,6 +62,7 @@ REPLIES: dict[str, type[msgspec.Struct]] = {
     "start_iteration": StartedAck,
     "cancel_validation": CancelAck,
     "cancel_iteration": CancelAck,
+    "publish": PublishAck,
     "refresh_token": RefreshAck,
     "replay": ReplayAck,
     "filter": FilterAck,
@@ -77,6 +79,7 @@ PROJECT_COMMANDS: tuple[type[Command], ...] = (
     CancelValidation,
     StartIteration,
     CancelIteration,
+    Publish,
     RefreshToken,
     Replay,
 )

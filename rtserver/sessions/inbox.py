@@ -30,7 +30,8 @@ class Inbox:
         self._bucket = TokenBucket(
             settings.max_messages_per_s, settings.max_message_burst, session.services.now_s()
         )
-        self._early: list[Command | MessageRefusedError] | None = None if welcomed else []
+        self._early: list[tuple[Command | MessageRefusedError, int]] | None
+        self._early = None if welcomed else []
         self._in_flight = 0
         self._strikes = 0
 
@@ -49,40 +50,50 @@ class Inbox:
     def on_message(self, message: str | bytes) -> None:
         """Take a message. One that came before the welcome is answered after it."""
         session = self._session
-        if not self.count():
+        # What a service publishes is held back by what can be stored, and by nothing else.
+        may_be_free = session.identity.is_service
+        if not (may_be_free or self.count()):
             return
-        received = self._read_message(message)
+        text = message if isinstance(message, bytes) else message.encode("utf-8", "surrogatepass")
+        received = self._read_message(message, len(text))
+        is_free = may_be_free and type(received) in session.services.commands.takers
+        if may_be_free and not (is_free or self.count()):
+            return
         if self._early is None:
-            self._take(received)
+            self._take(received, len(text))
         elif len(self._early) < MAX_COMMANDS_IN_FLIGHT:
-            self._early.append(received)
+            self._early.append((received, len(text)))
         else:
             session.close(CloseCode.TOO_MANY_MESSAGES)
 
     def open(self) -> None:
         """The client was welcomed: carry out what it sent before."""
         early, self._early = self._early, None
-        for message in early or ():
-            self._take(message)
+        for received, size_bytes in early or ():
+            self._take(received, size_bytes)
 
-    def _read_message(self, message: str | bytes) -> Command | MessageRefusedError:
+    def _read_message(self, message: str | bytes, size_bytes: int) -> Command | MessageRefusedError:
         limit = self._session.services.settings.max_message_bytes
         try:
             if isinstance(message, bytes):
                 raise MessageRefusedError("binary", "Send JSON as text; binary is not taken")
-            if len(message.encode("utf-8", "surrogatepass")) > limit:
+            if size_bytes > limit:
                 raise MessageRefusedError("too_large", f"A message may have {limit} bytes at most")
             return self._session.services.commands.parse(message)
         except MessageRefusedError as refusal:
             return refusal
 
-    def _take(self, command: Command | MessageRefusedError) -> None:
+    def _take(self, command: Command | MessageRefusedError, size_bytes: int) -> None:
         if self._session.is_closing():
             return
         if isinstance(command, MessageRefusedError):
             self.refuse(command)
             return
         self._strikes = 0
+        taker = self._session.services.commands.takers.get(type(command))
+        if taker is not None:
+            taker(self._session, command, size_bytes)
+            return
         if self._in_flight >= MAX_COMMANDS_IN_FLIGHT:
             self._answer_refusal(
                 MessageRefusedError(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rtserver.delivery.dispatcher import Dispatcher
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from rtserver.sessions.session import Session
 
 CommandHandler = Callable[["Session", Any], Awaitable[Ack]]
+Taker = Callable[["Session", Any, int], None]
+"""Takes a command, and the bytes of its message, and answers by itself later."""
 
 
 class CommandTable:
@@ -30,12 +33,18 @@ class CommandTable:
 
     Attributes:
         parse: reads a message as one of them.
-        handlers: carry them out, by their types.
+        handlers: carry them out, by their types, a few at a time.
+        takers: take those of which many are under way.
     """
 
-    def __init__(self, handlers: Mapping[type[Command], CommandHandler]) -> None:
-        self.parse = CommandParser(tuple(handlers))
+    def __init__(
+        self,
+        handlers: Mapping[type[Command], CommandHandler],
+        takers: Mapping[type[Command], Taker] = MappingProxyType({}),
+    ) -> None:
+        self.parse = CommandParser((*handlers, *takers))
         self.handlers = handlers
+        self.takers = takers
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,3 +102,35 @@ async def test_history_goes_on_where_it_stopped(pair: Pair, project: str) -> Non
         assert snapshot["position"] == ids[-1]
         await service.get(path, 409, params={"after": "zzzzzzzz-1"})
         await service.get(path, 400, params={"after": "nonsense"})
+
+
+@pytest.mark.gen_test
+async def test_a_service_publishes_on_a_socket(pair: Pair, project: str) -> None:
+    service = token("svc", project, roles=("service",))
+    count = 300
+    async with (
+        session(pair.other.address, project) as viewer,
+        session(pair.one.address, project, token=service) as publisher,
+        api(pair.one.address, "svc") as by_request,
+    ):
+        for number in range(count):
+            event = {"type": "a.b", "data": number}
+            await publisher.send({"type": "publish", "event": event, "request_id": number})
+        answers: dict[int, str] = {}
+        while len(answers) < count:
+            ack = await publisher.recv_type("ack")
+            answers |= {entry["request_id"]: entry["id"] for entry in ack["published"]}
+        events = await viewer.recv_events(count)
+        assert [event["data"] for event in events] == list(range(count))
+        assert [event["id"] for event in events] == [answers[number] for number in range(count)]
+        assert {event["actor"] for event in events} == {"svc"}
+
+        event = {"type": "a.b", "data": "once"}
+        ack = await publisher.ask("publish", event=event, idempotency_key="k")
+        headers = {"Idempotency-Key": "k"}
+        path = f"/api/v1/projects/{project}/events"
+        answer = await by_request.http.post(path, json=event, headers=headers)
+        assert answer.json()["id"] == ack["published"][0]["id"]
+        assert "Idempotency-Replayed" in answer.headers
+        error = await viewer.ask("publish", event=event)
+        assert (error["type"], error["reason"]) == ("error", "forbidden")

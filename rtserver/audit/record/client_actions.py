@@ -356,7 +356,8 @@ CLIENT_ACTIONS: Mapping[Action, ActionDoc] = {
         kept=True,
     ),
     Action.EVENT_PUBLISHED: ActionDoc(
-        "A service published events, one or a batch; or an operator did, from a shell.",
+        "A service published events: one, a batch, or what came at once on a socket; or an "
+        "operator did, from a shell. What was stored together has one record.",
         {
             "actor": "ci",
             "ip": "198.51.100.20",

@@ -13,6 +13,7 @@ from rtserver.model.events import EventType
 from rtserver.runs.commands import RunCommands
 from rtserver.sessions.client_messages import type_of
 from rtserver.sessions.commands import ProjectCommands
+from rtserver.sessions.publishing import SocketPublishing
 from tests.support.documents import UndocumentedFrameError, check_frame, document
 from tests.support.processes import ROOT
 
@@ -66,7 +67,8 @@ def test_every_command_has_its_answer() -> None:
 def test_the_commands_are_those_that_sessions_carry_out() -> None:
     project: Any = ProjectCommands(NOTHING, NOTHING).table()
     runs: Any = RunCommands(NOTHING, NOTHING, NOTHING, NOTHING).table()
-    assert {*project, *runs} == set(PROJECT_COMMANDS)
+    publishing: Any = SocketPublishing(NOTHING, NOTHING, NOTHING, max_data_bytes=0).table()
+    assert {*project, *runs, *publishing} == set(PROJECT_COMMANDS)
     assert set(AuditCommands(NOTHING, NOTHING, NOTHING).table()) == set(AUDIT_COMMANDS)
 
 

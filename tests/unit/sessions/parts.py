@@ -20,7 +20,7 @@ from rtserver.lib.tasks import TaskOwner
 from rtserver.lib.timer_wheel import TimerWheel
 from rtserver.model.connection import ConnectionRecord
 from rtserver.model.events import EventDraft
-from rtserver.model.identity import Identity
+from rtserver.model.identity import Identity, Role
 from rtserver.model.run import RunJson
 from rtserver.observe.metrics import MetricsRegistry
 from rtserver.sessions.client_messages import Command, MessageRefusedError, Replay, View
@@ -33,6 +33,7 @@ from rtserver.sessions.services import (
     Ended,
     SessionServices,
     SessionSettings,
+    Taker,
 )
 from rtserver.sessions.session import Session
 from tests.support.fakes import FakeTransport, MemoryLog, draft
@@ -76,6 +77,7 @@ class Stage:
         self,
         *,
         commands: Handlers | None = None,
+        takers: Mapping[type[Command], Taker] | None = None,
         recent_bytes: int = 1 << 20,
         presence: PresenceKeeper = NO_PRESENCE,
         fanout: type[Fanout] = Fanout,
@@ -117,7 +119,7 @@ class Stage:
             wheel=self.wheel,
             tasks=self.tasks,
             metrics=self.metrics,
-            commands=CommandTable(commands or {View: _not_asked_for}),
+            commands=CommandTable(commands or {View: _not_asked_for}, takers or {}),
             active_runs=self,
             gateway=self,
             refusals=self,
@@ -154,10 +156,11 @@ class Stage:
         encoding: Encoding = Encoding.WEBSOCKET,
         room: int = 1 << 30,
         ttl_s: float = 3600.0,
+        roles: frozenset[Role] = frozenset(),
     ) -> "Client":
         """A connection that has a place; nothing is sent yet."""
         transport = FakeTransport(encoding, room)
-        identity = Identity(user, user.title(), frozenset({"*"}), frozenset(), time.time() + ttl_s)
+        identity = Identity(user, user.title(), frozenset({"*"}), roles, time.time() + ttl_s)
         entry = ConnectionRecord("c1", "w1", user, project_id, encoding.value, time.time())
         return Client(
             self, transport, Session(self.services, transport, identity, entry, proposal_ids)

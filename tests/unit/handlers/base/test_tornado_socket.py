@@ -248,3 +248,67 @@ async def test_a_client_that_goes_on_after_the_close_is_read_but_not_taken_apart
         server.stop()
     assert rest == bytes.fromhex("880a0fbd") + b"too many"
     assert Refusing.taken_apart <= FRAMES_AFTER_CLOSE + 1
+
+
+class Echoing(WebSocketHandler):
+    """Sends back what comes."""
+
+    def get_websocket_protocol(self) -> SessionProtocol:
+        protocol = SessionProtocol(self, _WebSocketParams(None, None, 70_000, None))
+        protocol.most_frames_in_turn = 3
+        return protocol
+
+    async def await_turn(self) -> None:
+        await asyncio.sleep(0)
+
+    def on_message(self, message: str | bytes) -> None:
+        self.write_message(message, binary=isinstance(message, bytes))
+
+    def on_bare_frame(self) -> None:
+        """Of no interest."""
+
+
+def frame(payload: bytes, first: int = 0x81, mask: bytes = b"mask") -> bytes:
+    """A client's frame."""
+    length = bytearray(unmasked(payload)[: -len(payload) or None])
+    length[0] |= 0x80
+    masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+    return bytes([first]) + length + mask + masked
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("step", [1 << 20, 1, 7], ids=["at once", "bytes", "pieces"])
+async def test_messages_are_the_same_however_they_come_in(step: int) -> None:
+    sent = [b"", b"a", b"x" * 125, b"y" * 126, "\u00e4\u20ac".encode(), b"z" * 300]
+    parts = frame(b"one ", first=0x01) + frame(b"ping", first=0x89) + frame(b"two", first=0x80)
+    data = b"".join(map(frame, sent)) + parts + frame(b"last", first=0x82, mask=b"\0\0\0\0")
+    if step > 7:
+        sent.append(b"w" * 66_000)
+        data = b"".join(map(frame, sent)) + parts + frame(b"last", first=0x82)
+    wanted = b"".join(b"\x81" + unmasked(text) for text in sent)
+    wanted += b"\x8a\x04ping" + b"\x81\x07one two" + b"\x82\x04last"
+    server = HTTPServer(Application([("/", Echoing)]))
+    listening, port = bind_unused_port()
+    server.add_socket(listening)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        head = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        writer.write(f"{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        for at in range(0, len(data), step):
+            writer.write(data[at : at + step])
+            if step < len(data):
+                await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            assert await reader.readexactly(len(wanted)) == wanted
+    finally:
+        writer.close()
+        server.stop()
+
+
+def unmasked(text: bytes) -> bytes:
+    """Length and payload, as a server sends them."""
+    size = len(text)
+    if size < 126:
+        return bytes([size]) + text
+    return b"\x7e" + size.to_bytes(2) + text if size < 65_536 else b"\x7f" + size.to_bytes(8) + text
