@@ -27,12 +27,12 @@ def access_log(metrics: HttpMetrics, every: int = 1, chance: Random | None = Non
         status = int(handler.get_status())  # Tornado sets some as http.HTTPStatus
         metrics.http_request(handler.request.method or "", status)
         is_failure = status >= 500
-        lines = _log.bind()
+        log = _log.bind()
         level = logging.WARNING if is_failure else logging.INFO
-        if not (lines.is_enabled_for(level) and (is_failure or _is_chosen(every, chosen))):
+        if not (log.is_enabled_for(level) and (is_failure or _is_chosen(every, chosen))):
             return
-        log = lines.warning if is_failure else lines.info
-        log(
+        write = log.warning if is_failure else log.info
+        write(
             "http_request",
             method=handler.request.method,
             path=shown_address(handler.request.uri),
