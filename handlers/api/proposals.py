@@ -132,8 +132,7 @@ class ProposalsHandler(ApiHandler):
                 status=body.status,
             ),
         )
-        await self.context.revisions.look(proposal)
-        proposal = await self.context.proposals.get(proposal.proposal_id) or proposal
+        proposal = await self.context.revisions.looked_at(self.identity, proposal.proposal_id)
         self.set_header("Location", f"/api/v1/proposals/{proposal.proposal_id}")
         self.set_header("ETag", proposal.etag)
         self.json(proposal.to_json(), 201)

@@ -12,6 +12,8 @@ from rtserver.audit.record.actions import Action
 from rtserver.model import ids
 from rtserver.model.field_types import Digest, ProposalId, RevisionNumber, line_of
 from rtserver.revisions.model import (
+    CURRENT,
+    NUMBER,
     FileChange,
     NoRevisionError,
     Revision,
@@ -108,13 +110,11 @@ class ChangesQuery(msgspec.Struct):
     """What to compare with.
 
     Attributes:
-        against: the number of another revision, or `specs` for the requirements of today's specs.
+        against: the number of another revision, `current` for the newest, or `specs` for the
+            requirements of today's specs.
     """
 
-    against: Annotated[
-        str,
-        msgspec.Meta(extra_json_schema={"pattern": "^([1-9][0-9]{0,8}|specs)$"}),
-    ]
+    against: Annotated[str, msgspec.Meta(pattern=f"^({NUMBER.pattern}|{CURRENT}|{SPECS})$")]
 
 
 class _RevisionMaker(ApiHandler):
@@ -142,7 +142,10 @@ class RevisionsHandler(_RevisionMaker):
         problems=(404,),
     )
     async def get(self, proposal: str) -> None:
-        """List the revisions of a proposal's text, newest first."""
+        """List the revisions of a proposal's text, newest first.
+
+        A page may be shorter than `limit` and have more after it: it is bounded in bytes too.
+        """
         query = self.query(RevisionsQuery)
         revisions, more = await self.context.revisions.of_proposal(
             self.identity,

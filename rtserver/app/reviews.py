@@ -23,6 +23,7 @@ from rtserver.revisions.archiving import ArchivingService
 from rtserver.revisions.committing import Committer
 from rtserver.revisions.openspec import OpenSpec
 from rtserver.revisions.pruning import prune_now_and_then
+from rtserver.revisions.recording import RevisionRecorder
 from rtserver.revisions.reviewing import ReviewService
 from rtserver.revisions.service import RevisionService
 from rtserver.revisions.spec_changes import SpecChanges
@@ -39,6 +40,7 @@ class Reviews:
     """What may be done in a review."""
 
     editing: ProposalService
+    recorder: RevisionRecorder
     revisions: RevisionService
     decisions: ReviewService
     archiving: ArchivingService
@@ -73,29 +75,33 @@ def build_reviews(
         records=records,
     )
     committer = _build_committer(base, mongo, documents)
-    revisions = RevisionService(
+    recorder = RevisionRecorder(
         documents.revisions,
         documents.proposals,
         editing,
         workspaces.writer,
         committer=committer,
     )
+    revisions = RevisionService(
+        documents.revisions, documents.proposals, editing, recorder, workspaces.writer
+    )
     base.shutdown.tasks("revisions").start(
         prune_now_and_then(documents.revisions, base.settings.revisions_kept_days),
         name="revisions-pruning",
     )
     if base.settings.workspace_watch == "on":
-        _watch_workspaces(base, mongo, events, documents, revisions)
+        _watch_workspaces(base, mongo, events, documents, recorder)
     openspec = OpenSpec(tool_environment(SERVER_ROOT), tool_limits(base.settings))
     comments = CommentService(documents.comments, documents.proposals)
     return Reviews(
         editing=editing,
+        recorder=recorder,
         revisions=revisions,
-        decisions=ReviewService(documents.proposals, revisions),
+        decisions=ReviewService(documents.proposals, recorder),
         archiving=ArchivingService(
             documents.proposals,
             editing,
-            revisions,
+            recorder,
             workspaces.writer,
             openspec,
             base.settings.workspaces_dir,
@@ -137,11 +143,11 @@ def _watch_workspaces(
     mongo: MongoAccess,
     events: EventLog,
     documents: Documents,
-    revisions: RevisionService,
+    recorder: RevisionRecorder,
 ) -> None:
     watch = WorkspaceWatch(
         base.settings.workspaces_dir,
-        revisions,
+        recorder,
         documents.proposals,
         events.writer,
         MongoWatchPlaces(mongo.database, lease_s=base.settings.lease_s),

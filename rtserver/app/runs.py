@@ -84,7 +84,7 @@ async def build_runs(
         service,
         streams,
         active,
-        Validations(workspaces.validator, reviews.revisions.text_of),
+        Validations(workspaces.validator, reviews.recorder.text_of),
         Iterations(
             None
             if model is None
@@ -104,7 +104,7 @@ def _iteration_parts(
         model=model,
         runs=documents.runs,
         editing=reviews.editing,
-        revisions=reviews.revisions,
+        recorder=reviews.recorder,
         validator=workspaces.validator,
         background=BackgroundReader(
             settings.workspaces_dir,

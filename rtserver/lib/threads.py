@@ -1,8 +1,10 @@
-"""`to_thread` that waits for the thread even when its task is cancelled."""
+"""Threads and the event loop: each waits for the other to see its work through."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 async def finish_in_thread(work: Callable[[], None], *, on_cancel: Callable[[], None]) -> bool:
@@ -54,3 +56,20 @@ async def see_through(
     if cancelled:
         raise asyncio.CancelledError from error
     raise error
+
+
+def loop_does(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
+    """Have the event loop do something, and wait for it in this thread.
+
+    There are few threads, and all of them may wait like this: so the work must need no other one.
+
+    Raises:
+        TimeoutError: it was not done in time, and is cancelled.
+        Exception: whatever the work raised.
+    """
+    waited = asyncio.run_coroutine_threadsafe(work, loop)
+    try:
+        return waited.result(timeout_s)
+    except TimeoutError:
+        waited.cancel()
+        raise

@@ -2,6 +2,7 @@
 
 import enum
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,7 @@ from rtserver.runs.files.read import FolderContents
 
 CURRENT = "current"
 """In the place of a number: the newest revision."""
+NUMBER = re.compile("[1-9][0-9]{0,8}")
 
 
 class Cause(enum.StrEnum):
@@ -183,7 +185,7 @@ def revision_number(text: str) -> int:
     Raises:
         NoRevisionError: it is no number.
     """
-    if not (text.isascii() and text.isdecimal() and len(text) < 10) or int(text) < 1:
+    if not NUMBER.fullmatch(text):
         raise NoRevisionError("A revision is named by its number, or `current`")
     return int(text)
 
@@ -310,7 +312,10 @@ class RevisionStore(Protocol):
     async def of_proposal(
         self, proposal_id: str, *, before: int | None, limit: int
     ) -> tuple[list[Revision], bool]:
-        """Revisions, newest first, those before a number, and whether there are more."""
+        """Revisions, newest first, those before a number, and whether there are more.
+
+        The page is bounded in bytes too, and has one at least.
+        """
 
     async def prune(self, archived_for_s: float) -> int:
         """Let go of the contents of proposals that were archived so long ago; how many went."""

@@ -20,15 +20,15 @@ from rtserver.reviews.rights import ArchivedError
 from rtserver.reviews.statuses import ProposalStatus
 from rtserver.reviews.verdicts import MAX_REVIEW_CHARS, Review, Verdict, standing_after
 from rtserver.revisions.model import StaleRevisionError
-from rtserver.revisions.service import RevisionService
+from rtserver.revisions.recording import RevisionRecorder
 
 
 class ReviewService:
     """Verdicts of reviewers. Each is bound to a revision, and stands until the next one."""
 
-    def __init__(self, proposals: ProposalStore, revisions: RevisionService) -> None:
+    def __init__(self, proposals: ProposalStore, recorder: RevisionRecorder) -> None:
         self._proposals = proposals
-        self._revisions = revisions
+        self._recorder = recorder
 
     async def submit(
         self, identity: Identity, proposal_id: str, verdict: Verdict, revision: int, text: str = ""
@@ -58,7 +58,7 @@ class ReviewService:
             text = texts.prose("text", text, MAX_REVIEW_CHARS)
         present = await visible_proposal(self._proposals, identity, proposal_id)
         _check_rights(identity, present, verdict)
-        await self._revisions.look(present)
+        await self._recorder.look(present)
         for _ in range(MAX_ATTEMPTS):
             present = await visible_proposal(self._proposals, identity, proposal_id)
             _check_rights(identity, present, verdict)

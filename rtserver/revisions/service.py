@@ -3,31 +3,19 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import structlog
 
-from rtserver.lib.threads import see_through
+from rtserver.lib.threads import loop_does
 from rtserver.model import texts
-from rtserver.model.audience import viewers_and
 from rtserver.model.errors import BusyError, ConflictError, InvalidError, StoreUnavailableError
-from rtserver.model.events import EventDraft, EventType
 from rtserver.model.identity import Identity
-from rtserver.reviews.collisions import Touch
-from rtserver.reviews.editing import REVISED, ProposalService, change_events, next_version
+from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.proposals import (
-    MAX_ATTEMPTS,
-    ContendedError,
     Proposal,
     ProposalStore,
-    Record,
-    present_collisions,
     visible_proposal,
 )
-from rtserver.reviews.statuses import ProposalStatus
-from rtserver.reviews.verdicts import RevisionRefJson
-from rtserver.revisions.commits import revision_commit
-from rtserver.revisions.committing import Committer
 from rtserver.revisions.model import (
     CURRENT,
     Cause,
@@ -37,11 +25,9 @@ from rtserver.revisions.model import (
     RevisionConflictError,
     RevisionFile,
     RevisionStore,
-    digest_of_files,
-    next_revision,
     revision_number,
 )
-from rtserver.revisions.requirements import touches_of
+from rtserver.revisions.recording import RECORD_TIMEOUT_S, RevisionRecorder
 from rtserver.runs.files.folders import digest_of
 from rtserver.runs.files.paths import UnsafePathError, path_parts
 from rtserver.runs.files.read import FolderContents, WorkspaceError
@@ -49,7 +35,6 @@ from rtserver.runs.files.staging import NewFile
 from rtserver.runs.files.write import ProposalWriter
 
 MAX_NOTE_CHARS = 1_000
-RECORD_TIMEOUT_S = 15.0
 
 _log = structlog.get_logger()
 
@@ -58,6 +43,13 @@ class UnsafeFileError(InvalidError):
     """A file may not be written, or not there."""
 
     reason = "unsafe_path"
+
+
+class FilesTooLargeError(InvalidError):
+    """A file is larger than one may be, or all of them together."""
+
+    status = 413
+    reason = "too_large"
 
 
 class FilesNotReachedError(ConflictError):
@@ -70,9 +62,6 @@ class FilesBusyError(BusyError):
     """Another process is at work on the proposal's files."""
 
 
-SEEN = Origin(Cause.DISK)
-
-
 class RevisionService:
     """Every change of a proposal's files becomes a revision here; see docs/reviewing.md."""
 
@@ -81,16 +70,14 @@ class RevisionService:
         store: RevisionStore,
         proposals: ProposalStore,
         editing: ProposalService,
+        recorder: RevisionRecorder,
         writer: ProposalWriter,
-        *,
-        committer: Committer | None = None,
     ) -> None:
-        """Make it; `committer` is offered each revision, while its files are locked."""
         self._store = store
         self._proposals = proposals
         self._editing = editing
+        self._recorder = recorder
         self._writer = writer
-        self._committer = committer
 
     # Looking
 
@@ -105,7 +92,7 @@ class RevisionService:
         """
         proposal = await visible_proposal(self._proposals, identity, proposal_id)
         if before is None:
-            await self.look(proposal)
+            await self._recorder.look(proposal)
         return await self._store.of_proposal(proposal_id, before=before, limit=limit)
 
     async def get(self, identity: Identity, proposal_id: str, number: str) -> Revision:
@@ -116,13 +103,18 @@ class RevisionService:
             StoreUnavailableError: MongoDB does not answer.
         """
         if number == CURRENT:
-            return await self._newest(await self._looked_at(identity, proposal_id))
+            return await self._newest(await self.looked_at(identity, proposal_id))
         await visible_proposal(self._proposals, identity, proposal_id)
         return await self._revision(proposal_id, revision_number(number))
 
-    async def _looked_at(self, identity: Identity, proposal_id: str) -> Proposal:
-        """A proposal whose newest revision is the text that is in the workspace."""
-        await self.look(await visible_proposal(self._proposals, identity, proposal_id))
+    async def looked_at(self, identity: Identity, proposal_id: str) -> Proposal:
+        """A proposal whose newest revision is the text that is in the workspace.
+
+        Raises:
+            NotFoundError: there is no such proposal that this user may see.
+            StoreUnavailableError: MongoDB does not answer.
+        """
+        await self._recorder.look(await visible_proposal(self._proposals, identity, proposal_id))
         return await visible_proposal(self._proposals, identity, proposal_id)
 
     async def _newest(self, proposal: Proposal) -> Revision:
@@ -175,157 +167,6 @@ class RevisionService:
     async def _content(self, sha256: str | None) -> bytes | None:
         return None if sha256 is None else await self._store.content(sha256)
 
-    # Noting what is there
-
-    async def look(self, proposal: Proposal, origin: Origin = SEEN) -> None:
-        """See whether the text in the workspace is another one now, and make that a revision.
-
-        Where there is no text, or it can't be read now, everything stays as it was.
-
-        Raises:
-            StoreUnavailableError: MongoDB does not answer.
-        """
-        if proposal.status is ProposalStatus.ARCHIVED:
-            return
-        try:
-            await self._recorded(
-                proposal.proposal_id,
-                origin,
-                lambda record: self._writer.contents(
-                    proposal.project_id, proposal.proposal_id, record
-                ),
-            )
-        except WorkspaceError as error:
-            _log.debug("text_not_seen", proposal_id=proposal.proposal_id, problem=str(error))
-
-    async def text_of(self, proposal_id: str) -> RevisionRefJson | None:
-        """The revision that the text in the workspace is now; None where there is none.
-
-        Raises:
-            StoreUnavailableError: MongoDB does not answer.
-        """
-        proposal = await self._proposals.get(proposal_id)
-        if proposal is not None:
-            await self.look(proposal)
-            proposal = await self._proposals.get(proposal_id)
-        if proposal is None or proposal.revision is None:
-            return None
-        return proposal.revision.to_json()
-
-    def recorder(self, proposal_id: str, origin: Origin) -> Callable[[FolderContents], None]:
-        """What a thread calls that has written files, while it holds their lock.
-
-        Whatever goes wrong is logged: the files are written, and the next look finds them.
-        """
-        make = self._maker(proposal_id, origin)
-
-        def record(contents: FolderContents) -> None:
-            try:
-                make(contents)
-            except Exception as error:  # noqa: BLE001 - see above
-                _log.warning("revision_not_made", proposal_id=proposal_id, error=str(error))
-
-        return record
-
-    def _maker(
-        self, proposal_id: str, origin: Origin
-    ) -> Callable[[FolderContents], Revision | None]:
-        """`_record` for a thread that holds the files' lock."""
-        loop = asyncio.get_running_loop()
-
-        def make(contents: FolderContents) -> Revision | None:
-            # Here, because the loop has other things to do than to go through 16 MiB.
-            digest = digest_of_files(contents.files)
-            recording = asyncio.run_coroutine_threadsafe(
-                self._record(proposal_id, contents, digest, origin), loop
-            )
-            try:
-                return recording.result(RECORD_TIMEOUT_S)
-            except TimeoutError:
-                recording.cancel()
-                raise StoreUnavailableError(
-                    "The database does not answer; try again soon"
-                ) from None
-
-        return make
-
-    async def _recorded(
-        self,
-        proposal_id: str,
-        origin: Origin,
-        work: Callable[[Callable[[FolderContents], None]], None],
-    ) -> Revision | None:
-        """Do something to files in a thread that hands over what is there while it holds the lock.
-
-        So nobody writes between what is seen and what is recorded.
-
-        Returns:
-            The revision that was made; None where the text is that of the newest.
-
-        Raises:
-            CancelledError: the caller was cancelled. The work was finished nevertheless.
-        """
-        make = self._maker(proposal_id, origin)
-        made: list[Revision | None] = []
-
-        def record(contents: FolderContents) -> None:
-            made.append(make(contents))
-
-        if await see_through(asyncio.to_thread(work, record)):
-            raise asyncio.CancelledError  # a run was, say, which only looked
-        return made[0]
-
-    async def _record(
-        self, proposal_id: str, contents: FolderContents, digest: str, origin: Origin
-    ) -> Revision | None:
-        """Make what is there a revision, unless it is the newest one already."""
-        kept, touches = False, list[Touch]()
-        for _ in range(MAX_ATTEMPTS):
-            proposal = await self._proposals.get(proposal_id)
-            if proposal is None or proposal.status is ProposalStatus.ARCHIVED:
-                return None
-            newest = proposal.revision
-            if newest is not None and newest.digest == digest:
-                if proposal.collisions is None and not await self._note_touches(proposal, contents):
-                    continue
-                return None
-            if newest is None and not contents.files:
-                return None
-            before = None if newest is None else await self._store.get(proposal_id, newest.number)
-            if not kept:
-                await self._store.keep(contents.files)
-                kept = True
-                touches = await asyncio.to_thread(touches_of, contents.files)
-            revision = next_revision(proposal, before, contents, digest, origin)
-            collisions = await present_collisions(self._proposals, proposal, touches)
-            changed = next_version(
-                replace(proposal, revision=revision.ref, collisions=collisions), proposal
-            )
-            if proposal.status is ProposalStatus.APPROVED:
-                changed = replace(changed, status=ProposalStatus.IN_REVIEW)
-            events = change_events(proposal, changed, origin.actor, cause=REVISED)
-            told = EventDraft(
-                proposal.project_id,
-                EventType.REVISION_CREATED,
-                audience=viewers_and(proposal_id, proposal.members),
-                proposal_id=proposal_id,
-            )
-            if await self._proposals.change(changed, events, Record(revision, told), touches):
-                if changed.status is not proposal.status:
-                    self._editing.tell_reopened(changed, origin.actor or "")
-                if self._committer is not None:
-                    await self._committer.offer(revision_commit(revision))
-                return revision
-        raise ContendedError
-
-    async def _note_touches(self, proposal: Proposal, contents: FolderContents) -> bool:
-        """Keep what a text touches that was seen before that was asked; False to try again."""
-        touches = await asyncio.to_thread(touches_of, contents.files)
-        collisions = await present_collisions(self._proposals, proposal, touches)
-        changed = replace(proposal, collisions=collisions, version=proposal.version + 1)
-        told = change_events(proposal, changed, None)
-        return await self._proposals.change(changed, told, touches=touches)
-
     # Writing
 
     async def write(
@@ -353,6 +194,7 @@ class RevisionService:
             NotFoundError: there is no such proposal that this user may see, or no such revision.
             ForbiddenError, ArchivedError, LockedError: the user may not, or not now.
             UnsafeFileError: a path may not be written.
+            FilesTooLargeError: a file is too large, or all of them together.
             RevisionConflictError: one of the files was changed since that revision.
             FilesNotReachedError, FilesBusyError: the files can't be written now.
             StoreUnavailableError: MongoDB does not answer.
@@ -371,21 +213,29 @@ class RevisionService:
             As `write`; NoRevisionError also where its contents were pruned.
         """
         await self._editing.check_text(identity, proposal_id)
-        proposal = await self._looked_at(identity, proposal_id)
+        proposal = await self.looked_at(identity, proposal_id)
         earlier = await self._revision(proposal_id, number)
-        wanted = {file.path: (await self.content(earlier, file.path))[1] for file in earlier.files}
         newest = await self._newest(proposal)
-        gone = {file.path: None for file in newest.files if file.path not in wanted}
-        origin = Origin(Cause.RESTORE, identity.user_id, restored_from=number)
+        wanted: dict[str, bytes | None] = {
+            file.path: None for file in newest.files if earlier.file(file.path) is None
+        }
+        for file in earlier.files:
+            _, wanted[file.path] = await self.content(earlier, file.path)
         # What neither may be written nor differs is left alone.
         differing = {
             path: content
-            for path, content in {**wanted, **gone}.items()
+            for path, content in wanted.items()
             if _sha256_of(newest, path) != _sha256_of(earlier, path)
         }
-        if not differing:
-            return newest, False
-        return await self._change(identity, proposal_id, newest.number, differing, origin)
+
+        def plan(found: FolderContents) -> Sequence[NewFile]:
+            if found.files:
+                return _new_files(found, differing, newest)
+            # The folder went, or all that was in it: nobody's text is overwritten.
+            return _new_files(found, wanted, None)
+
+        origin = Origin(Cause.RESTORE, identity.user_id, restored_from=number)
+        return await self._planned(identity, proposal, plan, origin, newest, make_folder=True)
 
     async def _change(
         self,
@@ -396,7 +246,7 @@ class RevisionService:
         origin: Origin,
     ) -> tuple[Revision, bool]:
         await self._editing.check_text(identity, proposal_id)
-        proposal = await self._looked_at(identity, proposal_id)
+        proposal = await self.looked_at(identity, proposal_id)
         newest = proposal.revision
         meant = None if base == 0 else await self._revision(proposal_id, base)
         there = None if newest is None else await self._revision(proposal_id, newest.number)
@@ -405,37 +255,77 @@ class RevisionService:
             raise RevisionConflictError(stale, there)
 
         def plan(found: FolderContents) -> Sequence[NewFile]:
-            conflicting = [
-                path for path in wanted if _sha256_in(found, path) != _sha256_of(there, path)
-            ]
-            if conflicting:  # in the moment since we looked
-                raise RevisionConflictError(conflicting, there)
-            return [
-                NewFile(path, _sha256_in(found, path), content)
-                for path, content in wanted.items()
-                if content is not None or path in found.files
-            ]
+            return _new_files(found, wanted, there)
+
+        return await self._planned(
+            identity, proposal, plan, origin, there, make_folder=there is None
+        )
+
+    async def _planned(
+        self,
+        identity: Identity,
+        proposal: Proposal,
+        plan: Callable[[FolderContents], Sequence[NewFile]],
+        origin: Origin,
+        newest: Revision | None,
+        *,
+        make_folder: bool,
+    ) -> tuple[Revision, bool]:
+        """Write what a plan says of what is there; see `write` for what it returns."""
+        loop = asyncio.get_running_loop()
+
+        def check() -> None:
+            # Once more while nobody else writes: it may have been archived since.
+            rights = self._editing.check_text(identity, proposal.proposal_id)
+            loop_does(loop, rights, RECORD_TIMEOUT_S)
 
         try:
-            made = await self._recorded(
-                proposal_id,
+            made = await self._recorder.recorded(
+                proposal.proposal_id,
                 origin,
                 lambda record: self._writer.change(
                     proposal.project_id,
-                    proposal_id,
+                    proposal.proposal_id,
                     secrets.token_hex(8),
                     plan,
                     record,
-                    make_folder=there is None,
+                    check=check,
+                    make_folder=make_folder,
                 ),
             )
         except WorkspaceError as error:
-            raise _as_refusal(error, there) from error
+            raise _as_refusal(error, newest) from error
         except UnsafePathError as error:
             raise UnsafeFileError(str(error)) from error
+        except TimeoutError:
+            raise StoreUnavailableError("The database does not answer; try again soon") from None
         if made is not None:
             return made, True
-        return await self.get(identity, proposal_id, CURRENT), False
+        await self._editing.check_text(identity, proposal.proposal_id)  # archived meanwhile
+        return await self.get(identity, proposal.proposal_id, CURRENT), False
+
+
+def _new_files(
+    found: FolderContents, wanted: Mapping[str, bytes | None], there: Revision | None
+) -> list[NewFile]:
+    """What is to be written so that files are as wanted.
+
+    Args:
+        found: what is in the folder.
+        wanted: by path; None where no file is to be.
+        there: the revision that it should be.
+
+    Raises:
+        RevisionConflictError: it is another one, in the moment since somebody looked.
+    """
+    conflicting = [path for path in wanted if _sha256_in(found, path) != _sha256_of(there, path)]
+    if conflicting:
+        raise RevisionConflictError(conflicting, there)
+    return [
+        NewFile(path, _sha256_in(found, path), content)
+        for path, content in wanted.items()
+        if content is not None or path in found.files
+    ]
 
 
 def _as_refusal(error: WorkspaceError, newest: Revision | None) -> Exception:
@@ -443,7 +333,13 @@ def _as_refusal(error: WorkspaceError, newest: Revision | None) -> Exception:
         case "unsafe_path":
             return UnsafeFileError(str(error))
         case "conflict":
-            return RevisionConflictError([str(error)], newest)
+            return RevisionConflictError([error.path or str(error)], newest)
+        case "too_large":
+            return FilesTooLargeError(f"{error}; nothing was written")
+        case "no_such_proposal":
+            return FilesNotReachedError(
+                f"{error}: put a revision back to have it again", why=error.reason
+            )
         case "busy":
             return FilesBusyError(str(error), retry_after_s=2)
     return FilesNotReachedError(str(error), why=error.reason)
@@ -454,7 +350,7 @@ def _wanted(files: Mapping[str, str | None]) -> dict[str, bytes | None]:
 
     Raises:
         InvalidError: there are none, or two of one path.
-        UnsafeFileError: a path cannot be a file's.
+        UnsafeFileError: a path is none.
     """
     if not files:
         raise InvalidError("There are no files")

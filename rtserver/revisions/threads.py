@@ -17,7 +17,7 @@ from rtserver.reviews.comments import (
     CommentService,
 )
 from rtserver.reviews.proposals import ProposalStore, visible_proposal
-from rtserver.revisions.anchors import line_of
+from rtserver.revisions.anchors import SearchedText
 from rtserver.revisions.model import NoRevisionError, Revision
 from rtserver.revisions.service import RevisionService
 
@@ -44,7 +44,7 @@ class ThreadService:
         """Comment on a proposal, or on a place in its text.
 
         Raises:
-            InvalidError: the revision has no such file, or the anchor names no place in it.
+            InvalidError: the revision has no such file, or the file no such line.
             As `CommentService.add`.
         """
         if anchor is not None:
@@ -71,6 +71,11 @@ class ThreadService:
             raise InvalidError(f"anchor.revision: {error}") from None
         if revision.file(anchor.path) is None:
             raise InvalidError(f"anchor.path: revision {revision.number} has no such file")
+        text = None if anchor.line is None else await self._text(revision, anchor.path)
+        if text is not None and anchor.line is not None:
+            lines = SearchedText(text).lines
+            if anchor.line > lines:
+                raise InvalidError(f"anchor.line: the file has {lines} lines")
         return anchor
 
     async def shown(
@@ -120,9 +125,12 @@ def _lines(
 ) -> dict[int, int | None]:
     """Of each anchor where its place is now. Blocks for as long as that takes."""
     lines: dict[int, int | None] = {}
+    searched = {
+        path: None if text is None else SearchedText(text) for path, text in contents.items()
+    }
     for number, anchor in anchors.items():
-        text = contents[anchor.path]
+        text = searched[anchor.path]
         before, after = revisions[anchor.revision].file(anchor.path), now.file(anchor.path)
         unchanged = before is not None and after is not None and before.sha256 == after.sha256
-        lines[number] = None if text is None else line_of(anchor, text, unchanged=unchanged)
+        lines[number] = None if text is None else text.line_of(anchor, unchanged=unchanged)
     return lines

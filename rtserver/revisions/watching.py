@@ -8,8 +8,9 @@ revision.
 
 import asyncio
 import os
-import stat
+import time
 from collections.abc import AsyncGenerator, Iterable, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,7 +23,7 @@ from rtserver.model import ids
 from rtserver.model.errors import BusyError, ConflictError, StoreUnavailableError
 from rtserver.model.events import EventDraft, EventType
 from rtserver.reviews.proposals import ProposalStore
-from rtserver.revisions.service import RevisionService
+from rtserver.revisions.recording import RevisionRecorder
 from rtserver.revisions.turns import Turn, Turns
 from rtserver.runs.files.read import CHANGES
 
@@ -33,6 +34,8 @@ MAX_FOLDERS = 10_000
 MAX_ENTRIES = 2_000
 RETRY_S, MAX_RETRY_S = 1.0, 10.0
 STOP_S = 2.0
+LOOK_SHARE = 0.004
+"""Of a processor, at most, for looks at what the kernel does not tell of, however much there is."""
 ARCHIVE = "archive"
 
 _log = structlog.get_logger()
@@ -47,7 +50,7 @@ class WorkspaceWatch:
     def __init__(
         self,
         root: Path,
-        revisions: RevisionService,
+        recorder: RevisionRecorder,
         proposals: ProposalStore,
         log: EventLog,
         turns: Turns,
@@ -60,7 +63,7 @@ class WorkspaceWatch:
 
         Args:
             root: the folder with the projects' workspaces.
-            revisions: makes what is seen a revision.
+            recorder: makes what is seen a revision.
             proposals: which folders are proposals.
             log: where projects are told of folders that are none yet.
             turns: whose turn it is.
@@ -69,7 +72,7 @@ class WorkspaceWatch:
             look_interval_s: how often to look for what the kernel did not tell; 0: never.
         """
         self._root = root
-        self._revisions = revisions
+        self._recorder = recorder
         self._proposals = proposals
         self._log = log
         # Hosts may have separate workspaces, or the same over a network, of which the kernel
@@ -104,9 +107,9 @@ class WorkspaceWatch:
         following = asyncio.ensure_future(anext(told, None))
         try:
             while True:
-                await self._look_at_all()
-                interval_s = self._look_interval_s or None
-                until_s = None if interval_s is None else _now_s() + interval_s
+                took_s = await self._look_at_all()
+                interval_s = max(self._look_interval_s, took_s / LOOK_SHARE)
+                until_s = _now_s() + interval_s if self._look_interval_s else None
                 while until_s is None or _now_s() < until_s:
                     wait_s = None if until_s is None else max(0.0, until_s - _now_s())
                     await asyncio.wait({following}, timeout=wait_s)
@@ -134,11 +137,16 @@ class WorkspaceWatch:
         ):
             yield changed
 
-    async def _look_at_all(self) -> None:
-        """Look at each folder whose files differ in size or time from what was seen last."""
-        now = await asyncio.to_thread(lambda: dict(signatures(self._root)))
+    async def _look_at_all(self) -> float:
+        """Look at each folder whose files differ in size or time from what was seen last.
+
+        Returns:
+            How much time of a processor it took to find them.
+        """
+        now, took_s = await asyncio.to_thread(_timed_signatures, self._root)
         before, self._signatures = self._signatures, now
         await self._look(folder for folder in now if before.get(folder) != now[folder])
+        return took_s
 
     async def _look(self, folders: Iterable[Folder]) -> None:
         for project_id, change in folders:
@@ -153,7 +161,7 @@ class WorkspaceWatch:
         if proposal is None:
             await self._tell(project_id, change)
         elif proposal.project_id == project_id:
-            await self._revisions.look(proposal)
+            await self._recorder.look(proposal)
 
     async def _tell(self, project_id: str, change: str) -> None:
         """Offer a folder that is no proposal yet to its project; once for as long as it is kept."""
@@ -211,6 +219,12 @@ def signatures(root: Path) -> Iterator[tuple[Folder, int]]:
             yield folder, hash(tuple(_entries(change)))
 
 
+def _timed_signatures(root: Path) -> tuple[dict[Folder, int], float]:
+    began_s = time.thread_time()
+    found = dict(signatures(root))
+    return found, time.thread_time() - began_s
+
+
 def _folders(path: Path) -> list[Path]:
     try:
         with os.scandir(path) as entries:
@@ -223,15 +237,16 @@ def _folders(path: Path) -> list[Path]:
 
 def _entries(folder: Path) -> Iterator[tuple[str, int, int, int]]:
     """Of each file its path, number, size and time; of a great many the first."""
-    waiting, count = [folder], 0
+    waiting, count = [str(folder)], 0
     while waiting:
         try:
             with os.scandir(waiting.pop()) as entries:
-                for entry in sorted(entries, key=lambda entry: entry.name):
-                    found = entry.stat(follow_symlinks=False)
-                    if stat.S_ISDIR(found.st_mode):
-                        waiting.append(Path(entry.path))
+                for entry in sorted(entries, key=attrgetter("name")):
+                    # Of a folder nothing is asked that the listing has not said.
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
                     else:
+                        found = entry.stat(follow_symlinks=False)
                         yield entry.path, found.st_ino, found.st_size, found.st_mtime_ns
                     count += 1
                     if count > MAX_ENTRIES:

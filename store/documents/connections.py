@@ -16,8 +16,8 @@ from typing import Any
 
 from pymongo import UpdateOne
 
+from rtserver.lib.batching import Batcher
 from rtserver.model.connection import ConnectionRecord
-from store.base.batching import Batcher
 from store.base.client import Database, confirmed, core_errors
 from store.base.leases import LIVE, Expression, change_or_make, renewed, until
 

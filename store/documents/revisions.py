@@ -16,8 +16,10 @@ from typing import Any
 from bson import Binary
 from pymongo import ASCENDING, DESCENDING, UpdateOne
 
+from rtserver.reviews.pages import PAGE_BYTES
 from rtserver.revisions.model import Cause, FileChange, Revision, RevisionFile, revision_fields
 from store.base.client import Database, confirmed, core_errors
+from store.base.pages import page_of
 from store.documents.proposals import PROPOSALS
 
 REVISIONS = "revisions"
@@ -89,9 +91,8 @@ class MongoRevisions:
         wanted: dict[str, Any] = {"proposal_id": proposal_id}
         if before is not None:
             wanted["number"] = {"$lt": before}
-        cursor = self._revisions.find(wanted).sort("number", DESCENDING).limit(limit + 1)
-        found = [_revision(document) async for document in cursor]
-        return found[:limit], len(found) > limit
+        cursor = self._revisions.find(wanted).sort("number", DESCENDING)
+        return await page_of(cursor, _revision, limit=limit, max_bytes=PAGE_BYTES)
 
     @core_errors
     async def prune(self, archived_for_s: float) -> int:

@@ -13,10 +13,10 @@ from bson import Timestamp
 from motor.motor_asyncio import AsyncIOMotorCollection
 
 from rtserver.eventlog.api import READ_BYTES, Horizon
+from rtserver.lib.batching import Batcher
 from rtserver.model.audience import Audience
 from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import EventPack
-from store.base.batching import Batcher
 from store.log.collection import MAX_EVENTS_PER_PACK, read_pack
 
 Collection = AsyncIOMotorCollection[Any]

@@ -29,9 +29,9 @@ from rtserver.eventlog.api import (
 )
 from rtserver.eventlog.metrics import LogMetrics
 from rtserver.lib.backoff import Backoff
+from rtserver.lib.batching import Batcher
 from rtserver.model.audience import Audience
 from rtserver.model.events import EventDraft, EventPack
-from store.base.batching import Batcher
 from store.base.client import (
     Database,
     DatabaseError,

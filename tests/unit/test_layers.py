@@ -161,7 +161,7 @@ MAY_IMPORT: dict[str, str] = {
         rtserver.eventlog rtserver.model
     """,
     "store.documents": """
-        rtserver.audit.record rtserver.model rtserver.reviews rtserver.revisions
+        rtserver.audit.record rtserver.lib rtserver.model rtserver.reviews rtserver.revisions
         rtserver.runs store.base
     """,
     "store.log": """

@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 from rtserver.runs.files.allowed import AllowedPaths
 from rtserver.runs.files.folders import digest_of, open_file, open_folder, open_root, read_bytes
-from rtserver.runs.files.paths import UnsafePathError
+from rtserver.runs.files.paths import MAX_DEPTH, UnsafePathError
 from rtserver.runs.files.schema import allowed_paths
 
 CHANGES = ("openspec", "changes")
 MAX_FILES = 500
-MAX_DEPTH = 12
 MAX_FILE_BYTES = 1024 * 1024
 MAX_CONTENTS_BYTES = 16 * 1024 * 1024
 MAX_LEFT_OUT = 20
@@ -27,13 +26,16 @@ class WorkspaceError(Exception):
     """A proposal's files can't be read or written; the message is for people.
 
     Attributes:
+        path: the file that is in the way, where it is one.
         reason: the same for programs: `no_workspace`, `no_such_proposal`, `unsafe_path`,
-            `conflict`, `not_shown`, `disk_full`, `not_written`, `not_read`, `busy` or `stopped`.
+            `conflict`, `too_large`, `not_shown`, `disk_full`, `not_written`, `not_read`, `busy`
+            or `stopped`.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, path: str | None = None) -> None:
         super().__init__(message)
         self.reason = reason
+        self.path = path
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,15 +221,18 @@ class _Entries:
         self.left = MAX_ENTRIES
 
     def walk(self, folder: int, prefix: str, depth: int) -> Iterator[tuple[str, int, str]]:
-        """Every name that is no folder: its path, the open folder it is in, and the name."""
+        """Every name that is no folder: its path, the open folder it is in, and the name.
+
+        Folders that are too deep are among them.
+        """
         with os.scandir(folder) as entries:
             taken = list(islice(entries, self.left))
         self.left -= len(taken)
         found = [(stat.S_ISDIR(_mode(entry)), entry.name) for entry in taken]
         for is_folder, name in sorted(found):  # what is in folders comes last, and may be too much
-            if not is_folder:
+            if not is_folder or depth == MAX_DEPTH:
                 yield prefix + name, folder, name
-            elif depth < MAX_DEPTH:
+            else:
                 try:
                     with open_folder((name,), dir_fd=folder) as below:
                         yield from self.walk(below, f"{prefix}{name}/", depth + 1)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rtserver.runs.files.allowed import AllowedPaths, folded
@@ -16,7 +17,13 @@ from rtserver.runs.files.folders import (
 )
 from rtserver.runs.files.journal import Entry, Journal
 from rtserver.runs.files.paths import UnsafePathError, path_parts
-from rtserver.runs.files.read import WorkspaceError
+from rtserver.runs.files.read import (
+    MAX_CONTENTS_BYTES,
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    FolderContents,
+    WorkspaceError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,37 @@ def conflict(path: str) -> WorkspaceError:
     return WorkspaceError(
         "conflict",
         f"{path} was changed by somebody else meanwhile; nothing was written. Start again",
+        path,
     )
+
+
+def check_sizes(files: Sequence[NewFile], before: FolderContents) -> None:
+    """Refuse what would not be read again: nobody would see it, and it could not be reviewed.
+
+    Args:
+        files: what is to be written.
+        before: what is there.
+
+    Raises:
+        WorkspaceError: reason `too_large`.
+    """
+    sizes_bytes = {path: len(content) for path, content in before.files.items()}
+    sizes_before = dict(sizes_bytes)
+    for file in files:
+        if file.content is None:
+            sizes_bytes.pop(file.path, None)
+            continue
+        sizes_bytes[file.path] = len(file.content)
+        if len(file.content) > MAX_FILE_BYTES:
+            raise WorkspaceError(
+                "too_large", f"{file.path} has more than {MAX_FILE_BYTES} bytes", file.path
+            )
+    if MAX_FILES < len(sizes_bytes) > len(sizes_before):
+        raise WorkspaceError("too_large", f"The proposal would have more than {MAX_FILES} files")
+    if MAX_CONTENTS_BYTES < sum(sizes_bytes.values()) > sum(sizes_before.values()):
+        raise WorkspaceError(
+            "too_large", f"All files together would have more than {MAX_CONTENTS_BYTES} bytes"
+        )
 
 
 def check_names(files: list[NewFile], allowed: AllowedPaths, folder: int) -> None:

@@ -36,7 +36,14 @@ from rtserver.runs.files.read import (
     workspace_parts,
 )
 from rtserver.runs.files.schema import allowed_paths
-from rtserver.runs.files.staging import NewFile, check_names, check_unchanged, conflict, stage
+from rtserver.runs.files.staging import (
+    NewFile,
+    check_names,
+    check_sizes,
+    check_unchanged,
+    conflict,
+    stage,
+)
 
 AREA = ".rtserver"
 """The server's own folder in a workspace, with one folder for each proposal that was written to."""
@@ -108,6 +115,7 @@ class ProposalWriter:
             if settle(area=area, folder=folder).outcome == "undone":
                 _log.warning("write_undone", project_id=project_id, proposal_id=proposal_id)
             clear(area)
+            check_sizes(files, read_contents(folder))
             try:
                 _write(area, folder, run_id, files, may_commit)
             except BaseException:
@@ -150,6 +158,7 @@ class ProposalWriter:
         plan: Callable[[FolderContents], Sequence[NewFile]],
         written: Callable[[FolderContents], None],
         *,
+        check: Callable[[], None],
         make_folder: bool = False,
     ) -> None:
         """Change files according to what is there; all of it or nothing.
@@ -160,12 +169,15 @@ class ProposalWriter:
             run_id: names the change; `settle` tells it after a crash.
             plan: says what is to be written, given what is there. What it raises is raised.
             written: called with what is there then, still under the lock.
+            check: called first under the lock; what it raises is raised, and nothing was made.
             make_folder: make the proposal's folder where there is none.
 
         Raises:
             WorkspaceError: nothing was changed; see its reasons.
         """
-        opened = self._open(project_id, proposal_id, make=True, make_folder=make_folder)
+        opened = self._open(
+            project_id, proposal_id, make=True, make_folder=make_folder, check=check
+        )
         with _errors(), opened as places:
             workspace, area, folder = places
             settle(area=area, folder=folder)
@@ -176,27 +188,24 @@ class ProposalWriter:
                 proposal_id, workspace=workspace, folder=folder, shared=self._schema_folders
             )
             check_names(files, allowed, folder)
+            check_sizes(files, before)
             try:
                 _write(area, folder, run_id, files, lambda: True)
             except BaseException:
                 settle(area=area, folder=folder)
                 raise
-            after = dict(before.files)
-            for file in files:
-                if file.content is None:
-                    after.pop(file.path, None)
-                else:
-                    after[file.path] = file.content
-            written(FolderContents(after, before.left_out))
+            written(_after(files, before, folder))
             clear(area)
 
-    def locked(self, project_id: str, proposal_id: str, work: Callable[[], None]) -> None:
+    def locked(
+        self, project_id: str, proposal_id: str, work: Callable[[FolderContents], None]
+    ) -> None:
         """Do something to a project's specs and to a proposal while nobody writes to either.
 
         Args:
             project_id: whose workspace.
             proposal_id: whose folder in it.
-            work: what to do. What it raises is raised.
+            work: what to do, given what is in the proposal's folder. What it raises is raised.
 
         Raises:
             WorkspaceError: the files can't be reached now, or others are at work on them.
@@ -207,7 +216,8 @@ class ProposalWriter:
             _own_folder(AREA, dir_fd=places.workspace, make=True) as areas,
         ):
             _lock(areas, LOCK_TIMEOUT_S)
-            work()
+            settle(area=places.area, folder=places.folder)
+            work(read_contents(places.folder))
 
     def forget(self, project_id: str, proposal_id: str, run_id: str) -> None:
         """Drop what was kept of a run's write that succeeded.
@@ -266,21 +276,27 @@ class ProposalWriter:
         *,
         make: bool = False,
         make_folder: bool = False,
+        check: Callable[[], None] = lambda: None,
     ) -> Iterator[_Places]:
-        """The folders of a write, its own one locked."""
+        """The folders of a write, its own one locked; `check` is called when it is."""
         with contextlib.ExitStack() as stack:
             root = stack.enter_context(open_root(self._root))
             workspace = stack.enter_context(
                 open_folder((project_id,), dir_fd=root, make=make_folder)
             )
             parts = workspace_parts(project_id, proposal_id)[1:]
-            folder = stack.enter_context(open_folder(parts, dir_fd=workspace, make=make_folder))
+            if not make_folder:
+                with open_folder(parts, dir_fd=workspace):
+                    pass  # before anything is made for it
             areas = stack.enter_context(_own_folder(AREA, dir_fd=workspace, make=make))
             if make and stat_of(".gitignore", dir_fd=areas) is None:
                 with contextlib.suppress(FileExistsError):
                     write_new(".gitignore", b"*\n", dir_fd=areas)
             area = stack.enter_context(_own_folder(proposal_id, dir_fd=areas, make=make))
             _lock(area, lock_timeout_s)  # until the descriptor is closed, so also until a crash
+            check()
+            # Only now: while we waited for the lock it may have been moved to the archive.
+            folder = stack.enter_context(open_folder(parts, dir_fd=workspace, make=make_folder))
             yield _Places(workspace, area, folder)
 
 
@@ -322,6 +338,19 @@ def _errors() -> Iterator[None]:
             ) from error
         why = (error.strerror or "the system refused").lower()
         raise WorkspaceError("not_written", f"The files could not be written: {why}") from error
+
+
+def _after(files: Sequence[NewFile], before: FolderContents, folder: int) -> FolderContents:
+    """What is there after a write, without what others have done to other files meanwhile."""
+    if before.left_out:
+        return read_contents(folder)  # for what had no room there may be some now
+    contents = dict(before.files)
+    for file in files:
+        if file.content is None:
+            contents.pop(file.path, None)
+        else:
+            contents[file.path] = file.content
+    return FolderContents(contents, {})
 
 
 def _write(

@@ -18,7 +18,7 @@ from rtserver.model.run import JudgedText, RunState
 from rtserver.reviews.editing import ProposalService
 from rtserver.reviews.proposals import Proposal
 from rtserver.revisions.model import Cause, Origin
-from rtserver.revisions.service import RevisionService
+from rtserver.revisions.recording import RevisionRecorder
 from rtserver.runs.files.paths import UnsafePathError
 from rtserver.runs.files.read import ProposalFiles, WorkspaceError
 from rtserver.runs.files.write import ProposalWriter
@@ -58,7 +58,7 @@ class IterationParts:
         model: whom to ask.
         runs: where runs are kept.
         editing: who may change a proposal's text, and what becomes of its approval then.
-        revisions: makes what is written a revision.
+        recorder: makes what is written a revision.
         validator: judges the result.
         background: what the model has to know beside the files.
         writer: reads and writes the projects' files.
@@ -70,7 +70,7 @@ class IterationParts:
     model: "LanguageModel"
     runs: RunStore
     editing: ProposalService
-    revisions: RevisionService
+    recorder: RevisionRecorder
     validator: Validator
     background: BackgroundReader
     writer: ProposalWriter
@@ -184,12 +184,12 @@ class IterationWork:
         if not changes.files:
             return False
         # What is about to be overwritten may have been seen by nobody: it is a revision first.
-        await until_answered(lambda: self._parts.revisions.text_of(run.proposal_id), run)
+        await until_answered(lambda: self._parts.recorder.text_of(run.proposal_id), run)
         deadline_s = await self._claim(run, changes)
         ended = threading.Event()
 
         origin = Origin(Cause.ITERATION, run.started_by, run.run_id)
-        seen = self._parts.revisions.recorder(run.proposal_id, origin)
+        seen = self._parts.recorder.after_write(run.proposal_id, origin)
 
         def write() -> None:
             self._parts.writer.write(
@@ -250,7 +250,7 @@ class IterationWork:
                 )
                 await asyncio.to_thread(self._forget_write, run)
             outcome, text = await judged(
-                self._parts.revisions.text_of,
+                self._parts.recorder.text_of,
                 run.proposal_id,
                 lambda: self._parts.validator.validate(run.project_id, run.proposal_id, _no_lines),
             )

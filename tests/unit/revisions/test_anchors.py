@@ -3,7 +3,7 @@ import time
 import pytest
 
 from rtserver.reviews.comments import Anchor
-from rtserver.revisions.anchors import line_of
+from rtserver.revisions.anchors import SearchedText
 
 TEXT = """# Why
 
@@ -22,7 +22,7 @@ We lend.
 
 def _line(text: str = TEXT, *, unchanged: bool = False, **given: object) -> int | None:
     anchor = Anchor(1, "proposal.md", **given)  # type: ignore[arg-type]
-    return line_of(anchor, text, unchanged=unchanged)
+    return SearchedText(text).line_of(anchor, unchanged=unchanged)
 
 
 def test_a_quote_is_found_under_its_heading() -> None:
@@ -42,6 +42,21 @@ def test_a_heading_alone_and_a_line_alone() -> None:
     assert _line(line=300, unchanged=True) is None
     # Where the file is the same, it is where it was.
     assert _line(quote="Renew once", line=12, unchanged=True) == 12
+
+
+def test_a_file_alone_is_at_its_top() -> None:
+    assert _line() == 1
+
+
+def test_a_quote_of_a_text_with_other_line_ends() -> None:
+    assert _line(TEXT.replace("\n", "\r\n"), quote="Renew once\n- Pay less") == 7
+    assert _line(TEXT.replace("\n", "\r\n"), quote="Renew once", heading="Impact") == 12
+
+
+def test_a_heading_within_one_of_the_same_name() -> None:
+    text = "# A\n## A\nhere\n## B\nthere\n# C\nthere\n"
+    assert _line(text, heading="A", quote="there", line=7) == 5
+    assert _line(text, heading="C", quote="there") == 7
 
 
 def test_it_moves_with_what_is_put_before_it() -> None:

@@ -70,6 +70,7 @@ async def test_places_are_found_in_the_newest_revision(newest: int, place: Any) 
         Anchor(9, "a.md"),
         Anchor(1, "b.md"),
         Anchor(1, "a.md", line=0),
+        Anchor(1, "a.md", line=4),
         Anchor(1, "a.md", heading="x" * 1000),
         Anchor(1, "a.md", quote="\x00"),
     ],

@@ -18,7 +18,8 @@ from rtserver.runs.files import staging as write_staging
 from rtserver.runs.files import write as proposal_writer
 from rtserver.runs.files.folders import digest_of
 from rtserver.runs.files.journal import Settled
-from rtserver.runs.files.read import WorkspaceError
+from rtserver.runs.files.paths import MAX_DEPTH
+from rtserver.runs.files.read import MAX_FILE_BYTES, MAX_FILES, WorkspaceError
 from rtserver.runs.files.staging import NewFile
 from rtserver.runs.files.write import AREA, ProposalWriter
 
@@ -351,6 +352,43 @@ def test_proposal_that_went_away(change: Path, writer: ProposalWriter) -> None:
     change.rename(change.with_name("c2"))
     assert refused(writer) == "no_such_proposal"
     assert writer.settle("p1", "c1") == Settled("nothing")
+
+
+@pytest.mark.parametrize("way", ["write", "change"])
+def test_proposal_that_is_archived_while_others_wait_for_its_lock(
+    change: Path, writer: ProposalWriter, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    archived, lock = change.with_name("archived"), proposal_writer._lock
+
+    def lock_then(area: int, timeout_s: float) -> None:
+        change.rename(archived)
+        lock(area, timeout_s)
+
+    monkeypatch.setattr(proposal_writer, "_lock", lock_then)
+    if way == "write":
+        reason = refused(writer)
+    else:
+        with pytest.raises(WorkspaceError) as caught:
+            writer.change(
+                "p1", "c1", "r1", lambda _: new_files(), lambda _: None, check=lambda: None
+            )
+        reason = caught.value.reason
+    assert reason == "no_such_proposal"
+    assert files_in(archived) == BEFORE
+
+
+def test_what_nobody_could_read_again_is_not_written(change: Path, writer: ProposalWriter) -> None:
+    (change / "design.md").write_bytes(b"")
+    for files in (
+        [NewFile("design.md", digest_of(b""), b"x" * (MAX_FILE_BYTES + 1))],
+        [NewFile(f"specs/{number}.md", None, b"") for number in range(MAX_FILES)],
+        [NewFile(f"specs/{n}.md", None, b"x" * MAX_FILE_BYTES) for n in range(16)],
+    ):
+        assert refused(writer, files=files) == "too_large"
+    assert files_in(change) == {**BEFORE, "design.md": b""}
+    deepest = "specs/" + "d/" * (MAX_DEPTH - 2) + "spec.md"
+    write(writer, files=[NewFile(deepest, None, b"deep")])
+    assert deepest in writer.read("p1", "c1").files
 
 
 def test_another_process_at_work(change: Path, writer: ProposalWriter) -> None:

@@ -18,6 +18,7 @@ from rtserver.reviews.locks import LockService
 from rtserver.reviews.proposals import Proposal, ProposalChanges
 from rtserver.reviews.statuses import ProposalStatus
 from rtserver.revisions.model import Cause, Revision
+from rtserver.revisions.recording import RevisionRecorder
 from rtserver.revisions.service import RevisionService
 from rtserver.runs.files.write import ProposalWriter
 from rtserver.runs.iteration.background import Background, BackgroundReader
@@ -107,11 +108,14 @@ class World:
         (self.folder / "proposal.md").write_text("# Old\n")
         self.writer = SlowWriter(root)
         model: Any = Model()
+        store = MongoRevisions(db)
+        recorder = RevisionRecorder(store, self.store, self.service, self.writer)
+        self.revisions = RevisionService(store, self.store, self.service, recorder, self.writer)
         self.parts = IterationParts(
             model=model,
             runs=self.runs,
             editing=self.service,
-            revisions=RevisionService(MongoRevisions(db), self.store, self.service, self.writer),
+            recorder=recorder,
             validator=Validator("true", "", 30, root, root),
             background=NoBackground(),
             writer=self.writer,
@@ -212,9 +216,9 @@ async def test_a_text_that_nobody_has_seen_is_a_revision_before_it_is_overwritte
     async with a_world(db, tmp_path) as world:
         work = await world.begin()
         await work.carry_out(world.run, _nothing)
-        made, _ = await world.parts.revisions.of_proposal(ADA, "a", before=None, limit=10)
+        made, _ = await world.revisions.of_proposal(ADA, "a", before=None, limit=10)
         assert [(one.number, one.cause) for one in made] == [
             (2, Cause.ITERATION),
             (1, Cause.FIRST),
         ]
-        assert await world.parts.revisions.contents(made[1]) == {"proposal.md": b"# Old\n"}
+        assert await world.revisions.contents(made[1]) == {"proposal.md": b"# Old\n"}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.base.batching import MAX_BATCH, Batcher
+from rtserver.lib.batching import MAX_BATCH, Batcher
 from tests.support.waiting import until
 
 
