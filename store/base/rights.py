@@ -1,6 +1,7 @@
 """Rights: what the user that the server connects to MongoDB as has to be allowed, and is.
 
-Declared here and nowhere else. `docs/operations.md`, "MongoDB's user", shows `role_command`.
+Declared here and nowhere else. `docs/operations.md`, "MongoDB's user", shows `role_command`, and
+the tests run the server with a role that has no more.
 """
 
 from collections.abc import Iterable, Mapping

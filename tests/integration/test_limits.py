@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import os
+import signal
 import time
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -11,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 from tests.integration.conftest import Pair
 from tests.support.api import api
 from tests.support.sockets import SocketClient, open_socket, session
+from tests.support.waiting import until
 from tests.support.workers import Workers
 
 
@@ -145,3 +149,25 @@ async def test_a_worker_that_stood_still_keeps_no_connection_beyond_the_limits(
             listed = await admin.get("/api/v1/connections")
         users = sorted(each["user_id"] for each in listed["connections"])
         assert users == ["ada", "ada", "eve"]
+
+
+@pytest.mark.gen_test
+async def test_a_limit_in_the_file_of_settings_changes_without_a_restart(
+    workers: Workers, tmp_path: Path
+) -> None:
+    settings = tmp_path / "settings.env"
+    settings.write_text("RT_MAX_CONNECTIONS_PER_PROJECT=1\n")
+    worker = workers.start(env_file=settings)
+    async with session(worker.address, user="ada"):
+        refused = await try_to_open(worker.address, "p1", "ben")
+        assert isinstance(refused, InvalidStatus)
+        check_full(refused)
+        settings.write_text(
+            "RT_MAX_CONNECTIONS_PER_PROJECT=2\nRT_PING_INTERVAL_S=7\nRT_LOG_LEVEL=debug\n"
+        )
+        os.kill(worker.pid, signal.SIGHUP)
+        await until(lambda: bool(worker.logged("settings_need_restart")), "it has read them")
+        async with session(worker.address, user="ben"):
+            pass
+    (read,) = worker.logged("settings_read")
+    assert read.fields["changed"] == ["RT_LOG_LEVEL", "RT_MAX_CONNECTIONS_PER_PROJECT"]

@@ -1,56 +1,106 @@
-"""A mongod that lets nobody in without TLS, a user and a password."""
+"""A mongod that lets nobody in without TLS, a user and a password, as deploy/compose.yaml has."""
 
+import os
 import secrets
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
 
-from tests.support.certificates import self_signed
-from tests.support.processes import end, wait_until
+from tests.support.processes import ROOT, end
 from tests.support.replica_set import free_ports, spawn_member
 
-NAME = "guarded"
-USER = "rtserver"
+COMPOSE = ROOT / "deploy" / "compose.yaml"
+SCRIPTS = ROOT / "deploy" / "compose"
+MEMBER = "mongo-0"
+HOST = "localhost"
+ADMIN, USER, DATABASE = "admin", "rtserver", "rtserver"
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedMongod:
+    """One that runs.
+
+    Attributes:
+        address: host and port.
+        authority: the file with the certificate that its own is signed with.
+        passwords: of its users. `rtserver` may do what a server does, and no more.
+    """
+
+    address: str
+    authority: Path
+    passwords: dict[str, str]
+
+    def uri(self, user: str = USER, **options: object) -> str:
+        """For `RT_MONGODB_URI`; with options beside the usual, or in their place, None for none."""
+        usual = {"replicaSet": "rs0", "tls": "true", "tlsCAFile": self.authority}
+        wanted = {name: value for name, value in (usual | options).items() if value is not None}
+        query = "&".join(f"{name}={value}" for name, value in wanted.items())
+        return f"mongodb://{user}:{self.passwords[user]}@{self.address}/?{query}"
+
+    @contextmanager
+    def client(self) -> "Iterator[MongoClient[dict[str, Any]]]":
+        """A client of the user who may do everything."""
+        client: MongoClient[dict[str, Any]] = MongoClient(self.uri(ADMIN))
+        with client:
+            yield client
+
+    def add_user(self, user: str, role: Mapping[str, Any] | str, database: str = DATABASE) -> None:
+        """Make a user with one role on a database: a built-in one, or what `createRole` takes."""
+        password = secrets.token_urlsafe(12)
+        with self.client() as client:
+            if not isinstance(role, str):
+                client[database].command(dict(role))
+                role = role["createRole"]
+            roles = [{"role": role, "db": database}]
+            client.admin.command({"createUser": user, "pwd": password, "roles": roles})
+        self.passwords[user] = password
+
+    def initiate(self) -> None:
+        """What compose.yaml does when all members run; a second time it changes nothing."""
+        _script(
+            "initiate.py",
+            MEMBERS=self.address,
+            CA=str(self.authority),
+            ADMIN_PASSWORD=self.passwords[ADMIN],
+            RTSERVER_PASSWORD=self.passwords[USER],
+            RT_MONGODB_DATABASE=DATABASE,
+        )
 
 
 @contextmanager
-def guarded_mongod(directory: Path) -> Iterator[str]:
-    """Run one as a replica set of one node; its URI, for `RT_MONGODB_URI`."""
-    certificate = self_signed(directory / "server.pem")
-    keyfile = directory / "keyfile"
-    keyfile.touch(mode=0o600)
-    keyfile.write_text(secrets.token_hex(60))
-    password = secrets.token_urlsafe(12)
+def guarded_mongod(directory: Path) -> Iterator[GuardedMongod]:
+    """Run one as a replica set of one member, with certificates and users as compose.yaml has."""
+    certificates = directory / "certificates"
+    certificates.mkdir()
+    _script("certificates.py", str(certificates), MEMBER)
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    guards = [
+        option.replace("/certificates", str(certificates))
+        for option in services[MEMBER]["command"]
+        if option.startswith(("--tls", "--keyFile"))
+    ]
     (port,) = free_ports(1)
-    guards = ["--keyFile", str(keyfile), "--tlsMode", "requireTLS"]
-    guards += ["--tlsCertificateKeyFile", str(certificate), "--tlsCAFile", str(certificate)]
-    guards += ["--tlsAllowConnectionsWithoutCertificates"]
-    process, log = spawn_member(directory, port, NAME, *guards)
-    options = f"replicaSet={NAME}&tls=true&tlsCAFile={certificate}"
+    process, _ = spawn_member(directory, port, "rs0", *guards)
+    passwords = {user: secrets.token_hex(12) for user in (ADMIN, USER)}
+    guarded = GuardedMongod(f"{HOST}:{port}", certificates / "ca.pem", passwords)
     try:
-        # Until there is a user, whoever comes from the same host may make the first one.
-        client: MongoClient[dict[str, Any]] = MongoClient(
-            f"mongodb://127.0.0.1:{port}/?directConnection=true&tls=true&tlsCAFile={certificate}",
-            serverSelectionTimeoutMS=500,
-        )
-        with client:
-            members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
-            initiate = {"replSetInitiate": {"_id": NAME, "members": members}}
-            wait_until(lambda: _goes(client, initiate), "a mongod", explain=log.read_text)
-            made = {"createUser": USER, "pwd": password, "roles": ["root"]}
-            wait_until(lambda: _goes(client, made), "a primary", explain=log.read_text)
-        yield f"mongodb://{USER}:{password}@127.0.0.1:{port}/?{options}"
+        guarded.initiate()
+        yield guarded
     finally:
         end(process)
 
 
-def _goes(client: "MongoClient[dict[str, Any]]", command: dict[str, Any]) -> bool:
-    try:
-        client.admin.command(command)
-    except PyMongoError:
-        return False
-    return True
+def _script(name: str, *arguments: str, **environ: str) -> None:
+    subprocess.run(
+        [sys.executable, str(SCRIPTS / name), *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
+        check=True,
+        timeout=120,
+    )

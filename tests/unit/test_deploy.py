@@ -28,6 +28,10 @@ ENV_FILES = sorted((DEPLOY / "systemd").glob("*.env"))
 UNITS = sorted([*(DEPLOY / "systemd").glob("*.service"), *(DEPLOY / "systemd").glob("*.target")])
 LOOKED_AT = {
     "Dockerfile",
+    "compose.yaml",
+    "compose/certificates.py",  # tests/support/guarded_mongod.py runs it
+    "compose/env.example",
+    "compose/initiate.py",  # likewise
     "grafana/rtserver.json",
     "helm/rtserver/Chart.yaml",
     "helm/rtserver/templates/network.yaml",
@@ -166,6 +170,29 @@ def test_the_dashboard_has_no_panel_over_another() -> None:
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels()]
     assert len(set(places)) == len(places)
     assert len({panel["id"] for panel in panels()}) == len(places)
+
+
+def test_compose_has_three_members_with_users_and_tls() -> None:
+    services = load(DEPLOY / "compose.yaml")["services"]
+    members = [service for name, service in services.items() if name.startswith("mongo-")]
+    assert len(members) == 3
+    for number, service in enumerate(members):
+        command = service["command"]
+        assert "--keyFile=/certificates/keyfile" in command
+        assert "--tlsMode=requireTLS" in command
+        assert f"--tlsCertificateKeyFile=/certificates/mongo-{number}.pem" in command
+        assert service["read_only"]
+    asked = set(re.findall(r"\$\{(\w+):\?", (DEPLOY / "compose.yaml").read_text()))
+    assert asked == set(read_env_file(DEPLOY / "compose" / "env.example"))
+    for name in ("worker-0", "worker-1"):
+        worker = services[name]
+        assert worker["read_only"]
+        environ = {
+            key: re.sub(r"\$\{\w+:\?[^}]*\}", "x" * 32, value)
+            for key, value in worker["environment"].items()
+        }
+        assert not Settings.load(environ, {}).unknown_environment
+        assert worker["ports"][0].startswith("127.0.0.1:")
 
 
 def chart_context(**values: Any) -> dict[str, Any]:
