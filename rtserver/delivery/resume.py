@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rtserver.delivery.feed import Feed
 from rtserver.eventlog.api import EventLog
 from rtserver.model.audience import Audience
+from rtserver.model.errors import StoreUnavailableError
 from rtserver.model.events import StoredEvent
 from rtserver.model.positions import BadPositionError, Position
 
@@ -83,7 +84,7 @@ async def decide(
         sight: what the client may see.
 
     Raises:
-        StoreUnavailableError: the log could not be read.
+        StoreUnavailableError: the log could not be read, or not as far as the position.
     """
     tip = feed.seq
     if not last_event_id:
@@ -95,11 +96,12 @@ async def decide(
     if position is None or position.epoch != log.epoch:
         return _lost(feed, last_event_id, await log.oldest(feed.project_id))
     if position.seq > tip:
-        # Another worker was ahead of this one when the client was there.
-        if position.seq > await log.head(feed.project_id) or not await feed.reached(
-            position.seq, AHEAD_WAIT_S
-        ):
+        # Another worker was ahead of this one when the client was there, or the log went back. What
+        # a primary that was cut off remembers would look like the latter.
+        if position.seq > await log.head(feed.project_id, newest=True):
             return _lost(feed, last_event_id, await log.oldest(feed.project_id))
+        if not await feed.reached(position.seq, AHEAD_WAIT_S):
+            raise StoreUnavailableError("This worker is behind the log; try again soon")
         tip = feed.seq
     if position.seq == tip:
         return Resumption(ResumeOutcome.NOTHING_MISSED, tip, tip, requested=last_event_id)

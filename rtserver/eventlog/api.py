@@ -151,8 +151,13 @@ class EventLog(Protocol):
             PublicationTooLargeError: the drafts are larger than what can be stored together.
         """
 
-    async def head(self, project_id: str) -> int:
-        """The newest durable sequence number of a project; 0 where it has no events."""
+    async def head(self, project_id: str, *, newest: bool = False) -> int:
+        """The newest durable sequence number of a project; 0 where it has no events.
+
+        Args:
+            project_id: whose.
+            newest: as it is now, never as a primary remembers it that was cut off; costs more.
+        """
 
     async def oldest(self, project_id: str) -> int:
         """The oldest sequence number still in the buffer; head + 1 where there is none."""

@@ -7,7 +7,7 @@ from bson import Int64
 from pymongo import DESCENDING, UpdateOne
 
 from rtserver.lib.waiting import is_set_within
-from store.base.client import Database, DatabaseError, confirmed
+from store.base.client import NEWEST_MS, Database, DatabaseError, confirmed, newest
 from store.log.collection import EVENTS, HEADS, STRANGERS, STRANGERS_HEADS
 
 FASTEST_BYTES_PER_S = 256 * 1024 * 1024
@@ -44,6 +44,7 @@ class Heads:
     ) -> None:
         self._heads = database[STRANGERS_HEADS if collection == STRANGERS else HEADS]
         self._majority = confirmed(database)[collection]
+        self._newest = newest(database)[collection]
         self._events = database[collection]
         self._flush_interval_s = flush_interval_s
         self.resize(buffer_bytes)
@@ -59,19 +60,26 @@ class Heads:
         self.fresh_s = buffer_bytes / FASTEST_BYTES_PER_S
         self._flush_bytes = max(4096, buffer_bytes // 32)
 
-    async def read(self, project_id: str, *, durable: bool) -> int:
+    async def read(self, project_id: str, *, durable: bool, newest: bool = False) -> int:
         """The larger of the stored head and the newest event's number; 0 where there is neither.
 
         Args:
             project_id: whose.
             durable: count only what a majority has. A writer asks for the newest instead.
+            newest: of what a majority has, all: a primary that was cut off does not answer.
         """
-        events = self._majority if durable else self._events
-        newest, stored = await asyncio.gather(
-            events.find_one({"project_id": project_id}, {"last": 1}, sort=[("first", DESCENDING)]),
+        durable_events = self._newest if newest else self._majority
+        events = durable_events if durable else self._events
+        pack, stored = await asyncio.gather(
+            events.find_one(
+                {"project_id": project_id},
+                {"last": 1},
+                sort=[("first", DESCENDING)],
+                max_time_ms=NEWEST_MS,
+            ),
             self._heads.find_one({"_id": project_id}),
         )
-        return max(newest["last"] if newest else 0, stored["seq"] if stored else 0)
+        return max(pack["last"] if pack else 0, stored["seq"] if stored else 0)
 
     async def wrote(self, project_heads: dict[str, int], size_bytes: int) -> None:
         """Remember what this worker appended; writes at once where much was."""

@@ -117,7 +117,7 @@ class MongoEventLog:
         self._answers: dict[Any, asyncio.Future[bool]] = {}
         self.under_way = asyncio.Event()
         # Many may connect to one project at once, and each asks how far it is.
-        self._head_reads: Batcher[str, None, int] = Batcher(self._read_head)
+        self._head_reads: Batcher[tuple[str, bool], None, int] = Batcher(self._read_head)
         self._reader = Reader(self._events)
         self._commit_bytes = min(MAX_COMMIT_BYTES, heads.buffer_bytes // 8)
         self._publication_bytes = max(
@@ -447,12 +447,13 @@ class MongoEventLog:
             seq = last + 1
 
     @core_errors
-    async def head(self, project_id: str) -> int:
+    async def head(self, project_id: str, *, newest: bool = False) -> int:
         """See `rtserver.eventlog.api.EventLog.head`."""
-        return await self._head_reads(project_id, None)
+        return await self._head_reads((project_id, newest), None)
 
-    async def _read_head(self, project_id: str, askers: Sequence[None]) -> list[int]:
-        head = await self._heads.read(project_id, durable=True)
+    async def _read_head(self, which: tuple[str, bool], askers: Sequence[None]) -> list[int]:
+        project_id, newest = which
+        head = await self._heads.read(project_id, durable=True, newest=newest)
         return [head] * len(askers)
 
     @core_errors

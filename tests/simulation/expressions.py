@@ -3,8 +3,7 @@
 What is not known here is refused, so that nobody takes silence for an answer.
 """
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -65,6 +64,17 @@ class Evaluation:
         return _SIMPLE[operator](values)
 
 
+def copied(value: Any) -> Any:
+    """A document, or a part of one, that its receiver may change."""
+    kind = type(value)
+    if kind is dict:
+        return {
+            name: copied(one) if type(one) is dict or type(one) is list else one
+            for name, one in value.items()
+        }
+    return [copied(one) for one in value] if kind is list else value
+
+
 def as_list(argument: Any) -> list[Any]:
     return argument if isinstance(argument, list) else [argument]
 
@@ -114,6 +124,8 @@ _SIMPLE: dict[str, Any] = {
 
 def path_of(value: Any, path: str) -> Any:
     """What stands at a dotted path; of an array, of each of its members."""
+    if type(value) is dict and path in value:
+        return value[path]
     for name in path.split(".") if path else ():
         if isinstance(value, list):
             found = [path_of(one, name) for one in value]
@@ -125,22 +137,77 @@ def path_of(value: Any, path: str) -> Any:
     return value
 
 
-def matches(document: Document, query: Mapping[str, Any], now: datetime) -> bool:
+Predicate = Callable[[Document], bool]
+
+
+def predicate(query: Mapping[str, Any], now: datetime) -> Predicate:
     """Whether a document is selected."""
-    return all(_matches(document, name, wanted, now) for name, wanted in query.items())
+    tests = [_test(name, wanted, now) for name, wanted in query.items()]
+    return lambda document: all(test(document) for test in tests)
 
 
-def _matches(document: Document, name: str, wanted: Any, now: datetime) -> bool:
-    if name == "$expr":
-        return bool(Evaluation(document, now).value(wanted))
-    if name == "$or":
-        return any(matches(document, one, now) for one in wanted)
-    if name == "$nor":
-        return not any(matches(document, one, now) for one in wanted)
-    found = path_of(document, name)
-    if isinstance(wanted, dict) and any(key.startswith("$") for key in wanted):
-        return all(_compares(found, operator, value) for operator, value in wanted.items())
-    return bool(none_for(found) == wanted or (isinstance(found, list) and wanted in found))
+def _test(name: str, wanted: Any, now: datetime) -> Predicate:
+    match name:
+        case "$expr":
+            return lambda document: bool(Evaluation(document, now).value(wanted))
+        case "$or":
+            some = [predicate(one, now) for one in wanted]
+            return lambda document: any(test(document) for test in some)
+        case "$nor":
+            none = [predicate(one, now) for one in wanted]
+            return lambda document: not any(test(document) for test in none)
+    if type(wanted) is dict and any(key.startswith("$") for key in wanted):
+        return lambda document: _compares_all(path_of(document, name), wanted)
+    return lambda document: _is(path_of(document, name), wanted)
+
+
+def _is(found: Any, wanted: Any) -> bool:
+    return bool(none_for(found) == wanted or (type(found) is list and wanted in found))
+
+
+def _compares_all(found: Any, wanted: Document) -> bool:
+    return all(_compares(found, operator, value) for operator, value in wanted.items())
+
+
+def selected(
+    documents: Mapping[Any, Document], query: Mapping[str, Any], now: datetime
+) -> list[Document]:
+    """The documents of a collection, by their `_id`, that are selected."""
+    identity = query.get("_id")
+    if identity is not None and type(identity) is not dict:
+        among = [documents[identity]] if identity in documents else []
+    else:
+        among = list(documents.values())
+    return list(filter(predicate(query, now), among))
+
+
+def piped(documents: list[Document], stages: list[Document], now: datetime) -> list[Document]:
+    """What the stages of an aggregation make of documents."""
+    for stage in stages:
+        match stage:
+            case {"$match": query}:
+                documents = list(filter(predicate(query, now), documents))
+            case {"$project": projection}:
+                documents = [projected(one, projection, now) for one in documents]
+            case {"$set": fields}:
+                documents = [updated(one, [{"$set": fields}], now) for one in documents]
+            case {"$unwind": {"path": path, "includeArrayIndex": index}}:
+                name = path.removeprefix("$")
+                documents = [
+                    {**one, name: value, index: place}
+                    for one in documents
+                    for place, value in enumerate(one[name])
+                ]
+            case {"$group": {"_id": key, "count": {"$sum": 1}}}:
+                keys = [Evaluation(one, now).value(key) for one in documents]
+                documents = [
+                    {"_id": key, "count": keys.count(key)}
+                    for place, key in enumerate(keys)
+                    if key not in keys[:place]
+                ]
+            case _:
+                raise NotImplementedError(stage)
+    return documents
 
 
 def _compares(found: Any, operator: str, value: Any) -> bool:
@@ -156,8 +223,11 @@ def _compares(found: Any, operator: str, value: Any) -> bool:
 
 
 def updated(document: Document, update: Any, now: datetime) -> Document:
-    """The document after an update, by operators or by a pipeline."""
-    result = copy.deepcopy(document)
+    """The document after an update, by operators or by a pipeline.
+
+    No document is ever changed in place, so what stays as it was is shared between the two.
+    """
+    result = dict(document)
     for stage in as_list(update):
         for operator, fields in stage.items():
             _apply(result, operator, fields, now, by_pipeline=isinstance(update, list))
@@ -168,14 +238,14 @@ def _apply(
     result: Document, operator: str, fields: Any, now: datetime, *, by_pipeline: bool
 ) -> None:
     if operator == "$set" and by_pipeline:
-        before = Evaluation(copy.deepcopy(result), now)
+        before = Evaluation(result, now)
         values = {name: before.value(one) for name, one in fields.items()}
         result.update({name: one for name, one in values.items() if one is not MISSING})
         return
     for name in fields if isinstance(fields, dict) else as_list(fields):
         match operator:
             case "$set":
-                result[name] = copy.deepcopy(fields[name])
+                result[name] = copied(fields[name])
             case "$unset":
                 result.pop(name.lstrip("$"), None)
             case "$currentDate":
@@ -183,10 +253,14 @@ def _apply(
             case "$max":
                 result[name] = max(result.get(name, fields[name]), fields[name])
             case "$push":
-                result[name] = [*result.get(name, []), copy.deepcopy(fields[name])]
+                match fields[name]:
+                    case {"$each": added, "$slice": count}:
+                        result[name] = [*result.get(name, []), *copied(added)][count:]
+                    case added:
+                        result[name] = [*result.get(name, []), copied(added)]
             case "$pull":
-                kept = result.get(name, [])
-                result[name] = [one for one in kept if not matches(one, fields[name], now)]
+                goes = predicate(fields[name], now)
+                result[name] = [one for one in result.get(name, []) if not goes(one)]
             case _:
                 raise NotImplementedError(operator)
 
@@ -194,12 +268,12 @@ def _apply(
 def projected(document: Document, projection: Mapping[str, Any] | None, now: datetime) -> Document:
     """What is given out of a document."""
     if not projection:
-        return copy.deepcopy(document)
+        return {name: copied(one) for name, one in document.items()}
     result: Document = {} if projection.get("_id") == 0 else {"_id": document["_id"]}
     evaluation = Evaluation(document, now)
     for name, wanted in projection.items():
         if name != "_id":
             value = path_of(document, name) if wanted == 1 else evaluation.value(wanted)
             if value is not MISSING:
-                result[name] = copy.deepcopy(value)
+                result[name] = copied(value)
     return result

@@ -1,178 +1,32 @@
-"""A replica set in memory that fails as MongoDB does, and the driver's view of it for each worker.
-
-A write is applied by the primary at once, and is on a majority a while later; then it is answered.
-In between a failover may come: what no other member had is taken back. A primary that was cut off
-goes on for those who still reach it: its local reads show what will be rolled back, its majority
-reads are stale, and its writes are never confirmed. Answers get lost, whether or not the work was
-done; the driver asks once more under the same number, and what was done already is answered in
-another shape: a findAndModify then gives the whole document (MongoDB 6.0).
-"""
+"""As much of the driver's database as is used, over a `Link` to the simulated replica set."""
 
 import asyncio
-import copy
-import itertools
-import random
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from typing import Any
 
-from bson import Timestamp
 from pymongo import ReturnDocument
 from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, ExecutionTimeout
 
-from tests.simulation.expressions import Document, matches, projected, updated
+from store.log.collection import EVENTS
+from tests.simulation.commands import run_command
+from tests.simulation.expressions import (
+    Document,
+    copied,
+    piped,
+    projected,
+    selected,
+    updated,
+)
+from tests.simulation.replica_set import Link, Member, Write
 
-Collections = dict[str, dict[Any, Document]]
-BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 DUPLICATE_KEY = 11000
 WAIT_S = 5.0
 UNIQUE: dict[str, tuple[str, ...]] = {
-    "events": ("project_id", "first"),
+    EVENTS: ("project_id", "first"),
     "runs": ("proposal_id", "kind", "active"),
 }
 """Beside `_id`. Of runs only while they are active."""
-
-
-@dataclass
-class Write:
-    """One change of one document.
-
-    Attributes:
-        after: None where it was removed.
-        number: of the driver's attempt, by which a second one is known.
-        given: what a findAndModify gives.
-        confirmed: done when a majority has it; fails where it is rolled back.
-    """
-
-    collection: str
-    identity: Any
-    after: Document
-    number: int
-    given: Document | None
-    confirmed: asyncio.Future[None]
-
-
-@dataclass
-class Member:
-    """A primary, real or deposed.
-
-    Attributes:
-        local: what it has.
-        majority: what it knows a majority to have.
-        pending: what it has beyond that, in order.
-        numbers: the attempts that it has carried out.
-    """
-
-    local: Collections
-    majority: Collections
-    pending: list[Write] = field(default_factory=list)
-    numbers: dict[int, Document | None] = field(default_factory=dict)
-    deposed: bool = False
-
-
-class ReplicaSet:
-    """The members that anybody talks to.
-
-    Attributes:
-        primary: the one that a majority follows.
-        stale: one that does not know yet that it is none; None where there is none.
-        rolled_back: how many writes were taken back.
-    """
-
-    def __init__(self, chance: random.Random) -> None:
-        self.chance = chance
-        self.primary = Member({}, {})
-        self.stale: Member | None = None
-        self.rolled_back = 0
-        self.order = itertools.count(1)
-
-    def now(self) -> datetime:
-        return BEGAN + timedelta(seconds=asyncio.get_running_loop().time())
-
-    def write(self, member: Member, write: Write) -> None:
-        member.local.setdefault(write.collection, {})[write.identity] = write.after
-        member.numbers[write.number] = write.given
-        member.pending.append(write)
-        # Retrieved here: who asked may have gone.
-        write.confirmed.add_done_callback(lambda done: done.cancelled() or done.exception())
-        if not member.deposed:
-            loop = asyncio.get_running_loop()
-            loop.call_later(self.chance.uniform(0.001, 0.08), self._confirm, member, write)
-
-    def _confirm(self, member: Member, write: Write) -> None:
-        """A majority has a write, and so all before it."""
-        if member is not self.primary or write not in member.pending:
-            return
-        while member.pending:
-            first = member.pending.pop(0)
-            self._keep(member, first)
-            if first is write:
-                return
-
-    def _keep(self, member: Member, write: Write) -> None:
-        member.majority.setdefault(write.collection, {})[write.identity] = write.after
-        if not write.confirmed.done():
-            write.confirmed.set_result(None)
-
-    def fail_over(self, *, stale_s: float) -> None:
-        """Another member becomes primary; the old one goes on for as long as it does not know.
-
-        It has a part of what was not confirmed: what had come to it by then.
-        """
-        old = self.primary
-        if self.stale is not None:
-            self._end_stale(self.stale)
-        had = old.pending[: self.chance.randint(0, len(old.pending))]
-        new = Member(copy.deepcopy(old.majority), old.majority)
-        old.majority = copy.deepcopy(old.majority)
-        lost = {write.number for write in old.pending[len(had) :]}
-        new.numbers = {n: given for n, given in old.numbers.items() if n not in lost}
-        for write in had:
-            new.local.setdefault(write.collection, {})[write.identity] = write.after
-            self._keep(new, write)
-        old.pending = old.pending[len(had) :]
-        old.deposed, self.primary, self.stale = True, new, old
-        asyncio.get_running_loop().call_later(stale_s, self._end_stale, old)
-
-    def _end_stale(self, member: Member) -> None:
-        self.rolled_back += len(member.pending)
-        for write in member.pending:
-            if not write.confirmed.done():
-                write.confirmed.set_exception(AutoReconnect("not primary any more"))
-        member.pending.clear()
-        if self.stale is member:
-            self.stale = None
-
-
-@dataclass
-class Link:
-    """A worker's way to MongoDB.
-
-    Attributes:
-        clings: it still talks to a primary that was deposed.
-        stalled: a future while the worker stands still: nothing is asked, no answer read.
-        losses: how likely an answer is lost.
-    """
-
-    replica_set: ReplicaSet
-    chance: random.Random
-    clings: bool = False
-    stalled: asyncio.Future[None] | None = None
-    losses: float = 0.0
-    shapes: int = 0
-
-    def member(self) -> Member:
-        stale = self.replica_set.stale
-        return stale if self.clings and stale is not None else self.replica_set.primary
-
-    async def travel(self) -> None:
-        await asyncio.sleep(self.chance.uniform(0.0005, 0.01))
-        while self.stalled is not None:
-            await asyncio.shield(self.stalled)
-
-    def loses(self) -> bool:
-        return self.chance.random() < self.losses
 
 
 class Cursor:
@@ -199,11 +53,11 @@ class Cursor:
     batch_size = max_time_ms
 
     async def to_list(self, _count: int) -> list[Document]:
-        found = await self._collection.select(self._query, self._projection)
+        found, now = await self._collection.select(self._query)
         for name, direction in reversed(self._sort):
-            found.sort(key=lambda one: one[0][name], reverse=direction < 0)
-        given = [shown for _, shown in found]
-        return given[: self._limit] if self._limit else given
+            found.sort(key=lambda one: one[name], reverse=direction < 0)
+        given = found[: self._limit] if self._limit else found
+        return [projected(one, self._projection, now) for one in given]
 
     async def __aiter__(self) -> AsyncIterator[Document]:
         for document in await self.to_list(0):
@@ -224,16 +78,14 @@ class Collection:
 
     # Reads
 
-    async def select(self, query: Document, projection: Any) -> list[tuple[Document, Document]]:
-        """The documents that match, whole and as they are given out, in the order of insertion."""
+    async def select(self, query: Document) -> tuple[list[Document], datetime]:
+        """The documents that match, in the order of insertion, and when that was."""
         await self._link.travel()
         documents = await self._database.readable(self.name)
         now = self._set.now()
-        found = [
-            (one, projected(one, projection, now)) for one in documents if matches(one, query, now)
-        ]
+        found = selected(documents, query, now)
         await self._link.travel()
-        return found
+        return found, now
 
     def find(self, query: Document, projection: Any = None, **_options: Any) -> Cursor:
         return Cursor(self, query, projection)
@@ -246,9 +98,9 @@ class Collection:
         return found[0] if found else None
 
     async def aggregate(self, pipeline: list[Document], **_options: Any) -> AsyncIterator[Document]:
-        """`$match` and `$project` alone."""
-        (match, project) = pipeline
-        for _, shown in await self.select(match["$match"], project["$project"]):
+        match, *stages = pipeline
+        found, now = await self.select(match["$match"])
+        for shown in piped(found, stages, now):
             yield shown
 
     # Writes
@@ -276,7 +128,9 @@ class Collection:
             member = self._link.member()
             if only_at is not None and (attempt == 2 or only_at is not member):
                 break
-            if member.deposed and self._set.stale is not member:
+            if self.name == EVENTS and not member.local.get(EVENTS):
+                await self._count_first(member)
+            if not self._set.answers(member):
                 continue
             if number in member.numbers:
                 self._link.shapes += 1
@@ -291,29 +145,34 @@ class Collection:
                 given, again, pending = write.given, False, [write]
             try:
                 for one in pending:
-                    await asyncio.shield(one.confirmed)
+                    await one.confirmed()
             except AutoReconnect:
                 if attempt == 2:
                     raise
                 continue
             await self._link.travel()
             if not self._link.loses():
-                return copy.deepcopy(given), again
+                return copied(given), again
         raise AutoReconnect("connection closed")
 
+    async def _count_first(self, member: Member) -> None:
+        """The first document of the log counts a moment before it can be read."""
+        member.inserting += 1
+        await asyncio.sleep(self._set.chance.uniform(0, 0.03))
+        member.inserting -= 1
+
     def _write(self, number: int, identity: Any, after: Document, given: Any = None) -> Write:
-        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        return Write(self.name, identity, after, number, given, confirmed)
+        return Write(self.name, identity, after, number, given)
 
     def _insertion(self, document: Document) -> Callable[[Member, int], Write | None]:
         def carry_out(member: Member, number: int) -> Write:
-            made = copy.deepcopy(document)
+            made = copied(document)
             present = member.local.get(self.name, {})
             if made["_id"] in present:
                 raise DuplicateKeyError("_id", DUPLICATE_KEY, {"keyPattern": {"_id": 1}})
             self._check_unique(made, present.values())
             if "stamp" in made:
-                made["stamp"] = self._database.timestamp()
+                made["stamp"] = self._set.timestamp()
             return self._write(number, made["_id"], made)
 
         return carry_out
@@ -344,7 +203,7 @@ class Collection:
         def carry_out(member: Member, number: int) -> Write | None:
             now = self._set.now()
             present = member.local.get(self.name, {})
-            before = next((one for one in present.values() if matches(one, query, now)), None)
+            before = next(iter(selected(present, query, now)), None)
             if before is None:
                 if not upsert:
                     return None
@@ -368,8 +227,8 @@ class Collection:
 
     async def update_many(self, query: Document, update: Any) -> None:
         await self._link.travel()
-        documents = list(self._link.member().local.get(self.name, {}).values())
-        for one in [each for each in documents if matches(each, query, self._set.now())]:
+        documents = self._link.member().local.get(self.name, {})
+        for one in selected(documents, query, self._set.now()):
             await self.update_one({"_id": one["_id"], **query}, update)
 
     async def bulk_write(self, updates: list[Any], *, ordered: bool) -> None:
@@ -391,11 +250,14 @@ class Database:
     def with_options(self, *, read_concern: Any) -> "Database":
         return Database(self.link, read_concern.level)
 
-    def timestamp(self) -> Timestamp:
-        at_s = int(asyncio.get_running_loop().time()) + 1000
-        return Timestamp(at_s, next(self.link.replica_set.order))
+    @property
+    def name(self) -> str:
+        return "simulated"
 
-    async def readable(self, name: str) -> Iterator[Document]:
+    async def command(self, command: Any, **_options: Any) -> Document:
+        return await run_command(self.link, command)
+
+    async def readable(self, name: str) -> dict[Any, Document]:
         """What can be read under the read concern.
 
         Raises:
@@ -409,9 +271,9 @@ class Database:
             if member.deposed:
                 await asyncio.sleep(WAIT_S / 5)
                 raise ExecutionTimeout("no majority confirms that this is the primary")
-            snapshot = list(member.local.get(name, {}).values())
+            snapshot = dict(member.local.get(name, {}))
             for one in pending:
-                await asyncio.shield(one.confirmed)
-            return iter(snapshot)
+                await one.confirmed()
+            return snapshot
         source = member.majority if self._concern == "majority" else member.local
-        return iter(list(source.get(name, {}).values()))
+        return source.get(name, {})

@@ -1,217 +1,49 @@
-"""Workers of the real classes on a replica set in memory, under faults by a seed, in no time.
-
-What a worker is made of here is what it is made of in production: the log's writer with its heads
-and fences, the relay, the stores of runs and of connections, leases and admission, the tail and the
-dispatcher. Only MongoDB, the clock and the sockets are not there.
-"""
+"""Workers, their clients and a replica set in memory, under faults by a seed, in no time."""
 
 import asyncio
+import contextlib
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
 
 from rtserver.eventlog.api import Published
 from rtserver.eventlog.metrics import LogMetrics
-from rtserver.lib.lease_trust import LeaseTrust
 from rtserver.model.connection import ConnectionRecord
-from rtserver.model.errors import BusyError, ConflictError, ProjectFullError, StoreUnavailableError
-from rtserver.model.events import EventDraft, EventPack, EventType
-from rtserver.model.run import RunKind, RunState
+from rtserver.model.events import EventPack
 from rtserver.observe.metrics import MetricsRegistry
-from rtserver.runs.active_run import ActiveRun
-from rtserver.runs.leases import RunLeases
-from rtserver.runs.model import Run
-from rtserver.runs.run_log import RUN_ENDS, RunLog, run_event, until_answered
-from rtserver.sessions.admission import Admission
-from store.base.client import DatabaseError
-from store.base.relay import OutboxRelay
-from store.documents.connections import MongoLeases
-from store.documents.runs import RUNS, MongoRuns
-from store.log.access import DriverAccess
-from store.log.collection import EVENTS
-from store.log.heads import Heads
-from store.log.marks import Marks
-from store.log.writer import MongoEventLog
-from tests.simulation.mongodb import Database, Link, ReplicaSet
+from rtserver.runs.run_log import RUN_ENDS
+from store.documents.runs import RUNS
+from store.log import tail, writer
+from store.log.collection import EVENTS, META
+from tests.simulation.commands import UUID
+from tests.simulation.reader import Reader
+from tests.simulation.replica_set import Link, ReplicaSet
+from tests.simulation.worker import (
+    EPOCH,
+    LEASE_S,
+    PROJECT,
+    PROJECT_LIMIT,
+    USER_LIMIT,
+    SimulatedWorker,
+)
 
-PROJECT, EPOCH = "p", "e0e0"
-LEASE_S = 2.0
-USER_LIMIT, PROJECT_LIMIT = 2, 4
-FAULTS_S, SETTLE_S = 12.0, 30.0
-
-
-class SameLog(Marks):
-    """Nobody puts files back here."""
-
-    async def check(self) -> str:
-        return EPOCH
+FAULTS_S, SETTLE_S = 8.0, 30.0
+READERS = 3
+METRICS = LogMetrics(MetricsRegistry())
 
 
-class Access(DriverAccess):
-    """What it promises, on the members that are there."""
-
-    instance = None
-
-    def __init__(self, database: Any) -> None:
-        super().__init__(database)
-        self._link: Link = database.link
-        self._simulated: Any = database
-
-    async def ready(self) -> object:
-        await self._link.travel()
-        return self._link.member()
-
-    async def insert(
-        self, collection: str, documents: list[dict[str, Any]], *, at: object = None
-    ) -> None:
-        await self._simulated[collection].insert_many(documents, only_at=at)
-
-
-class SimulatedWorker:
-    """One worker.
-
-    Attributes:
-        link: its way to MongoDB.
-        tasks: all that it does; a kill ends them.
-    """
-
-    def __init__(self, name: str, world: "World") -> None:
-        self.name = name
-        self.world = world
-        self.link = Link(world.replica_set, world.chance, losses=world.losses)
-        self.tasks: set[asyncio.Task[Any]] = set()
-        self.active: dict[str, ActiveRun] = {}
-        # The driver's types are not ours to copy; what is used of them is.
-        self.database = cast("Any", Database(self.link))
-        heads = Heads(self.database, buffer_bytes=1 << 28)
-        self.log = MongoEventLog(
-            self.database, heads, world.metrics, Access(self.database),
-            marks=SameLog(self.database, EVENTS, heads), epoch=EPOCH, queue_bytes=1 << 20,
-            publish_timeout_s=10,
-        )  # fmt: skip
-        self.relay = OutboxRelay(self.database, self.log, [RUNS])
-        self.runs = MongoRuns(self.database, self.relay, lease_s=LEASE_S)
-        self.trust = LeaseTrust(LEASE_S, now_s=asyncio.get_running_loop().time)
-        self.leases = RunLeases(self.runs, self, name, LEASE_S, trust=self.trust, salvage={})
-        self.admission = Admission(
-            MongoLeases(self.database, lease_s=LEASE_S), world, user_limit=USER_LIMIT,
-            project_limit=PROJECT_LIMIT, lease_s=LEASE_S,
-        )  # fmt: skip
-        for doing in (
-            *(heads.run(), self.log.run(), self.relay.run(), self.leases.run()),
-            *(self.admission.run(), self._renew()),
-        ):
-            self.start(doing)
-
-    def active_runs(self) -> list[ActiveRun]:
-        return list(self.active.values())
-
-    def record_end(self, run: Run, state: RunState, fields: Mapping[str, Any]) -> None:
-        pass
-
-    def start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
-        task = asyncio.ensure_future(work)
-        self.tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: "asyncio.Task[Any]") -> None:
-        self.tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.world.faults.append(f"{self.name}: {error!r}")
-
-    async def _renew(self) -> None:
-        """The worker's own lease, by which it judges those of others."""
-        while True:
-            try:
-                await self.database["workers"].update_one(
-                    {"_id": self.name}, {"$set": {"at": 1}}, upsert=True
-                )
-                self.trust.renewed()
-            except DatabaseError:
-                pass
-            await asyncio.sleep(LEASE_S / 3)
-
-    def kill(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-
-    # What is asked of it
-
-    async def publish(self, key: str) -> None:
-        """As a service does: under its key until it is acknowledged."""
-        while True:
-            try:
-                told = EventDraft(PROJECT, "test.event", {"data": key})
-                done = await self.log.publish([told], key=key)
-            except (BusyError, StoreUnavailableError):
-                await asyncio.sleep(0.1)
-            else:
-                self.world.published[key].append(done)
-                return
-
-    async def carry_out(self, run_id: str, proposal_id: str, lines: int) -> None:
-        """A run, as its service carries it out."""
-        now = self.world.replica_set.now()
-        run = Run(run_id, RunKind.VALIDATION, PROJECT, proposal_id, self.name, "ada", now)
-        active = ActiveRun(run, Nothing(), has_place=True)
-        try:
-            run.replay_from = f"{EPOCH}-{await self.log.head(PROJECT)}"
-            started = run_event(run, EventType.VALIDATION_START, {"command": "c"})
-            await self.runs.create(run, started)
-        except (StoreUnavailableError, ConflictError):
-            return
-        active.stored = True
-        self.active[run_id] = active
-        log = RunLog(self.log, active)
-        try:
-            for n in range(1, lines + 1):
-                await log.append(EventType.OUTPUT, [{"n": n, "line": "l", "stream": "stdout"}])
-                await asyncio.sleep(self.world.chance.uniform(0, 0.6))
-            active.finishing = True
-            fields = {"status": "passed"}
-            ended = run_event(run, EventType.VALIDATION_COMPLETE, fields)
-            await until_answered(lambda: self.runs.finish(run, RunState.PASSED, fields, ended), run)
-        except asyncio.CancelledError:
-            if not active.lost:
-                raise
-        finally:
-            self.active.pop(run_id, None)
-
-    async def connect(self, connection_id: str, user: str, stays_s: float) -> None:
-        """A client that comes, stays, and leaves unless it is to stay."""
-        entry = ConnectionRecord(
-            connection_id, self.name, user, PROJECT, "websocket", 0.0, "", 0, user, frozenset()
-        )
-        try:
-            await self.admission.admit(entry)
-        except ProjectFullError:
-            if connection_id in self.world.listed():
-                self.world.faults.append(f"{connection_id} was refused, and has a place")
-            return
-        except StoreUnavailableError:
-            return
-        self.world.open[connection_id] = (entry, self)
-        if stays_s:
-            await asyncio.sleep(stays_s)
-            self.world.close(connection_id)
-
-
-class Nothing:
-    """The work of a run whose lines come from elsewhere."""
-
-    started = EventType.VALIDATION_START
-    cancelled = EventType.VALIDATION_CANCELLED
-    failed = EventType.VALIDATION_ERROR
-
-    def start_fields(self) -> dict[str, Any]:
-        return {}
-
-    async def carry_out(self, run: Run, emit: Any) -> Any:
-        raise NotImplementedError
+@contextlib.contextmanager
+def simulated_time(seed: int) -> Iterator[None]:
+    """Let nothing depend on how fast this machine is, nor on any other chance."""
+    random.seed(seed)  # back-off has it from there
+    clock = SimpleNamespace(monotonic=lambda: asyncio.get_running_loop().time())
+    with patch.object(tail, "time", clock), patch.object(writer, "time", clock):
+        yield
 
 
 @dataclass
@@ -222,6 +54,10 @@ class World:
         published: what was acknowledged, by key.
         open: the connections that are there, with the worker that holds them.
         faults: what went wrong in itself.
+        readers: and their tasks.
+        told: what readers got, by its id.
+        overwritten: the last number of the project that the log has no more.
+        healed: there will be no more faults.
     """
 
     seed: int
@@ -229,13 +65,21 @@ class World:
     open: dict[str, tuple[ConnectionRecord, SimulatedWorker]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     workers: list[SimulatedWorker] = field(default_factory=list)
-    metrics: LogMetrics = field(default_factory=lambda: LogMetrics(MetricsRegistry()))
+    readers: dict[Reader, asyncio.Task[None]] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
+    overwritten: int = 0
+    healed: bool = False
+    metrics: LogMetrics = METRICS
     losses: float = 0.0
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
         self.replica_set = ReplicaSet(self.chance)
+        meta = {EVENTS: {"_id": EVENTS, "uuid": UUID, "epoch": EPOCH}}
+        for collections in (self.replica_set.primary.local, self.replica_set.primary.majority):
+            collections[META] = dict(meta)
         self.losses = self.chance.choice([0.0, 0.02, 0.1])
+        self.restless = self.chance.choice([0.02, 0.15, 0.15])
         self._names = iter(range(1, 10_000))
 
     def close(self, connection_id: str) -> None:
@@ -258,26 +102,71 @@ class World:
     def start_worker(self) -> None:
         self.workers.append(SimulatedWorker(f"w{next(self._names)}", self))
 
+    def start_reader(self, position: str | None = None) -> None:
+        reader = Reader(f"r{len(self.readers)}", self, position)
+        self.readers[reader] = asyncio.get_running_loop().create_task(reader.live())
+
     async def play(self, *, what: Callable[["World"], None]) -> list[str]:
         """Act under faults, heal, and say what is wrong then."""
         for _ in range(3):
             self.start_worker()
+        for _ in range(READERS):
+            self.start_reader()
         loop = asyncio.get_running_loop()
         while loop.time() < FAULTS_S:
             what(self)
-            if self.chance.random() < 0.15:
+            if self.chance.random() < self.restless:
                 self.chance.choice([self._fail_over, self._stall, self._stall, self._kill])()
-            await asyncio.sleep(self.chance.uniform(0, 0.5))
+            await asyncio.sleep(self.chance.uniform(0, 0.33))
+        await self._heal()
+        wrong = list(self.faults)
+        for check in (
+            *(self._log_is_right, self._runs_are_right, self._places_are_right),
+            self._readers_are_right,
+        ):
+            wrong += check()
+        if not wrong:
+            wrong += await self._afterwards()
+        await self._end()
+        return wrong
+
+    async def _heal(self) -> None:
+        """No more faults; what was asked for comes to its end, and leases of the dead lapse."""
+        self.healed = True
         for worker in self.workers:
             worker.link.losses = 0.0
-        await asyncio.sleep(SETTLE_S)
-        wrong = list(self.faults)
-        for check in (self._log_is_right, self._runs_are_right, self._places_are_right):
-            wrong += check()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S):
+                stalled = [one.link.stalled for one in self.workers]
+                await asyncio.gather(*(one for one in stalled if one is not None))
+                await self.replica_set.healed()
+                while tasks := [task for one in self.workers for task in one.asked]:
+                    await asyncio.wait(tasks)
+        await asyncio.sleep(2.5 * LEASE_S)
+
+    async def _afterwards(self) -> list[str]:
+        """Readers come back to a log of which the beginning was overwritten."""
+        packs = self.packs()
+        first = self.chance.choice(packs)
+        self.overwritten = first["first"] - 1
+        documents = list(self.replica_set.primary.local[EVENTS].values())
+        self.replica_set.overwrite(EVENTS, documents.index(first))
+        for _ in range(2):
+            self.start_reader(f"{EPOCH}-{self.chance.randint(0, packs[-1]['last'])}")
+        for number in range(4):
+            worker = self.chance.choice(self.workers)
+            worker.start(worker.publish(f"after{number}"))
+            await asyncio.sleep(self.chance.uniform(0, 0.5))
+        await asyncio.sleep(2)
+        return [*self.faults, *self._readers_are_right()]
+
+    async def _end(self) -> None:
         for worker in self.workers:
             worker.kill()
-        await asyncio.gather(*(t for w in self.workers for t in w.tasks), return_exceptions=True)
-        return wrong
+        for reading in self.readers.values():
+            reading.cancel()
+        tasks = [task for worker in self.workers for task in worker.tasks]
+        await asyncio.gather(*tasks, *self.readers.values(), return_exceptions=True)
 
     # Faults
 
@@ -312,13 +201,16 @@ class World:
 
     def packs(self) -> list[dict[str, Any]]:
         stored = self.replica_set.primary.majority.get(EVENTS, {}).values()
-        return sorted(stored, key=lambda pack: int(pack["first"]))
+        packs = [pack for pack in stored if pack["project_id"] == PROJECT]
+        return sorted(packs, key=lambda pack: int(pack["first"]))
+
+    def epoch(self) -> str:
+        return str(self.replica_set.primary.majority[META][EVENTS]["epoch"])
 
     def events(self) -> Iterator[Any]:
         for pack in self.packs():
-            document = {**pack, "stamp": None}
             yield from EventPack(
-                PROJECT, EPOCH, document["first"], document["last"], document["events"]
+                PROJECT, self.epoch(), pack["first"], pack["last"], pack["events"]
             ).events()
 
     def listed(self) -> set[str]:
@@ -327,6 +219,22 @@ class World:
         now = self.replica_set.now()
         entries = registry.get(f"project:{PROJECT}", {}).get("entries", [])
         return {entry["c"] for entry in entries if entry["until"] > now}
+
+    def _readers_are_right(self) -> Iterator[str]:
+        """Everybody was told of all, and what was told is what is stored."""
+        stored = {event.id: event.payload.decode() for event in self.events()}
+        tip = list(stored)[-1]
+        for reader, task in self.readers.items():
+            if task.done():
+                yield f"{reader.name} ended: {task}"
+            elif f"{reader.epoch}-{reader.seq}" != tip:
+                yield f"{reader.name} is at {reader.epoch}-{reader.seq}, and the log at {tip}"
+        for event_id, payload in self.told.items():
+            if payload != stored.get(event_id, payload):
+                yield f"{event_id} was told as {payload}, and is {stored[event_id]}"
+            seq = int(event_id.rpartition("-")[2])
+            if event_id not in stored and seq > self.overwritten:
+                yield f"{event_id} was told, and is not stored"
 
     def _log_is_right(self) -> Iterator[str]:
         expected = 1
@@ -368,12 +276,12 @@ def act(world: World) -> None:
     number = world.chance.randrange(10**9)
     what = world.chance.random()
     if what < 0.3:
-        worker.start(worker.publish(f"k{number}"))
+        worker.ask(worker.publish(f"k{number}"))
     elif what < 0.6:
         proposal_id = world.chance.choice("abc")
         lines = world.chance.randint(0, 8)
-        worker.start(worker.carry_out(f"{number:08x}", proposal_id, lines))
+        worker.ask(worker.carry_out(f"{number:08x}", proposal_id, lines))
     else:
         user = world.chance.choice(["ada", "ben", "cleo"])
         stays_s = world.chance.choice([0.0, 0.0, 1.0, 4.0])
-        worker.start(worker.connect(f"c{number}", user, stays_s))
+        worker.ask(worker.connect(f"c{number}", user, stays_s))

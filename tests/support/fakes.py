@@ -216,7 +216,7 @@ class MemoryLog:
             self.failures -= 1
             raise StoreUnavailableError("The database does not answer; try again soon")
 
-    async def head(self, project_id: str) -> int:
+    async def head(self, project_id: str, *, newest: bool = False) -> int:
         head = self.heads.get(project_id, 0)  # what it is when the question arrives
         await self._answer()
         return head

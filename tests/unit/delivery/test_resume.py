@@ -145,8 +145,27 @@ async def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> Non
     log = _log(10)
     feed = _feed(log)
     feed.seq = 5
+    with pytest.raises(StoreUnavailableError):
+        await decide(log, feed, f"{EPOCH}-8", EVERYTHING)
+
+
+@pytest.mark.gen_test
+async def test_what_a_primary_remembers_that_was_cut_off_is_not_taken_for_a_loss(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = _log(10)
+    feed = _feed(log)
+    feed.seq = 5
+    head = log.head
+
+    async def of_a_stale_primary(project_id: str, *, newest: bool = False) -> int:
+        seq = await head(project_id)
+        feed.seq = seq  # the tail goes on meanwhile
+        return seq if newest else 5
+
+    monkeypatch.setattr(log, "head", of_a_stale_primary)
     found = await decide(log, feed, f"{EPOCH}-8", EVERYTHING)
-    assert (found.outcome, found.from_seq, found.tip_seq) == (ResumeOutcome.LOST, 5, 5)
+    assert (found.outcome, found.replayed) == (ResumeOutcome.REPLAYED, 2)
 
 
 @pytest.mark.gen_test

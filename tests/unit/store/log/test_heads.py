@@ -52,6 +52,7 @@ async def test_writer_that_was_quiet_while_the_buffer_wrapped_counts_on(db: Data
         assert (await quiet.publish([draft("p")])).last == 3
         await overwrite_everything(db, busy, "p")
         head = await busy.head("p")
+        assert await busy.head("p", newest=True) == head
         assert (await quiet.publish([draft("p")])).last == head + 1
 
 
