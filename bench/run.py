@@ -9,7 +9,19 @@ from pathlib import Path
 if __package__ in {None, ""}:  # run as a file: make `bench` importable
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench import accept, attack, audit, fanout, iterations, latency, memory, procs, publish, worker
+from bench import (
+    accept,
+    attack,
+    audit,
+    fanout,
+    iterations,
+    latency,
+    memory,
+    page,
+    procs,
+    publish,
+    worker,
+)
 
 BENCHMARKS = {
     "fanout": fanout,
@@ -20,6 +32,7 @@ BENCHMARKS = {
     "iterations": iterations,
     "audit": audit,
     "attack": attack,
+    "page": page,
 }
 
 

@@ -23,6 +23,6 @@ class Vendored:
 VENDORED = (
     Vendored("sockjs-client", "dist", r"sockjs\.min\.js"),
     Vendored("markdown-it", "dist/browser", r"markdown-it\.esm\.min\.mjs"),
-    Vendored("dompurify", "dist", r"purify\.es\.mjs"),
+    Vendored("dompurify", "dist", r"purify\.min\.js"),
     Vendored("diff", "libesm", r"(?:diff|util)/\w+\.js", "diff/"),
 )

@@ -68,7 +68,7 @@ async def build_features(
     documents = await build_documents(base, mongo, events)
     made = await build_demo(base, documents) if demo else set()
     delivery = build_delivery(base, events, audit, documents)
-    workspaces = await build_workspaces(base)
+    workspaces = await build_workspaces(base, demo=demo)
     reviews = build_reviews(base, mongo, events, documents, workspaces, audit)
     await tell_demo_story(reviews, made)
     runs = await build_runs(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rtserver.app.foundation import Foundation
 from rtserver.config.settings import Settings
+from rtserver.demo.project import DEMO_PROJECT_ID, SLOW_PROPOSAL_ID, SLOWLY
 from rtserver.lib.data_folder import make_folder
 from rtserver.lib.server_root import SERVER_ROOT
 from rtserver.model.errors import OperatorError
@@ -58,8 +59,13 @@ def tool_limits(settings: Settings) -> ToolLimits:
     )
 
 
-def validator_of(settings: Settings) -> Validator:
-    """The validator that the settings ask for."""
+def validator_of(settings: Settings, *, demo: bool = False) -> Validator:
+    """The validator that the settings ask for.
+
+    Args:
+        settings: which command it is, and what it may take.
+        demo: one of the demo's proposals is to be watched.
+    """
     return Validator(
         settings.validation_command,
         settings.validation_report_command,
@@ -69,12 +75,13 @@ def validator_of(settings: Settings) -> Validator:
         limits=tool_limits(settings),
         # A report is one event, and one event must fit into every viewer's outbox.
         max_report_bytes=min(MAX_REPORT_BYTES, settings.outbox_bytes // 2),
+        run_by={(DEMO_PROJECT_ID, SLOW_PROPOSAL_ID): SLOWLY} if demo else None,
     )
 
 
-async def build_workspaces(base: Foundation) -> Workspaces:
+async def build_workspaces(base: Foundation, *, demo: bool = False) -> Workspaces:
     """Make them, and settle what a killed worker left of a revision."""
-    validator = validator_of(base.settings)
+    validator = validator_of(base.settings, demo=demo)
     writer = ProposalWriter(
         base.settings.workspaces_dir, shared_schema_folders(validator.openspec())
     )

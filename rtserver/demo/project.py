@@ -2,10 +2,12 @@
 
 Most of it lies as files in `demo/`. One proposal is generated when the demo is installed, since
 it is large on purpose: the real validator takes several seconds over it and then prints hundreds
-of findings, so that there is something to watch, to cancel and to reconnect to.
+of findings, which the demo passes on slowly (`slowly.py`), so that there is something to watch, to
+cancel and to reconnect to.
 """
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ DEMO_PROJECT_ID = "demo"
 
 SLOW_PROPOSAL_ID = "recode-branch-rules"
 """The proposal that is generated, and slow to validate."""
+
+SLOWLY = (sys.executable, "-I", str(Path(__file__).with_name("slowly.py")), "20")
+"""What runs a command so that its lines can be watched as they come."""
 
 _log = structlog.get_logger()
 

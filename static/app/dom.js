@@ -54,6 +54,15 @@ function upright(text) {
   return String(text).replace(/[\u202d\u202e]/g, "\ufffd");
 }
 
+/**
+ * Let the browser draw and answer its user before what follows.
+ *
+ * @returns {Promise<void>} resolved in a task of its own, ahead of others where the browser can do that
+ */
+export function nextTask() {
+  return globalThis.scheduler?.yield?.() ?? new Promise((resolve) => setTimeout(resolve));
+}
+
 export function show(element, visible) {
   if (element.hidden === visible) element.hidden = !visible;
 }

@@ -13,12 +13,13 @@ import {
   storeToken,
   takeTokenFromAddress,
 } from "./address.js";
-import { fill } from "./dom.js";
+import { fill, nextTask } from "./dom.js";
 import { forgetDrafts } from "./drafts.js";
 import { askForToken, offerToken } from "./handover.js";
 import { createShell } from "./shell.js";
 import { ProjectStore } from "./store.js";
 import { claimsOf } from "../client/index.js";
+import { loadMarkdown } from "./review/markdown.js";
 import { createChoice, createSignIn } from "./views/signin.js";
 
 const SOCKJS_ADDRESS = "/static/vendor/sockjs.min.js";
@@ -33,6 +34,7 @@ function projectFor(token) {
 
 async function begin() {
   takeTokenFromAddress();
+  await nextTask(); // What was loaded has just been run, which takes a phone long enough.
   if (storedToken() === null && !isSignedOut()) {
     const handed = await askForToken(route().project);
     if (handed) storeToken(handed);
@@ -87,6 +89,9 @@ function open(token, project) {
     loadSockJS,
     focus: place.proposal ? [place.proposal] : [],
   });
+  // What is asked for is on its way while the page is built.
+  void store.open();
+  if (place.proposal) void store.texts.ahead(place.proposal, place);
   const shell = createShell({
     store,
     onSignOut: () => {
@@ -100,7 +105,12 @@ function open(token, project) {
   current = { store, shell, project };
   fill(root, shell.element);
   shell.update();
-  void store.open();
+  if (place.proposal) requestAnimationFrame(() => void nextTask().then(loadAhead));
+}
+
+/** What a text will need comes behind the page's first picture. */
+function loadAhead() {
+  loadMarkdown().catch(() => {}); // Where it is needed it is said that there is none.
 }
 
 function signIn(project, message) {

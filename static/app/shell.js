@@ -1,7 +1,7 @@
 /** The signed-in page: puts the views together and keeps them in step with the store. */
 import { replaceRoute, route } from "./address.js";
 import { createActions } from "./actions.js";
-import { fill, h, setText } from "./dom.js";
+import { fill, h, nextTask, setText } from "./dom.js";
 import { wholeTimeOf } from "./format.js";
 import { describeConnection, describeGap, describeResume, describeRun } from "./words.js";
 import { Drafts } from "./drafts.js";
@@ -71,6 +71,7 @@ export function createShell({ store, onSignOut, onSignIn }) {
 
   let selected = null;
   let mainShows = null;
+  let isListDue = false;
   const spoken = { connection: "", runs: new Map() };
 
   function showInMain(key, ...children) {
@@ -96,6 +97,18 @@ export function createShell({ store, onSignOut, onSignIn }) {
     }
   }
 
+  /** On a narrow screen a proposal covers the list: it is drawn when there is time for it. */
+  function drawList() {
+    if (isListDue) return;
+    isListDue = selected !== null && !wide.matches;
+    const draw = () => {
+      isListDue = false;
+      list.update(selected); // Last, since it may ask where things are.
+    };
+    if (isListDue) void nextTask().then(draw);
+    else draw();
+  }
+
   function update() {
     const place = route();
     const ready = store.load.phase === "ready";
@@ -110,7 +123,7 @@ export function createShell({ store, onSignOut, onSignIn }) {
       selected = place.proposal;
       store.focus(selected);
       mainShows = null;
-      main.scrollTop = 0;
+      if (moved) main.scrollTop = 0; // Which makes the browser lay out all at once.
       if (moved && selected) queueMicrotask(() => detail.heading.focus({ preventScroll: true }));
     }
     const nothing = store.load.phase === "failed" || (ready && store.state.order.length === 0);
@@ -123,8 +136,8 @@ export function createShell({ store, onSignOut, onSignIn }) {
     lock.update();
     if (ready) keeper.update(store.state.lock);
     expiryBanner.update();
-    list.update(selected);
     drawMain(place);
+    drawList();
     const title = store.state.proposals[selected]?.title;
     const many = unread.total > 0 ? `(${unread.total}) ` : "";
     document.title = many + [title, store.project, "rtserver"].filter(Boolean).join(" · ");

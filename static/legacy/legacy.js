@@ -374,6 +374,8 @@
     byId("project").value = project || "";
     byId("token").value = "";
     byId("sign-in").hidden = false;
+    // Of a project that was never seen nothing is said, not that it has no proposals.
+    byId("view").hidden = byId("proposals").hidden;
   }
 
   function open() {

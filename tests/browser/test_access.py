@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewContext, Site
 from tests.browser.test_deciding import propose, real_project
-from tests.browser.views import expect_live, sideways_px
+from tests.browser.views import expect_live, sideways_px, small_targets
 from tests.support.processes import ROOT
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
@@ -49,7 +49,9 @@ def _talked_about(page: Page, demo: Site) -> tuple[Site, str]:
 def test_the_reviewers_views_are_for_everybody(new_context: NewContext, demo: Site) -> None:
     wide = new_context(1440, reduced_motion="reduce").new_page()
     site, proposal = _talked_about(wide, demo)
-    narrow = new_context(390, 844, color_scheme="dark", reduced_motion="reduce").new_page()
+    narrow = new_context(
+        390, 844, color_scheme="dark", reduced_motion="reduce", has_touch=True, is_mobile=True
+    ).new_page()
     for page in (wide, narrow):
         page.goto(site.address("ben", proposal=proposal, view="text"))
         expect_live(page)
@@ -59,6 +61,8 @@ def test_the_reviewers_views_are_for_everybody(new_context: NewContext, demo: Si
         page.get_by_role("button", name="Review", exact=True).click()
         page.get_by_role("button", name="Comment on “Why”").click()
         assert _findings(page) == []
+        if page is narrow:
+            assert small_targets(page) == []
         for view in VIEWS[1:]:
             page.evaluate(
                 "view => { location.hash = location.hash.replace(/view=.*/, `view=${view}`); }",
@@ -71,6 +75,15 @@ def test_the_reviewers_views_are_for_everybody(new_context: NewContext, demo: Si
                 expect(page.locator(".run-status")).to_contain_text("Passed")
             assert (view, _findings(page)) == (view, [])
             assert sideways_px(page) <= 0, view
+            if page is narrow:
+                assert (view, small_targets(page)) == (view, [])
+    narrow.keyboard.press("1")
+    narrow.keyboard.press("e")
+    expect(narrow.get_by_role("button", name="Save")).to_be_visible()
+    assert small_targets(narrow) == []
+    narrow.locator(".back").click()
+    expect(narrow.locator(".item").first).to_be_visible()
+    assert small_targets(narrow) == []
     # 200 % of 1440 pixels.
     wide.set_viewport_size({"width": 720, "height": 450})
     for number in ("1", "2", "3", "4"):

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.conftest import Complaints, NewContext, Restartable, Site
-from tests.browser.views import expect_live, poor_contrasts, sideways_px, state
+from tests.browser.views import expect_live, poor_contrasts, sideways_px, small_targets, state
 from tests.support.tokens import token
 
 FORGED = "<img src=x onerror=\"document.title='forged'\">"
@@ -280,15 +280,23 @@ def test_a_hundred_thousand_rows_cost_no_more_than_what_is_in_view(page: Page, s
     assert counts["last"] == "record-e-0"
 
 
-def test_a_narrow_window_does_not_scroll_sideways(new_context: NewContext, site: Site) -> None:
-    page = new_context(width=390).new_page()
+def test_a_phone_does_not_scroll_sideways_and_a_finger_finds_all(
+    new_context: NewContext, site: Site
+) -> None:
+    page = new_context(width=390, has_touch=True, is_mobile=True).new_page()
     _open(page, site)
     assert sideways_px(page) <= 0
+    assert small_targets(page) == []
+    page.locator(".rows .row").first.tap()
+    expect(page.locator(".json")).to_be_visible()
+    assert small_targets(page) == []
+    page.get_by_role("button", name="Close").tap()
     page.get_by_role("tab", name="Connections").click()
     expect(
         page.locator('.connections td[data-label="User"]', has_text="root").first
     ).to_be_visible()
     assert sideways_px(page) <= 0
+    assert small_targets(page) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

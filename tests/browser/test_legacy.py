@@ -87,6 +87,7 @@ def test_asks_who_one_is_and_stops_where_it_should(page: Page, site: Site) -> No
     page.get_by_label("Token").fill("no.to.ken")
     page.get_by_role("button", name="Open").click()
     expect(page.locator("#state")).to_contain_text("Stopped: Unauthorized")
+    expect(page.locator("#view")).to_be_hidden()
     page.get_by_label("Token").fill(token("ada", site.project))
     page.get_by_role("button", name="Open").click()
     expect_live(page, "websocket")

@@ -144,6 +144,26 @@ def test_a_collision_is_told_and_stands_with_both(page: Page, site: Site) -> Non
     expect(marks).to_have_count(0)
 
 
+def test_the_first_file_is_written_on_the_page(page: Page, site: Site) -> None:
+    proposal = site.propose(page, "empty", title="Nothing yet")
+    page.goto(site.address(proposal=proposal, view="text"))
+    write = page.get_by_role("button", name="Write the first file")
+    write.click()
+    field = page.get_by_label("proposal.md", exact=True)
+    expect(field).to_be_focused()
+    expect(field).to_have_value(re.compile("^# Nothing yet\n\n## Why\n"))
+    page.get_by_role("button", name="Discard").click()
+    page.get_by_role("dialog").get_by_role("button", name="Discard").click()
+    expect(write).to_be_focused()
+    page.keyboard.press("e")
+    field.fill("# Something\n")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".text-body").get_by_role("heading", name="Something")).to_be_visible()
+    expect(page.get_by_role("button", name="Edit", exact=True)).to_be_focused()
+    folder = site.workspaces / site.project / "openspec" / "changes" / proposal
+    assert (folder / "proposal.md").read_text() == "# Something\n"
+
+
 def test_files_are_edited_added_and_deleted_by_keyboard_into_one_revision(
     page: Page, site: Site, complaints: Complaints
 ) -> None:

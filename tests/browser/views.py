@@ -37,6 +37,27 @@ CONTRASTS = """() => {
   return poor;
 }"""
 
+MIN_TARGET_PX = 44
+SMALL_TARGETS = """minimum => {
+  const small = [];
+  const all = "a[href], button, input, select, textarea, summary";
+  for (const one of document.querySelectorAll(all)) {
+    if (!one.checkVisibility({ visibilityProperty: true })) continue;
+    // As WCAG 2.2, 2.5.5 has it: what stands amid words, or can be done elsewhere, may be smaller.
+    if (one.matches(".line-number, .diff-number a")) continue;
+    if (one.matches("a") && getComputedStyle(one).display === "inline") {
+      const around = [...one.parentElement.childNodes].filter(node => node !== one);
+      if (one.closest("p") || around.some(node => node.textContent.trim())) continue;
+    }
+    const { width, height } = (one.closest("label") ?? one).getBoundingClientRect();
+    const isHidden = width <= 1 || height <= 1;
+    if (!isHidden && Math.min(width, height) < minimum - 0.5) {
+      small.push(`${one.tagName}.${one.className} ${one.textContent} ${width} x ${height}`);
+    }
+  }
+  return small;
+}"""
+
 
 def state(page: Page) -> Locator:
     """The connection's state, at the top."""
@@ -112,3 +133,8 @@ def whole(text: str) -> re.Pattern[str]:
 def poor_contrasts(page: Page) -> list[str]:
     """Text that stands out from its ground by less than 4.5 to 1 (WCAG 2, level AA)."""
     return [str(text) for text in page.evaluate(CONTRASTS)]
+
+
+def small_targets(page: Page) -> list[str]:
+    """What a finger is to press and has less than 44 pixels one way (WCAG 2.2, 2.5.5)."""
+    return [str(one) for one in page.evaluate(SMALL_TARGETS, MIN_TARGET_PX)]

@@ -1,3 +1,4 @@
+import { ApiError } from "../../static/client/index.js";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import MarkdownIt from "markdown-it";
@@ -117,4 +118,34 @@ test("revisions are asked for when there are newer ones, unless an event brought
   await settled();
   assert.deepEqual(texts.revisions(at(5)).list.map(({ number }) => number), [5, 4, 3, 2, 1]);
   assert.equal(paths.length, 2);
+});
+
+test("a text that is asked for ahead is not asked for again, unless it could not be had", async () => {
+  const paths = [];
+  let isRefused = false;
+  const texts = new Texts(
+    async (_method, path) => {
+      paths.push(path);
+      if (isRefused) throw new ApiError(404, { detail: "There is no such proposal." });
+      if (path.includes("/files/")) return "# Why";
+      return { revisions: [{ number: 1, files: [{ path: "tasks.md", sha256: "t" }, { path: "proposal.md", sha256: "p" }] }], more: false };
+    },
+    () => {},
+  );
+  const proposal = { id: "p", created_at: "2026-01-01", revision: { number: 1 } };
+  await texts.ahead("p", { revision: null, file: null });
+  await settled();
+  assert.deepEqual(paths, ["/proposals/p/revisions?limit=30", "/proposals/p/revisions/1/files/proposal.md"]);
+  const { phase, list } = texts.revisions(proposal);
+  assert.equal(phase, "ready");
+  assert.equal(texts.file("p", list[0], list[0].files[1]).value, "# Why");
+  assert.equal(paths.length, 2);
+  // Of another proposal of that name nothing is known.
+  assert.equal(texts.revisions({ ...proposal, created_at: "2026-01-02" }).phase, "loading");
+  isRefused = true;
+  await texts.ahead("q", { revision: null, file: null });
+  isRefused = false;
+  assert.equal(texts.revisions({ ...proposal, id: "q" }).phase, "loading");
+  await settled();
+  assert.equal(texts.revisions({ ...proposal, id: "q" }).phase, "ready");
 });

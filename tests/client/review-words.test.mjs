@@ -152,7 +152,9 @@ test("what was looked at before a visit stays so until one leaves", () => {
 });
 
 test("how a revision came about is said in words", () => {
-  assert.equal(causeOf({ cause: "iteration", actor: "ada" }), "revised by the language model for ada");
-  assert.equal(causeOf({ cause: "restore", actor: "ada", restored_from: 2 }), "revision 2 put back by ada");
-  assert.equal(causeOf({ cause: "disk", actor: null }), "changed in the workspace");
+  const names = { of: (id) => id.toUpperCase() };
+  const said = (revision) => causeOf(revision, names);
+  assert.equal(said({ cause: "iteration", actor: "ada" }), "revised by the language model for ADA");
+  assert.equal(said({ cause: "restore", actor: "ada", restored_from: 2 }), "revision 2 put back by ADA");
+  assert.equal(said({ cause: "disk", actor: null }), "changed in the workspace");
 });

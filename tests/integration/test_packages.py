@@ -158,7 +158,7 @@ def test_the_pages_and_the_demo_are_served_by_what_was_installed(address: str) -
     if find_tool(NPM) is not None:
         assert all("/static/built/" in path for path in loaded if path.endswith((".js", ".css")))
     if NPM.is_dir():
-        for name in ("sockjs.min.js", "markdown-it.esm.min.mjs", "purify.es.mjs"):
+        for name in ("sockjs.min.js", "markdown-it.esm.min.mjs", "purify.min.js"):
             assert fetched(f"{address}/static/vendor/{name}")[0] == 200
         assert "export" in fetched(f"{address}/static/vendor/diff/diff/word.js")[1]
     assert f'"version":"{VERSION}"' in fetched(f"{address}/api/v1/openapi.json")[1].replace(" ", "")

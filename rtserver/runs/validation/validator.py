@@ -3,7 +3,7 @@
 import asyncio
 import shlex
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,9 @@ class Validator:
         limits: what either may take of the machine.
         max_report_bytes: a report that is larger (as compact JSON) is left out, since every
             viewer's outbox has to hold it.
+        run_by: for (project, proposal) the words of a command that runs OpenSpec's own streamed
+            command in turn, which follows as its arguments; it says so itself in what it prints.
+            A command of one's own is run as it is.
 
     Raises:
         ValueError: a command line can't be split into words, or the first has none.
@@ -72,6 +75,7 @@ class Validator:
         *,
         limits: ToolLimits = NO_LIMITS,
         max_report_bytes: int = _MAX_REPORT_BYTES,
+        run_by: Mapping[tuple[str, str], Sequence[str]] | None = None,
     ) -> None:
         self._is_default = command is None
         self._is_default_report = report_command is None
@@ -86,10 +90,15 @@ class Validator:
         self._max_report_bytes = max_report_bytes
         self._env = tool_environment(server_root)
         self._limits = limits
+        self._run_by = dict(run_by or {}) if self._is_default else {}
 
     def command_line(self, project_id: str, proposal_id: str) -> str:
         """The streamed command as it is run for a proposal, quoted as for a shell, to be shown."""
         return shlex.join(_filled(self._words, project_id, proposal_id))
+
+    def _streamed(self, project_id: str, proposal_id: str) -> list[str]:
+        words = _filled(self._words, project_id, proposal_id)
+        return [*self._run_by.get((project_id, proposal_id), ()), *words]
 
     def openspec(self) -> Path | None:
         """Where OpenSpec is, whether it is the validator or not; None where it is not installed."""
@@ -125,7 +134,7 @@ class Validator:
                 f"the workspace of project {project_id} has no openspec/changes/{proposal_id}",
             )
         result = await run_command(
-            _filled(self._words, project_id, proposal_id),
+            self._streamed(project_id, proposal_id),
             cwd=workspace,
             env=self._env | {"FORCE_COLOR": "1"},  # its words are for people
             timeout_s=self._timeout_s,

@@ -10,7 +10,7 @@ import { loadWordDiff } from "./word-diff.js";
 const BESIDE_KEY = "rtserver.beside";
 const SPECS = "specs";
 
-export function createChanges({ store, seen }) {
+export function createChanges({ store, seen, names }) {
   const { texts } = store;
   const specs = h("a.choice", {}, "The specs");
   const looked = h("a.choice", { hidden: true });
@@ -100,7 +100,7 @@ export function createChanges({ store, seen }) {
     fill(
       other,
       h("option", { value: "" }, "Another revision…"),
-      earlier.map((each) => h("option", { value: each.number }, nameOf(each, newest))),
+      earlier.map((each) => h("option", { value: each.number }, nameOf(each, newest, names))),
     );
     other.value = against === SPECS ? "" : String(against);
     beside.setAttribute("aria-pressed", String(isBeside));

@@ -167,7 +167,9 @@ export function createEditor(context, onClosed) {
     save.setAttribute("aria-disabled", "true");
     try {
       const body = { base, files, note: note.value.trim() || undefined };
-      await store.api.request("POST", `/proposals/${encodeURIComponent(id)}/revisions`, { body });
+      const path = `/proposals/${encodeURIComponent(id)}/revisions`;
+      const revision = await store.api.request("POST", path, { body });
+      store.texts.heard({ proposal_id: id, revision }); // Its event may come later.
       edits.end(id);
       if (now.proposal.id === id) close(files);
     } catch (error) {
@@ -197,7 +199,7 @@ export function createEditor(context, onClosed) {
     if (key === drawnMoved) return;
     drawnMoved = key;
     if (newest === base) return;
-    const view = { project: store.project, proposal: now.proposal.id, view: "changes", against: base };
+    const view = { project: store.project, proposal: now.proposal.id, view: "changes", against: base || null };
     const keep = h("button.small", { type: "button" }, `Go on from revision ${newest}`);
     keep.addEventListener("click", () => {
       edits.rebase(now.proposal.id, newest);
@@ -233,6 +235,7 @@ export function createEditor(context, onClosed) {
     if (key === shown) return;
     shown = key;
     field.value = text ?? "";
+    field.setSelectionRange(0, 0); // Else one begins where the text ends.
   }
 
   function drawChanged() {
@@ -254,15 +257,20 @@ export function createEditor(context, onClosed) {
   return {
     element,
     isOpen: (id) => edits.of(id) !== null,
-    open(id, base) {
-      edits.begin(id, base);
+    /** @param {Record<string, string>} [files] what it begins with, where nothing is edited yet */
+    open(id, base, files = {}) {
+      if (edits.of(id) === null) {
+        edits.begin(id, base);
+        for (const [path, text] of Object.entries(files)) edits.set(id, path, text);
+      }
       wantsFocus = true;
       store.changed();
     },
     /**
      * @param {object} proposal
      * @param {{number: number}} newest its newest revision
-     * @param {{path: string, text: string | null}} file that the address names; text: null until it is read
+     * @param {{path: string, text: string | null}} file that the address names; text: null until it is read,
+     *   or where the newest revision has no such file
      * @param {string[]} paths of the newest revision
      */
     update(proposal, newest, { path, text }, paths) {
@@ -275,7 +283,7 @@ export function createEditor(context, onClosed) {
         complain("");
       }
       now = { ...now, proposal, newest, paths, original: now.path === path ? text : null };
-      const isReady = now.path !== path || text !== null;
+      const isReady = now.path !== path || text !== null || !paths.includes(path);
       show(element, isReady);
       if (!isReady) return;
       drawMoved();

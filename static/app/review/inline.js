@@ -95,7 +95,8 @@ export function createInline(context, body) {
   /** What is selected in the text, as it stands in the source; null where nothing is. */
   function selected() {
     const selection = document.getSelection();
-    if (!shown || !selection || selection.isCollapsed || selection.rangeCount === 0) return null;
+    // Asked for more than its anchor, a browser lays the page out first.
+    if (!shown || !selection?.anchorNode || selection.isCollapsed) return null;
     const range = selection.getRangeAt(0);
     const start = elementOf(range.startContainer);
     const isInside = body.contains(start) && body.contains(range.endContainer);

@@ -8,11 +8,12 @@ const MORE = "more";
 
 /**
  * @param {object} options
+ * @param {import("../names.js").Names} options.names
  * @param {(number: number | null) => void} options.onChoose null: the newest
  * @param {() => Promise<void>} options.onMore load older ones
  * @param {(number: number) => Promise<void>} options.onRestore
  */
-export function createPicker({ onChoose, onMore, onRestore }) {
+export function createPicker({ names, onChoose, onMore, onRestore }) {
   const select = h("select.revision-select", { id: "revision-select" });
   const facts = h("p.revision-facts");
   const printed = h("strong.print-only");
@@ -53,7 +54,7 @@ export function createPicker({ onChoose, onMore, onRestore }) {
      */
     update(revision, known, can) {
       const newest = known.list[0].number;
-      const key = JSON.stringify([revision.number, newest, known.list.length, known.more, can]);
+      const key = JSON.stringify([revision.number, newest, known.list.length, known.more, can, names.version]);
       if (key === drawn) return;
       drawn = key;
       shown = revision;
@@ -62,13 +63,13 @@ export function createPicker({ onChoose, onMore, onRestore }) {
       fill(
         select,
         options.map((each) =>
-          h("option", { value: each.number === newest ? "" : each.number }, nameOf(each, newest)),
+          h("option", { value: each.number === newest ? "" : each.number }, nameOf(each, newest, names)),
         ),
         known.more && h("option", { value: MORE }, "Older ones…"),
       );
       select.value = revision.number === newest ? "" : String(revision.number);
       setText(printed, `Revision ${revision.number}`);
-      setText(facts, `${capital(causeOf(revision))}, ${timeOf(revision.at)}`);
+      setText(facts, `${capital(causeOf(revision, names))}, ${timeOf(revision.at)}`);
       show(since, can.sinceAddress !== null);
       if (can.sinceAddress) since.href = can.sinceAddress;
       show(restore, can.mayRestore && revision.number !== newest);

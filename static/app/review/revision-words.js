@@ -3,23 +3,28 @@ import { timeOf } from "../format.js";
 
 const CAUSES = {
   first: () => "first text seen in the workspace",
-  iteration: ({ actor }) => `revised by the language model${actor ? ` for ${actor}` : ""}`,
-  upload: ({ actor }) => `sent by ${actor ?? "somebody"}`,
-  restore: ({ actor, restored_from: from }) =>
+  iteration: (_, actor) => `revised by the language model${actor ? ` for ${actor}` : ""}`,
+  upload: (_, actor) => `sent by ${actor ?? "somebody"}`,
+  restore: ({ restored_from: from }, actor) =>
     `${from ? `revision ${from}` : "an earlier text"} put back by ${actor ?? "somebody"}`,
   disk: () => "changed in the workspace",
 };
 
-/** How a revision came about, with a small initial: "revised by the language model for ada". */
-export function causeOf(revision) {
-  const words = CAUSES[revision.cause]?.(revision) ?? revision.cause;
+/**
+ * How a revision came about, with a small initial: "revised by the language model for Ada".
+ *
+ * @param {{of: (id: string) => string}} names
+ */
+export function causeOf(revision, names) {
+  const actor = revision.actor ? names.of(revision.actor) : null;
+  const words = CAUSES[revision.cause]?.(revision, actor) ?? revision.cause;
   return revision.note ? `${words}: “${revision.note}”` : words;
 }
 
 /** One line of the list of revisions. */
-export function nameOf(revision, newest) {
+export function nameOf(revision, newest, names) {
   const which = revision.number === newest ? `Revision ${revision.number} (newest)` : `Revision ${revision.number}`;
-  return `${which} · ${timeOf(revision.at)} · ${causeOf(revision)}`;
+  return `${which} · ${timeOf(revision.at)} · ${causeOf(revision, names)}`;
 }
 
 const MARKS = { added: "new", modified: "changed" };

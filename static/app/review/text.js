@@ -15,14 +15,17 @@ import { failed, loading, nothing } from "./states.js";
 import { openByFile, threadsOf } from "./threads.js";
 
 const SOURCE_KEY = "rtserver.source";
+const FIRST_FILE = "proposal.md";
+const NO_REVISION = { number: 0 };
 const NO_RENDERER =
   "The server has no Markdown renderer installed, so the text is shown as it is written. Its " +
   "operator gets one with `make run`, which needs Node.js.";
 
 export function createText(context) {
-  const { store, actions, seen, comments } = context;
+  const { store, actions, names, seen, comments } = context;
   const { texts } = store;
   const picker = createPicker({
+    names,
     onChoose: (number) => go({ revision: number, file: place?.file ?? null }),
     onMore: () => actions.attempt(() => texts.more(proposal.id)),
     onRestore: restore,
@@ -73,7 +76,11 @@ export function createText(context) {
   edit.addEventListener("click", startEditing);
 
   function startEditing() {
-    if (!edit.hidden) editor.open(proposal.id, texts.revisions(proposal).list[0].number);
+    const { phase, list } = texts.revisions(proposal);
+    if (!edit.hidden) editor.open(proposal.id, list[0].number);
+    else if (phase === "ready" && isEmpty(list[0]) && mayRevise(actions.me(), proposal)) {
+      editor.open(proposal.id, list[0]?.number ?? 0, { [FIRST_FILE]: beginningOf(proposal) });
+    }
   }
 
   function modeButton(label, on) {
@@ -141,8 +148,13 @@ export function createText(context) {
         showInstead(`failed ${known.error.message}`, () => failed(known.error, retry));
       } else if (known.phase === "loading") {
         showInstead("loading", () => loading("the text"));
+      } else if (editor.isOpen(proposal.id)) {
+        drawEditor(NO_REVISION, { path: FIRST_FILE, text: null }, []);
       } else {
-        showInstead(`none ${proposal.id}`, () => noText(proposal));
+        const mayWrite = mayRevise(actions.me(), proposal);
+        show(edit, false);
+        showInstead(`none ${proposal.id} ${mayWrite}`, () => noText(proposal, names, mayWrite && startEditing));
+        backFromEditing();
       }
       return null;
     }
@@ -184,26 +196,40 @@ export function createText(context) {
     fill(notice, parts.length > 0 && icon("info"), h("p", {}, parts.flatMap((each) => [each, " "])));
   }
 
+  /** @param {{path: string, text: string | null}} file text: null until it is read, or where there is none */
+  function drawEditor(revision, file, paths) {
+    standing = "";
+    show(stand, false);
+    show(columns, true);
+    for (const other of [edit, modes, body, next]) show(other, false);
+    show(files.element, paths.length > 0);
+    show(editor.element, true);
+    name.textContent = "Editing";
+    drawn = "";
+    editor.update(proposal, revision, file, paths);
+  }
+
+  /** Who has saved or discarded goes on where the editing began. */
+  function backFromEditing() {
+    const next = edit.hidden ? stand.querySelector("button") : edit;
+    if (!hasSaved || !next) return;
+    hasSaved = false;
+    next.focus();
+  }
+
   function drawFile(known, revision, file, ordered) {
     const entry = texts.file(proposal.id, revision, file);
     const isNewest = revision === known.list[0];
     const isEdited = isNewest && editor.isOpen(proposal.id) && entry.phase !== "failed";
-    show(edit, isNewest && !isEdited && mayRevise(actions.me(), proposal));
-    if (hasSaved && !edit.hidden) {
-      hasSaved = false;
-      edit.focus();
-    }
-    show(modes, !isEdited);
-    show(body, !isEdited);
-    show(editor.element, isEdited);
     if (isEdited) {
-      name.textContent = "Editing";
-      show(next, false);
-      drawn = "";
       const text = entry.phase === "ready" ? entry.value : null;
-      editor.update(proposal, revision, { path: file.path, text }, ordered.map(({ path }) => path));
+      drawEditor(revision, { path: file.path, text }, ordered.map(({ path }) => path));
       return;
     }
+    show(edit, isNewest && mayRevise(actions.me(), proposal));
+    if (!edit.hidden) backFromEditing();
+    for (const each of [modes, body, files.element]) show(each, true);
+    show(editor.element, false);
     const isMarkdown = file.path.endsWith(".md");
     if (isMarkdown && !asSource) needRenderer();
     const waits = isMarkdown && !asSource && renderProblem === "loading";
@@ -300,8 +326,17 @@ export function createText(context) {
     const wanted = ordered.find(({ path }) => path === place.file);
     // Whoever edits goes on, also where somebody else removed the file meanwhile.
     const file = wanted ?? (place.file && !isEdited ? null : ordered[0]);
+    if (!file && isEdited) {
+      drawEditor(revision, { path: FIRST_FILE, text: null }, []);
+      return;
+    }
     if (!file) {
-      showInstead(`no file ${place.file}`, () => noFile(place.file, revision, here({ revision: place.revision })));
+      show(edit, false);
+      const mayWrite = isEmpty(known.list[0]) && mayRevise(actions.me(), proposal);
+      showInstead(`no file ${place.file} ${revision.number} ${mayWrite}`, () =>
+        noFile(place.file, revision, here({ revision: place.revision }), mayWrite && startEditing),
+      );
+      backFromEditing();
       return;
     }
     standing = "";
@@ -348,17 +383,34 @@ export function blockAt(body, line) {
   return found;
 }
 
-function noText(proposal) {
+function isEmpty(revision) {
+  return (revision?.files ?? []).length === 0;
+}
+
+/** What OpenSpec looks for in a proposal. */
+function beginningOf({ id, title }) {
+  return `# ${title || id}\n\n## Why\n\n\n## What Changes\n\n- \n`;
+}
+
+/** @param {(() => void) | false} write */
+function writeButton(write) {
+  return write && h("div.empty-actions", {}, h("button.primary", { type: "button", onclick: write }, "Write the first file"));
+}
+
+/** @param {(() => void) | false} write what begins the text, for those who may */
+function noText(proposal, names, write) {
+  const maker = proposal.created_by || proposal.author;
   return nothing(
     "No text yet",
     "This proposal has no files in the workspace. Its text appears here as soon as there are some:",
     h("pre.code", { tabIndex: 0 }, `openspec/changes/${proposal.id}/proposal.md`),
-    `The proposal was made known by ${proposal.created_by || proposal.author || "somebody"}, ${timeOf(proposal.created_at)}.`,
+    `The proposal was made known by ${names.of(maker)}, ${timeOf(proposal.created_at)}.`,
+    writeButton(write),
   );
 }
 
-function noFile(path, revision, here) {
-  if (revision.files.length === 0) return nothing("This revision has no files");
+function noFile(path, revision, here, write) {
+  if (isEmpty(revision)) return nothing("This revision has no files", writeButton(write));
   return nothing(
     `Revision ${revision.number} has no file ${path}`,
     h("a", { href: addressOf(here) }, "See what it has"),

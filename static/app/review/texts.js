@@ -4,10 +4,13 @@
  */
 import { ApiError } from "../../client/index.js";
 import { Resources } from "./resources.js";
+import { readingOrder } from "./sources.js";
 
 const PAGE = 30;
 /** The event that brings a new revision comes right after the one that names it. */
 const BRINGS_MS = 400;
+/** In the place of when the proposal was made: it is not known yet. */
+const AHEAD = Symbol("ahead");
 
 export class Texts {
   #request;
@@ -37,10 +40,8 @@ export class Texts {
    */
   revisions({ id, created_at: made, revision }) {
     let known = this.#revisions.get(id);
-    if (!known || known.made !== made) {
-      known = { phase: "loading", error: null, list: [], more: false, made, asked: null };
-      this.#revisions.set(id, known);
-    }
+    if (known?.made === AHEAD && known.phase !== "failed") known.made = made;
+    if (!known || known.made !== made) known = this.#begin(id, made);
     const newest = revision?.number ?? 0;
     const isBehind = newest > (known.list[0]?.number ?? 0);
     if (known.asked === null) {
@@ -53,6 +54,28 @@ export class Texts {
       }, BRINGS_MS);
     }
     return known;
+  }
+
+  #begin(id, made) {
+    const known = { phase: "loading", error: null, list: [], more: false, made, asked: null };
+    this.#revisions.set(id, known);
+    return known;
+  }
+
+  /**
+   * Ask for the text that an address names, before anything else is known of the proposal: that saves
+   * two ways there and back. Where it fails it is asked for once more when it is needed.
+   *
+   * @param {{revision: number | null, file: string | null}} place
+   */
+  async ahead(id, { revision: number, file }) {
+    const known = this.#begin(id, AHEAD);
+    known.asked = 0;
+    await this.#load(id, known);
+    const revision = known.list.find((each) => each.number === (number ?? known.list[0].number));
+    const files = readingOrder(revision?.files ?? []);
+    const wanted = files.find(({ path }) => path === file) ?? files[0];
+    if (wanted) this.file(id, revision, wanted);
   }
 
   async #load(id, known) {

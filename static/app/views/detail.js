@@ -1,5 +1,5 @@
 /** One proposal: what it is, what can be done with it, and its panels. */
-import { fill, h, said, setText, show } from "../dom.js";
+import { fill, h, nextTask, said, setText, show } from "../dom.js";
 import { listOf, words } from "../format.js";
 import { icon, spinner } from "../icons.js";
 import { addressOf } from "../address.js";
@@ -27,6 +27,7 @@ const VIEWS = [
   ["revise", "Revise", createIteration],
 ];
 
+const CREATE = Object.fromEntries(VIEWS.map(([name, , create]) => [name, create]));
 const BUSY_LABELS = { starting: "Starting…", cancelling: "Cancelling…" };
 
 /** The server decides; this only spares people a button that would be refused. */
@@ -58,7 +59,8 @@ export function createDetail({ store, actions, drafts, names, unread }) {
     name,
     link: h("a.tab", {}, label, name === "discussion" && threadsOpen, h("span.item-news")),
   }));
-  const panels = new Map(VIEWS.map(([name, , create]) => [name, create(context)]));
+  /** Made when they are first shown: all at once would hold up a phone. */
+  const panels = new Map();
   const panel = h("div.panel");
   const decide = createDecide(context);
   const collisions = createCollisions(context);
@@ -96,6 +98,7 @@ export function createDetail({ store, actions, drafts, names, unread }) {
   let drawn = null;
   let namesDrawn = -1;
   let shownView = null;
+  let isBegun = false;
 
   run.addEventListener("click", () => {
     const { id, run: active } = current;
@@ -113,14 +116,19 @@ export function createDetail({ store, actions, drafts, names, unread }) {
   }
 
   function inText(act) {
-    if (shownView === "text") act(panels.get("text"));
+    if (shownView === "text") act(panelOf("text"));
   }
 
   function comment() {
-    if (shownView === "text" && panels.get("text").comment()) return;
+    if (shownView === "text" && panelOf("text").comment()) return;
     go("discussion");
     // The view is drawn when the address has changed.
-    setTimeout(() => panels.get("discussion").field.focus());
+    setTimeout(() => panelOf("discussion").field.focus());
+  }
+
+  function panelOf(view) {
+    if (!panels.has(view)) panels.set(view, CREATE[view](context));
+    return panels.get(view);
   }
 
   function placeOf(proposal, view) {
@@ -155,7 +163,7 @@ export function createDetail({ store, actions, drafts, names, unread }) {
     update(proposalId, place, busy) {
       const proposal = store.state.proposals[proposalId];
       if (!proposal) return;
-      const view = panels.has(place.view) ? place.view : VIEWS[0][0];
+      const view = Object.hasOwn(CREATE, place.view ?? "") ? place.view : VIEWS[0][0];
       if (current.id !== proposalId) seen.left();
       if (proposal !== drawn || names.version !== namesDrawn) {
         drawn = proposal;
@@ -171,7 +179,7 @@ export function createDetail({ store, actions, drafts, names, unread }) {
         shownView = view;
         const { link } = tabs.find(({ name }) => name === view);
         link.parentElement.scrollLeft = link.offsetLeft - link.parentElement.offsetLeft - 40;
-        fill(panel, panels.get(view).element);
+        fill(panel, panelOf(view).element);
       }
       store.texts.revisions(proposal); // Whatever is shown first: then its text is known before it changes.
       comments.update(proposal, isMember(actions.me(), proposal));
@@ -189,7 +197,12 @@ export function createDetail({ store, actions, drafts, names, unread }) {
         show(link.lastChild, news > 0);
         setText(link.lastChild, `${news} new`);
       }
-      panels.get(view).update(proposalId, place);
+      if (isBegun) panelOf(view).update(proposalId, place);
+      else {
+        // At first everything is drawn at once: what is on top of it need not wait for the rest.
+        isBegun = true;
+        void nextTask().then(() => store.changed());
+      }
     },
   };
 }

@@ -81,7 +81,7 @@ export function createProposalList({ store, actions, unread }) {
         collides: collidesWith(proposal, (id) => state.proposals[id]?.title || id),
       })),
     );
-    if (selected !== inView && (selected === null || element.checkVisibility())) {
+    if (selected !== inView && (selected === null || (found.length > 0 && element.checkVisibility()))) {
       const here = list.querySelector('[aria-current="page"]');
       here?.scrollIntoView({ block: "nearest" });
       inView = here || selected === null ? selected : inView;

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from rtserver.demo.project import DEMO_PROJECT_ID, SLOW_PROPOSAL_ID, DemoProposal, install_demo
+from rtserver.demo.project import (
+    DEMO_PROJECT_ID,
+    SLOW_PROPOSAL_ID,
+    SLOWLY,
+    DemoProposal,
+    install_demo,
+)
+from rtserver.demo.slowly import NOTE
 from rtserver.model import ids
 from rtserver.runs.process.lines import OutputLine
 from rtserver.runs.validation.validator import ValidationOutcome, Validator
@@ -93,7 +100,9 @@ async def validated(root: Path, proposal_id: str) -> tuple[ValidationOutcome, li
     async def on_lines(batch: list[OutputLine]) -> None:
         lines.extend(batch)
 
-    validator = Validator(None, None, SLOW, root, SERVER_ROOT)
+    # As the demo has it, only faster.
+    run_by = {(DEMO_PROJECT_ID, SLOW_PROPOSAL_ID): (*SLOWLY[:-1], "1000")}
+    validator = Validator(None, None, SLOW, root, SERVER_ROOT, run_by=run_by)
     return await validator.validate(DEMO_PROJECT_ID, proposal_id, on_lines), lines
 
 
@@ -135,6 +144,7 @@ async def test_the_proposal_that_is_slow(
         monkeypatch.setattr("rtserver.demo.project._OLD_RULES_A_MATTER", 3)
     outcome, lines = await validated(tmp_path, SLOW_PROPOSAL_ID)
     assert outcome.status == "failed"
+    assert lines[0].text == NOTE.format(1000)
     assert len(lines) > 300
     assert smaller or outcome.summary["duration_ms"] > 1500
     # Complete: the report of so many findings still goes into an event.
