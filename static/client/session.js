@@ -50,6 +50,8 @@ export class Session {
   #liveSince = 0;
   #downSince = null;
   #silenceMs;
+  /** Whether the browser says that it has no network. */
+  #saidOffline = false;
   #checking = false;
   #replay = null;
   #retryAt = 0;
@@ -150,6 +152,7 @@ export class Session {
    * @param {"online" | "visible" | "slept" | "manual"} kind
    */
   wake(kind, now) {
+    if (kind === "online") this.#saidOffline = false;
     if (this.#phase === "waiting") {
       this.#clear("retry");
       this.#connect();
@@ -165,6 +168,7 @@ export class Session {
 
   /** The browser says that it has no network. It may be wrong, so nothing is closed. */
   offline(now) {
+    this.#saidOffline = true;
     if (this.#phase === "live") this.#say({ ...this.#liveState("stale", now), reason: "offline" });
     return this.#done();
   }
@@ -283,7 +287,10 @@ export class Session {
     if (name === "silence") {
       const quiet = now - this.#heardAt;
       if (quiet >= this.#silenceMs) this.#check();
-      else this.#timer("silence", this.#silenceMs - quiet);
+      else this.#timer("silence", this.#untilSilent(quiet));
+      if (this.#saidOffline && quiet >= this.#timing.check_stale_ms && this.state.name === "live") {
+        this.#say({ ...this.#liveState("stale", now), reason: "offline" });
+      }
     } else if (name === "stale") {
       this.#say({ ...this.#liveState("stale", now), reason: "silent" });
     } else if (name === "dead") {
@@ -491,8 +498,17 @@ export class Session {
     this.#checking = false;
     this.#clear("stale");
     this.#clear("dead");
-    this.#timer("silence", this.#silenceMs);
+    this.#timer("silence", this.#untilSilent(0));
     if (this.state.name === "stale") this.#say(this.#liveState("live", now));
+  }
+
+  /**
+   * When to look again after `quiet` milliseconds. A frame that comes after the browser said that it has
+   * no network may be the last one that was on its way: what follows is waited for a moment only.
+   */
+  #untilSilent(quiet) {
+    const soon = this.#timing.check_stale_ms - quiet;
+    return this.#saidOffline && soon > 0 ? Math.min(soon, this.#silenceMs) : this.#silenceMs - quiet;
   }
 
   #check() {

@@ -309,6 +309,23 @@ test("offline is said, not believed: the next frame makes it live again", () => 
   assert.equal(bench.state.name, "live");
 });
 
+test("a frame that was on its way when the network went makes it live for a moment only", () => {
+  const bench = new Bench().live().do("offline");
+  bench.frame({ type: "output", id: "e-1" });
+  bench.pass(1_000);
+  bench.frame({ type: "output", id: "e-2" });
+  bench.pass(1_499);
+  assert.equal(bench.state.name, "live", "frames go on coming");
+  bench.pass(1);
+  assert.deepEqual([bench.state.name, bench.state.reason], ["stale", "offline"]);
+  assert.equal(bench.all("check").length, 0, "nothing gets through now");
+  bench.do("wake", "online");
+  assert.equal(bench.all("check").length, 1);
+  bench.frame({ type: "ack" });
+  bench.pass(2_000);
+  assert.equal(bench.state.name, "live");
+});
+
 test("a token is renewed before it expires, and again before the next one does", () => {
   const bench = new Bench();
   bench.live().do("tokenTaken", { leftMs: 3_600_000, lifeMs: 3_600_000 });
