@@ -128,7 +128,7 @@ class _CompletionsHandler(web.RequestHandler):
 
 
 class CompletionsServer:
-    """Serves `POST /v1/chat/completions` on a free port of the loopback interface."""
+    """Serves `POST /v1/chat/completions` on a free port."""
 
     def __init__(self, respond: Respond) -> None:
         """Make a server.
@@ -144,10 +144,10 @@ class CompletionsServer:
         self._http = HTTPServer(application, max_body_size=MAX_REQUEST_BYTES)
         self.base_url = ""
 
-    def start(self) -> None:
-        """Listen; `base_url` is set afterwards."""
-        sockets = bind_sockets(0, "127.0.0.1")
-        self.base_url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/v1"
+    def start(self, host: str = "127.0.0.1") -> None:
+        """Listen at an address; `base_url` is set afterwards."""
+        sockets = bind_sockets(0, host)
+        self.base_url = f"http://{host}:{sockets[0].getsockname()[1]}/v1"
         self._http.add_sockets(sockets)
 
     async def stop(self) -> None:

@@ -1,4 +1,7 @@
-"""What is done meanwhile: publications, comments, moves, the lock, validations; and who looks."""
+"""What is done meanwhile: publications, comments, moves, the lock, validations; and who looks.
+
+What is done to texts is in `tests.chaos.edits`.
+"""
 
 import asyncio
 import itertools

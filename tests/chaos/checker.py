@@ -30,6 +30,13 @@ fenced      Nothing of a run stands behind its terminal event, or before its beg
 lines       A run's lines are in order and without a hole, and a verdict counts them all.
 alone       A proposal has one run of a kind at a time.
 run_state   What can be read of a run is how its terminal event says that it ended.
+atomic      An iteration writes all of its files or none: no revision has a part of them, one that
+            is complete is in a revision, and one that is not and does not say so is in none.
+revisions   A proposal's revisions count 1, 2, 3, ..., each is told once, and has the digest of what
+            can be read of it. The newest is what is on disk. What was sent is in the revision that
+            was answered; nothing is in one that nobody wrote.
+approvals   A verdict is on the text that was the newest; no approval ever stands on another text
+            than the one that was approved, nor beside a request for changes.
 moves       A proposal's events make one chain: each status goes on from the one before, each
             version follows the last.
 state       The state that can be read is the state that the events tell: proposals, lock,
@@ -38,6 +45,8 @@ locked      One user at a time holds the lock; who was answered that they hold i
 limits      No project lists more connections than its limit, and when all is healed no user does.
 places      When all is healed who is connected is listed, and nobody else.
 presence    When all is healed each client's list of people is of those who are connected.
+webhooks    Each event that a webhook wants is sent until it is accepted: as it stands in the log,
+            under one id, and for the first time in the project's order; nothing else is sent.
 recorded    Acts that were acknowledged are in the audit log, but for those that a worker had
             under way in the last second before it was killed.
 unbroken    The audit log's ids are dense, and its verification finds nothing.
@@ -48,7 +57,7 @@ answered    Each answer is one of the interface's: no fault of the server's own,
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from tests.chaos import log_checks, run_checks, state_checks, stream_checks
+from tests.chaos import log_checks, run_checks, state_checks, stream_checks, text_checks
 from tests.chaos.history import Record, Story, story_of
 
 MOST_OF_ONE = 5
@@ -61,8 +70,9 @@ PROMISES: dict[str, Callable[[Story], Iterator[str]]] = {
         *(stream_checks.counted, stream_checks.private, stream_checks.welcome),
         *(stream_checks.closing, stream_checks.caught_up),
         *(run_checks.ended_once, run_checks.fenced, run_checks.lines, run_checks.alone),
-        *(run_checks.run_state, state_checks.moves, state_checks.state, state_checks.locked),
-        *(state_checks.limits, state_checks.places, state_checks.presence),
+        *(run_checks.run_state, text_checks.atomic, text_checks.revisions),
+        *(text_checks.approvals, state_checks.moves, state_checks.state, state_checks.locked),
+        *(state_checks.limits, state_checks.places, state_checks.presence, text_checks.webhooks),
         *(state_checks.recorded, state_checks.unbroken, log_checks.answered),
     )
 }

@@ -5,17 +5,22 @@ judged again, by a later checker too. `t` is in seconds since the beginning.
 
     setup     user_limit, project_limit: of connections
     call      call, worker, user, act, project_id, body, key?: sent; `act` is publish, comment,
-              status, lock, unlock or validate
+              status, lock, unlock, validate, iterate, revise or review
     answer    call, status, body. A call without an answer has an unknown outcome
     open      conn, client, transport, user, project_id, view, asked: a connection is asked for
     frame     conn, frame: received
     closed    conn, code: by whichever side; null where the transport has none or was cut
     fault     name, on
+    wrote     project_id, proposal_id, path, text: into the workspace, beside the server
+    hooked    project_id, types, after: an endpoint is told of what comes after this number
+    hook      id, event: what the endpoint was sent and accepted, in the order of that
     listed    project_id, connections: the registry as an admin sees it; at_rest
     rest      heads: all is healed and has come to rest; the newest id of each project before it;
               unrest: what did not come to rest in time, if anything
     log       project_id, events: the whole log in the end, as a member of every proposal reads it
-    state     project_id, snapshot, comments by proposal, runs by id: what can be read in the end
+    state     project_id, snapshot, comments by proposal, runs by id, revisions by proposal (the
+              first one first), contents by SHA-256, disk by proposal and path: what can be read in
+              the end
     audit     records: the whole audit log; findings: of its verification
 """
 
@@ -120,13 +125,17 @@ class ProjectLog:
         events: in order.
         by_id: the same.
         members: author and reviewers of each proposal; they do not change in these histories.
+        tokens: the pieces of each reply of a model, by run.
     """
 
     events: list[Frame]
     by_id: dict[str, Frame] = field(default_factory=dict)
     members: dict[str, set[str]] = field(default_factory=dict)
+    tokens: dict[str, list[Frame]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for event in self.of("token"):
+            self.tokens.setdefault(event["run_id"], []).append(event)
         self.by_id = {event["id"]: event for event in self.events}
         for event in self.of("proposal_created"):
             proposal = event["proposal"]
@@ -147,6 +156,9 @@ class Story:
     listings: list[Record] = field(default_factory=list)
     logs: dict[str, ProjectLog] = field(default_factory=dict)
     states: dict[str, Record] = field(default_factory=dict)
+    written: list[Record] = field(default_factory=list)
+    hooked: Record | None = None
+    hooks: list[Record] = field(default_factory=list)
     rest: Record | None = None
     audit: Record | None = None
 
@@ -193,6 +205,12 @@ class Story:
                 self.faults.append(record)
             case "listed":
                 self.listings.append(record)
+            case "wrote":
+                self.written.append(record)
+            case "hooked":
+                self.hooked = record
+            case "hook":
+                self.hooks.append(record)
             case "log":
                 self.logs[record["project_id"]] = ProjectLog(record["events"])
             case "state":

@@ -140,4 +140,12 @@ def answered(story: Story) -> Iterator[str]:
 
 
 ANSWERS = {200, 201, 202, 204, 400, 403, 404, 409, 412, 413, 422, 429, 503}
-NAMES = {"comment": "id", "status": "version", "validate": "run_id", "lock": "at"}
+NAMES = {
+    "comment": "id",
+    "status": "version",
+    "lock": "at",
+    "validate": "run_id",
+    "iterate": "run_id",
+    "revise": "number",
+    "review": "digest",
+}

@@ -6,12 +6,15 @@ to be seen.
 
 import copy
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
+from tests.chaos.edits import REVISED, digest_of
 from tests.chaos.history import Connection, Frame, ProjectLog, Record
 from tests.chaos.stream_checks import may_see
 
 PROJECT, EPOCH = "p", "e0"
+HOOK_TYPES = ("test.event", "status_changed", "revision_created", "review_submitted")
 MEMBERS = ("ada", "ben")
 
 
@@ -26,6 +29,9 @@ class Perfect:
     proposals: dict[str, Frame] = field(default_factory=dict)
     comments: dict[str, list[Frame]] = field(default_factory=dict)
     runs: dict[str, Frame] = field(default_factory=dict)
+    revisions: dict[str, list[Frame]] = field(default_factory=dict)
+    contents: dict[str, str] = field(default_factory=dict)
+    disk: dict[str, dict[str, str]] = field(default_factory=dict)
     lock: Frame | None = None
     calls: int = 0
 
@@ -52,7 +58,7 @@ class Perfect:
             "id": f"{EPOCH}-{seq}",
             "project_id": PROJECT,
             "ts": "then",
-            **fields,
+            **copy.deepcopy(fields),
         }
         self.events.append(event)
         log = ProjectLog(self.events)
@@ -92,7 +98,7 @@ class Perfect:
     def propose(self, proposal_id: str) -> None:
         self.proposals[proposal_id] = {
             "id": proposal_id, "author": MEMBERS[0], "reviewers": list(MEMBERS[1:]),
-            "status": "draft", "version": 1,
+            "status": "draft", "version": 1, "revision": None, "reviews": [],
         }  # fmt: skip
         self.event(
             "proposal_created", proposal_id=proposal_id, proposal=dict(self.proposals[proposal_id])
@@ -108,6 +114,80 @@ class Perfect:
         )  # fmt: skip
         self.record("proposal.status_changed", proposal_id, version=now["version"])
         self.answer(call, 200, dict(now))
+
+    def revision(self, proposal_id: str, texts: dict[str, str], **about: Any) -> Frame:
+        """Make what is on disk a revision; it."""
+        disk, now = self.disk.setdefault(proposal_id, {}), self.proposals[proposal_id]
+        disk.update(texts)
+        encoded = {path: text.encode() for path, text in disk.items()}
+        hashes = {path: sha256(content).hexdigest() for path, content in encoded.items()}
+        self.contents.update((hashes[path], text) for path, text in disk.items())
+        there = self.revisions.setdefault(proposal_id, [])
+        made = {
+            "proposal_id": proposal_id, "number": len(there) + 1, "digest": digest_of(encoded),
+            "files": [{"path": path, "sha256": hashes[path]} for path in sorted(disk)], **about,
+        }  # fmt: skip
+        there.append(made)
+        now["revision"] = {"number": made["number"], "digest": made["digest"]}
+        now["version"] += 1
+        for review in now["reviews"]:
+            review["stale"] = review["digest"] != made["digest"]
+        was_approved = now["status"] == "approved"
+        if was_approved:
+            now["status"] = "in_review"
+        self.event("proposal_updated", proposal_id=proposal_id, proposal=now)
+        if was_approved:
+            self.event(
+                "status_changed", proposal_id=proposal_id, to="in_review", cause="revised",
+                version=now["version"], **{"from": "approved"},
+            )  # fmt: skip
+        self.event("revision_created", proposal_id=proposal_id, revision=made)
+        return made
+
+    def edit(self, proposal_id: str, text: str) -> None:
+        path = "proposal.md"
+        self.add("wrote", project_id=PROJECT, proposal_id=proposal_id, path=path, text=text)
+        self.revision(proposal_id, {path: text}, cause="disk")
+
+    def revise(self, proposal_id: str, text: str) -> None:
+        files = {"proposal.md": text, "specs/a/spec.md": text}
+        call = self.call("revise", "ada", {"proposal_id": proposal_id, "files": files})
+        made = self.revision(proposal_id, files, cause="upload")
+        self.record("revision.created", proposal_id, revision=made["number"])
+        self.answer(call, 201, made)
+
+    def review(self, proposal_id: str, verdict: str) -> None:
+        now = self.proposals[proposal_id]
+        number, user = now["revision"]["number"], MEMBERS[1]
+        call = self.call("review", user, {"proposal_id": proposal_id, "revision": number})
+        made = {
+            "reviewer": user, "verdict": verdict, "revision": number, "stale": False,
+            "digest": now["revision"]["digest"],
+        }  # fmt: skip
+        now["reviews"], now["version"] = [made], now["version"] + 1
+        self.event("proposal_updated", proposal_id=proposal_id, proposal=now)
+        self.event("review_submitted", proposal_id=proposal_id, review=made)
+        self.record("review.submitted", proposal_id, revision=number)
+        self.records[-1]["actor"] = user
+        self.answer(call, 201, made)
+
+    def iterate(self, proposal_id: str, run_id: str, number: int, *, lost: bool = False) -> None:
+        instruction = f"make it {number}"
+        body = {"proposal_id": proposal_id, "instruction": instruction}
+        call = self.call("iterate", "ada", body)
+        about = {"proposal_id": proposal_id, "run_id": run_id}
+        self.event("iteration_start", **about, instruction=instruction)
+        self.record("iteration.started", proposal_id, run_id=run_id)
+        self.answer(call, 202, {"run_id": run_id})
+        for n in (1, 2):
+            self.event("token", **about, n=n, content=f"piece {n} ")
+        if lost:
+            self.event("iteration_error", **about, error="gone", reason="worker_lost")
+        else:
+            files = dict.fromkeys(REVISED, f"# model {number}\n")
+            self.revision(proposal_id, files, cause="iteration", run_id=run_id)
+            self.event("iteration_complete", **about, files_modified=[*REVISED], validation={})
+        self.runs[run_id] = {"run_id": run_id, "state": "error" if lost else "completed"}
 
     def comment(self, proposal_id: str, text: str, user: str = "cleo") -> None:
         call = self.call("comment", user, {"proposal_id": proposal_id, "text": text})
@@ -181,6 +261,9 @@ class Perfect:
         for conn in self.open:
             frame = {"type": "presence", "count": len(people), "present": people}
             self.add("frame", conn=conn, frame=frame)
+        for event in self.events:
+            if event["type"] in HOOK_TYPES:
+                self.add("hook", id=f"msg_{event['id']}", event=event)
         self.add("rest", heads={PROJECT: f"{EPOCH}-{len(self.events)}"}, unrest="")
         listed = [
             {"id": f"id{conn}", "user_id": one.opened["user"]} for conn, one in self.open.items()
@@ -193,15 +276,17 @@ class Perfect:
             "active_runs": [],
         }
         self.add(
-            "state", project_id=PROJECT, snapshot=snapshot, comments=self.comments, runs=self.runs
-        )
+            "state", project_id=PROJECT, snapshot=snapshot, comments=self.comments, runs=self.runs,
+            revisions=self.revisions, contents=self.contents, disk=self.disk,
+        )  # fmt: skip
         self.add("audit", records=self.records, findings=[])
 
 
 def perfect_history() -> list[Record]:
-    """Three clients, two of which come back; runs, comments, moves, the lock, a lost answer."""
+    """Three clients, two of which come back; runs, comments, texts, the lock, a lost answer."""
     one = Perfect()
     one.add("setup", user_limit=2, project_limit=4)
+    one.add("hooked", project_id=PROJECT, types=[*HOOK_TYPES], after=0)
     one.propose("a")
     one.propose("b")
     one.connect(1, "ada")
@@ -229,6 +314,14 @@ def perfect_history() -> list[Record]:
     one.publish("k5", 6, proposal_id="b")
     one.publish("k6", 7, proposal_id="a")
     one.comment("b", "second", user="ada")
+    one.edit("a", "# disk 1\n")
+    one.iterate("a", "i1", 1)
+    one.iterate("a", "i2", 2, lost=True)
+    one.review("a", "approve")
+    one.move("a", "approved")
+    one.revise("a", "# upload 3\n")
+    one.iterate("a", "i3", 4)
+    one.review("a", "approve")
     one.move("a", "approved")
     one.publish("k7", "end")
     one.rest()

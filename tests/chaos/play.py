@@ -9,18 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pymongo import MongoClient
+
 from tests.chaos.acts import AUTHOR, PROJECT, PROPOSALS, Actors, actors
 from tests.chaos.checker import Violation, check
 from tests.chaos.clients import Client, Persona, Stage
 from tests.chaos.cluster import Cluster, cluster
+from tests.chaos.edits import Editors, revise
 from tests.chaos.faults import Faults
 from tests.chaos.history import HistoryFile, read_history
 from tests.chaos.rest import REST_S, settle
 from tests.support.cli import rtserver
-from tests.support.network import Network
+from tests.support.llm_server import KEY, LlmServer, llm_server
+from tests.support.network import HERE, Network
 from tests.support.processes import wait_until
 from tests.support.replica_set import ReplicaSet
 from tests.support.waiting import running
+from tests.support.webhook_receiver import SECRET, Receiver, receiver
 
 A, B, C = PROPOSALS
 STEADY = (
@@ -34,6 +39,8 @@ STEADY = (
     Persona("ws-late", "hal", "websocket", PROJECT, (B, C)),
 )
 USER_LIMIT, RESTLESS = 2, 3
+HOOK = "told"
+HOOK_TYPES = ["test.event", "status_changed", "revision_created", "review_submitted"]
 END_S = 60.0
 PAGE = 500
 
@@ -77,27 +84,92 @@ async def play(
         "max_connections_per_project": plan.project_limit,
     }
     database = f"chaos_{plan.seed}_{time.time_ns() % 10**9}"
-    with (
-        HistoryFile(path) as history,
-        cluster(three, network, directory / "workers", database, limits, [PROJECT]) as made,
-    ):
-        history.add(
-            "setup", user_limit=USER_LIMIT, project_limit=plan.project_limit, seed=plan.seed
-        )
-        head = await _play(plan, Stage(made, history))
-        report = await asyncio.to_thread(_verify_audit, made, head)
-        history.add("audit", **report)
+    here = "127.0.0.1" if network is None else HERE
+    async with receiver(here) as hook, llm_server(revise, here) as model:
+        settings = {**limits, **_settings(hook, model, here)}
+        with (
+            HistoryFile(path) as history,
+            cluster(three, network, directory / "workers", database, settings, [PROJECT]) as made,
+        ):
+            history.add(
+                "setup", user_limit=USER_LIMIT, project_limit=plan.project_limit, seed=plan.seed
+            )
+            after = await asyncio.to_thread(_hooked, three, database)
+            history.add("hooked", project_id=PROJECT, types=HOOK_TYPES, after=after)
+            head = await _play(plan, Stage(made, history), hook)
+            for name, told in hook.accepted:
+                history.add("hook", id=name, event=told["data"])
+            report = await asyncio.to_thread(_verify_audit, made, head)
+            history.add("audit", **report)
     return check(read_history(path))
 
 
-async def _play(plan: Plan, stage: Stage) -> str:
+def _settings(hook: Receiver, model: LlmServer, here: str) -> dict[str, object]:
+    """Of a model that revises, a webhook, and the watch over what is written to disk."""
+    endpoint = {
+        "id": HOOK, "url": hook.url, "secret": SECRET, "projects": [PROJECT], "types": HOOK_TYPES,
+        "audiences": ["project", "proposal"],
+    }  # fmt: skip
+    return {
+        "webhooks": json.dumps([endpoint]),
+        "webhook_hosts": here,
+        "webhook_private": "on",
+        "llm_base_url": model.base_url,
+        "llm_model": "model-1",
+        "llm_api_key": KEY,
+        "llm_first_token_timeout_s": 5,
+        "llm_token_timeout_s": 5,
+        "workspace_watch": "on",
+    }
+
+
+def _hooked(three: ReplicaSet, database: str) -> int:
+    """The number behind which the webhook is told of everything, once it has begun."""
+    found: list[int] = []
+
+    def has_begun() -> bool:
+        document = client[database]["webhooks"].find_one({"_id": HOOK}) or {}
+        found.extend(feed["seq"] for feed in document.get("feeds", {}).values())
+        return bool(found)
+
+    with MongoClient[dict[str, Any]](three.uri) as client:
+        wait_until(has_begun, "the webhook to begin")
+    return found[0]
+
+
+@dataclass(frozen=True)
+class Playing:
+    """What `settle` asks: all of the server that a play has to do with."""
+
+    acting: Actors
+    editors: Editors
+    hook: Receiver
+
+    async def publish_end(self) -> str:
+        return await self.acting.publish_end()
+
+    async def connections(self, address: str) -> list[dict[str, Any]] | None:
+        return await self.acting.connections(address)
+
+    async def snapshot(self, address: str) -> dict[str, Any] | None:
+        return await self.acting.snapshot(address)
+
+    def unfinished(self, snapshot: dict[str, Any], head: str) -> list[str]:
+        unseen = [f"the files of {one} are no revision" for one in self.editors.unseen(snapshot)]
+        is_told = any(told["data"].get("id") == head for _, told in reversed(self.hook.accepted))
+        return unseen if is_told else [*unseen, "the webhook is behind"]
+
+
+async def _play(plan: Plan, stage: Stage, hook: Receiver) -> str:
     """The id of the newest event in the end."""
     async with actors(stage, plan.seed) as acting, AsyncExitStack() as stack:
+        editors = Editors(acting, stage.cluster.workers.directory / "workspaces" / PROJECT)
+        editors.begin()
         clients = [
             Client(who, stage, random.Random(f"{plan.seed}-{who.name}")) for who in plan.personas
         ]
         await stack.enter_async_context(running(*(one.live() for one in clients)))
-        acts = [asyncio.create_task(act) for act in acting.all(plan.publishers)]
+        acts = [asyncio.create_task(act) for act in (*acting.all(plan.publishers), *editors.all())]
         faults = Faults(
             stage.cluster, clients, stage.history, random.Random(plan.seed), plan.between_s
         )
@@ -111,12 +183,12 @@ async def _play(plan: Plan, stage: Stage) -> str:
         acting.over.set()
         async with asyncio.timeout(END_S):
             await asyncio.gather(*acts)
-        head = await settle(stage, clients, acting, PROJECT)
-        await _read_all(acting)
+        head = await settle(stage, clients, Playing(acting, editors, hook), PROJECT)
+        await _read_all(acting, editors)
         return head
 
 
-async def _read_all(acting: Actors) -> None:
+async def _read_all(acting: Actors, editors: Editors) -> None:
     """Write down what can be read in the end."""
     address = acting.stage.cluster.addresses[0]
     events: list[Any] = []
@@ -135,7 +207,8 @@ async def _read_all(acting: Actors) -> None:
     for run_id in {event["run_id"] for event in events if "run_id" in event}:
         runs[run_id] = await acting.read(address, f"/runs/{run_id}", AUTHOR)
     snapshot = await acting.read(address, f"/projects/{PROJECT}", AUTHOR)
-    add("state", project_id=PROJECT, snapshot=snapshot, comments=comments, runs=runs)
+    read = {"snapshot": snapshot, "comments": comments, "runs": runs}
+    add("state", project_id=PROJECT, **read, **await editors.read(address))
 
 
 async def _comments(acting: Actors, address: str, proposal_id: str) -> list[Any]:

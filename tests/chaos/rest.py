@@ -23,6 +23,9 @@ class Server(Protocol):
     async def snapshot(self, address: str) -> dict[str, Any] | None:
         """The project as a member sees it."""
 
+    def unfinished(self, snapshot: dict[str, Any], head: str) -> list[str]:
+        """What has to come about yet, by a snapshot and the newest event."""
+
 
 async def settle(
     stage: Stage, clients: Sequence[Client], server: Server, project_id: str, look_s: float = LOOK_S
@@ -60,30 +63,27 @@ async def settle(
             *(f"{one} is there and not listed" for one in sorted(there - ids)),
         ]
 
-    async def has_ended() -> bool:
+    async def is_at_rest() -> bool:
         nonlocal head, listed
-        if not stage.quiet:
-            head = await server.publish_end()
+        head = await server.publish_end()
         await asyncio.sleep(look_s)
         snapshot = await server.snapshot(address)
         listed = await server.connections(address)
         # Nothing is awaited from here to the record.
         last["missing"] = missing = whats_missing()
         last["snapshot"] = snapshot and {one: snapshot[one] for one in ("active_runs", "lock")}
-        if snapshot is None or listed is None or missing:
+        if snapshot is None or listed is None:
             return False
-        return not snapshot["active_runs"] and snapshot["lock"] is None
-
-    async def has_rest() -> bool:
-        return await has_ended() and _all_see(clients)
+        missing += server.unfinished(snapshot, head)
+        # Who left is seen for two seconds, so that a page that is reloaded is not told at all.
+        is_over = not snapshot["active_runs"] and snapshot["lock"] is None
+        return not missing and is_over and _all_see(clients)
 
     try:
-        await until(has_ended, "an end of all that was under way", REST_S)
-        stage.quiet = True
-        # Who left is seen for two seconds, so that a page that is reloaded is not told at all.
-        await until(has_rest, "rest", REST_S)
+        await until(is_at_rest, "rest", REST_S)
     except AssertionError as error:
         unrest = f"{error}: {last}"
+    stage.quiet = True
     stage.history.add("rest", heads={project_id: head}, unrest=unrest)
     stage.history.add("listed", project_id=project_id, connections=listed or [], at_rest=True)
     return head

@@ -26,7 +26,7 @@ def ended_once(story: Story) -> Iterator[str]:
             ends = [event["type"] for event in events if event["type"] in RUN_ENDS]
             if len(ends) != 1:
                 yield f"run {run_id} has the ends {ends}"
-        for call in story.done("validate"):
+        for call in (*story.done("validate"), *story.done("iterate")):
             if call.sent["project_id"] == project_id and call.answer is not None:
                 run_id = call.answer["body"]["run_id"]
                 if run_id not in runs:

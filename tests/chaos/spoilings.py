@@ -7,6 +7,7 @@ has to be seen broken.
 from collections.abc import Callable
 from typing import Any
 
+from tests.chaos import text_spoilings
 from tests.chaos.history import Frame, Record
 
 History = list[Record]
@@ -135,6 +136,12 @@ def what_was_shown_is_rolled_back(history: History) -> None:
     event = _event(history, "test.event", data=7)
     shown = {**event, "data": "before the failover"}
     _frames(history, 4, "test.event")[-2]["frame"] = {**shown, "id": event["id"]}
+
+
+def a_joined_piece_has_another_text(history: History) -> None:
+    first, last = _frames(history, 3, "token")[:2]
+    history.remove(first)
+    last["frame"] = {**last["frame"], "first_n": 1, "content": "piece 1 piece 3 "}
 
 
 def what_was_shown_is_gone(history: History) -> None:
@@ -272,6 +279,20 @@ def a_run_ends_twice(history: History) -> None:
     _replace(history, event, _event(history, "validation_error"))
 
 
+def an_iteration_ends_twice(history: History) -> None:
+    event = _event(history, "token", 1, run_id="i2")
+    _replace(history, event, _event(history, "iteration_error"))
+
+
+def an_accepted_iteration_never_begins(history: History) -> None:
+    _answer(history, "iterate")["body"]["run_id"] = "i9"
+
+
+def a_piece_of_a_reply_is_left_out(history: History) -> None:
+    event = _event(history, "token", 1, run_id="i1")
+    _replace(history, event, {**event, "n": 3})
+
+
 def an_accepted_run_never_begins(history: History) -> None:
     _answer(history, "validate")["body"]["run_id"] = "r9"
 
@@ -398,7 +419,10 @@ SPOILINGS: dict[str, tuple[Callable[[History], None], ...]] = {
     "whole": (a_batch_is_stored_in_part, a_batch_is_stored_out_of_order),
     "true": (what_was_refused_is_stored, an_event_comes_from_nowhere, a_refused_comment_is_told),
     "ordered": (the_later_publication_stands_first,),
-    "durable": (what_was_shown_is_rolled_back, what_was_shown_is_gone),
+    "durable": (
+        *(what_was_shown_is_rolled_back, what_was_shown_is_gone),
+        a_joined_piece_has_another_text,
+    ),
     "complete": (
         *(an_event_is_left_out, an_event_comes_twice, two_events_change_places),
         *(the_seam_of_a_replay_leaves_one_out, a_replay_begins_too_early),
@@ -417,12 +441,16 @@ SPOILINGS: dict[str, tuple[Callable[[History], None], ...]] = {
     "caught_up": (a_client_hangs, it_never_comes_to_rest, it_does_not_settle),
     "ended_once": (
         *(a_run_has_no_end, a_run_ends_twice, an_accepted_run_never_begins),
-        a_run_is_under_way_for_ever,
+        *(a_run_is_under_way_for_ever, an_iteration_ends_twice),
+        an_accepted_iteration_never_begins,
     ),
     "fenced": (a_line_follows_the_end_of_its_run, a_line_comes_before_its_run),
-    "lines": (a_line_is_left_out, a_verdict_counts_other_lines),
+    "lines": (*(a_line_is_left_out, a_verdict_counts_other_lines, a_piece_of_a_reply_is_left_out),),
     "alone": (two_runs_of_a_proposal_at_a_time,),
     "run_state": (a_run_can_be_read_to_have_ended_otherwise,),
+    "atomic": text_spoilings.ATOMIC,
+    "revisions": text_spoilings.REVISIONS,
+    "approvals": text_spoilings.APPROVALS,
     "moves": (a_move_begins_where_the_proposal_is_not, two_changes_make_one_version),
     "state": (
         *(state_and_events_part, an_acknowledged_move_is_rolled_back),
@@ -433,6 +461,7 @@ SPOILINGS: dict[str, tuple[Callable[[History], None], ...]] = {
     "limits": (a_project_goes_beyond_its_limit, a_user_stays_beyond_their_limit),
     "places": (a_place_is_kept_for_nobody, a_connection_has_lost_its_place),
     "presence": (somebody_is_seen_who_has_left,),
+    "webhooks": text_spoilings.WEBHOOKS,
     "recorded": (an_act_is_not_recorded,),
     "unbroken": (the_audit_log_has_a_hole, a_record_was_changed),
     "answered": (the_server_fails, a_batch_is_answered_with_too_few_ids),

@@ -2,6 +2,8 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from tests.chaos.history import Call, Frame, ProjectLog, Story
@@ -12,39 +14,56 @@ from tests.support.sockets import seq_of
 LOST_WITH_A_WORKER_S = 1.0
 
 
+@dataclass(frozen=True)
+class Step:
+    """What the events tell of a proposal after a change.
+
+    Attributes:
+        event: the first one of the change.
+        moved_from: the status that it says it was before; None where it says nothing.
+    """
+
+    event: Frame
+    status: str
+    version: int
+    moved_from: str | None = None
+
+    def is_of(self, proposal: Frame) -> bool:
+        return (proposal["status"], proposal["version"]) == (self.status, self.version)
+
+
+def _steps(log: ProjectLog) -> dict[str, list[Step]]:
+    """The changes of each proposal, in order.
+
+    One that changes the status and something else, as a new text of what was approved, is told by
+    two events of one version.
+    """
+    told: dict[str, list[Step]] = defaultdict(list)
+    for event in log.of("proposal_created", "proposal_updated", "status_changed"):
+        if event["type"] != "status_changed":
+            now = event["proposal"]
+            told[now["id"]].append(Step(event, now["status"], now["version"]))
+            continue
+        steps = told[event["proposal_id"]]
+        step = Step(event, event["to"], event["version"], event["from"])
+        last = steps[-1] if steps else step
+        is_one = last.event["type"] == "proposal_updated" and last.moved_from is None
+        if is_one and (last.status, last.version) == (step.status, step.version):
+            steps[-1] = replace(last, moved_from=event["from"])
+        else:
+            steps.append(step)
+    return told
+
+
 def moves(story: Story) -> Iterator[str]:
     for log in story.logs.values():
-        known: dict[str, tuple[str, int]] = {}
-        for event in log.of("proposal_created", "proposal_updated", "status_changed"):
-            if event["type"] == "proposal_created":
-                known[event["proposal"]["id"]] = _now(event["proposal"])
-                continue
-            proposal_id = event["proposal_id"]
-            status, version = known.get(proposal_id, ("", 0))
-            if event["type"] == "proposal_updated":
-                status, found = event["proposal"]["status"], event["proposal"]["version"]
-            else:
-                if event["from"] != status:
-                    yield f"{event['id']}: {proposal_id} moves from {event['from']}, at {status}"
-                status, found = event["to"], event["version"]
-            if found != version + 1:
-                yield f"{event['id']}: {proposal_id} has version {found} after {version}"
-            known[proposal_id] = status, found
-
-
-def _now(proposal: Frame) -> tuple[str, int]:
-    return proposal["status"], proposal["version"]
-
-
-def _versions(log: ProjectLog) -> dict[str, list[tuple[str, int]]]:
-    """Each status and version that the events tell of a proposal, in order."""
-    told: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for event in log.of("proposal_created", "proposal_updated", "status_changed"):
-        if event["type"] == "status_changed":
-            told[event["proposal_id"]].append((event["to"], event["version"]))
-        else:
-            told[event["proposal"]["id"]].append(_now(event["proposal"]))
-    return told
+        for proposal_id, steps in _steps(log).items():
+            for last, step in pairwise(steps):
+                what = f"{step.event['id']}: {proposal_id}"
+                if (step.moved_from or step.status) != last.status:
+                    yield f"{what} moves from {step.moved_from or step.status}, at {last.status}"
+                if step.version != last.version + 1:
+                    yield f"{what} has version {step.version} after {last.version}"
 
 
 def state(story: Story) -> Iterator[str]:
@@ -53,10 +72,14 @@ def state(story: Story) -> Iterator[str]:
         if found is None:
             yield f"{project_id}: its state could not be read"
             continue
-        told = _versions(log)
-        read = {one["id"]: _now(one) for one in found["snapshot"]["proposals"]}
-        if read != {proposal_id: versions[-1] for proposal_id, versions in told.items()}:
-            yield f"{project_id}: proposals are {read}, and told are {told}"
+        told = _steps(log)
+        read = {one["id"]: one for one in found["snapshot"]["proposals"]}
+        if read.keys() != told.keys():
+            yield f"{project_id}: proposals are {[*read]}, and told are {[*told]}"
+        for proposal_id, steps in told.items():
+            if proposal_id in read and not steps[-1].is_of(read[proposal_id]):
+                now = {name: read[proposal_id][name] for name in ("status", "version")}
+                yield f"{proposal_id} is {now}, and told is {steps[-1]}"
         lock = next((e for e in reversed(list(log.of("lock_changed")))), None)
         holder = None if lock is None or not lock["locked"] else lock["by"]
         if (found["snapshot"]["lock"] or {}).get("by") != holder:
@@ -65,8 +88,9 @@ def state(story: Story) -> Iterator[str]:
         for call in story.done("status"):
             if call.sent["project_id"] == project_id and call.answer is not None:
                 body = call.answer["body"]
-                if _now(body) not in told.get(body["id"], []):
-                    yield f"{body['id']} was answered to be {_now(body)}, of which nothing is told"
+                if not any(step.is_of(body) for step in told.get(body["id"], [])):
+                    answered = f"was answered to be {body['status']} at {body['version']}"
+                    yield f"{body['id']} {answered}, of which nothing is told"
 
 
 def _comments(
@@ -193,6 +217,12 @@ def _act_of(record: Frame) -> tuple[Any, ...] | None:
             return "status", record["target"], details.get("version")
         case "validation.started", "allowed":
             return "validate", details.get("run_id")
+        case "iteration.started", "allowed":
+            return "iterate", details.get("run_id")
+        case "revision.created", "allowed":
+            return "revise", record["target"], details.get("revision")
+        case "review.submitted", "allowed":
+            return "review", record["target"], record["actor"], details.get("revision")
     return None
 
 
@@ -206,8 +236,12 @@ def _act_of_call(call: Call) -> tuple[Any, ...] | None:
             return "publish", ids_of(call)[0]
         case "comment":
             return "comment", body["id"]
-        case "validate":
-            return "validate", body["run_id"]
+        case "validate" | "iterate" as act:
+            return act, body["run_id"]
+        case "revise":
+            return "revise", body["proposal_id"], body["number"]
+        case "review":
+            return "review", call.sent["body"]["proposal_id"], body["reviewer"], body["revision"]
         case "status":
             return "status", body["id"], body["version"]
     return None

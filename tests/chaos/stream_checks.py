@@ -9,16 +9,21 @@ from tests.support.sockets import is_event, seq_of
 
 CODES = {int(code) for code in CloseCode}
 FOR_VIEWERS = (
-    *("status_changed", "run_queued", "output", "token", "revision_created", "review_submitted"),
+    *("status_changed", "run_queued", "output", "token"),
     *(f"{kind}_{what}" for kind in ("validation", "iteration") for what in ("start", "complete")),
     *(f"{kind}_{what}" for kind in ("validation", "iteration") for what in ("error", "cancelled")),
 )
 """Types of events that concern who views the proposal."""
+FOR_MEMBERS_TOO = ("revision_created", "review_submitted")
 
 
 @cache
 def _audiences() -> dict[str, str]:
-    return dict.fromkeys(FOR_VIEWERS, "proposal") | {"comment_created": "members"}
+    return {
+        **dict.fromkeys(FOR_VIEWERS, "proposal"),
+        **dict.fromkeys(FOR_MEMBERS_TOO, "proposal"),
+        "comment_created": "members",
+    }
 
 
 def may_see(event: Frame, one: Connection, log: ProjectLog) -> bool:
@@ -29,13 +34,36 @@ def may_see(event: Frame, one: Connection, log: ProjectLog) -> bool:
         audience = "proposal"
     if audience == "members":
         return one.opened["user"] in log.members.get(event["comment"]["proposal_id"], ())
+    if event["type"] in FOR_MEMBERS_TOO and one.opened["user"] in log.members[str(proposal_id)]:
+        return True
     return audience == "project" or not view or proposal_id in view
+
+
+def shown(one: Connection, log: ProjectLog) -> Iterator[Frame]:
+    """A connection's frames; of pieces of a reply that came joined, those that were joined.
+
+    Where the text is not theirs, the frame is left as it is: nothing in the log is like it.
+    """
+    for frame in one.frames:
+        if frame["type"] != "token" or "first_n" not in frame:
+            yield frame
+            continue
+        pieces = [
+            piece
+            for piece in log.tokens.get(frame["run_id"], ())
+            if frame["first_n"] <= piece["n"] <= frame["n"]
+        ]
+        text = "".join(piece["content"] for piece in pieces)
+        if pieces and {**pieces[-1], "content": text, "first_n": pieces[0]["n"]} == frame:
+            yield from pieces
+        else:
+            yield frame
 
 
 def durable(story: Story) -> Iterator[str]:
     for one in story.connections.values():
         log = story.log(one.opened["project_id"])
-        for frame in filter(is_event, one.frames):
+        for frame in filter(is_event, shown(one, log)):
             stored = log.by_id.get(frame["id"])
             if stored is None:
                 yield f"{one.name} was shown {frame['id']}, which is not in the log"
@@ -59,7 +87,7 @@ def complete(story: Story) -> Iterator[str]:
         at, oldest = start_of(one), seq_of(log.events[0]["id"]) if log.events else 1
         if at is None or one.welcome is None:
             continue
-        for frame in one.frames:
+        for frame in shown(one, log):
             if frame["type"] == "gap" and one.welcome["resume"]["outcome"] == "lost":
                 yield from _lost(one, frame, oldest)
             elif frame["type"] == "gap":
@@ -115,7 +143,7 @@ def counted(story: Story) -> Iterator[str]:
 def private(story: Story) -> Iterator[str]:
     for one in story.connections.values():
         log = story.log(one.opened["project_id"])
-        for frame in filter(is_event, one.frames):
+        for frame in filter(is_event, shown(one, log)):
             if not may_see(frame, one, log) or frame["project_id"] != one.opened["project_id"]:
                 yield f"{one.name} of {one.opened['user']} was shown {frame['type']} {frame['id']}"
 

@@ -47,8 +47,9 @@ class LlmServer:
         served: what came, in order.
     """
 
-    def __init__(self, respond: Respond) -> None:
+    def __init__(self, respond: Respond, host: str = "127.0.0.1") -> None:
         self.respond = respond
+        self._host = host
         self.served: list[Served] = []
         self._came = asyncio.Event()
         self._server = CompletionsServer(self._serve)
@@ -72,7 +73,7 @@ class LlmServer:
         return self.served[count - 1]
 
     async def __aenter__(self) -> "LlmServer":
-        self._server.start()
+        self._server.start(self._host)
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -82,9 +83,9 @@ class LlmServer:
 
 
 @asynccontextmanager
-async def llm_server(respond: Respond) -> AsyncIterator[LlmServer]:
+async def llm_server(respond: Respond, host: str = "127.0.0.1") -> AsyncIterator[LlmServer]:
     """An endpoint that answers all requests alike."""
-    async with LlmServer(respond) as server:
+    async with LlmServer(respond, host) as server:
         yield server
 
 

@@ -45,8 +45,8 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiver() -> AsyncIterator[Receiver]:
-    """Have one on loopback."""
+async def receiver(host: str = "127.0.0.1") -> AsyncIterator[Receiver]:
+    """Have one at an address of this machine."""
     one = Receiver()
     one.answering.set()
     application = web.Application()
@@ -54,10 +54,9 @@ async def receiver() -> AsyncIterator[Receiver]:
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, host, 0)
         await site.start()
-        host, port = runner.addresses[0][:2]
-        one.url = f"http://{host}:{port}/hook"
+        one.url = f"http://{host}:{runner.addresses[0][1]}/hook"
         yield one
     finally:
         one.answering.set()
