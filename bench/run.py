@@ -13,6 +13,7 @@ from bench import (
     accept,
     attack,
     audit,
+    edits,
     fanout,
     iterations,
     latency,
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "audit": audit,
     "attack": attack,
     "page": page,
+    "edits": edits,
 }
 
 
