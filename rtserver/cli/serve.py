@@ -4,8 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import structlog
 
@@ -13,7 +12,7 @@ from rtserver.app.mongo import run_shared_mongod
 from rtserver.app.server import Server
 from rtserver.cli.command_line import cannot_listen
 from rtserver.cli.reload import Reload
-from rtserver.cli.signals import stop_signals
+from rtserver.cli.signals import done_unless_stopped, stop_signals
 from rtserver.cli.token import demo_pages
 from rtserver.config.settings import Settings
 from rtserver.lib.exit_deadline import ExitDeadline
@@ -29,22 +28,6 @@ THREADS_S = 0.5
 """The same for threads, once all else has ended."""
 STDIN_FD = 0
 _log = structlog.get_logger()
-
-
-async def _done_unless_stopped(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> bool:
-    """Do some work, and give it up when a signal comes; whether it was done."""
-    doing = asyncio.ensure_future(work)
-    waiting = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if doing.done():
-            doing.result()
-            return True
-        return False
-    finally:
-        for task in (doing, waiting):
-            task.cancel()
-        await asyncio.gather(doing, waiting, return_exceptions=True)
 
 
 async def serve(
@@ -72,14 +55,14 @@ async def serve(
         if not os.isatty(STDIN_FD):  # where there is a terminal, its end is the server's
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.run)
         try:
-            if not await _done_unless_stopped(server.start(), stop):
+            if not await done_unless_stopped(server.start(), stop):
                 _log.info("stopping")
                 return 0
             if demo and secret is not None:
                 for line in demo_pages(settings, secret, server.port):
                     print(line, flush=True)
             notify(b"READY=1")
-            await _done_unless_stopped(
+            await done_unless_stopped(
                 collect_now_and_then(server.features.audit.auditor.bring_to_disk), stop
             )
             _log.info("stopping")
@@ -101,5 +84,5 @@ async def shared_mongod(settings: Settings) -> int:
         OperatorError: it cannot run.
     """
     with stop_signals() as stop:
-        await _done_unless_stopped(run_shared_mongod(settings), stop)
+        await done_unless_stopped(run_shared_mongod(settings), stop)
     return 0

@@ -1,13 +1,12 @@
 """`tail --url`: follows a project over the network, as any client does, with the Python client."""
 
-import asyncio
 import contextlib
 import json
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rtserver.cli.signals import stop_signals
+from rtserver.cli.signals import done_unless_stopped, stop_signals
 from rtserver.eventlog.history import EventFilter
 from rtserver.model.errors import OperatorError
 from rtserver.model.texts import printable_json
@@ -60,22 +59,10 @@ async def tail_url(
             project = client.project(remote.project_id, positions=MemoryPositions(begin))
             with stop_signals() as stop:
                 printing = _print_all(project, begin, wanted, follow=follow)
-                await _until(stop, asyncio.create_task(printing))
+                await done_unless_stopped(printing, stop)
     except (RtserverError, ValueError) as error:
         raise OperatorError(f"{remote.url}: {error}") from error
     return 0
-
-
-async def _until(stop: asyncio.Event, following: asyncio.Task[None]) -> None:
-    stopped = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if following.done():
-            following.result()
-    finally:
-        following.cancel()
-        stopped.cancel()
-        await asyncio.gather(following, stopped, return_exceptions=True)
 
 
 async def _print_all(

@@ -84,6 +84,15 @@ class Editors:
         revision = None if found is None else found["revision"]
         return None if revision is None else int(revision["number"])
 
+    async def _send(
+        self, chance: random.Random, user: str, act: str, proposal_id: str, rest: str,
+        sent: Mapping[str, Any], method: str = "POST",
+    ) -> None:  # fmt: skip
+        """Ask for something at a proposal's address and `rest`; it is written down with its id."""
+        body = {"proposal_id": proposal_id, **sent}
+        path = f"/proposals/{proposal_id}{rest}"
+        await self.acting.call(chance, user, act, method, path, body, sent=sent)
+
     async def editor(self) -> None:
         acting, chance = self.acting, self.acting.chance_of("editor")
         while not acting.over.is_set():
@@ -98,9 +107,7 @@ class Editors:
             if base is not None:
                 text = f"# upload {next(acting.numbers)}\n"
                 sent = {"base": base, "files": dict.fromkeys(UPLOADED, text)}
-                body = {"proposal_id": proposal_id, **sent}
-                path = f"/proposals/{proposal_id}/revisions"
-                await acting.call(chance, AUTHOR, "revise", "POST", path, body, sent=sent)
+                await self._send(chance, AUTHOR, "revise", proposal_id, "/revisions", sent)
             await is_set_within(acting.over, chance.uniform(0.3, 2.0))
 
     async def reviewer(self) -> None:
@@ -111,14 +118,10 @@ class Editors:
             if number is not None:
                 verdict = chance.choice(["approve", "approve", "approve", "request_changes"])
                 sent: dict[str, Any] = {"verdict": verdict, "revision": number}
-                body = {"proposal_id": proposal_id, **sent}
-                path = f"/proposals/{proposal_id}/reviews"
-                await acting.call(chance, REVIEWER, "review", "POST", path, body, sent=sent)
+                await self._send(chance, REVIEWER, "review", proposal_id, "/reviews", sent)
                 for status in ("in_review", "approved"):
                     sent = {"status": status}
-                    body = {"proposal_id": proposal_id, **sent}
-                    path = f"/proposals/{proposal_id}"
-                    await acting.call(chance, REVIEWER, "status", "PATCH", path, body, sent=sent)
+                    await self._send(chance, REVIEWER, "status", proposal_id, "", sent, "PATCH")
             await is_set_within(acting.over, chance.uniform(0.2, 1.5))
 
     async def iterator(self) -> None:
@@ -126,9 +129,7 @@ class Editors:
         while not acting.over.is_set():
             proposal_id = chance.choice(PROPOSALS)
             sent = {"instruction": f"Please make it {next(acting.numbers)}"}
-            body = {"proposal_id": proposal_id, **sent}
-            path = f"/proposals/{proposal_id}/iterations"
-            await acting.call(chance, AUTHOR, "iterate", "POST", path, body, sent=sent)
+            await self._send(chance, AUTHOR, "iterate", proposal_id, "/iterations", sent)
             await is_set_within(acting.over, chance.uniform(0.2, 2.0))
 
     def unseen(self, snapshot: Mapping[str, Any]) -> list[str]:
